@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Code objects and lines. A code object never changes while it lives, so it is read once; but its
+// address may be given to another one after its death, so what the cache holds is believed only
+// when a fingerprint of the object, read anew, agrees.
+#ifndef CPYTHON_CODE_H
+#define CPYTHON_CODE_H
+
+#include "cpython/callsite.h"
+#include "cpython/decoder.h"
+
+struct py_code {
+    uint64_t addr, fingerprint;
+    uint32_t name, qualname, file; // in the decoder's strings; 0: could not be read
+    int32_t first_line;
+    uint32_t flags;
+    uint32_t slot_count; // locals, cells and free variables (3.11+; earlier see the frame)
+    uint32_t stack_size;
+    uint32_t first_traceable; // in code units, 3.11+
+    uint8_t *line_table;
+    size_t line_table_bytes;
+    uint8_t *bytecode; // without the tail that could not be read
+    size_t bytecode_bytes;
+    uint8_t *exception_table;
+    size_t exception_table_bytes;
+    uint64_t bytecode_addr; // of its first byte in the target, 3.11+; offsets count from here
+    uint64_t names_addr;    // co_names
+    struct py_callsite_depths *depths; // computed when first asked for
+    bool depths_tried;
+};
+
+struct py_codes;
+
+struct py_codes *py_codes_create(void);
+void py_codes_destroy(struct py_codes *codes);
+void py_codes_clear(struct py_codes *codes);
+// Drops everything when more than a bounded number of bytes is held; call between snapshots.
+void py_codes_trim(struct py_codes *codes);
+
+// The code object at addr; *ret belongs to the cache and lives until it is cleared or trimmed.
+// ERR_BAD_DATA: what lies there is no code object.
+struct err *py_code_get(struct py_decoder *dec, uint64_t addr, struct py_code **ret);
+
+struct py_line {
+    int32_t line;   // -1: this instruction has none
+    int32_t column; // 0-based, in UTF-8 bytes; -1: not known (before 3.11, or none)
+};
+// What PyCode_Addr2Line of that version says for an instruction offset in bytes; a negative offset
+// (a frame that has not started) is the first line.
+struct py_line py_code_line(const struct py_decoder *dec, const struct py_code *code,
+                            int32_t offset_bytes);
+
+// The three formats, each on its own table.
+struct py_line py_line_lnotab(const struct py_code *code, uint32_t offset_bytes);   // 3.6-3.9
+struct py_line py_line_ranges(const struct py_code *code, uint32_t offset_bytes);   // 3.10
+struct py_line py_line_location(const struct py_code *code, uint32_t offset_bytes); // 3.11+
+
+#endif

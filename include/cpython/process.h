@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// One CPython in a target: where its runtime lies, which version and build it is, its interpreters
+// and thread states.
+#ifndef CPYTHON_PROCESS_H
+#define CPYTHON_PROCESS_H
+
+#include "cpython/decoder.h"
+#include "image/image.h"
+
+struct py_process {
+    struct target *target;   // borrowed
+    struct image *image;     // borrowed
+    struct py_decoder dec;
+    uint32_t hexversion;     // sys.hexversion
+    char version[24];        // "3.11.7", "3.15.0rc1"
+    uint64_t runtime;        // &_PyRuntime; 0 in 3.6
+    uint64_t head_addr;      // the word that points to the newest interpreter
+    uint64_t current_addr;   // 3.6: &_PyThreadState_Current; 0: not known
+    uint64_t gil_cond, gil_end; // 3.6: where its GIL's statics lie; 0: not known
+    const char *found_by;    // how the runtime was found, for -v
+};
+
+// ERR_NOT_FOUND: this is no CPython (the message says what it is: PyPy, a plain program, one whose
+// interpreter has not started). ERR_UNSUPPORTED: a CPython nobody has a layout for, by name.
+struct err *py_process_open(struct target *target, struct image *image, struct strtab *strings,
+                            struct py_process **ret);
+void py_process_close(struct py_process *process);
+
+// "release", "debug" or "free-threaded" (with " debug" appended where both).
+const char *py_build_name(uint8_t build);
+
+struct py_thread {
+    uint64_t tstate;
+    uint64_t interp;
+    int64_t interp_id;
+    uint64_t ident;     // pthread_self(); 0: not bound yet
+    uint64_t native_id; // 3.11+; 0: not known
+    uint64_t root;      // frame, cframe or current_frame, by version; 0: no Python frame
+    uint64_t base_frame;        // 3.15+: where a complete chain ends
+    uint64_t datastack_chunk, datastack_top; // 3.11+
+    bool holds_gil;
+    bool wants_gil;             // 3.15+: gil_requested
+    bool in_gc;                 // it runs a collection
+    bool gil_known;             // holds_gil could be decided
+};
+
+VEC_DEFINE(py_threads, struct py_thread);
+
+struct py_gil {
+    uint64_t start, end; // futexes of waiters lie in here
+    bool known, locked;
+};
+VEC_DEFINE(py_gils, struct py_gil);
+
+struct py_state {
+    struct py_threads threads; // newest interpreter first, newest thread first
+    struct py_gils gils;       // one per GIL
+    size_t interpreters;
+    struct err *cut;           // why the walk ended early; NULL: complete
+};
+
+// Reads interpreters, thread states and GILs. Can be called again and again with the same state
+// (it is filled anew). A fault in the middle keeps what was reached and is left in `cut`.
+void py_state_read(struct py_process *process, struct py_state *state);
+void py_state_deinit(struct py_state *state);
+
+// threading's names of all threads of one interpreter, by ident: sys.modules["threading"]._active.
+struct py_thread_name {
+    uint64_t ident;
+    uint32_t name; // in the decoder's strings
+};
+VEC_DEFINE(py_thread_names, struct py_thread_name);
+
+// Appends to ret. A program that never imported threading has no names, which is no error.
+struct err *py_thread_names(struct py_process *process, uint64_t interp,
+                            struct py_thread_names *ret);
+
+#endif

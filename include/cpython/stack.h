@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The Python stack of one thread state. A walk can stop at memory that a copy does not hold yet,
+// and be continued when it does: that is how a snapshot finds out, in few batches, what to copy.
+#ifndef CPYTHON_STACK_H
+#define CPYTHON_STACK_H
+
+#include "cpython/code.h"
+#include "cpython/process.h"
+
+enum py_frame_flag {
+    PY_FRAME_ENTRY = 1,      // called from C: its caller is inside a C function
+    PY_FRAME_GENERATOR = 2,  // of a generator or coroutine: it may leave the stack and come back
+    PY_FRAME_INCOMPLETE = 4, // being set up: no instruction of its own has run
+    PY_FRAME_LINE_LOST = 8,  // its instruction pointer lies outside of its code
+    PY_FRAME_CALL_INFERRED = 16, // the builtin was concluded, not read
+};
+
+struct py_frame {
+    uint64_t addr;
+    uint64_t code_addr;      // 0: cleared
+    uint64_t instr;          // 3.11+: address of the instruction; earlier: f_lasti
+    uint64_t slots_addr;     // locals and value stack
+    uint64_t stackpointer;   // 3.14+: as saved; 0: none
+    uint32_t slot_count;     // earlier than 3.11: of the frame; else from the code object
+    uint32_t stack_offset;   // first slot of the value stack
+    uint32_t tlbc_index;     // free-threaded 3.14+
+    uint8_t flags;           // enum py_frame_flag
+
+    // Filled by the second step, which needs the code object.
+    bool complete;
+    uint32_t name, qualname, file; // strings; 0: not readable
+    int32_t first_line;            // co_firstlineno
+    int32_t offset_bytes;          // of the instruction; negative: not started
+    struct py_line line;
+    uint64_t fingerprint;          // of the code object
+    uint64_t content;              // hash of the slots: does not change while a callee runs
+    uint32_t call_name, call_qualname; // the C callable it is inside of; 0: none
+};
+
+VEC_DEFINE(py_frames, struct py_frame);
+
+struct py_stack {
+    struct py_thread thread;
+    struct py_frames frames; // innermost first
+    bool blocked;            // the thread sleeps in a system call: its innermost call is under way
+    bool chain_done;         // the walk came to an end, good or bad
+    struct err *cut;         // why it ended early; NULL: complete
+    uint64_t outermost_shim; // address on the C stack that belongs to this thread state, or 0
+    // Private to the walk.
+    uint64_t next;
+    bool entry_pending;
+    uint64_t chunk_next;
+    size_t completed;
+};
+
+void py_stack_init(struct py_stack *stack, const struct py_thread *thread, bool blocked);
+void py_stack_deinit(struct py_stack *stack);
+
+// Goes on with the walk. True: finished. False: the copy behind the decoder misses bytes; call
+// again when they are there.
+bool py_stack_step(struct py_process *process, struct py_stack *stack);
+
+#endif

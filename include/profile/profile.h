@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Many snapshots of a run, aggregated: functions, lines, stacks, the call tree, threads. Fed one
+// snapshot at a time and bounded in memory, so that a run may last for hours.
+//
+// Two weights are kept side by side: samples (how many thread samples) and CPU nanoseconds.
+// CPU time is booked honestly: what a thread used since its last snapshot goes to the stack it is
+// seen in only when it is seen working (running, runnable); a thread seen waiting used it
+// somewhere between the snapshots, and it is booked there. Sample counts are never calls.
+#ifndef PROFILE_PROFILE_H
+#define PROFILE_PROFILE_H
+
+#include "snapshot/snapshot.h"
+
+// A function: one per (kind, name, file, first line).
+struct prof_function {
+    uint32_t id;                // index in prof_report.functions
+    enum snap_frame_kind kind;
+    bool inferred;              // builtin, and always concluded, never read
+    uint32_t function, qualname, file, module;
+    int32_t line;               // first line of the function; -1: none
+    // In thread samples. "working": the thread was running or runnable; all: whatever it did.
+    uint64_t self, total;               // all states
+    uint64_t self_working, total_working;
+    uint64_t self_cpu_ns, total_cpu_ns; // of working samples
+    double self_low, self_high;   // 95 % bounds of self_working / all working samples
+    double total_low, total_high; // the same for total_working
+    uint64_t activations;         // distinct calls seen: a lower bound of the calls made
+    uint64_t longest_snapshots;   // the longest-lived one was seen in so many in a row
+    uint64_t longest_ns;          // and over this time
+    uint64_t states[SNAP_STATE_COUNT]; // self samples by state
+};
+
+struct prof_line { // a line of a function's body that was executing (innermost or calling)
+    uint32_t function;            // index
+    int32_t line;
+    uint64_t self_working, total_working, self, total;
+    uint64_t self_cpu_ns, total_cpu_ns;
+};
+
+struct prof_edge { // caller -> callee, counted once per sample however deep the recursion
+    uint32_t caller, callee;      // indexes
+    uint64_t total, total_working;
+    uint64_t cpu_ns;
+};
+
+struct prof_node { // call tree over all threads, outermost function at depth 1; node 0 is the root
+    uint32_t function;            // index; UINT32_MAX for the root
+    uint32_t parent, first_child, next_sibling; // indexes; 0: none. Children: hottest first
+    uint64_t samples, samples_working, self, self_working;
+    uint64_t cpu_ns, self_cpu_ns; // with all below it; booked to it itself
+};
+
+struct prof_stack { // identical stacks of one thread in one state
+    pid_t pid, tid;
+    enum snap_state state;
+    uint64_t samples, cpu_ns;
+    uint32_t *frames;             // indexes into prof_report.frames, innermost first
+    size_t frame_count;
+};
+
+struct prof_thread {
+    pid_t pid, tid;
+    uint32_t name;
+    bool name_from_kernel, known_to_python;
+    uint64_t python_id;
+    uint64_t samples;             // snapshots it was seen in
+    uint64_t states[SNAP_STATE_COUNT];
+    uint64_t gil_held, in_gc, on_cpu; // snapshots
+    bool has_cpu;
+    uint64_t cpu_ns;              // used during the run
+    uint64_t cpu_between_ns;      // of that: seen waiting, so between the snapshots
+    double cpu_share;             // cpu_ns / duration; 1.0 is one processor
+    uint32_t hottest;             // function with the most working self samples; UINT32_MAX: none
+    uint32_t top_frame;           // most frequent innermost function in any state
+};
+
+struct prof_report {
+    uint64_t snapshots, interval_ns, duration_ns;
+    uint64_t pause_total_ns, pause_max_ns, pause_median_ns;
+    uint64_t missed;              // ticks that came too late
+    uint64_t samples, samples_working, states[SNAP_STATE_COUNT];
+    bool has_process_cpu;
+    uint64_t process_cpu_ns;      // user + system of the process during the run
+    uint64_t cpu_on_stacks_ns;    // booked to stacks
+    uint64_t cpu_between_ns;      // threads seen waiting
+    uint64_t cpu_unseen_ns;       // threads that came and went: process - all threads' shares
+    struct prof_function *functions; // by self_working, total_working, name: hottest first
+    size_t function_count;
+    struct prof_line *lines;      // by self_working
+    size_t line_count;
+    struct prof_edge *edges;      // by total_working
+    size_t edge_count;
+    struct prof_node *nodes;
+    size_t node_count;
+    // Distinct frames (function and line). Column, address and flags are those that all its samples
+    // agreed on, otherwise unknown, 0 and unset; activation is 0.
+    struct snap_frame *frames;
+    uint32_t *frame_function;     // the function of each frame
+    size_t frame_count;
+    struct prof_stack *stacks;    // by samples
+    size_t stack_count;
+    struct prof_thread *threads;  // by cpu_ns, samples
+    size_t thread_count;
+    // What met a bound of src/profile/bounds.h. All of it is counted in the sums above.
+    uint64_t dropped_stacks;      // samples whose stack met the bound: counted in functions only
+    uint64_t dropped_tree;        // of these, the ones that the call tree lacks
+    uint64_t dropped_functions;   // frames booked to a function without any name
+    uint64_t dropped_edges;       // caller and callee of a sample that no edge counts
+};
+
+struct profile;
+
+// `strings` is borrowed and must be the table of the snapshots that will be added.
+struct profile *profile_create(struct strtab *strings);
+void profile_destroy(struct profile *profile);
+// Does not keep the snapshot. False: out of memory (the profile is still valid).
+bool profile_add(struct profile *profile, const struct snapshot *snapshot);
+
+struct prof_run { // what only the sampling loop knows
+    uint64_t interval_ns, duration_ns, missed;
+};
+// Sorts and computes everything; may be called again later (interim reports).
+struct prof_report *profile_report(struct profile *profile, const struct prof_run *run);
+void prof_report_destroy(struct prof_report *report);
+
+#endif

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Rendering finished values. One file per format, each a function of this shape; formats.def lists
+// them and feeds --format, help and completion.
+//
+// To add a format: report/FORMAT.c, a line in formats.def, one golden file.
+#ifndef REPORT_REPORT_H
+#define REPORT_REPORT_H
+
+#include <stdio.h>
+
+#include "profile/profile.h"
+#include "util/err.h"
+
+// Source text for a line, or NULL: not readable. *ret_newer: the file is newer than the process.
+// The text belongs to the provider until it is asked again.
+struct report_source_reader {
+    const char *(*line)(void *arg, const char *file, int32_t line, bool *ret_newer);
+    void *arg;
+};
+
+struct report_input {
+    const char *tool_version;
+    const char *command;                  // how to reproduce: the command line, for the last line
+    const struct strtab *strings;
+    const struct snap_source *source;
+    const struct snapshot *const *snapshots; // one-shot use: exactly these
+    size_t snapshot_count;
+    const struct prof_report *profile;    // NULL: a thread dump of snapshots[0]
+    const struct snap_notes *notes;       // of the whole run
+    bool interrupted;
+    struct report_source_reader source_reader;
+};
+
+enum report_weight { REPORT_WEIGHT_SAMPLES, REPORT_WEIGHT_WALL, REPORT_WEIGHT_CPU };
+
+struct report_options {
+    bool color;         // text only
+    bool full;          // no cut at 32,000 characters
+    bool snapshots;     // json: every snapshot of a hotspot report
+    unsigned width;     // of the terminal; 0: not one, 100 columns
+    unsigned top;       // rows of each table; 0: the format's default
+    enum report_weight weight;
+};
+
+#define REPORT_CUT_CHARS 32000 // what issue trackers take in one field
+
+typedef struct err *report_fn(FILE *out, const struct report_input *input,
+                              const struct report_options *options);
+
+struct report_format {
+    const char *name, *ending, *help;
+    report_fn *render;
+};
+// The renderers: one of the last column of formats.def each.
+#define FORMAT(name, ending, help, function) report_fn function;
+#include "report/formats.def"
+#undef FORMAT
+
+// NULL-terminated by name.
+extern const struct report_format report_formats[];
+const struct report_format *report_format_by_name(const char *name);
+const struct report_format *report_format_by_ending(const char *path);
+
+#endif

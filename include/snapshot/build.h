@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// From what was read to the value: threads of the kernel and of Python put together, their states
+// told, errors turned into notes.
+#ifndef SNAPSHOT_BUILD_H
+#define SNAPSHOT_BUILD_H
+
+#include "cpython/stack.h"
+#include "snapshot/snapshot.h"
+#include "target/live.h"
+
+struct snap_input {
+    struct strtab *strings;
+    struct target *target;
+    struct py_process *process;        // NULL: Python could not be read; only the thread table
+    const struct py_state *state;      // NULL with it
+    struct py_stack *stacks;           // one per state->threads
+    size_t stack_count;
+    const struct py_thread_names *names;
+    const struct live_thread *threads; // the kernel's: live, or made from a core's notes
+    size_t thread_count;
+    bool is_core;
+    bool stopped;
+};
+
+// Fills threads and notes of *ret.
+struct err *snapshot_build(const struct snap_input *input, struct snapshot *ret);
+
+// What a thread is doing, from its registers or the kernel's word, and the GILs' addresses.
+enum snap_state snap_thread_state(const struct live_thread *thread, const struct py_gils *gils,
+                                  bool is_core);
+
+#endif

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A snapshot: what was seen of one process (or core) at one moment, as a plain value. It holds no
+// pointer into the target and none into the layers that made it; exporters and diagnosis rules are
+// tested from snapshots written by hand.
+//
+// Names are ids in the run's string table (util/strtab.h), which outlives all its snapshots.
+// Id 0 is a fact that could not be had (or that the Python version lacks): JSON null.
+#ifndef SNAPSHOT_SNAPSHOT_H
+#define SNAPSHOT_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "util/strtab.h"
+#include "util/vec.h"
+
+enum snap_frame_kind { SNAP_PYTHON, SNAP_BUILTIN, SNAP_NATIVE };
+
+enum snap_frame_flag {
+    SNAP_FRAME_INFERRED = 1,   // builtin: concluded from the bytecode, not read from the frame
+    SNAP_FRAME_INCOMPLETE = 2, // being set up; CPython itself would not show it
+    SNAP_FRAME_UNREADABLE = 4, // something is there, its code object could not be read
+    SNAP_FRAME_INLINED = 8,    // native
+    SNAP_FRAME_GENERATOR = 16, // of a generator or coroutine
+};
+
+struct snap_frame {
+    enum snap_frame_kind kind;
+    uint8_t flags;           // enum snap_frame_flag
+    uint32_t function;       // co_name; a builtin's __name__; a native symbol
+    uint32_t qualname;       // co_qualname (3.11+); a builtin's "{built-in method time.sleep}"
+    uint32_t file;           // co_filename as the code object has it
+    uint32_t module;         // native: file name of the shared object
+    int32_t line;            // -1: none, or not known
+    int32_t column;          // 0-based, UTF-8 bytes; -1: not known
+    int32_t first_line;      // co_firstlineno; -1: not known
+    uint64_t address;        // native: the program counter
+    uint64_t activation;     // equal in two neighbouring snapshots of a thread: nothing speaks
+                             // against its being the same call. Different: certainly another one
+};
+VEC_DEFINE(snap_frames, struct snap_frame);
+
+enum snap_state {
+    SNAP_RUNNING,   // on a processor
+    SNAP_RUNNABLE,  // would run, waits for a processor
+    SNAP_GIL_WAIT,
+    SNAP_LOCK_WAIT,
+    SNAP_IO_WAIT,
+    SNAP_SLEEP,
+    SNAP_UNKNOWN,
+    SNAP_STATE_COUNT
+};
+// "running", "runnable", "gil-wait", "lock-wait", "io-wait", "sleep", "unknown"
+const char *snap_state_name(enum snap_state state);
+// Running and runnable: the thread works; in all other states it waits (unknown: neither).
+bool snap_state_works(enum snap_state state);
+
+VEC_DEFINE(snap_notes, uint32_t); // string ids
+
+struct snap_thread {
+    pid_t pid, tid;          // tid 0: not known
+    uint32_t name;           // threading's name, else the kernel's; 0: not known
+    bool name_from_kernel;   // 15 bytes at most
+    uint64_t python_id;      // threading.get_ident(); 0: unknown to Python
+    int64_t interpreter;     // -1: unknown to Python
+    enum snap_state state;
+    uint32_t syscall;        // its name, when the thread sleeps in one; 0: none
+    bool has_holds_gil, holds_gil; // has_: could be decided
+    bool in_gc;
+    bool on_cpu;             // on a processor at that moment
+    bool crashed;            // the thread that took the fatal signal
+    bool known_to_python;    // it has a thread state
+    bool cut;                // its frames may be incomplete; a note says why
+    bool has_cpu;
+    uint64_t cpu_ns;         // CPU time since the previous snapshot (first one: since it is known)
+    uint64_t cpu_total_ns;   // since the thread started
+    struct snap_frames frames; // innermost first
+    struct snap_notes notes;
+};
+VEC_DEFINE(snap_threads, struct snap_thread);
+
+struct snapshot {
+    uint64_t at_ns;          // since the first snapshot of the run
+    uint64_t pause_ns;       // how long the target stood still; 0 for a core
+    uint64_t cpu_window_ns;  // wall time over which threads[].cpu_ns were used; 0: not known
+    bool stopped;            // taken under a stop (or from a core): one consistent moment
+    bool has_process_cpu;
+    uint64_t process_cpu_ns; // of the whole process since the previous snapshot
+    struct snap_threads threads; // main thread first, then by TID
+    struct snap_notes notes;
+};
+
+struct snapshot *snapshot_create(void);
+void snapshot_destroy(struct snapshot *snapshot);
+void snap_thread_deinit(struct snap_thread *thread);
+// printf-style; the same text twice is kept once. False: out of memory.
+bool snap_note(struct strtab *strings, struct snap_notes *notes, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+// What was looked at: the same for all snapshots of a run.
+enum snap_source_kind { SNAP_LIVE, SNAP_CORE, SNAP_CAPTURE };
+
+struct snap_process {
+    pid_t pid;
+    uint32_t exe;            // 0: not known
+    uint32_t *argv;          // argc ids
+    size_t argc;
+    uint32_t python_version; // "3.11.7"; 0: not known (no permission)
+    uint32_t python_build;   // "release", "debug", "free-threaded"
+    uint64_t start_time_ns;  // ns since 1970; 0: not known. For "source newer than the process"
+};
+
+struct snap_signal {
+    int signo;               // 0: none
+    uint32_t name;           // "SIGSEGV"
+    bool has_code;
+    int code;
+    uint32_t code_text;      // "address not mapped to object (SEGV_MAPERR)"
+    bool has_sender;
+    pid_t sender_pid;
+    uid_t sender_uid;
+    bool has_fault_address;
+    uint64_t fault_address;
+    pid_t tid;
+};
+
+struct snap_source {
+    enum snap_source_kind kind;
+    uint32_t path;           // core or capture
+    pid_t pid;
+    uint32_t arch, host;
+    int64_t taken_at_ns;     // wall clock, ns since 1970; 0: not known
+    struct snap_signal signal;
+    bool complete;           // nothing the report should hold is missing
+    struct snap_process process;
+    struct snap_notes notes;
+};
+void snap_source_deinit(struct snap_source *source);
+
+#endif

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What differs between machines: register files and system call conventions. One file
+// src/target/arch_<machine>.c each.
+//
+// To add a machine: that file (register rows, restart codes, system call table), its e_machine in
+// arch.c, a fixture.
+#ifndef TARGET_ARCH_H
+#define TARGET_ARCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ARCH_MAX_RAW 34 // aarch64: x0-x30, sp, pc, pstate; x86_64 uses 27
+
+struct arch_regs {
+    uint64_t ip, sp, fp;
+    uint64_t tls;          // fs_base (x86_64), TPIDR_EL0 (aarch64): pthread_self() on x86_64
+    int64_t syscall;       // number of the call the thread is inside of; -1: none
+    int64_t syscall_value; // the return value register as the kernel left it
+    uint64_t args[6];      // of that call
+    uint64_t raw[ARCH_MAX_RAW]; // the machine's own order (user_regs_struct)
+    uint32_t raw_count;
+};
+
+struct arch {
+    const char *name; // "x86_64"
+    uint16_t elf_machine;
+    size_t gregset_bytes; // elf_gregset_t in NT_PRSTATUS, and what PTRACE_GETREGSET fills
+    void (*regs_from_gregset)(const void *gregset, struct arch_regs *ret);
+    const struct arch_syscall *syscalls; // private: src/target/arch_rows.h; ends with a NULL name
+};
+
+const struct arch *arch_host(void);
+// NULL for a machine nobody has written a file for.
+const struct arch *arch_by_elf_machine(uint16_t elf_machine);
+
+// The thread was asleep inside a system call when it was stopped or dumped: the kernel left one of
+// its restart codes (or EINTR) in the return register. A call that had just finished, or user
+// code, is not blocked. (linux/errno.h: ERESTARTSYS 512 .. ERESTART_RESTARTBLOCK 516.)
+bool arch_blocked_in_syscall(const struct arch_regs *regs);
+
+// What a thread that sleeps in this system call waits for.
+enum arch_wait { ARCH_WAIT_NONE, ARCH_WAIT_IO, ARCH_WAIT_LOCK, ARCH_WAIT_SLEEP, ARCH_WAIT_OTHER };
+enum arch_wait arch_syscall_wait(const struct arch *arch, int64_t number, const uint64_t args[6]);
+// The futex word, when the call is futex(2); 0 otherwise.
+uint64_t arch_futex_address(const struct arch *arch, int64_t number, const uint64_t args[6]);
+// "epoll_wait"; NULL when the number is not in the table.
+const char *arch_syscall_name(const struct arch *arch, int64_t number);
+
+#endif

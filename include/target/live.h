@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A live process: its memory in batches, its threads, and the stop.
+//
+// pycore only reads: nothing is written into the target, neither memory nor registers. A stop is
+// PTRACE_SEIZE + PTRACE_INTERRUPT of every thread and an explicit PTRACE_DETACH of each, with a
+// signal that was being delivered handed on. When pycore dies, by SIGKILL too, the kernel detaches
+// by itself and the threads run on (ptrace(2), "Death under ptrace" and "Attaching and detaching").
+#ifndef TARGET_LIVE_H
+#define TARGET_LIVE_H
+
+#include "mem/copy.h"
+#include "target/proc.h"
+#include "target/target.h"
+
+enum live_thread_state {
+    LIVE_RUNNING,   // not stopped by us
+    LIVE_STOPPED,   // ours: registers are valid
+    LIVE_UNSTOPPED, // could not be stopped; `why` says the reason
+    LIVE_GONE,      // ended
+};
+
+struct live_thread {
+    pid_t tid;
+    pid_t ns_tid; // as the target's innermost PID namespace numbers it
+    char comm[16];
+    enum live_thread_state state;
+    bool has_regs;           // of this snapshot
+    struct arch_regs regs;   // stopped: whole; otherwise from /proc (syscall, args, sp, ip)
+    bool was_stopped;        // it already stood still before us: job control, or another tracer
+    bool on_cpu;             // it was on a processor when the stop took hold
+    char proc_state;         // live_look: the kernel's letter ('R', 'S', 'D', ...); else 0
+    bool has_clock;
+    struct proc_clock clock; // read after the stop
+    uint64_t cpu_delta_ns;   // since the previous snapshot (0 in its first)
+    bool fresh;              // first seen in this snapshot
+    const char *why;         // static text, for LIVE_UNSTOPPED
+    pid_t tracer;            // who holds it, when somebody else does
+
+    // Private to the stop.
+    uint64_t slices_before;
+    int pending_signal, schedstat_fd;
+    bool seized, listed, lingering, named;
+};
+
+VEC_DEFINE(live_threads, struct live_thread);
+
+struct live {
+    pid_t pid;
+    struct target *target;
+    struct live_threads threads; // those alive at the last snapshot, in TID order
+    bool can_read, can_stop;     // what the kernel lets us do
+    char *refusal;               // why not, and what would help; NULL when all is allowed
+    bool exited;                 // the process is gone
+    bool exec_seen;              // it became another program
+    uint64_t process_cpu_ns;     // the whole process, threads that ended included
+    bool has_process_cpu;
+    uint64_t start_ticks;        // tells a reused PID
+    // Private.
+    bool use_proc_mem;
+    int proc_mem_fd;
+    size_t lingering;
+};
+
+// ERR_NOT_FOUND: no such process. ERR_GONE: a zombie. ERR_UNSUPPORTED: a 32-bit process.
+// Missing permission is no error here: see can_read and refusal.
+struct err *live_open(pid_t pid, struct live **ret);
+void live_close(struct live *live); // lets every thread go first
+
+// Reads all ranges with as few system calls as can be (process_vm_readv, 1024 at a time; pread on
+// /proc/PID/mem where that is refused) and commits them to `copy`, gaps included.
+struct err *live_read_batch(struct live *live, const struct mem_range *ranges, size_t count,
+                            struct mem_copy *copy);
+// Mappings again, after exec or dlopen.
+struct err *live_refresh(struct live *live);
+
+struct stop_times {
+    uint64_t begin_ns, stopped_ns, end_ns; // CLOCK_MONOTONIC
+};
+
+// Stops every thread: all interrupts are queued first, then waited for; the list is read again
+// until no new thread shows up. A thread that does not stop within `deadline_ns` (a vfork parent)
+// or that another tracer holds becomes LIVE_UNSTOPPED. ERR_GONE when the process ended.
+// Every successful or failed call must be followed by live_resume().
+struct err *live_stop(struct live *live, uint64_t deadline_ns, struct stop_times *ret);
+void live_resume(struct live *live, struct stop_times *ret);
+// Lists threads and reads clocks and states from /proc only.
+struct err *live_look(struct live *live);
+// After the resume: clocks, names of new threads, the process's CPU time.
+void live_account(struct live *live);
+// Sleeps until `until_ns` (CLOCK_MONOTONIC), letting go at once of threads that stop late.
+// Returns early, with false, when *interrupted becomes true (set by a signal handler).
+bool live_sleep(struct live *live, uint64_t until_ns, const volatile int *interrupted);
+
+uint64_t live_now_ns(void);
+
+#endif

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the kernel says of a process in /proc, without touching it: task list, names, states,
+// clocks, mappings, command line. Formats: proc(5), Documentation/filesystems/proc.rst.
+#ifndef TARGET_PROC_H
+#define TARGET_PROC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "target/target.h"
+
+VEC_DEFINE(proc_tids, pid_t);
+
+struct proc_stat {
+    char state;          // 'R', 'S', 'D', 'T', 't', 'Z', ...
+    char comm[16];       // 15 bytes and NUL
+    uint64_t cpu_ticks;  // user + system
+    uint64_t start_ticks;
+};
+
+struct proc_clock {
+    uint64_t cpu_ns;  // time on a processor
+    uint64_t wait_ns; // time runnable, waiting for one
+    uint64_t slices;  // how often it was put on one
+};
+
+// Whole small file; NUL-terminated after *ret_size bytes.
+struct err *proc_read_file(const char *path, char **ret, size_t *ret_size);
+
+struct err *proc_tasks(pid_t pid, struct proc_tids *ret);
+struct err *proc_thread_stat(pid_t pid, pid_t tid, struct proc_stat *ret);
+// /proc/PID/task/TID/schedstat; `fd` from proc_open_schedstat stays valid while the thread lives.
+int proc_open_schedstat(pid_t pid, pid_t tid);
+bool proc_read_clock(int fd, struct proc_clock *ret);
+// Threads of the process, from the link count of /proc/PID/task (one stat, no listing); 0: unknown.
+size_t proc_thread_count(pid_t pid);
+// The thread's number in its innermost PID namespace (NSpid, last column); tid when not shown.
+pid_t proc_namespace_tid(pid_t pid, pid_t tid);
+pid_t proc_tracer(pid_t pid, pid_t tid);
+// The system call a thread sleeps in: /proc/PID/task/TID/syscall. False: running, or not allowed.
+bool proc_blocked_syscall(pid_t pid, pid_t tid, struct arch_regs *ret);
+
+struct err *proc_mappings(pid_t pid, struct target_mappings *ret);
+void proc_mappings_clear(struct target_mappings *mappings);
+char *proc_exe(pid_t pid);    // NULL: not known
+char **proc_argv(pid_t pid);  // NULL: not known
+// Owner of the process: real, effective, saved and file-system ids, in that order.
+bool proc_uids(pid_t pid, uid_t ret_uids[4], gid_t ret_gids[4]);
+size_t proc_groups(pid_t pid, gid_t *ret, size_t limit); // supplementary; returns how many
+// When it started, ns since 1970; 0: not known.
+uint64_t proc_start_time_ns(uint64_t start_ticks);
+
+// One line that says which rule keeps this user from opening the process, and what would help.
+char *proc_why_refused(pid_t pid, int errno_value);
+
+#endif

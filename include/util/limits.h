@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Every bound that target data meets, in one place, each with its reason. A chain cut by one of
+// these is kept up to that point and gets a note.
+#ifndef UTIL_LIMITS_H
+#define UTIL_LIMITS_H
+
+// A Python recursion limit of 100,000 is met in the wild; a cycle in damaged memory must end.
+#define LIMIT_FRAMES_PER_THREAD 250000
+// The kernel's own default ceiling (kernel.pid_max on small machines is 32768).
+#define LIMIT_THREADS 40000
+#define LIMIT_INTERPRETERS 1024
+// co_name may be anything that fits in memory; a report line may not.
+#define LIMIT_STRING_CHARS 65536
+// Line tables over 64 KiB are real (generated code); 64 MiB is not.
+#define LIMIT_LINE_TABLE_BYTES (64u << 20)
+#define LIMIT_CODE_BYTES (64u << 20)
+// 16 KiB chunks: 250,000 frames of 256 bytes are 64 MiB.
+#define LIMIT_DATASTACK_BYTES (256u << 20)
+#define LIMIT_DATASTACK_CHUNKS 20000
+// A dict that is walked (sys.modules, threading._active): 1 M slots.
+#define LIMIT_DICT_ENTRIES (1u << 20)
+// Type chains: mro of the deepest class anybody wrote.
+#define LIMIT_MRO 1024
+// /proc/PID/maps: vm.max_map_count is 65530 by default and raised to 262144 by databases.
+#define LIMIT_MAPPINGS 1000000
+// Slots of a frame's value stack and locals that are looked at.
+#define LIMIT_FRAME_SLOTS 65536
+
+#endif

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A string interner: each distinct byte string is stored once and known by a small number, so that
+// snapshots compare and count names without comparing bytes. Id 0 is "no string" (a fact that is
+// absent), which is not the empty string. Ids and pointers live as long as the table.
+#ifndef UTIL_STRTAB_H
+#define UTIL_STRTAB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct strtab;
+
+struct strtab *strtab_create(void);
+void strtab_destroy(struct strtab *tab);
+
+// 0 when memory is out or bytes is NULL.
+uint32_t strtab_add(struct strtab *tab, const char *bytes, size_t size);
+uint32_t strtab_add_cstr(struct strtab *tab, const char *text);
+// NUL-terminated; NULL for id 0. Strings may hold NUL bytes themselves: ask for the size.
+const char *strtab_get(const struct strtab *tab, uint32_t id);
+size_t strtab_size(const struct strtab *tab, uint32_t id);
+size_t strtab_count(const struct strtab *tab);
+// Bytes held, for the memory bound of long runs.
+size_t strtab_bytes(const struct strtab *tab);
+
+#endif

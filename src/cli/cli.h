@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The command line: options, exit codes, output files. The only layer that prints or exits.
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "report/report.h"
+#include "util/err.h"
+
+enum exit_code { EXIT_COMPLETE = 0, EXIT_PARTIAL = 1, EXIT_NO_REPORT = 2, EXIT_USAGE = 64 };
+
+enum { MAX_OUTPUTS = 16 };
+
+struct options {
+    int64_t pid; // -1: not given
+    uint64_t count, interval_ns, duration_ns; // 0: not given
+    bool no_jitter, never_stop;
+    const char *exe, *sysroot, *debug_dir, *source_root;
+    const struct report_format *format;
+    const char *outputs[MAX_OUTPUTS];
+    size_t output_count;
+    struct report_options report;
+    bool quiet, verbose;
+    char **files; // what is left: cores
+    int file_count;
+};
+
+struct command {
+    const char *name, *arguments, *help;
+    unsigned flag; // which options are its own
+    int (*run)(const struct options *options, int argc, char **argv);
+};
+extern const struct command commands[]; // NULL-terminated by name
+
+// Fills *ret from argv behind the command. 0: go on. Otherwise the exit code, after a message on
+// standard error (or help on standard output: EXIT_COMPLETE, and *ret_done is set).
+int options_parse(const struct command *command, int argc, char **argv, struct options *ret,
+                  bool *ret_done);
+void print_help(FILE *out);
+void print_command_help(FILE *out, const struct command *command);
+
+// "200ms", "1s", "500us", "2m"; bare numbers only where `bare_seconds`.
+bool parse_time(const char *text, bool bare_seconds, uint64_t *ret_ns);
+
+// Renders to all outputs (standard output when there is none), each through a temporary file
+// beside it. Prints errors; false when one could not be written.
+bool write_report(const struct options *options, const struct report_input *input);
+
+// "pycore: what went wrong" on standard error.
+void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+// Destroys err. Always EXIT_NO_REPORT.
+int fail(struct err *err);
+
+// Progress on a terminal, for runs over a second.
+void progress(const struct options *options, uint64_t done, uint64_t total, uint64_t left_ns);
+void progress_end(const struct options *options);
+
+// The command line again, for the report's last line.
+char *command_text(int argc, char **argv);
+void fill_source(struct snap_source *source, struct strtab *strings);
+struct target;
+struct py_process;
+void fill_process(struct snap_source *source, struct strtab *strings, const struct target *target,
+                  const struct py_process *process);
+
+int run_snap(const struct options *options, int argc, char **argv);
+int run_analyze(const struct options *options, int argc, char **argv);
+
+#endif

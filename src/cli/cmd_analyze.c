@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// pycore analyze: the stacks in one or more cores.
+#include <stdlib.h>
+
+#include "cli/session.h"
+#include "target/source.h"
+#include "util/guard.h"
+
+struct core {
+    struct target *target;
+    struct image *image;
+    struct py_process *process;
+    struct py_state state;
+    struct py_stack *stacks;
+    size_t stack_count;
+    struct py_thread_names names;
+    struct live_thread *threads;
+};
+
+static void core_deinit(struct core *core)
+{
+    for (size_t i = 0; i < core->stack_count; i++)
+        py_stack_deinit(&core->stacks[i]);
+    free(core->stacks);
+    free(core->threads);
+    vec_deinit(&core->names);
+    py_state_deinit(&core->state);
+    py_process_close(core->process);
+    image_destroy(core->image);
+    target_destroy(core->target);
+}
+
+// A core's threads stand still for ever: they look like threads that were stopped.
+static struct err *threads_of(struct core *core)
+{
+    size_t count = core->target->threads.count;
+    core->threads = calloc(count + 1, sizeof(*core->threads));
+    if (!core->threads)
+        return err_create(ERR_NO_MEMORY, "threads");
+    for (size_t i = 0; i < count; i++) {
+        const struct target_thread *from = &core->target->threads.items[i];
+        core->threads[i] = (struct live_thread){.tid = from->tid,
+                                                .ns_tid = from->tid,
+                                                .state = LIVE_STOPPED,
+                                                .has_regs = from->has_regs,
+                                                .regs = from->regs};
+    }
+    return NULL;
+}
+
+static bool is_blocked(const struct core *core, uint64_t ident)
+{
+    for (size_t i = 0; i < core->target->threads.count; i++) {
+        const struct live_thread *thread = &core->threads[i];
+        if (thread->has_regs && thread->regs.tls == ident)
+            return arch_blocked_in_syscall(&thread->regs);
+    }
+    return false;
+}
+
+static struct err *decode(struct core *core)
+{
+    TRY(threads_of(core));
+    py_state_read(core->process, &core->state);
+    if (core->state.cut && !core->state.threads.count)
+        return err_create(err_code(core->state.cut), "%s", err_message(core->state.cut));
+    core->stacks = calloc(core->state.threads.count + 1, sizeof(*core->stacks));
+    if (!core->stacks)
+        return err_create(ERR_NO_MEMORY, "stacks");
+    uint64_t last_interp = 0;
+    vec_foreach(thread, &core->state.threads) {
+        struct py_stack *stack = &core->stacks[core->stack_count++];
+        py_stack_init(stack, thread, is_blocked(core, thread->ident));
+        py_stack_step(core->process, stack);
+        if (thread->interp != last_interp) {
+            last_interp = thread->interp;
+            AUTO_ERR struct err *err = py_thread_names(core->process, thread->interp,
+                                                       &core->names);
+        }
+    }
+    return NULL;
+}
+
+static struct err *open_core(struct core *core, const char *path, const struct options *options,
+                             struct strtab *strings)
+{
+    struct image_options image = {options->exe, options->sysroot, options->debug_dir};
+    TRY(target_open_core(path, &core->target));
+    TRY(err_wrap(image_open(core->target, &image, &core->image), "%s", path));
+    TRY(err_wrap(py_process_open(core->target, core->image, strings, &core->process), "%s", path));
+    return err_wrap(decode(core), "%s", path);
+}
+
+// What the core lacks of what a report needs; nothing is guessed in its place.
+static void note_gaps(struct session *session, const struct target *target)
+{
+    struct strtab *strings = session->strings;
+    if (target->truncated) {
+        session->incomplete = true;
+        snap_note(strings, &session->notes,
+                  "the core is cut off: %llu bytes of memory are missing (a size limit, \"ulimit "
+                  "-c\", or a full disk); what lay in them is not shown",
+                  (unsigned long long)target->missing_bytes);
+    }
+}
+
+static struct err *add(struct session *session, const char *path)
+{
+    struct core core = {0};
+    struct snapshot *snapshot = NULL;
+    struct err *err = open_core(&core, path, session->options, session->strings);
+    if (!err && !(snapshot = snapshot_create()))
+        err = err_create(ERR_NO_MEMORY, "snapshot");
+    if (!err) {
+        struct snap_input input = {
+            .strings = session->strings,
+            .target = core.target,
+            .process = core.process,
+            .state = &core.state,
+            .stacks = core.stacks,
+            .stack_count = core.stack_count,
+            .names = &core.names,
+            .threads = core.threads,
+            .thread_count = core.target->threads.count,
+            .is_core = true,
+            .stopped = true,
+        };
+        err = snapshot_build(&input, snapshot);
+    }
+    if (!err) {
+        if (!session->taken) {
+            session->source.kind = SNAP_CORE;
+            session->source.path = strtab_add_cstr(session->strings, path);
+            session->source.taken_at_ns = core.target->taken_at_ns;
+            session->source.host = 0; // a core does not say where it was made
+            fill_process(&session->source, session->strings, core.target, core.process);
+        }
+        note_gaps(session, core.target);
+        session_add(session, snapshot);
+    } else {
+        snapshot_destroy(snapshot);
+    }
+    core_deinit(&core);
+    return err;
+}
+
+int run_analyze(const struct options *options, int argc, char **argv)
+{
+    if (options->file_count < 1) {
+        complain("analyze takes a core file; \"pycore help analyze\" shows the options");
+        return EXIT_USAGE;
+    }
+    struct session session;
+    struct err *err = session_init(&session, options, options->file_count > 1);
+    for (int i = 0; !err && i < options->file_count; i++)
+        err = add(&session, options->files[i]);
+    int code;
+    if (err) {
+        code = fail(err);
+    } else {
+        AUTO_FREE char *command = command_text(argc, argv);
+        struct source *lines = source_create_root(options->source_root);
+        struct prof_run run = {0};
+        code = session_finish(&session, &run, lines, command);
+        source_destroy(lines);
+    }
+    session_deinit(&session);
+    return code;
+}

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// pycore snap: one snapshot or many of a live process. The sampling loop keeps a fixed schedule:
+// one snapshot at a random moment of each interval, intervals that were missed are counted.
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "cli/session.h"
+#include "sample/sampler.h"
+#include "target/source.h"
+#include "util/guard.h"
+
+#define DEFAULT_INTERVAL_NS 200000000u
+#define ONE_SHOT_WINDOW_NS 100000000u // over which a single snapshot's CPU % is measured
+#define PROGRESS_AFTER_NS 1000000000u
+
+static volatile int interrupted;
+
+static void on_signal(int signo)
+{
+    (void)signo;
+    interrupted = 1;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    // A reader that went away must not end us in the middle of a stop.
+    signal(SIGPIPE, SIG_IGN);
+}
+
+struct loop {
+    const struct options *options;
+    struct session *session;
+    struct sampler *sampler;
+    uint64_t count, interval_ns, limit_ns;
+    uint64_t begin_ns, last_ns, first_ns;
+    uint64_t last_process_cpu_ns;
+    bool had_process_cpu;
+    uint64_t random;
+    struct prof_run run;
+};
+
+// xorshift64*, seeded by the kernel: the moments need to be unpredictable to the target's own
+// periods, not to an adversary.
+static double random_share(struct loop *loop)
+{
+    loop->random ^= loop->random >> 12;
+    loop->random ^= loop->random << 25;
+    loop->random ^= loop->random >> 27;
+    return (double)(loop->random * 0x2545f4914f6cdd1dull >> 11) / 9007199254740992.0;
+}
+
+static void note_refusal(struct session *session, const struct live *live)
+{
+    if (!live->refusal)
+        return;
+    session->incomplete = true;
+    snap_note(session->strings, &session->notes,
+              "no stacks: the process's memory may not be read. %s", live->refusal);
+}
+
+static void note_sample(struct loop *loop, const struct sample *sample, struct snapshot *snapshot)
+{
+    struct strtab *strings = loop->session->strings;
+    if (sample->changed_program) {
+        snap_note(strings, &snapshot->notes, "the process executed another program (exec) before "
+                                             "snapshot %llu",
+                  (unsigned long long)loop->session->taken + 1);
+        fill_process(&loop->session->source, strings, loop->sampler->live->target,
+                     loop->sampler->process);
+    }
+    if (sample->skipped) {
+        loop->session->incomplete = true;
+        snap_note(strings, &snapshot->notes, "%zu stack%s cut: copying took longer than allowed",
+                  sample->skipped, sample->skipped == 1 ? "" : "s");
+    }
+}
+
+static struct err *build(struct loop *loop, struct sample *sample, uint64_t at_ns,
+                         struct snapshot **ret)
+{
+    struct live *live = loop->sampler->live;
+    struct snapshot *snapshot = snapshot_create();
+    if (!snapshot)
+        return err_create(ERR_NO_MEMORY, "snapshot");
+    struct snap_input input = {
+        .strings = loop->session->strings,
+        .target = live->target,
+        .process = loop->sampler->process,
+        .state = loop->sampler->process ? &sample->state : NULL,
+        .stacks = sample->stacks.items,
+        .stack_count = sample->stacks.count,
+        .names = &sample->names,
+        .threads = live->threads.items,
+        .thread_count = live->threads.count,
+        .stopped = sample->stopped,
+    };
+    struct err *err = snapshot_build(&input, snapshot);
+    if (err) {
+        snapshot_destroy(snapshot);
+        return err;
+    }
+    if (!loop->first_ns)
+        loop->first_ns = at_ns;
+    snapshot->at_ns = at_ns - loop->first_ns;
+    snapshot->pause_ns = sample->pause_ns;
+    snapshot->cpu_window_ns = at_ns - loop->last_ns;
+    if (live->has_process_cpu && loop->had_process_cpu &&
+        live->process_cpu_ns >= loop->last_process_cpu_ns) {
+        snapshot->has_process_cpu = true;
+        snapshot->process_cpu_ns = live->process_cpu_ns - loop->last_process_cpu_ns;
+    }
+    loop->had_process_cpu = live->has_process_cpu;
+    loop->last_process_cpu_ns = live->process_cpu_ns;
+    loop->last_ns = at_ns;
+    note_sample(loop, sample, snapshot);
+    *ret = snapshot;
+    return NULL;
+}
+
+static struct err *take_one(struct loop *loop)
+{
+    struct sample sample;
+    struct snapshot *snapshot = NULL;
+    TRY(sampler_take(loop->sampler, &sample));
+    struct err *err = build(loop, &sample, live_now_ns(), &snapshot);
+    sample_deinit(&sample);
+    TRY(err);
+    session_add(loop->session, snapshot);
+    return NULL;
+}
+
+// The clocks as they are before the first snapshot, so that it can tell CPU shares, too.
+static struct err *baseline(struct loop *loop)
+{
+    TRY(live_look(loop->sampler->live));
+    live_account(loop->sampler->live);
+    loop->had_process_cpu = loop->sampler->live->has_process_cpu;
+    loop->last_process_cpu_ns = loop->sampler->live->process_cpu_ns;
+    loop->begin_ns = loop->last_ns = live_now_ns();
+    return NULL;
+}
+
+static struct err *sample_many(struct loop *loop)
+{
+    uint64_t slot = 0; // interval number since the start; never falls behind the clock
+    for (uint64_t k = 0; k < loop->count && !interrupted; k++, slot++) {
+        uint64_t now_ns = live_now_ns();
+        uint64_t current = (now_ns - loop->begin_ns) / loop->interval_ns;
+        if (current > slot) {
+            loop->run.missed += current - slot;
+            slot = current;
+        }
+        double share = loop->options->no_jitter ? 0.5 : random_share(loop);
+        uint64_t tick_ns = loop->begin_ns + slot * loop->interval_ns +
+                           (uint64_t)(share * (double)loop->interval_ns);
+        if (loop->limit_ns && tick_ns - loop->begin_ns > loop->limit_ns)
+            break;
+        if (!live_sleep(loop->sampler->live, tick_ns, &interrupted))
+            break;
+        TRY(take_one(loop));
+        uint64_t spent_ns = live_now_ns() - loop->begin_ns;
+        if (spent_ns > PROGRESS_AFTER_NS)
+            progress(loop->options, k + 1, loop->count,
+                     (loop->count - k - 1) * loop->interval_ns);
+    }
+    return NULL;
+}
+
+static void plan(struct loop *loop)
+{
+    const struct options *options = loop->options;
+    loop->interval_ns = options->interval_ns ? options->interval_ns : DEFAULT_INTERVAL_NS;
+    loop->count = options->count ? options->count : 1;
+    if (options->duration_ns) {
+        uint64_t fits = options->duration_ns / loop->interval_ns;
+        loop->limit_ns = options->duration_ns;
+        if (!options->count)
+            loop->count = fits ? fits : 1;
+    }
+    if (getrandom(&loop->random, sizeof(loop->random), 0) != sizeof(loop->random) || !loop->random)
+        loop->random = live_now_ns() | 1;
+}
+
+static struct err *sample_one(struct loop *loop)
+{
+    live_sleep(loop->sampler->live, loop->begin_ns + ONE_SHOT_WINDOW_NS, &interrupted);
+    return take_one(loop);
+}
+
+static int finish(struct loop *loop, struct err *err, int argc, char **argv)
+{
+    struct session *session = loop->session;
+    progress_end(loop->options);
+    if (err && !session->taken)
+        return fail(err);
+    if (err) {
+        session->incomplete = true;
+        snap_note(session->strings, &session->notes, "ended after %llu of %llu snapshots: %s",
+                  (unsigned long long)session->taken, (unsigned long long)loop->count,
+                  err_message(err));
+        err_destroy(err);
+    } else if (interrupted && session->taken < loop->count) {
+        session->interrupted = true;
+        snap_note(session->strings, &session->notes, "interrupted after %llu of %llu snapshots",
+                  (unsigned long long)session->taken, (unsigned long long)loop->count);
+        if (!session->taken) {
+            complain("interrupted before the first snapshot");
+            return EXIT_NO_REPORT;
+        }
+    }
+    loop->run.interval_ns = loop->interval_ns;
+    loop->run.duration_ns = loop->last_ns - loop->begin_ns;
+    AUTO_FREE char *command = command_text(argc, argv);
+    struct source *lines = source_create_live(loop->sampler->live->pid);
+    session->source.process.start_time_ns =
+        proc_start_time_ns(loop->sampler->live->start_ticks);
+    if (lines)
+        source_set_start(lines, session->source.process.start_time_ns);
+    int code = session_finish(session, &loop->run, lines, command);
+    source_destroy(lines);
+    return code;
+}
+
+static int run_loop(struct loop *loop, int argc, char **argv)
+{
+    struct session *session = loop->session;
+    struct live *live = loop->sampler->live;
+    session->source.kind = SNAP_LIVE;
+    fill_process(&session->source, session->strings, live->target, loop->sampler->process);
+    note_refusal(session, live);
+    if (loop->options->verbose && loop->sampler->process)
+        complain("Python %s (%s), found by %s", loop->sampler->process->version,
+                 py_build_name(loop->sampler->process->dec.layout.build),
+                 loop->sampler->process->found_by);
+    loop->sampler->never_stop = loop->options->never_stop;
+    struct err *err = baseline(loop);
+    if (!err)
+        err = session->profile ? sample_many(loop) : sample_one(loop);
+    return finish(loop, err, argc, argv);
+}
+
+static int pid_of(const struct options *options, pid_t *ret)
+{
+    int64_t pid = options->pid;
+    if (options->file_count > (pid < 0 ? 1 : 0) || (pid < 0 && options->file_count == 0)) {
+        complain("snap takes one process number; \"pycore help snap\" shows the options");
+        return EXIT_USAGE;
+    }
+    if (pid < 0) {
+        char *end;
+        errno = 0;
+        pid = strtoll(options->files[0], &end, 10);
+        if (errno || *end || pid < 1 || pid > INT32_MAX) {
+            complain("\"%s\" is no process number (a core file is read by \"pycore analyze\")",
+                     options->files[0]);
+            return EXIT_USAGE;
+        }
+    }
+    *ret = (pid_t)pid;
+    return 0;
+}
+
+int run_snap(const struct options *options, int argc, char **argv)
+{
+    pid_t pid;
+    int code = pid_of(options, &pid);
+    if (code)
+        return code;
+    struct session session;
+    struct loop loop = {.options = options, .session = &session};
+    plan(&loop);
+    struct err *err = session_init(&session, options, options->count > 1 || options->duration_ns);
+    catch_signals();
+    if (!err)
+        err = sampler_open(pid, session.strings, &loop.sampler);
+    code = err ? fail(err) : run_loop(&loop, argc, argv);
+    sampler_close(loop.sampler);
+    session_deinit(&session);
+    return code;
+}

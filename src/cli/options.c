@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Options and help, all from options.def.
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "util/guard.h"
+
+#define SNAP 1u
+#define ANALYZE 2u
+#define BOTH (SNAP | ANALYZE)
+
+enum option_id {
+#define OPTION(id, short_name, long_name, argument, commands, help) OPT_##id,
+#include "cli/options.def"
+#undef OPTION
+    OPTION_COUNT
+};
+
+struct option_row {
+    enum option_id id;
+    char short_name;
+    const char *long_name, *argument;
+    unsigned commands;
+    const char *help;
+};
+
+static const struct option_row rows[] = {
+#define OPTION(id, short_name, long_name, argument, valid, help)                                   \
+    {OPT_##id, short_name, long_name, argument, valid, help},
+#include "cli/options.def"
+#undef OPTION
+};
+
+const struct command commands[] = {
+    {"snap", "PID", "stacks of a live process; with -n or -d its hotspots", SNAP, run_snap},
+    {"analyze", "CORE...", "the same from a core dump", ANALYZE, run_analyze},
+    {NULL, NULL, NULL, 0, NULL},
+};
+
+void print_command_help(FILE *out, const struct command *command)
+{
+    fprintf(out, "Usage: pycore %s [OPTION]... %s\n%s.\n\n", command->name, command->arguments,
+            command->help);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        if (!(rows[i].commands & command->flag))
+            continue;
+        char left[64], flag[8] = "    ";
+        if (rows[i].short_name)
+            snprintf(flag, sizeof(flag), "-%c, ", rows[i].short_name);
+        snprintf(left, sizeof(left), "%s--%s%s%s", flag, rows[i].long_name,
+                 rows[i].argument ? " " : "", rows[i].argument ? rows[i].argument : "");
+        fprintf(out, "  %-24s %s\n", left, rows[i].help);
+    }
+}
+
+void print_help(FILE *out)
+{
+    fputs("Usage: pycore COMMAND [OPTION]...\n"
+          "What is this Python process doing, and why is it hot, hung or crashed?\n\n"
+          "Commands:\n",
+          out);
+    for (const struct command *command = commands; command->name; command++) {
+        char left[32];
+        snprintf(left, sizeof(left), "%s %s", command->name, command->arguments);
+        fprintf(out, "  %-18s %s\n", left, command->help);
+    }
+    fputs("  help COMMAND       options of a command\n\n"
+          "Examples:\n"
+          "  pycore snap 4711                        what every thread is doing right now\n"
+          "  pycore snap 4711 -n 50 -i 200ms         where the time goes\n"
+          "  pycore snap 4711 -d 30s -o report.md    the same, for a ticket\n"
+          "  pycore analyze core.4711                a crash\n\n"
+          "Exit codes: 0 complete report, 1 report with gaps (its notes say which), 2 no report,\n"
+          "64 usage. The target is only read, never written to, and never left stopped.\n",
+          out);
+}
+
+bool parse_time(const char *text, bool bare_seconds, uint64_t *ret_ns)
+{
+    static const struct {
+        const char *unit;
+        double ns;
+    } units[] = {{"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
+    char *end;
+    errno = 0;
+    if (!isdigit((unsigned char)text[0]) && text[0] != '.')
+        return false;
+    double value = strtod(text, &end);
+    double scale = *end == '\0' && bare_seconds ? 1e9 : 0;
+    for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+        if (strcmp(end, units[i].unit) == 0)
+            scale = units[i].ns;
+    if (errno || scale == 0 || !(value > 0) || value * scale > 1e18 || value * scale < 1)
+        return false;
+    *ret_ns = (uint64_t)(value * scale);
+    return true;
+}
+
+static bool parse_number(const char *text, uint64_t low, uint64_t high, uint64_t *ret)
+{
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (errno || !isdigit((unsigned char)text[0]) || *end || value < low || value > high)
+        return false;
+    *ret = value;
+    return true;
+}
+
+static bool parse_color(const char *text, bool *ret)
+{
+    if (strcmp(text, "auto") == 0)
+        *ret = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+    else if (strcmp(text, "always") == 0 || strcmp(text, "never") == 0)
+        *ret = text[0] == 'a';
+    else
+        return false;
+    return true;
+}
+
+// NULL: taken. Otherwise what is wrong with the value.
+static const char *take(enum option_id id, const char *value, struct options *ret)
+{
+    uint64_t number;
+    switch (id) {
+    case OPT_PID:
+        if (!parse_number(value, 1, INT32_MAX, &number))
+            return "is no process number";
+        ret->pid = (int64_t)number;
+        return NULL;
+    case OPT_COUNT:
+        return parse_number(value, 1, 1000000000, &ret->count) ? NULL : "is no count above 0";
+    case OPT_INTERVAL:
+        return parse_time(value, false, &ret->interval_ns)
+                   ? NULL
+                   : "needs a number and a unit: 500us, 200ms, 1s";
+    case OPT_DURATION:
+        return parse_time(value, true, &ret->duration_ns)
+                   ? NULL
+                   : "is no duration: 10s, 2m, 500ms, or seconds";
+    case OPT_STOP:
+        ret->never_stop = strcmp(value, "none") == 0;
+        return ret->never_stop || strcmp(value, "all") == 0 ? NULL : "is neither all nor none";
+    case OPT_FORMAT:
+        ret->format = report_format_by_name(value);
+        return ret->format ? NULL : "is no format; there are text, md and json";
+    case OPT_OUTPUT:
+        if (ret->output_count == MAX_OUTPUTS)
+            return "is one output too many";
+        ret->outputs[ret->output_count++] = value;
+        return NULL;
+    case OPT_TOP:
+        if (!parse_number(value, 1, 1000000, &number))
+            return "is no count above 0";
+        ret->report.top = (unsigned)number;
+        return NULL;
+    case OPT_COLOR:
+        return parse_color(value, &ret->report.color) ? NULL : "is none of auto, always, never";
+    case OPT_EXE:
+        ret->exe = value;
+        return NULL;
+    case OPT_SYSROOT:
+        ret->sysroot = value;
+        return NULL;
+    case OPT_DEBUG_DIR:
+        ret->debug_dir = value;
+        return NULL;
+    case OPT_SOURCE_ROOT:
+        ret->source_root = value;
+        return NULL;
+    case OPT_NO_JITTER:
+        ret->no_jitter = true;
+        return NULL;
+    case OPT_FULL:
+        ret->report.full = true;
+        return NULL;
+    case OPT_SNAPSHOTS:
+        ret->report.snapshots = true;
+        return NULL;
+    case OPT_QUIET:
+        ret->quiet = true;
+        return NULL;
+    case OPT_VERBOSE:
+        ret->verbose = true;
+        return NULL;
+    case OPT_NO_NATIVE:
+    case OPT_HELP:
+    case OPTION_COUNT:
+        break;
+    }
+    return NULL;
+}
+
+static void defaults(struct options *ret)
+{
+    struct winsize size;
+    *ret = (struct options){.pid = -1};
+    parse_color("auto", &ret->report.color);
+    if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+        ret->report.width = size.ws_col;
+}
+
+static int usage(const struct command *command, const char *message, const char *subject)
+{
+    complain("%s%s%s; \"pycore help %s\" shows the options", subject ? subject : "",
+             subject ? " " : "", message, command->name);
+    return EXIT_USAGE;
+}
+
+int options_parse(const struct command *command, int argc, char **argv, struct options *ret,
+                  bool *ret_done)
+{
+    struct option longs[OPTION_COUNT + 1] = {0};
+    char shorts[2 * OPTION_COUNT + 2] = ":";
+    size_t long_count = 0;
+    *ret_done = false;
+    defaults(ret);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        if (!(rows[i].commands & command->flag))
+            continue;
+        int has = rows[i].argument ? required_argument : no_argument;
+        longs[long_count++] = (struct option){rows[i].long_name, has, NULL, 1000 + (int)i};
+        if (rows[i].short_name)
+            strcat(strncat(shorts, &rows[i].short_name, 1), rows[i].argument ? ":" : "");
+    }
+    opterr = 0;
+    optind = 1;
+    for (int found; (found = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
+        const struct option_row *row = found >= 1000 ? &rows[found - 1000] : NULL;
+        for (size_t i = 0; !row && i < ARRAY_SIZE(rows); i++)
+            if (found == rows[i].short_name)
+                row = &rows[i];
+        if (found == '?' || found == ':' || !row)
+            return usage(command, found == ':' ? "needs a value" : "is no option of this command",
+                         argv[optind - 1]);
+        if (row->id == OPT_HELP) {
+            print_command_help(stdout, command);
+            *ret_done = true;
+            return EXIT_COMPLETE;
+        }
+        const char *wrong = take(row->id, optarg, ret);
+        if (wrong) {
+            complain("--%s: \"%s\" %s", row->long_name, optarg, wrong);
+            return EXIT_USAGE;
+        }
+    }
+    ret->files = argv + optind;
+    ret->file_count = argc - optind;
+    return 0;
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Messages, progress and report files. A report file appears whole or not at all: it is written
+// beside its place, readable by its owner only (it may hold secrets), and renamed.
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "util/guard.h"
+
+// Messages hold paths and names from the target: nothing of theirs may steer the terminal.
+static void put_clean(const char *text, FILE *out)
+{
+    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
+        if (*at < 0x20 || *at == 0x7f)
+            fprintf(out, "\\x%02x", *at);
+        else
+            putc(*at, out);
+    }
+}
+
+void complain(const char *fmt, ...)
+{
+    AUTO_FREE char *text = NULL;
+    va_list args;
+    va_start(args, fmt);
+    if (vasprintf(&text, fmt, args) < 0)
+        text = NULL;
+    va_end(args);
+    fputs("pycore: ", stderr);
+    put_clean(text ? text : "out of memory", stderr);
+    putc('\n', stderr);
+}
+
+int fail(struct err *err)
+{
+    complain("%s", err_message(err));
+    err_destroy(err);
+    return EXIT_NO_REPORT;
+}
+
+void progress(const struct options *options, uint64_t done, uint64_t total, uint64_t left_ns)
+{
+    if (options->quiet || !isatty(STDERR_FILENO))
+        return;
+    fprintf(stderr, "\r\033[K%llu of %llu snapshots, %.0f s left (Ctrl-C ends with a report)",
+            (unsigned long long)done, (unsigned long long)total, (double)left_ns / 1e9);
+    fflush(stderr);
+}
+
+void progress_end(const struct options *options)
+{
+    if (!options->quiet && isatty(STDERR_FILENO))
+        fputs("\r\033[K", stderr);
+}
+
+static struct err *render(const struct options *options, const struct report_format *format,
+                          const struct report_input *input, FILE *out)
+{
+    struct report_options choices = options->report;
+    if (out != stdout)
+        choices.color = false;
+    TRY(format->render(out, input, &choices));
+    if (fflush(out) != 0 || ferror(out))
+        return err_os(errno, "writing the report");
+    return NULL;
+}
+
+static struct err *write_special(const struct options *options, const char *path,
+                                 const struct report_format *format,
+                                 const struct report_input *input)
+{
+    AUTO_FCLOSE FILE *out = fopen(path, "we");
+    if (!out)
+        return err_os(errno, "%s", path);
+    return render(options, format, input, out);
+}
+
+static struct err *write_file(const struct options *options, const char *path,
+                              const struct report_format *format, const struct report_input *input)
+{
+    struct stat info;
+    // A pipe or a device cannot be replaced by a rename.
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))
+        return write_special(options, path, format, input);
+    AUTO_FREE char *temporary = NULL;
+    if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
+        return err_create(ERR_NO_MEMORY, "report");
+    int fd = mkostemp(temporary, O_CLOEXEC);
+    if (fd < 0)
+        return err_os(errno, "cannot write beside %s", path);
+    FILE *out = fdopen(fd, "w");
+    struct err *err = out ? render(options, format, input, out) : err_os(errno, "%s", path);
+    if (out ? fclose(out) != 0 : close(fd) != 0)
+        err = err ? err : err_os(errno, "%s", path);
+    if (!err && rename(temporary, path) != 0)
+        err = err_os(errno, "%s", path);
+    if (err)
+        unlink(temporary);
+    return err;
+}
+
+bool write_report(const struct options *options, const struct report_input *input)
+{
+    bool ok = true;
+    for (size_t i = 0; i < options->output_count || i == 0; i++) {
+        const char *path = i < options->output_count ? options->outputs[i] : "-";
+        const struct report_format *format = options->format;
+        if (!format)
+            format = report_format_by_ending(path);
+        if (!format)
+            format = report_format_by_name("text");
+        struct err *err = strcmp(path, "-") == 0 ? render(options, format, input, stdout)
+                                                 : write_file(options, path, format, input);
+        if (err) {
+            fail(err);
+            ok = false;
+        }
+    }
+    return ok;
+}

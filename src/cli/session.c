@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// See cli/session.h.
+#include "cli/session.h"
+
+#include <stdlib.h>
+
+#include "target/source.h"
+#include "util/guard.h"
+
+struct err *session_init(struct session *session, const struct options *options, bool aggregate)
+{
+    *session = (struct session){.options = options};
+    session->strings = strtab_create();
+    if (session->strings && aggregate)
+        session->profile = profile_create(session->strings);
+    if (!session->strings || (aggregate && !session->profile))
+        return err_create(ERR_NO_MEMORY, "session");
+    fill_source(&session->source, session->strings);
+    return NULL;
+}
+
+void session_deinit(struct session *session)
+{
+    vec_foreach(snapshot, &session->kept)
+        snapshot_destroy(*snapshot);
+    vec_deinit(&session->kept);
+    profile_destroy(session->profile);
+    snap_source_deinit(&session->source);
+    vec_deinit(&session->notes);
+    strtab_destroy(session->strings);
+}
+
+// What a length limit cut is no gap, a stack that could not be read to its end is one.
+static bool has_gaps(const struct snapshot *snapshot)
+{
+    vec_foreach(thread, &snapshot->threads)
+        if (thread->cut)
+            return true;
+    return false;
+}
+
+void session_add(struct session *session, struct snapshot *snapshot)
+{
+    session->taken++;
+    session->incomplete |= has_gaps(snapshot);
+    if (session->profile) {
+        if (!profile_add(session->profile, snapshot))
+            session->incomplete = true;
+        vec_foreach(note, &snapshot->notes)
+            snap_note(session->strings, &session->notes, "%s",
+                      strtab_get(session->strings, *note));
+        vec_foreach(thread, &snapshot->threads) {
+            vec_foreach(note, &thread->notes)
+                snap_note(session->strings, &session->notes, "thread %d: %s", thread->tid,
+                          strtab_get(session->strings, *note));
+        }
+    }
+    if ((!session->profile || session->options->report.snapshots) &&
+        vec_push(&session->kept, snapshot))
+        return;
+    snapshot_destroy(snapshot);
+}
+
+static const char *line_of(void *arg, const char *file, int32_t line, bool *ret_newer)
+{
+    return source_line(arg, file, line, ret_newer);
+}
+
+int session_finish(struct session *session, const struct prof_run *run, struct source *lines,
+                   const char *command)
+{
+    struct prof_report *report = NULL;
+    if (session->profile) {
+        report = profile_report(session->profile, run);
+        if (!report) {
+            complain("out of memory");
+            return EXIT_NO_REPORT;
+        }
+    }
+    bool gaps = session->incomplete || session->interrupted;
+    session->source.complete = !gaps;
+    struct report_input input = {
+        .tool_version = PACKAGE_VERSION,
+        .command = command,
+        .strings = session->strings,
+        .source = &session->source,
+        .snapshots = (const struct snapshot *const *)session->kept.items,
+        .snapshot_count = session->kept.count,
+        .profile = report,
+        .notes = &session->notes,
+        .interrupted = session->interrupted,
+        .source_reader = {lines ? line_of : NULL, lines},
+    };
+    bool written = write_report(session->options, &input);
+    prof_report_destroy(report);
+    return !written ? EXIT_NO_REPORT : gaps ? EXIT_PARTIAL : EXIT_COMPLETE;
+}

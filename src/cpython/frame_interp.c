@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Frame chains of CPython 3.11+: _PyInterpreterFrames linked by `previous`
+// (Include/internal/pycore_frame.h; 3.14+: pycore_interpframe_structs.h). Frames of functions lie
+// in the thread's data stack, those of generators in the generator; each evaluation loop that C
+// code started is marked: 3.11 by is_entry, from 3.12 on by a shim frame on the C stack.
+#include "cpython/stack_walk.h"
+#include "util/guard.h"
+#include "util/limits.h"
+
+#define IFRAME_MAX_BYTES 256
+
+// enum _frameowner. 3 is FRAME_OWNED_BY_CSTACK (3.12, 3.13) or FRAME_OWNED_BY_INTERPRETER (3.14+).
+enum { OWNED_BY_THREAD, OWNED_BY_GENERATOR, OWNED_BY_FRAME_OBJECT, OWNED_BY_C };
+
+struct err *py_walk_root(struct py_process *process, struct py_stack *stack)
+{
+    const struct py_layout *lay = &process->dec.layout;
+    stack->next = stack->thread.root;
+    stack->chunk_next = stack->thread.datastack_chunk;
+    if (stack->next && py_layout_has(lay, PY_TS_cframe)) {
+        stack->outermost_shim = stack->thread.root;
+        return py_read(process->dec.mem, lay, stack->thread.root, PY_CF_current_frame,
+                       &stack->next);
+    }
+    return NULL;
+}
+
+struct err *py_walk_datastack(struct py_process *process, struct py_stack *stack)
+{
+    const struct py_layout *lay = &process->dec.layout;
+    struct mem_copy *copy = process->dec.copy;
+    uint64_t total = 0;
+    // chunk_next survives a miss: the walk down the chunks goes on where it was.
+    for (int i = 0; copy && stack->chunk_next && i < LIMIT_DATASTACK_CHUNKS; i++) {
+        uint64_t chunk = stack->chunk_next, previous, size, top;
+        TRY(py_read(process->dec.mem, lay, chunk, PY_SC_previous, &previous));
+        TRY(py_read(process->dec.mem, lay, chunk, PY_SC_size, &size));
+        TRY(py_read(process->dec.mem, lay, chunk, PY_SC_top, &top));
+        // Only what is in use: what lies above may never have been touched.
+        uint64_t data = chunk + py_offset(lay, PY_SC_data), end;
+        if (chunk == stack->thread.datastack_chunk)
+            end = stack->thread.datastack_top;
+        else
+            end = top < size / 8 ? data + 8 * top : chunk + size;
+        if (end < chunk || end - chunk > size || (total += size) > LIMIT_DATASTACK_BYTES)
+            break; // damaged; the frames are then asked for one by one
+        mem_copy_want(copy, chunk, end - chunk);
+        stack->chunk_next = previous;
+    }
+    stack->chunk_next = 0;
+    return NULL;
+}
+
+static uint64_t pick(const struct py_layout *lay, const unsigned char *bytes, size_t size,
+                     enum py_field_id field)
+{
+    uint64_t value = 0;
+    py_pick(lay, bytes, size, field, &value);
+    return value;
+}
+
+struct err *py_walk_iframe(struct py_process *process, struct py_stack *stack)
+{
+    const struct py_layout *lay = &process->dec.layout;
+    unsigned char bytes[IFRAME_MAX_BYTES];
+    size_t size = py_offset(lay, PY_IF_localsplus);
+    uint64_t addr = stack->next;
+    if (size > sizeof(bytes))
+        return err_create(ERR_UNSUPPORTED, "a frame of %zu bytes", size);
+    if (addr % 8)
+        return err_create(ERR_BAD_DATA, "0x%llx is no frame", (unsigned long long)addr);
+    TRY(mem_read(process->dec.mem, addr, bytes, size));
+    uint64_t owner = pick(lay, bytes, size, PY_IF_owner);
+    uint64_t previous = pick(lay, bytes, size, PY_IF_previous);
+    if (owner > 4)
+        return err_create(ERR_BAD_DATA, "0x%llx is no frame", (unsigned long long)addr);
+    if (owner >= OWNED_BY_C) {
+        // The frames above the shim run in an evaluation loop that C code started.
+        if (stack->frames.count)
+            stack->frames.items[stack->frames.count - 1].flags |= PY_FRAME_ENTRY;
+        else
+            stack->entry_pending = true;
+        if (addr != stack->thread.base_frame)
+            stack->outermost_shim = addr;
+        stack->next = previous;
+        return NULL;
+    }
+    struct py_frame frame = {
+        .addr = addr,
+        .code_addr = py_untag(&process->dec, pick(lay, bytes, size, PY_IF_code)),
+        .instr = pick(lay, bytes, size, PY_IF_instr),
+        .slots_addr = addr + size,
+        .stackpointer = pick(lay, bytes, size, PY_IF_stackpointer),
+        .tlbc_index = (uint32_t)pick(lay, bytes, size, PY_IF_tlbc_index),
+        .flags = (owner == OWNED_BY_GENERATOR ? PY_FRAME_GENERATOR : 0) |
+                 (pick(lay, bytes, size, PY_IF_is_entry) ? PY_FRAME_ENTRY : 0),
+    };
+    if (!vec_push(&stack->frames, frame))
+        return err_create(ERR_NO_MEMORY, "frames");
+    stack->next = previous;
+    return NULL;
+}
+
+// Free-threaded 3.14+: each thread may run its own copy of the bytecode
+// (Include/internal/pycore_code.h, _PyCodeArray {Py_ssize_t size; char *entries[]}).
+static struct err *thread_local_base(struct py_decoder *dec, const struct py_frame *frame,
+                                     const struct py_code *code, uint64_t *ret)
+{
+    uint64_t array, size;
+    *ret = code->bytecode_addr;
+    if (!py_layout_has(&dec->layout, PY_CO_tlbc) || frame->tlbc_index == 0)
+        return NULL;
+    TRY(py_read(dec->mem, &dec->layout, code->addr, PY_CO_tlbc, &array));
+    TRY(mem_read_u64(dec->mem, array, &size));
+    if (frame->tlbc_index >= size)
+        return err_create(ERR_BAD_DATA, "bytecode copy %u of %llu", frame->tlbc_index,
+                          (unsigned long long)size);
+    return mem_read_u64(dec->mem, array + 8 + 8ull * frame->tlbc_index, ret);
+}
+
+struct err *py_frame_offset(struct py_decoder *dec, const struct py_frame *frame,
+                            const struct py_code *code, int32_t *ret)
+{
+    uint16_t version = dec->layout.version;
+    *ret = -1;
+    if (version <= 0x030a) {
+        // f_lasti: bytes, in 3.10 code units.
+        int64_t lasti = (int64_t)frame->instr;
+        if (lasti >= 0)
+            *ret = (int32_t)(version == 0x030a ? lasti * 2 : lasti);
+    } else {
+        if (version >= 0x030d && frame->instr == 0)
+            return NULL;
+        uint64_t base;
+        TRY(thread_local_base(dec, frame, code, &base));
+        int64_t distance = (int64_t)(frame->instr - base);
+        // 3.11 and 3.12: prev_instr lies one unit before the first one until the frame starts.
+        if (distance < -2 || distance > INT32_MAX)
+            return err_create(ERR_BAD_DATA, "instruction outside of its code");
+        *ret = (int32_t)distance;
+    }
+    if (*ret >= 0 && (uint64_t)*ret >= code->bytecode_bytes && code->bytecode)
+        return err_create(ERR_BAD_DATA, "instruction outside of its code");
+    return NULL;
+}

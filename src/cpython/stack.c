@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Walking one thread's Python stack: first the chain of frames, then, for each, its code object,
+// line and the C callable it is inside of. See cpython/stack.h.
+#include "cpython/stack.h"
+
+#include <stdlib.h>
+
+#include "cpython/stack_walk.h"
+#include "util/guard.h"
+#include "util/hash.h"
+#include "util/limits.h"
+
+void py_stack_init(struct py_stack *stack, const struct py_thread *thread, bool blocked)
+{
+    *stack = (struct py_stack){.thread = *thread, .blocked = blocked, .next = UINT64_MAX};
+}
+
+void py_stack_deinit(struct py_stack *stack)
+{
+    vec_deinit(&stack->frames);
+    err_destroy(stack->cut);
+    stack->cut = NULL;
+}
+
+static bool is_miss(const struct py_decoder *dec, const struct err *err)
+{
+    return dec->copy && err_code(err) == ERR_FAULT && mem_copy_misses(dec->copy)->count;
+}
+
+// False: bytes are missing. The end of the chain, good or bad, is true.
+static bool walk_chain(struct py_process *process, struct py_stack *stack)
+{
+    bool modern = process->dec.layout.version >= 0x030b;
+    struct err *err = NULL;
+    if (stack->next == UINT64_MAX) {
+        if (modern)
+            err = py_walk_root(process, stack);
+        else
+            stack->next = stack->thread.root;
+    }
+    if (!err && stack->chunk_next)
+        err = py_walk_datastack(process, stack);
+    if (err && stack->next != UINT64_MAX && !is_miss(&process->dec, err)) {
+        // Chunks only save reads; without them the frames are read one by one.
+        err_destroy(err);
+        err = NULL;
+        stack->chunk_next = 0;
+    }
+    while (!err && stack->next) {
+        if (stack->frames.count >= LIMIT_FRAMES_PER_THREAD) {
+            err = err_create(ERR_LIMIT, "more than %d frames", LIMIT_FRAMES_PER_THREAD);
+            break;
+        }
+        uint64_t here = stack->next;
+        err = modern ? py_walk_iframe(process, stack) : py_walk_frame_object(process, stack);
+        if (!err && stack->next == here)
+            err = err_create(ERR_BAD_DATA, "the frame chain bites its tail");
+    }
+    if (!err)
+        return true;
+    if (is_miss(&process->dec, err)) {
+        err_destroy(err);
+        return false;
+    }
+    stack->cut = err;
+    return true;
+}
+
+// The frame's own locals and value stack stand still while a function that it called runs: a
+// change between two snapshots proves that this is another call.
+static struct err *hash_slots(struct py_decoder *dec, const struct py_code *code,
+                              struct py_frame *frame)
+{
+    size_t count = frame->slot_count;
+    if (dec->layout.version >= 0x030b)
+        count = (size_t)code->slot_count + code->stack_size;
+    if (count > LIMIT_FRAME_SLOTS)
+        count = LIMIT_FRAME_SLOTS;
+    AUTO_FREE uint64_t *slots = calloc(count + 1, 8);
+    if (!slots)
+        return err_create(ERR_NO_MEMORY, "frame");
+    TRY(mem_read(dec->mem, frame->slots_addr, slots, count * 8));
+    uint64_t hash = hash_u64(HASH_SEED, (uint64_t)frame->offset_bytes);
+    for (size_t i = 0; i < count; i++)
+        hash = hash_u64(hash, slots[i]);
+    frame->content = hash;
+    return NULL;
+}
+
+static bool incomplete(const struct py_process *process, const struct py_frame *frame,
+                       const struct py_code *code)
+{
+    // _PyFrame_IsIncomplete, Include/internal/pycore_frame.h (3.12+).
+    return process->dec.layout.version >= 0x030c && !(frame->flags & PY_FRAME_GENERATOR) &&
+           frame->offset_bytes < (int32_t)(2 * code->first_traceable);
+}
+
+// Everything about frame `index` that needs its code object. ERR_FAULT with a miss: try again.
+static struct err *complete(struct py_process *process, struct py_stack *stack, size_t index)
+{
+    struct py_decoder *dec = &process->dec;
+    struct py_frame *frame = &stack->frames.items[index];
+    struct py_code *code;
+    TRY(py_code_get(dec, frame->code_addr, &code));
+    frame->name = code->name;
+    frame->qualname = code->qualname;
+    frame->file = code->file;
+    frame->first_line = code->first_line;
+    frame->fingerprint = code->fingerprint;
+    frame->line = (struct py_line){-1, -1};
+    struct err *err = py_frame_offset(dec, frame, code, &frame->offset_bytes);
+    if (err) {
+        if (err_code(err) == ERR_FAULT)
+            return err;
+        err_destroy(err);
+        frame->flags |= PY_FRAME_LINE_LOST;
+        frame->offset_bytes = -1;
+        return NULL;
+    }
+    frame->line = py_code_line(dec, code, frame->offset_bytes);
+    if (dec->layout.version >= 0x030b)
+        frame->stack_offset = code->slot_count;
+    if (incomplete(process, frame, code))
+        frame->flags |= PY_FRAME_INCOMPLETE;
+    if (index > 0)
+        TRY(hash_slots(dec, code, frame));
+    bool from_c = index == 0 || (stack->frames.items[index - 1].flags & PY_FRAME_ENTRY);
+    if (from_c && frame->offset_bytes >= 0 && !(frame->flags & PY_FRAME_INCOMPLETE))
+        TRY(py_frame_call(process, stack, frame, code, index == 0));
+    return NULL;
+}
+
+static bool complete_all(struct py_process *process, struct py_stack *stack)
+{
+    bool all = true;
+    for (size_t i = stack->completed; i < stack->frames.count; i++) {
+        struct py_frame *frame = &stack->frames.items[i];
+        if (frame->complete)
+            continue;
+        struct err *err = complete(process, stack, i);
+        if (err && is_miss(&process->dec, err)) {
+            all = false;
+        } else {
+            // A frame whose code cannot be read is kept, without a name: it costs no other.
+            frame->complete = true;
+        }
+        err_destroy(err);
+        if (all)
+            stack->completed = i + 1;
+    }
+    return all;
+}
+
+bool py_stack_step(struct py_process *process, struct py_stack *stack)
+{
+    if (!stack->chain_done)
+        stack->chain_done = walk_chain(process, stack);
+    // The newest frame's flags may still change while the chain is open (a shim follows it).
+    return stack->chain_done && complete_all(process, stack);
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the two kinds of frame chains provide, and what they share.
+#ifndef CPYTHON_STACK_WALK_H
+#define CPYTHON_STACK_WALK_H
+
+#include "cpython/stack.h"
+
+// Reads the frame at stack->next, appends it (unless it is a shim) and advances stack->next; 0 ends
+// the chain.
+struct err *py_walk_frame_object(struct py_process *process, struct py_stack *stack); // <= 3.10
+struct err *py_walk_iframe(struct py_process *process, struct py_stack *stack);       // 3.11+
+// 3.11+: asks for the data stack chunks, which hold most frames.
+struct err *py_walk_datastack(struct py_process *process, struct py_stack *stack);
+// The first frame: from thread.root.
+struct err *py_walk_root(struct py_process *process, struct py_stack *stack);
+
+// The byte offset of the frame's instruction in its bytecode.
+struct err *py_frame_offset(struct py_decoder *dec, const struct py_frame *frame,
+                            const struct py_code *code, int32_t *ret);
+
+// The C callable that the frame is inside of: fills call_name, call_qualname and the inferred
+// flag, or leaves them 0. `innermost`: nothing was called from Python code.
+struct err *py_frame_call(struct py_process *process, const struct py_stack *stack,
+                          struct py_frame *frame, struct py_code *code, bool innermost);
+
+// Describes a callable object: *ret_name is its __name__, *ret_qualname what profilers print
+// ("{built-in method time.sleep}"); both 0 when it is no C callable.
+struct err *py_describe_callable(struct py_decoder *dec, uint64_t object, uint32_t *ret_name,
+                                 uint32_t *ret_qualname);
+// A special method ("__enter__") that is called on an object of a C type.
+struct err *py_describe_special(struct py_decoder *dec, uint64_t object, const char *method,
+                                uint32_t *ret_name, uint32_t *ret_qualname);
+
+#endif

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Interpreters, thread states, and who holds the GIL. See cpython/process.h.
+#include <string.h>
+
+#include "cpython/process.h"
+#include "util/guard.h"
+#include "util/limits.h"
+
+#define TSTATE_MAX_BYTES 8192
+
+void py_state_deinit(struct py_state *state)
+{
+    vec_deinit(&state->threads);
+    vec_deinit(&state->gils);
+    err_destroy(state->cut);
+    state->cut = NULL;
+}
+
+struct gil {
+    uint64_t addr;
+    uint64_t holder; // thread state; 0: free
+    bool known;
+};
+
+static struct err *read_gil(struct py_process *process, struct py_state *state, uint64_t addr,
+                            struct gil *ret)
+{
+    const struct py_layout *lay = &process->dec.layout;
+    struct mem *mem = process->dec.mem;
+    uint64_t locked, holder, enabled = 1;
+    *ret = (struct gil){.addr = addr};
+    if (!addr)
+        return NULL;
+    if ((lay->build & PY_BUILD_FREE_THREADED) && py_layout_has(lay, PY_GIL_enabled))
+        TRY(py_read(mem, lay, addr, PY_GIL_enabled, &enabled));
+    TRY(py_read(mem, lay, addr, PY_GIL_locked, &locked));
+    TRY(py_read(mem, lay, addr, PY_GIL_last_holder, &holder));
+    // last_holder stays set after a release, so `locked` decides; -1 is a GIL not created yet.
+    ret->known = enabled != 0;
+    ret->holder = enabled && (int32_t)locked == 1 ? holder : 0;
+    struct py_gil gil = {addr, addr + py_offset(lay, PY_GIL_end), true, ret->holder != 0};
+    if (enabled && !vec_push(&state->gils, gil))
+        return err_create(ERR_NO_MEMORY, "GIL");
+    return NULL;
+}
+
+// The GIL that the threads of one interpreter take.
+static struct err *gil_of(struct py_process *process, struct py_state *state, uint64_t interp,
+                          const struct gil *shared, struct gil *ret)
+{
+    const struct py_layout *lay = &process->dec.layout;
+    *ret = *shared;
+    if (!py_layout_has(lay, PY_IS_ceval_gil))
+        return NULL;
+    uint64_t addr;
+    TRY(py_read(process->dec.mem, lay, interp, PY_IS_ceval_gil, &addr));
+    if (addr == shared->addr && addr)
+        return NULL;
+    return read_gil(process, state, addr, ret);
+}
+
+// Before 3.12 there is one GIL: in _PyRuntime, in 3.6 in statics.
+static struct err *shared_gil(struct py_process *process, struct py_state *state,
+                              struct gil *ret)
+{
+    const struct py_layout *lay = &process->dec.layout;
+    *ret = (struct gil){0};
+    if (process->runtime && py_layout_has(lay, PY_RT_gil))
+        return read_gil(process, state, process->runtime + py_offset(lay, PY_RT_gil), ret);
+    if (process->current_addr) {
+        // Python/ceval.c, 3.6: _PyThreadState_Current is NULL while nobody holds the GIL.
+        TRY(mem_read_u64(process->dec.mem, process->current_addr, &ret->holder));
+        ret->known = true;
+        struct py_gil gil = {process->gil_cond, process->gil_end, process->gil_cond != 0,
+                             ret->holder != 0};
+        if (!vec_push(&state->gils, gil))
+            return err_create(ERR_NO_MEMORY, "GIL");
+    }
+    return NULL;
+}
+
+static uint64_t pick(const struct py_layout *lay, const unsigned char *bytes, size_t size,
+                     enum py_field_id field)
+{
+    uint64_t value = 0;
+    py_pick(lay, bytes, size, field, &value);
+    return value;
+}
+
+static size_t tstate_bytes(const struct py_layout *lay)
+{
+    size_t size = 0;
+    for (enum py_field_id field = PY_TS_next; field < PY_TS_size; field++)
+        if (py_layout_has(lay, field) && py_offset(lay, field) + 8 > size)
+            size = py_offset(lay, field) + 8;
+    return size;
+}
+
+static struct err *read_thread(struct py_process *process, uint64_t tstate, uint64_t interp,
+                               struct py_thread *ret, uint64_t *ret_next)
+{
+    const struct py_layout *lay = &process->dec.layout;
+    unsigned char bytes[TSTATE_MAX_BYTES];
+    size_t size = tstate_bytes(lay);
+    if (size > sizeof(bytes))
+        return err_create(ERR_UNSUPPORTED, "a thread state of %zu bytes", size);
+    TRY(mem_read(process->dec.mem, tstate, bytes, size));
+    if (pick(lay, bytes, size, PY_TS_interp) != interp)
+        return err_create(ERR_BAD_DATA, "0x%llx is no thread state of its interpreter",
+                          (unsigned long long)tstate);
+    enum py_field_id root = lay->version <= 0x030a   ? PY_TS_frame
+                            : lay->version <= 0x030c ? PY_TS_cframe
+                                                     : PY_TS_current_frame;
+    *ret = (struct py_thread){
+        .tstate = tstate,
+        .interp = interp,
+        .ident = pick(lay, bytes, size, PY_TS_thread_id),
+        .native_id = pick(lay, bytes, size, PY_TS_native_thread_id),
+        .root = pick(lay, bytes, size, root),
+        .base_frame = pick(lay, bytes, size, PY_TS_base_frame),
+        .datastack_chunk = pick(lay, bytes, size, PY_TS_datastack_chunk),
+        .datastack_top = pick(lay, bytes, size, PY_TS_datastack_top),
+        .wants_gil = pick(lay, bytes, size, PY_TS_gil_requested) == 1,
+    };
+    *ret_next = pick(lay, bytes, size, PY_TS_next);
+    return NULL;
+}
+
+static struct err *read_interpreter(struct py_process *process, struct py_state *state,
+                                    uint64_t interp, const struct gil *shared)
+{
+    const struct py_layout *lay = &process->dec.layout;
+    struct mem *mem = process->dec.mem;
+    uint64_t id = 0, tstate, collecting = 0;
+    struct gil gil;
+    if (py_layout_has(lay, PY_IS_id))
+        TRY(py_read(mem, lay, interp, PY_IS_id, &id));
+    TRY(gil_of(process, state, interp, shared, &gil));
+    if (py_layout_has(lay, PY_IS_gc_collecting))
+        TRY(py_read(mem, lay, interp, PY_IS_gc_collecting, &collecting));
+    else if (process->runtime && py_layout_has(lay, PY_RT_gc_collecting))
+        TRY(py_read(mem, lay, process->runtime, PY_RT_gc_collecting, &collecting));
+    TRY(py_read(mem, lay, interp, PY_IS_threads_head, &tstate));
+    size_t first = state->threads.count;
+    while (tstate) {
+        struct py_thread thread;
+        if (state->threads.count >= LIMIT_THREADS)
+            return err_create(ERR_LIMIT, "more than %d thread states", LIMIT_THREADS);
+        TRY(read_thread(process, tstate, interp, &thread, &tstate));
+        thread.interp_id = (int64_t)id;
+        thread.gil_known = gil.known;
+        thread.holds_gil = gil.known && gil.holder == thread.tstate;
+        // Modules/gcmodule.c sets `collecting` with the GIL held, and keeps it while finalizers
+        // and weakref callbacks run.
+        thread.in_gc = collecting && thread.holds_gil;
+        // The list is newest first; one that comes round again is damaged.
+        if (state->threads.count > first && state->threads.items[first].tstate == thread.tstate)
+            return err_create(ERR_BAD_DATA, "the list of thread states bites its tail");
+        if (!vec_push(&state->threads, thread))
+            return err_create(ERR_NO_MEMORY, "threads");
+    }
+    return NULL;
+}
+
+static struct err *read_all(struct py_process *process, struct py_state *state)
+{
+    const struct py_layout *lay = &process->dec.layout;
+    uint64_t interp;
+    struct gil shared;
+    TRY(shared_gil(process, state, &shared));
+    TRY(mem_read_u64(process->dec.mem, process->head_addr, &interp));
+    if (!interp)
+        return err_create(ERR_NOT_FOUND, "the interpreter has not started, or has finished");
+    for (; interp; state->interpreters++) {
+        if (state->interpreters >= LIMIT_INTERPRETERS)
+            return err_create(ERR_LIMIT, "more than %d interpreters", LIMIT_INTERPRETERS);
+        TRY(err_wrap(read_interpreter(process, state, interp, &shared), "interpreter at 0x%llx",
+                     (unsigned long long)interp));
+        TRY(py_read(process->dec.mem, lay, interp, PY_IS_next, &interp));
+    }
+    return NULL;
+}
+
+void py_state_read(struct py_process *process, struct py_state *state)
+{
+    vec_clear(&state->threads);
+    vec_clear(&state->gils);
+    state->interpreters = 0;
+    err_destroy(state->cut);
+    state->cut = read_all(process, state);
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// threading's names: sys.modules["threading"]._active maps idents to Thread objects, whose _name
+// is a plain attribute in every version (Lib/threading.py).
+#include "cpython/process.h"
+#include "util/guard.h"
+
+struct pair {
+    uint64_t key, value;
+};
+
+struct pairs {
+    VEC(struct pair) list;
+};
+
+static bool collect(void *arg, uint64_t key, uint64_t value)
+{
+    struct pairs *pairs = arg;
+    return vec_push(&pairs->list, (struct pair){key, value});
+}
+
+static struct err *name_of(struct py_decoder *dec, const struct pair *pair,
+                           struct py_thread_names *ret)
+{
+    int64_t ident;
+    uint64_t object;
+    uint32_t name;
+    TRY(py_int(dec, pair->key, &ident));
+    TRY(py_instance_attr(dec, pair->value, "_name", &object));
+    if (!object)
+        return NULL;
+    TRY(py_str_id(dec, object, &name));
+    return vec_push(ret, (struct py_thread_name){(uint64_t)ident, name})
+               ? NULL
+               : err_create(ERR_NO_MEMORY, "thread names");
+}
+
+struct err *py_thread_names(struct py_process *process, uint64_t interp,
+                            struct py_thread_names *ret)
+{
+    struct py_decoder *dec = &process->dec;
+    uint64_t modules, module, dict, active;
+    TRY(py_read(dec->mem, &dec->layout, interp, PY_IS_modules, &modules));
+    if (!modules)
+        return NULL;
+    TRY(py_dict_get(dec, modules, "threading", &module));
+    if (!module)
+        return NULL;
+    TRY(py_module_dict(dec, module, &dict));
+    TRY(py_dict_get(dec, dict, "_active", &active));
+    if (!active)
+        return NULL;
+    TRY(py_expect(dec, active, PY_KIND_DICT, "threading._active"));
+    struct pairs pairs = {0};
+    struct err *err = py_dict_walk(dec, active, collect, &pairs);
+    vec_foreach(pair, &pairs.list) {
+        // A thread whose name is damaged costs the others nothing.
+        struct err *one = name_of(dec, pair, ret);
+        err_destroy(one);
+    }
+    vec_deinit(&pairs.list);
+    return err;
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The list of modules: made, kept up to date, asked. See image/image.h.
+#include "image/image_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/guard.h"
+#include "util/hash.h"
+
+#define NAMES_IN_NOTE 4
+
+void image_destroy(struct image *image)
+{
+    if (!image)
+        return;
+    vec_foreach(module, &image->modules)
+        image_module_destroy(*module);
+    vec_deinit(&image->modules);
+    vec_foreach(retired, &image->retired)
+        image_module_destroy(*retired);
+    vec_deinit(&image->retired);
+    free(image->exe);
+    free(image->sysroot);
+    free(image->debug_dir);
+    free(image);
+}
+
+static uint64_t hash_mappings(struct target *target)
+{
+    uint64_t hash = HASH_SEED;
+    vec_foreach(mapping, &target->mappings) {
+        if (!mapping->path)
+            continue;
+        hash = hash_u64(hash, mapping->start);
+        hash = hash_u64(hash, mapping->end);
+        hash = hash_u64(hash, mapping->offset);
+        hash = hash_u64(hash, mapping->inode ^ (mapping->device << 32) ^ mapping->executable);
+        hash = hash_bytes(hash, mapping->path, strlen(mapping->path));
+    }
+    return hash;
+}
+
+static bool same_module(const struct image_module *a, const struct image_module *b)
+{
+    return a->public.start == b->public.start && a->inode == b->inode && a->device == b->device &&
+           a->deleted == b->deleted && strcmp(a->public.path, b->public.path) == 0 &&
+           a->public.build_id_bytes == b->public.build_id_bytes &&
+           memcmp(a->public.build_id, b->public.build_id, a->public.build_id_bytes) == 0;
+}
+
+static struct image_module *find_same(struct image *image, const struct image_module *module)
+{
+    vec_foreach(old, &image->modules)
+        if (!(*old)->keep && same_module(*old, module))
+            return *old;
+    return NULL;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+// One note for all modules in one state: a core from another machine has a hundred of them.
+static void note_state(struct image *image, struct image_found *fresh, enum module_file state,
+                       const char *what)
+{
+    size_t count = 0;
+    AUTO_FREE char *names = NULL;
+    vec_foreach(module, fresh) {
+        const struct module *public = &(*module)->public;
+        if (public->file_state != state)
+            continue;
+        if (count++ >= NAMES_IN_NOTE)
+            continue;
+        char *longer = NULL, id[129];
+        module_build_id_text(public, id);
+        if (asprintf(&longer, "%s%s%s%s%s%s", names ? names : "", names ? ", " : "",
+                     base_name(public->path), *id ? " (build ID " : "", id, *id ? ")" : "") < 0)
+            return;
+        free(names);
+        names = longer;
+    }
+    if (count > NAMES_IN_NOTE)
+        target_note(image->target, "%s: %s and %zu more", what, names, count - NAMES_IN_NOTE);
+    else if (count)
+        target_note(image->target, "%s: %s", what, names);
+}
+
+static void note_states(struct image *image, struct image_found *fresh)
+{
+    note_state(image, fresh, MODULE_FILE_MISSING,
+               image->target->kind == TARGET_CORE
+                   ? "mapped files that are not at hand (give --sysroot, or --exe for the program)"
+                   : "mapped files that cannot be opened");
+    note_state(image, fresh, MODULE_FILE_WRONG,
+               image->target->kind == TARGET_CORE
+                   ? "mapped files of which only another build is at hand, which was not used "
+                     "(give --sysroot, or --exe for the program)"
+                   : "mapped files of which only another build is at hand, which was not used");
+    note_state(image, fresh, MODULE_FILE_UNVERIFIED,
+               "mapped files that were used though no build ID proves that they are those that "
+               "ran");
+}
+
+static void guard_found(struct image_found *found)
+{
+    vec_deinit(found);
+}
+
+// Replaces the list; modules that stay keep their objects and what was opened for them.
+static struct err *replace_modules(struct image *image, struct image_found *found,
+                                   struct image_found *fresh)
+{
+    if (!vec_reserve(&image->retired, image->retired.count + image->modules.count))
+        return err_create(ERR_NO_MEMORY, "out of memory");
+    vec_foreach(slot, found) {
+        struct image_module *old = find_same(image, *slot);
+        if (old) {
+            old->keep = true;
+            old->public.end = (*slot)->public.end;
+            image_module_destroy(*slot);
+            *slot = old;
+        } else if (!vec_push(fresh, *slot)) {
+            return err_create(ERR_NO_MEMORY, "out of memory");
+        }
+    }
+    vec_foreach(module, &image->modules) {
+        if (!(*module)->keep)
+            image->retired.items[image->retired.count++] = *module;
+        (*module)->keep = false;
+    }
+    vec_deinit(&image->modules);
+    image->modules.items = found->items;
+    image->modules.count = found->count;
+    image->modules.capacity = found->capacity;
+    *found = (struct image_found){0};
+    return NULL;
+}
+
+static struct err *list(struct image *image)
+{
+    GUARD(guard_found) struct image_found found = {0};
+    GUARD(guard_found) struct image_found fresh = {0};
+    uint64_t hash = hash_mappings(image->target);
+    struct err *err = image_list_modules(image, &found);
+    if (!err)
+        err = replace_modules(image, &found, &fresh);
+    if (err) {
+        // Those that stayed are in both lists.
+        vec_foreach(module, &found)
+            if (!(*module)->keep)
+                image_module_destroy(*module);
+        vec_foreach(module, &image->modules)
+            (*module)->keep = false;
+        return err;
+    }
+    vec_foreach(module, &fresh)
+        TRY(image_locate(image, *module));
+    vec_foreach(module, &fresh)
+        TRY(image_lend(image, *module));
+    note_states(image, &fresh);
+    image->mappings_hash = hash;
+    return NULL;
+}
+
+static bool copy_option(const char *text, char **ret)
+{
+    if (text && *text)
+        *ret = strdup(text);
+    return !text || !*text || *ret;
+}
+
+static void guard_image(struct image **image)
+{
+    image_destroy(*image);
+}
+
+struct err *image_open(struct target *target, const struct image_options *options,
+                       struct image **ret)
+{
+    GUARD(guard_image) struct image *image = calloc(1, sizeof(*image));
+    if (!image)
+        return err_create(ERR_NO_MEMORY, "out of memory");
+    image->target = target;
+    if (options && (!copy_option(options->exe, &image->exe) ||
+                    !copy_option(options->sysroot, &image->sysroot) ||
+                    !copy_option(options->debug_dir, &image->debug_dir)))
+        return err_create(ERR_NO_MEMORY, "out of memory");
+    TRY(list(image));
+    *ret = TAKE(image);
+    return NULL;
+}
+
+struct err *image_refresh(struct image *image)
+{
+    if (image->target->kind != TARGET_LIVE || hash_mappings(image->target) == image->mappings_hash)
+        return NULL;
+    return list(image);
+}
+
+size_t image_module_count(const struct image *image)
+{
+    return image->modules.count;
+}
+
+struct module *image_module(const struct image *image, size_t index)
+{
+    return index < image->modules.count ? &image->modules.items[index]->public : NULL;
+}
+
+struct module *image_module_at(const struct image *image, uint64_t addr)
+{
+    size_t low = 0, high = image->modules.count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        struct module *module = &image->modules.items[middle]->public;
+        if (addr < module->start)
+            high = middle;
+        else if (addr >= module->end)
+            low = middle + 1;
+        else
+            return module;
+    }
+    return NULL;
+}
+
+void module_build_id_text(const struct module *module, char ret[static 129])
+{
+    *ret = '\0';
+    for (size_t i = 0; i < module->build_id_bytes; i++)
+        snprintf(ret + 2 * i, 3, "%02x", module->build_id[i]);
+}

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A snapshot's copied bytes as an address space: see mem/copy.h.
+#include "mem/copy.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "util/guard.h"
+
+#define PAGE_BYTES 4096u
+#define BLOCK_BYTES (1u << 20)
+#define TAIL_PIECES 256 // looked through one by one before they are merged into the sorted ones
+#define MERGE_BYTES 128
+#define WINDOW_BYTES 256
+
+struct piece {
+    uint64_t start, end;
+    const unsigned char *bytes; // NULL: a known gap
+    bool used;                  // somebody read it
+};
+
+struct block {
+    unsigned char *bytes;
+    size_t size, used;
+};
+
+struct mem_copy {
+    struct mem *view;
+    struct mem *fallback;
+    VEC(struct piece) pieces;
+    size_t sorted; // pieces below this index are sorted and do not overlap
+    size_t last;
+    VEC(struct block) blocks;
+    size_t block; // the one being filled
+    struct mem_ranges misses;
+    size_t bytes;
+};
+
+static size_t copy_read(void *arg, uint64_t addr, void *buffer, size_t size);
+
+struct mem_copy *mem_copy_create(void)
+{
+    struct mem_copy *copy = calloc(1, sizeof(*copy));
+    if (!copy)
+        return NULL;
+    copy->view = mem_create();
+    AUTO_ERR struct err *err =
+        copy->view ? mem_add(copy->view, 0, UINT64_MAX, MEM_COPY, copy_read, copy, false)
+                   : err_create(ERR_NO_MEMORY, "copy");
+    if (err) {
+        mem_destroy(copy->view);
+        free(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+void mem_copy_destroy(struct mem_copy *copy)
+{
+    if (!copy)
+        return;
+    vec_foreach(block, &copy->blocks)
+        munmap(block->bytes, block->size);
+    vec_deinit(&copy->blocks);
+    vec_deinit(&copy->pieces);
+    vec_deinit(&copy->misses);
+    mem_destroy(copy->view);
+    free(copy);
+}
+
+void mem_copy_clear(struct mem_copy *copy)
+{
+    // A block of unusual size served one large read; keeping it would keep the peak for ever.
+    size_t kept = 0;
+    for (size_t i = 0; i < copy->blocks.count; i++) {
+        struct block *block = &copy->blocks.items[i];
+        if (block->size > BLOCK_BYTES) {
+            munmap(block->bytes, block->size);
+            continue;
+        }
+        block->used = 0;
+        copy->blocks.items[kept++] = *block;
+    }
+    copy->blocks.count = kept;
+    copy->block = 0;
+    copy->pieces.count = copy->sorted = copy->last = 0;
+    copy->misses.count = 0;
+    copy->bytes = 0;
+    copy->fallback = NULL;
+}
+
+struct mem *mem_copy_view(struct mem_copy *copy)
+{
+    return copy->view;
+}
+
+void mem_copy_set_fallback(struct mem_copy *copy, struct mem *fallback)
+{
+    copy->fallback = fallback;
+}
+
+bool mem_copy_reserve(struct mem_copy *copy, struct mem_range range, void **ret)
+{
+    size_t skew = range.addr % PAGE_BYTES;
+    for (;; copy->block++) {
+        if (copy->block == copy->blocks.count) {
+            size_t need = range.size + 2 * PAGE_BYTES;
+            size_t size = need > BLOCK_BYTES ? (need + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES
+                                             : BLOCK_BYTES;
+            void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                               -1, 0);
+            if (bytes == MAP_FAILED)
+                return false;
+            if (!vec_push(&copy->blocks, (struct block){bytes, size, 0})) {
+                munmap(bytes, size);
+                return false;
+            }
+        }
+        struct block *block = &copy->blocks.items[copy->block];
+        // Small reads need no alignment and must not cost a page each.
+        size_t at = block->used;
+        if (range.size >= PAGE_BYTES)
+            at += (skew + PAGE_BYTES - at % PAGE_BYTES) % PAGE_BYTES;
+        else
+            at = (at + 7) & ~(size_t)7;
+        if (at + range.size <= block->size) {
+            *ret = block->bytes + at;
+            block->used = at + range.size;
+            return true;
+        }
+    }
+}
+
+static int piece_compare(const void *left, const void *right)
+{
+    const struct piece *a = left, *b = right;
+    if (a->start != b->start)
+        return a->start < b->start ? -1 : 1;
+    // Bytes before gaps, longer before shorter.
+    if (!a->bytes != !b->bytes)
+        return a->bytes ? -1 : 1;
+    return a->end > b->end ? -1 : a->end < b->end;
+}
+
+// Appends a piece that starts at or after the last one's start, cutting what overlaps.
+static void append(struct piece *pieces, size_t *count, struct piece piece)
+{
+    struct piece *before = *count ? &pieces[*count - 1] : NULL;
+    if (before && before->end > piece.start) {
+        if (!before->bytes && piece.bytes) {
+            before->end = piece.start; // bytes win over a gap that was noted earlier
+            if (before->start == before->end)
+                (*count)--;
+        } else if (piece.end <= before->end) {
+            before->used |= piece.used;
+            return;
+        } else {
+            if (piece.bytes)
+                piece.bytes += before->end - piece.start;
+            piece.start = before->end;
+        }
+    }
+    pieces[(*count)++] = piece;
+}
+
+// Merges the newest pieces, which lie unsorted behind the sorted ones, into them.
+static bool settle(struct mem_copy *copy)
+{
+    size_t fresh = copy->pieces.count - copy->sorted;
+    if (!fresh)
+        return true;
+    struct piece *old = copy->pieces.items, *tail = old + copy->sorted;
+    qsort(tail, fresh, sizeof(*tail), piece_compare);
+    struct piece *merged = malloc(copy->pieces.capacity * sizeof(*merged));
+    if (!merged)
+        return false;
+    size_t count = 0, i = 0, j = 0;
+    while (i < copy->sorted || j < fresh) {
+        bool take_old = j == fresh || (i < copy->sorted && piece_compare(&old[i], &tail[j]) <= 0);
+        append(merged, &count, take_old ? old[i++] : tail[j++]);
+    }
+    free(old);
+    copy->pieces.items = merged;
+    copy->pieces.count = copy->sorted = count;
+    copy->last = 0;
+    return true;
+}
+
+static bool push(struct mem_copy *copy, struct piece piece)
+{
+    if (copy->pieces.count - copy->sorted >= TAIL_PIECES && !settle(copy))
+        return false;
+    return vec_push(&copy->pieces, piece);
+}
+
+bool mem_copy_commit(struct mem_copy *copy, struct mem_range range, void *bytes, size_t got)
+{
+    if (got && !push(copy, (struct piece){range.addr, range.addr + got, bytes, false}))
+        return false;
+    copy->bytes += got;
+    return got == range.size ||
+           push(copy, (struct piece){range.addr + got, range.addr + range.size, NULL, false});
+}
+
+static struct piece *find(struct mem_copy *copy, uint64_t addr)
+{
+    // The newest pieces are few and unsorted, and newer bytes win.
+    for (size_t i = copy->pieces.count; i > copy->sorted; i--) {
+        struct piece *piece = &copy->pieces.items[i - 1];
+        if (addr >= piece->start && addr < piece->end)
+            return piece;
+    }
+    struct piece *items = copy->pieces.items;
+    if (copy->last < copy->sorted && addr >= items[copy->last].start &&
+        addr < items[copy->last].end)
+        return &items[copy->last];
+    size_t low = 0, high = copy->sorted;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (items[mid].end > addr)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    copy->last = low;
+    return low < copy->sorted && addr >= items[low].start ? &items[low] : NULL;
+}
+
+// Copies what is there from addr on; *ret_gap: it ended at a known gap, not at a miss.
+static size_t copy_some(struct mem_copy *copy, uint64_t addr, void *buffer, size_t size,
+                        bool *ret_gap)
+{
+    size_t done = 0;
+    *ret_gap = false;
+    while (done < size) {
+        uint64_t here = addr + done;
+        struct piece *piece = find(copy, here);
+        if (!piece)
+            break;
+        if (!piece->bytes) {
+            *ret_gap = true;
+            break;
+        }
+        size_t want = piece->end - here < size - done ? piece->end - here : size - done;
+        if (buffer) {
+            memcpy((unsigned char *)buffer + done, piece->bytes + (here - piece->start), want);
+            piece->used = true;
+        }
+        done += want;
+    }
+    return done;
+}
+
+struct mem_range mem_copy_window(struct mem_range range)
+{
+    // Whoever reads one field of an object reads others next. Not past the page: that one may
+    // never have been touched, and reading it would grow the target's page tables.
+    uint64_t page_end = (range.addr / PAGE_BYTES + 1) * PAGE_BYTES;
+    size_t window = page_end - range.addr < WINDOW_BYTES ? page_end - range.addr : WINDOW_BYTES;
+    if (range.size < window)
+        range.size = window;
+    return range;
+}
+
+// Reads what is missing from the fallback, and keeps it.
+static size_t read_through(struct mem_copy *copy, uint64_t addr, void *buffer, size_t size)
+{
+    struct mem_range range = mem_copy_window((struct mem_range){addr, size});
+    void *place;
+    if (!mem_copy_reserve(copy, range, &place))
+        return 0;
+    range.size = mem_read_some(copy->fallback, addr, place, range.size);
+    if (range.size && !push(copy, (struct piece){addr, addr + range.size, place, true}))
+        return 0;
+    copy->bytes += range.size;
+    size_t got = range.size < size ? range.size : size;
+    memcpy(buffer, place, got);
+    return got;
+}
+
+static size_t copy_read(void *arg, uint64_t addr, void *buffer, size_t size)
+{
+    struct mem_copy *copy = arg;
+    bool gap;
+    size_t done = copy_some(copy, addr, buffer, size, &gap);
+    if (done == size)
+        return done;
+    if (copy->fallback)
+        return done + read_through(copy, addr + done, (unsigned char *)buffer + done, size - done);
+    if (!gap)
+        (void)vec_push(&copy->misses, (struct mem_range){addr + done, size - done});
+    return done;
+}
+
+bool mem_copy_has(struct mem_copy *copy, uint64_t addr, size_t size)
+{
+    bool gap;
+    return copy_some(copy, addr, NULL, size, &gap) == size;
+}
+
+void mem_copy_want(struct mem_copy *copy, uint64_t addr, size_t size)
+{
+    bool gap;
+    size_t done = copy_some(copy, addr, NULL, size, &gap);
+    if (done < size && !gap)
+        (void)vec_push(&copy->misses, (struct mem_range){addr + done, size - done});
+}
+
+bool mem_copy_used(struct mem_copy *copy, struct mem_ranges *ret)
+{
+    vec_clear(ret);
+    if (!settle(copy))
+        return false;
+    vec_foreach(piece, &copy->pieces) {
+        if (!piece->used || !piece->bytes)
+            continue;
+        struct mem_range *last = ret->count ? &ret->items[ret->count - 1] : NULL;
+        // A small hole costs less to read than another element of the batch.
+        if (last && piece->start - (last->addr + last->size) <= MERGE_BYTES &&
+            piece->start / PAGE_BYTES == (last->addr + last->size) / PAGE_BYTES)
+            last->size = piece->end - last->addr;
+        else if (!vec_push(ret, (struct mem_range){piece->start, piece->end - piece->start}))
+            return false;
+    }
+    return true;
+}
+
+const struct mem_ranges *mem_copy_misses(const struct mem_copy *copy)
+{
+    return &copy->misses;
+}
+
+void mem_copy_clear_misses(struct mem_copy *copy)
+{
+    copy->misses.count = 0;
+}
+
+size_t mem_copy_bytes(const struct mem_copy *copy)
+{
+    return copy->bytes;
+}

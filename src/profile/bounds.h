@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What a profile keeps at most, each bound with its reason. Whatever the target does, all of them
+// together stay below some 400 MB; an ordinary program needs a few.
+#ifndef PROFILE_BOUNDS_H
+#define PROFILE_BOUNDS_H
+
+// The largest programs known have some 100,000 functions in all; code that is generated anew
+// forever (exec in a loop) must end. Further ones share one function without a name.
+#define PROF_FUNCTIONS_MAX 100000
+// Lines seen executing. Further ones are counted at their function, line not known.
+#define PROF_FRAMES_MAX 300000
+// Pairs of caller and callee; a function has a handful of callers.
+#define PROF_EDGES_MAX 300000
+// The deepest recursion there is in practice (a recursion limit of 100,000), twice.
+#define PROF_NODES_MAX 200000
+// More distinct stacks than anybody reads; the tree holds what they have in common.
+#define PROF_STACKS_MAX 50000
+// Their frames: 160 each, or 80 stacks of 100,000. 32 MB.
+#define PROF_STACK_FRAMES_MAX 8000000
+// A server with a thread per request, for hours. Further ones share one thread without TID.
+#define PROF_THREADS_MAX 100000
+// (thread, innermost function): what says which function was a thread's hottest.
+#define PROF_PAIRS_MAX 300000
+// Points of the series behind the confidence bounds (48 MB). When there are more, neighbouring
+// snapshots are summed before interval_group() asks for it: coarser bounds, never wrong ones.
+#define PROF_POINTS_MAX 6000000
+// interval.h: more items than these are never used.
+#define PROF_ITEMS_MAX 512
+// Pauses are kept exactly up to here (8 MB, two days at the usual 200 ms); then every second one.
+#define PROF_PAUSES_MAX 1000000
+// Generators and coroutines that may come back: twice as many are remembered, the latest ones.
+#define PROF_GENERATORS_MAX 65536
+
+#endif

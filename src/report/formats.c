@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The list of formats, from formats.def, and how one is found by name or by the ending of a file.
+#include <string.h>
+
+#include "report/report.h"
+
+const struct report_format report_formats[] = {
+#define FORMAT(name, ending, help, function) {name, ending, help, function},
+#include "report/formats.def"
+#undef FORMAT
+    {NULL, NULL, NULL, NULL},
+};
+
+const struct report_format *report_format_by_name(const char *name)
+{
+    for (const struct report_format *format = report_formats; format->name; format++)
+        if (strcmp(format->name, name) == 0)
+            return format;
+    return NULL;
+}
+
+const struct report_format *report_format_by_ending(const char *path)
+{
+    size_t length = strlen(path);
+    for (const struct report_format *format = report_formats; format->name; format++) {
+        size_t ending = strlen(format->ending);
+        if (ending && length >= ending && strcmp(path + length - ending, format->ending) == 0)
+            return format;
+    }
+    return NULL;
+}

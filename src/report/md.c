@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The report as GitHub-flavoured Markdown, for tickets and for machines that read prose. What came
+// from the target stands in code spans and fences, where Markdown has no say; the rest is escaped.
+#include <string.h>
+
+#include "report/doc.h"
+#include "report/page.h"
+#include "util/guard.h"
+
+#define CELL_COLUMNS 120
+
+// Characters with a meaning somewhere in GFM (spec 0.29, 2.4 and the extensions), or in what
+// issue trackers add to it: mentions, references, formulas, links made of bare addresses.
+static void put_escaped(FILE *out, const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (strchr("\\`*_[]<>|~#", text[i]))
+            fputc('\\', out);
+        if (strchr("@$&:", text[i]) && (text[i] != ':' || (i + 1 < size && text[i + 1] == '/')))
+            fprintf(out, "&#%d;", text[i]);
+        else
+            fputc(text[i], out);
+    }
+}
+
+static size_t longest_run(const char *text, size_t size, char wanted)
+{
+    size_t longest = 0, run = 0;
+    for (size_t i = 0; i < size; i++) {
+        run = text[i] == wanted ? run + 1 : 0;
+        if (run > longest)
+            longest = run;
+    }
+    return longest;
+}
+
+static void put_repeated(FILE *out, size_t count, char byte)
+{
+    while (count-- > 0)
+        fputc(byte, out);
+}
+
+// In a table a pipe ends the cell even inside a code span, unless a backslash stands before it.
+static void put_code(FILE *out, const char *text, size_t size, bool in_table)
+{
+    if (size == 0)
+        return;
+    size_t ticks = longest_run(text, size, '`') + 1;
+    bool padded = text[0] == '`' || text[size - 1] == '`' || text[0] == ' ';
+    put_repeated(out, ticks, '`');
+    fputs(padded ? " " : "", out);
+    for (size_t i = 0; i < size; i++) {
+        if (in_table && text[i] == '|')
+            fputc('\\', out);
+        fputc(text[i], out);
+    }
+    fputs(padded ? " " : "", out);
+    put_repeated(out, ticks, '`');
+}
+
+// Sentences with code marks.
+static void put_words(FILE *out, const char *text)
+{
+    while (*text) {
+        size_t words = strcspn(text, PLAIN_CODE);
+        put_escaped(out, text, words);
+        text += words;
+        if (!*text)
+            break;
+        size_t code = strcspn(++text, PLAIN_CODE_END);
+        put_code(out, text, code, false);
+        text += code;
+        text += *text != '\0';
+    }
+}
+
+// ---- Tables --------------------------------------------------------------------------------------
+
+// What a column holds; one without a value in any row is left out.
+static bool is_used(const struct doc_block *table, const struct doc_block *end, size_t column)
+{
+    for (const struct doc_block *row = table + 1; row < end && row->kind == DOC_ROW; row++)
+        if (row->cells[column] && row->cells[column][0])
+            return true;
+    return false;
+}
+
+static void put_row(FILE *out, const struct doc_block *table, const struct doc_block *end,
+                    const struct doc_block *row)
+{
+    GUARD(plain_deinit) struct plain cell = {0};
+    fputc('|', out);
+    for (size_t i = 0; i < table->column_count; i++) {
+        const struct doc_column *column = &table->columns[i];
+        if (!is_used(table, end, i))
+            continue;
+        plain_clear(&cell);
+        if (row && row->cells[i])
+            plain_clip(&cell, row->cells[i], CELL_COLUMNS, column->keep);
+        fputc(' ', out);
+        if (!row)
+            put_escaped(out, column->title, strlen(column->title));
+        else if (column->code)
+            put_code(out, plain_text(&cell), cell.size, true);
+        else
+            put_escaped(out, plain_text(&cell), cell.size);
+        fputs(" |", out);
+    }
+    fputc('\n', out);
+}
+
+static void put_table_head(FILE *out, const struct doc_block *table, const struct doc_block *end)
+{
+    fputc('\n', out);
+    put_row(out, table, end, NULL);
+    fputc('|', out);
+    for (size_t i = 0; i < table->column_count; i++)
+        if (is_used(table, end, i))
+            fputs(table->columns[i].right ? " ---: |" : " --- |", out);
+    fputc('\n', out);
+}
+
+// ---- Sections ------------------------------------------------------------------------------------
+
+static size_t fence_of(const struct doc_block *line, const struct doc_block *end)
+{
+    size_t longest = 2;
+    for (; line < end && line->kind == DOC_LINE; line++) {
+        size_t run = longest_run(line->text, strlen(line->text), '`');
+        if (run > longest)
+            longest = run;
+    }
+    return longest + 1;
+}
+
+static void put_fence(FILE *out, size_t ticks, const char *kind)
+{
+    put_repeated(out, ticks, '`');
+    fprintf(out, "%s\n", kind);
+}
+
+static void put_blocks(FILE *out, const struct doc_block *block, const struct doc_block *end)
+{
+    const struct doc_block *table = NULL;
+    const struct doc_block *last_row = NULL;
+    size_t fence = 0;
+    enum doc_kind before = DOC_TEXT;
+    for (; block < end; before = block->kind, block++) {
+        if (block->kind == DOC_LINE && !fence) {
+            fence = fence_of(block, end);
+            fputc('\n', out);
+            put_fence(out, fence, "text");
+        }
+        if (block->kind == DOC_TEXT || block->kind == DOC_HEAD ||
+            (block->kind == DOC_BULLET && before != DOC_BULLET))
+            fputc('\n', out);
+        if (block->kind == DOC_TABLE) {
+            table = block;
+            last_row = end;
+            put_table_head(out, table, last_row);
+        } else if (block->kind == DOC_ROW) {
+            put_row(out, table, last_row, block);
+        } else {
+            if (block->kind == DOC_BULLET)
+                fputs("- ", out);
+            if (block->kind == DOC_BULLET && block->label[0])
+                fprintf(out, "**%s**: ", block->label);
+            if (block->kind == DOC_LINE)
+                fputs(block->text, out);
+            else
+                put_words(out, block->text);
+            fputc('\n', out);
+        }
+        if (fence && (block + 1 == end || block[1].kind != DOC_LINE)) {
+            put_fence(out, fence, "");
+            fence = 0;
+        }
+    }
+}
+
+static void put_section(FILE *out, const struct doc_section *section, size_t keep, void *arg)
+{
+    (void)arg;
+    size_t count = doc_end(section, keep), hidden = doc_hidden(section, keep);
+    if (keep == 0 && section->thing)
+        return;
+    if (section->title) {
+        fputs("\n## ", out);
+        put_escaped(out, section->title, strlen(section->title));
+        fputc('\n', out);
+    }
+    if (count)
+        put_blocks(out, section->blocks.items, section->blocks.items + count);
+    if (hidden && section->thing) {
+        GUARD(plain_deinit) struct plain more = {0};
+        plain_count(&more, hidden);
+        fprintf(out, "\n... %s more %s; --full shows them\n", plain_text(&more), section->thing);
+    }
+}
+
+struct err *report_md(FILE *out, const struct report_input *input,
+                      const struct report_options *options)
+{
+    GUARD(doc_deinit) struct doc doc = {0};
+    TRY(page_build(&doc, input, options));
+    if (!options->full)
+        doc_fit(&doc, put_section, NULL, REPORT_CUT_CHARS - 1000);
+    fputs("# ", out);
+    put_words(out, doc.title ? doc.title : "");
+    fputc('\n', out);
+    vec_foreach(section, &doc.sections)
+        put_section(out, section, section->keep, NULL);
+    AUTO_FREE char *left_out = doc_left_out(&doc);
+    if (left_out)
+        fprintf(out, "\n%s\n", left_out);
+    return page_finish(&doc, out);
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Names and places: paths lose what all have in common with the installation, and keep as much as
+// it takes to tell two files apart.
+#include "report/names.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/guard.h"
+
+#define PATH_COLUMNS 48
+#define NAME_COLUMNS 64
+
+const char *names_base(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
+// Where the path within the installation begins: after site-packages, or lib/python3.11. NULL: it
+// is not below one. (Directories as CPython's sysconfig names them; dist-packages is Debian's.)
+static const char *installed_part(const char *path)
+{
+    static const char *const folders[] = {"/site-packages/", "/dist-packages/"};
+    for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+        const char *at = strstr(path, folders[i]);
+        if (at)
+            return at + strlen(folders[i]);
+    }
+    static const char *const libraries[] = {"/lib/python3.", "/lib64/python3."};
+    for (size_t i = 0; i < ARRAY_SIZE(libraries); i++) {
+        const char *at = strstr(path, libraries[i]);
+        const char *slash = at ? strchr(at + strlen(libraries[i]), '/') : NULL;
+        if (slash)
+            return slash + 1;
+    }
+    return NULL;
+}
+
+static const char *short_path(const char *path, unsigned extra)
+{
+    if (path[0] == '<') // "<frozen importlib._bootstrap>", "<string>"
+        return path;
+    const char *installed = installed_part(path), *at = path + strlen(path);
+    unsigned components = (installed ? 3 : 2) + extra;
+    const char *first = installed && !extra ? installed : path;
+    while (at > first) {
+        if (at[-1] == '/' && --components == 0)
+            break;
+        at--;
+    }
+    return at;
+}
+
+static int by_text(const void *left, const void *right)
+{
+    const struct name_path *a = left, *b = right;
+    int order = strcmp(a->text, b->text);
+    return order ? order : (a->id > b->id) - (a->id < b->id);
+}
+
+static int by_id(const void *left, const void *right)
+{
+    const struct name_path *a = left, *b = right;
+    return (a->id > b->id) - (a->id < b->id);
+}
+
+static void make_unique(struct names *names)
+{
+    for (unsigned round = 0; round < 8; round++) {
+        bool changed = false;
+        qsort(names->paths, names->path_count, sizeof(*names->paths), by_text);
+        for (size_t i = 0, next; i < names->path_count; i = next) {
+            for (next = i + 1; next < names->path_count; next++)
+                if (strcmp(names->paths[i].text, names->paths[next].text) != 0)
+                    break;
+            for (size_t k = i; next - i > 1 && k < next; k++) {
+                names->paths[k].extra++;
+                changed = true;
+            }
+        }
+        if (!changed)
+            break;
+        for (size_t i = 0; i < names->path_count; i++)
+            names->paths[i].text =
+                short_path(strtab_get(names->strings, names->paths[i].id), names->paths[i].extra);
+    }
+}
+
+bool names_init(struct names *names, const struct strtab *strings,
+                const struct prof_report *profile)
+{
+    *names = (struct names){.strings = strings};
+    size_t count = profile ? profile->function_count : 0;
+    names->paths = calloc(count + 1, sizeof(*names->paths));
+    if (!names->paths)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (strtab_get(strings, profile->functions[i].file))
+            names->paths[names->path_count++].id = profile->functions[i].file;
+    qsort(names->paths, names->path_count, sizeof(*names->paths), by_id);
+    size_t kept = 0;
+    for (size_t i = 0; i < names->path_count; i++)
+        if (i == 0 || names->paths[i].id != names->paths[kept - 1].id)
+            names->paths[kept++] = names->paths[i];
+    names->path_count = kept;
+    for (size_t i = 0; i < kept; i++)
+        names->paths[i].text = short_path(strtab_get(strings, names->paths[i].id), 0);
+    make_unique(names);
+    qsort(names->paths, kept, sizeof(*names->paths), by_id);
+    return true;
+}
+
+void names_deinit(struct names *names)
+{
+    free(names->paths);
+    *names = (struct names){0};
+}
+
+void names_function(struct plain *plain, const struct names *names,
+                    const struct prof_function *function, size_t columns)
+{
+    uint32_t id = function->qualname ? function->qualname : function->function;
+    const char *text = strtab_get(names->strings, id);
+    bool braces = function->kind == SNAP_BUILTIN && text && text[0] != '{';
+    if (!text && function->kind == SNAP_NATIVE) {
+        plain_str(plain, "(no symbol)");
+        return;
+    }
+    plain_str(plain, braces ? "{" : "");
+    plain_id(plain, names->strings, id, columns, PLAIN_KEEP_START);
+    plain_str(plain, braces ? "}" : "");
+}
+
+void names_path(struct plain *plain, const struct names *names, uint32_t file)
+{
+    const struct name_path wanted = {.id = file};
+    const struct name_path *known =
+        bsearch(&wanted, names->paths, names->path_count, sizeof(wanted), by_id);
+    const char *text = strtab_get(names->strings, file);
+    size_t cut = known && text ? (size_t)(known->text - text) : 0;
+    GUARD(plain_deinit) struct plain whole = {0};
+    if (text)
+        plain_safe(&whole, text + cut, strtab_size(names->strings, file) - cut);
+    plain_clip(plain, text ? plain_text(&whole) : "?", PATH_COLUMNS, PLAIN_KEEP_END);
+    plain->failed |= whole.failed;
+}
+
+void names_place(struct plain *plain, const struct names *names,
+                 const struct prof_function *function)
+{
+    if (function->kind == SNAP_NATIVE && function->module)
+        plain_id(plain, names->strings, function->module, PATH_COLUMNS, PLAIN_KEEP_END);
+    if (function->kind != SNAP_PYTHON || !function->file)
+        return;
+    names_path(plain, names, function->file);
+    if (function->line >= 0)
+        plain_add(plain, ":%d", function->line);
+}
+
+void names_say(struct plain *plain, const struct names *names,
+               const struct prof_function *function)
+{
+    plain_str(plain, PLAIN_CODE);
+    names_function(plain, names, function, NAME_COLUMNS);
+    plain_str(plain, function->kind == SNAP_PYTHON ? "()" : "");
+    size_t before = plain->size;
+    plain_str(plain, " ");
+    names_place(plain, names, function);
+    if (plain->size == before + 1 && !plain->failed)
+        plain->bytes[--plain->size] = '\0';
+    plain_str(plain, PLAIN_CODE_END);
+}
+
+bool names_is_own_code(const struct names *names, const struct prof_function *function)
+{
+    const char *path = strtab_get(names->strings, function->file);
+    return function->kind == SNAP_PYTHON && path && path[0] != '<' && !installed_part(path);
+}
+
+const char *names_state_words(enum snap_state state)
+{
+    static const char *const words[SNAP_STATE_COUNT] = {
+        [SNAP_RUNNING] = "running",
+        [SNAP_RUNNABLE] = "ready to run",
+        [SNAP_GIL_WAIT] = "waits for the GIL",
+        [SNAP_LOCK_WAIT] = "waits for a lock",
+        [SNAP_IO_WAIT] = "waits for input or output",
+        [SNAP_SLEEP] = "sleeps",
+        [SNAP_UNKNOWN] = "state unknown",
+    };
+    return state < SNAP_STATE_COUNT ? words[state] : words[SNAP_UNKNOWN];
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// How functions and files are called in a report: short where short is clear, unique always.
+#ifndef REPORT_NAMES_H
+#define REPORT_NAMES_H
+
+#include "report/plain.h"
+#include "report/report.h"
+
+struct name_path {
+    uint32_t id;
+    unsigned extra;   // components kept beyond the usual ones, to be unique
+    const char *text; // the tail of the string in the table
+};
+
+struct names {
+    const struct strtab *strings;
+    struct name_path *paths; // of the profile's functions, by id
+    size_t path_count;
+};
+
+// `profile` may be NULL: then no path is known and all are shown in full. False: out of memory.
+bool names_init(struct names *names, const struct strtab *strings,
+                const struct prof_report *profile);
+void names_deinit(struct names *names);
+
+// "Cache.lookup", "{built-in method time.sleep}", "__read"; at most `columns` wide (0: all).
+void names_function(struct plain *plain, const struct names *names,
+                    const struct prof_function *function, size_t columns);
+// "app.py:10", "libc.so.6", "" for a builtin.
+void names_place(struct plain *plain, const struct names *names,
+                 const struct prof_function *function);
+// For sentences, in code marks: "lookup() cache.py:118".
+void names_say(struct plain *plain, const struct names *names,
+               const struct prof_function *function);
+void names_path(struct plain *plain, const struct names *names, uint32_t file);
+// Neither the standard library nor an installed package.
+bool names_is_own_code(const struct names *names, const struct prof_function *function);
+// The part of a path after its last slash.
+const char *names_base(const char *path);
+
+// "running", "waits for the GIL" ...
+const char *names_state_words(enum snap_state state);
+
+#endif

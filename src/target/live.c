@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Opening a live process and reading its memory in batches. Stopping it is in stop.c.
+#include "target/live.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <elf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "util/guard.h"
+
+#define BATCH 1024 // IOV_MAX: process_vm_readv(2) fails with EINVAL above it
+
+uint64_t live_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static size_t read_proc_mem(struct live *live, uint64_t addr, void *buffer, size_t size)
+{
+    size_t done = 0;
+    while (done < size) {
+        ssize_t got = pread(live->proc_mem_fd, (char *)buffer + done, size - done,
+                            (off_t)(addr + done));
+        if (got <= 0)
+            break;
+        done += (size_t)got;
+    }
+    return done;
+}
+
+static size_t live_read(void *arg, uint64_t addr, void *buffer, size_t size)
+{
+    struct live *live = arg;
+    if (live->use_proc_mem)
+        return read_proc_mem(live, addr, buffer, size);
+    struct iovec local = {buffer, size}, remote = {(void *)addr, size};
+    ssize_t got = process_vm_readv(live->pid, &local, 1, &remote, 1, 0);
+    return got > 0 ? (size_t)got : 0;
+}
+
+// One process_vm_readv over up to BATCH ranges. The kernel stops at the first byte it cannot read
+// and returns the count before it; *ret_done ranges are then settled, the last perhaps in part.
+static struct err *read_some(struct live *live, const struct mem_range *ranges, size_t count,
+                             struct mem_copy *copy, size_t *ret_done)
+{
+    struct iovec local[BATCH], remote[BATCH];
+    for (size_t i = 0; i < count; i++) {
+        void *place;
+        if (!mem_copy_reserve(copy, ranges[i], &place))
+            return err_create(ERR_NO_MEMORY, "snapshot buffer");
+        local[i] = (struct iovec){place, ranges[i].size};
+        remote[i] = (struct iovec){(void *)ranges[i].addr, ranges[i].size};
+    }
+    size_t left = 0, i = 0;
+    ssize_t got = live->use_proc_mem
+                      ? -1
+                      : process_vm_readv(live->pid, local, count, remote, count, 0);
+    if (got > 0)
+        left = (size_t)got;
+    else if (!live->use_proc_mem && errno == ESRCH)
+        return err_create(ERR_GONE, "process %d has ended", live->pid);
+    bool ok = true;
+    for (; i < count && ok; i++) {
+        size_t here = left < ranges[i].size ? left : ranges[i].size;
+        bool failed = !live->use_proc_mem && here < ranges[i].size;
+        if (live->use_proc_mem)
+            here = read_proc_mem(live, ranges[i].addr, local[i].iov_base, ranges[i].size);
+        else
+            left -= here;
+        ok = mem_copy_commit(copy, ranges[i], local[i].iov_base, here);
+        if (failed) {
+            i++;
+            break; // what follows the bad element was not tried: the next call goes on there
+        }
+    }
+    *ret_done = i;
+    return ok ? NULL : err_create(ERR_NO_MEMORY, "snapshot buffer");
+}
+
+struct err *live_read_batch(struct live *live, const struct mem_range *ranges, size_t count,
+                            struct mem_copy *copy)
+{
+    for (size_t done = 0; done < count;) {
+        size_t want = count - done < BATCH ? count - done : BATCH, settled = 0;
+        TRY(read_some(live, ranges + done, want, copy, &settled));
+        done += settled;
+    }
+    return NULL;
+}
+
+// Tries a byte of the first readable mapping by each of the two ways.
+static void probe_reading(struct live *live)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/mem", live->pid);
+    live->proc_mem_fd = open(path, O_RDONLY | O_CLOEXEC);
+    int refusal = live->proc_mem_fd < 0 ? errno : 0;
+    vec_foreach(mapping, &live->target->mappings) {
+        if (!mapping->readable || (mapping->path && mapping->path[0] == '['))
+            continue;
+        char byte;
+        live->use_proc_mem = false;
+        if (live_read(live, mapping->start, &byte, 1) == 1) {
+            live->can_read = true;
+            return;
+        }
+        if (errno == EPERM || errno == ENOSYS)
+            refusal = refusal ? refusal : errno;
+        live->use_proc_mem = true;
+        if (live->proc_mem_fd >= 0 && live_read(live, mapping->start, &byte, 1) == 1) {
+            live->can_read = true;
+            return;
+        }
+    }
+    live->use_proc_mem = false;
+    live->refusal = proc_why_refused(live->pid, refusal ? refusal : EPERM);
+}
+
+// The ELF class of the main program; a 32-bit process has other structs than we know.
+static struct err *check_class(pid_t pid)
+{
+    char path[64];
+    unsigned char ident[EI_NIDENT];
+    snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || pread(fd, ident, sizeof(ident), 0) != sizeof(ident))
+        return NULL;
+    if (memcmp(ident, ELFMAG, SELFMAG) == 0 && ident[EI_CLASS] == ELFCLASS32)
+        return err_create(ERR_UNSUPPORTED, "process %d is a 32-bit program; pycore reads 64-bit "
+                                           "ones only", pid);
+    return NULL;
+}
+
+struct err *live_refresh(struct live *live)
+{
+    TRY(proc_mappings(live->pid, &live->target->mappings));
+    free(live->target->exe);
+    live->target->exe = proc_exe(live->pid);
+    return NULL;
+}
+
+static struct err *fill(struct live *live)
+{
+    struct target *target = live->target;
+    pid_t pid = live->pid;
+    struct proc_stat stat;
+    struct err *err = proc_thread_stat(pid, pid, &stat);
+    if (err) {
+        err_destroy(err);
+        return err_create(ERR_NOT_FOUND, "no process %d; \"pycore snap\" takes the number that "
+                                         "ps or top shows", pid);
+    }
+    live->start_ticks = stat.start_ticks;
+    if (stat.state == 'Z') {
+        // A main thread that ended before the others leaves a zombie in the list, and a process.
+        if (proc_thread_count(pid) <= 1)
+            return err_create(ERR_GONE, "process %d is a zombie: it has ended, and waits for its "
+                                        "parent to collect it", pid);
+    }
+    TRY(check_class(pid));
+    target->exe = proc_exe(pid);
+    target->argv = proc_argv(pid);
+    err = proc_mappings(pid, &target->mappings);
+    if (err && err_code(err) != ERR_PERMISSION)
+        return err;
+    err_destroy(err);
+    if (target->mappings.count == 0 && target->exe)
+        return err_create(ERR_GONE, "process %d has ended", pid);
+    target->mem = mem_create();
+    if (!target->mem)
+        return err_create(ERR_NO_MEMORY, "memory map");
+    // Canonical user addresses on x86_64 and aarch64 with 48-bit virtual addresses end below this.
+    TRY(mem_add(target->mem, 0, 1ull << 48, MEM_LIVE, live_read, live, false));
+    probe_reading(live);
+    live->can_stop = live->can_read;
+    return NULL;
+}
+
+struct err *live_open(pid_t pid, struct live **ret)
+{
+    struct live *live = calloc(1, sizeof(*live));
+    struct target *target = calloc(1, sizeof(*target));
+    if (!live || !target) {
+        free(live);
+        free(target);
+        return err_create(ERR_NO_MEMORY, "process");
+    }
+    live->pid = target->pid = pid;
+    live->proc_mem_fd = -1;
+    live->target = target;
+    target->kind = TARGET_LIVE;
+    struct err *err = fill(live);
+    if (err) {
+        live_close(live);
+        return err;
+    }
+    *ret = live;
+    return NULL;
+}
+
+void live_close(struct live *live)
+{
+    if (!live)
+        return;
+    struct stop_times times = {0};
+    live_resume(live, &times);
+    vec_foreach(thread, &live->threads)
+        if (thread->schedstat_fd >= 0)
+            close(thread->schedstat_fd);
+    vec_deinit(&live->threads);
+    if (live->proc_mem_fd >= 0)
+        close(live->proc_mem_fd);
+    free(live->refusal);
+    target_destroy(live->target);
+    free(live);
+}

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Readers for /proc/PID: see target/proc.h.
+#include "target/proc.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "util/guard.h"
+#include "util/limits.h"
+
+#define FILE_LIMIT_BYTES (256u << 20) // maps of 1 M mappings are about 100 MB
+
+struct err *proc_read_file(const char *path, char **ret, size_t *ret_size)
+{
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_os(errno, "%s", path);
+    VEC(char) text = {0};
+    for (;;) {
+        if (text.count > FILE_LIMIT_BYTES || !vec_reserve(&text, text.count + 4096)) {
+            vec_deinit(&text);
+            return err_create(ERR_LIMIT, "%s is larger than %u bytes", path, FILE_LIMIT_BYTES);
+        }
+        ssize_t got = read(fd, text.items + text.count, text.capacity - text.count - 1);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            struct err *err = err_os(errno, "%s", path);
+            vec_deinit(&text);
+            return err;
+        }
+        if (got == 0)
+            break;
+        text.count += (size_t)got;
+    }
+    text.items[text.count] = '\0';
+    *ret = text.items;
+    if (ret_size)
+        *ret_size = text.count;
+    return NULL;
+}
+
+struct err *proc_tasks(pid_t pid, struct proc_tids *ret)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/task", pid);
+    DIR *dir = opendir(path);
+    if (!dir)
+        return err_os(errno == ENOENT ? ESRCH : errno, "process %d", pid);
+    ret->count = 0;
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        long tid = strtol(entry->d_name, NULL, 10);
+        if (tid <= 0 || ret->count >= LIMIT_THREADS)
+            continue;
+        if (!vec_push(ret, (pid_t)tid)) {
+            closedir(dir);
+            return err_create(ERR_NO_MEMORY, "thread list");
+        }
+    }
+    closedir(dir);
+    return ret->count ? NULL : err_create(ERR_GONE, "process %d has ended", pid);
+}
+
+size_t proc_thread_count(pid_t pid)
+{
+    char path[64];
+    struct stat info;
+    snprintf(path, sizeof(path), "/proc/%d/task", pid);
+    // fs/proc/base.c, proc_task_getattr: st_nlink grows by the number of threads.
+    return stat(path, &info) == 0 && info.st_nlink > 2 ? info.st_nlink - 2 : 0;
+}
+
+struct err *proc_thread_stat(pid_t pid, pid_t tid, struct proc_stat *ret)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
+    AUTO_FREE char *text = NULL;
+    TRY(proc_read_file(path, &text, NULL));
+    // The name may hold spaces and parentheses: it ends at the last ")".
+    char *open = strchr(text, '('), *close = strrchr(text, ')');
+    if (!open || !close || close < open)
+        return err_create(ERR_BAD_DATA, "%s", path);
+    memset(ret, 0, sizeof(*ret));
+    size_t size = (size_t)(close - open - 1);
+    memcpy(ret->comm, open + 1, size < sizeof(ret->comm) - 1 ? size : sizeof(ret->comm) - 1);
+    unsigned long long user, system, start;
+    if (sscanf(close + 1,
+               " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu",
+               &ret->state, &user, &system, &start) != 4)
+        return err_create(ERR_BAD_DATA, "%s", path);
+    ret->cpu_ticks = user + system;
+    ret->start_ticks = start;
+    return NULL;
+}
+
+int proc_open_schedstat(pid_t pid, pid_t tid)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/schedstat", pid, tid);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+bool proc_read_clock(int fd, struct proc_clock *ret)
+{
+    char text[96];
+    ssize_t got = pread(fd, text, sizeof(text) - 1, 0);
+    if (got <= 0)
+        return false;
+    text[got] = '\0';
+    char *at = text;
+    ret->cpu_ns = strtoull(at, &at, 10);
+    ret->wait_ns = strtoull(at, &at, 10);
+    ret->slices = strtoull(at, &at, 10);
+    return true;
+}
+
+// The text after "Name:" in /proc/PID/task/TID/status.
+static char *status_line(pid_t pid, pid_t tid, const char *name)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/status", pid, tid);
+    AUTO_FREE char *text = NULL;
+    AUTO_ERR struct err *err = proc_read_file(path, &text, NULL);
+    if (err)
+        return NULL;
+    size_t size = strlen(name);
+    for (char *line = text; line; line = strchr(line, '\n')) {
+        if (*line == '\n')
+            line++;
+        if (strncmp(line, name, size) == 0 && line[size] == ':') {
+            char *end = strchr(line, '\n');
+            return strndup(line + size + 1, end ? (size_t)(end - line - (long)size - 1) : 4096);
+        }
+    }
+    return NULL;
+}
+
+pid_t proc_namespace_tid(pid_t pid, pid_t tid)
+{
+    AUTO_FREE char *text = status_line(pid, tid, "NSpid");
+    if (!text)
+        return tid;
+    char *last = text + strlen(text);
+    while (last > text && last[-1] != '\t' && last[-1] != ' ')
+        last--;
+    long number = strtol(last, NULL, 10);
+    return number > 0 ? (pid_t)number : tid;
+}
+
+pid_t proc_tracer(pid_t pid, pid_t tid)
+{
+    AUTO_FREE char *text = status_line(pid, tid, "TracerPid");
+    return text ? (pid_t)strtol(text, NULL, 10) : 0;
+}
+
+bool proc_uids(pid_t pid, uid_t ret_uids[4], gid_t ret_gids[4])
+{
+    AUTO_FREE char *uids = status_line(pid, pid, "Uid");
+    AUTO_FREE char *gids = status_line(pid, pid, "Gid");
+    return uids && gids &&
+           sscanf(uids, "%u %u %u %u", &ret_uids[0], &ret_uids[1], &ret_uids[2], &ret_uids[3]) ==
+               4 &&
+           sscanf(gids, "%u %u %u %u", &ret_gids[0], &ret_gids[1], &ret_gids[2], &ret_gids[3]) ==
+               4;
+}
+
+bool proc_blocked_syscall(pid_t pid, pid_t tid, struct arch_regs *ret)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", pid, tid);
+    AUTO_FREE char *text = NULL;
+    AUTO_ERR struct err *err = proc_read_file(path, &text, NULL);
+    unsigned long long args[6], sp, ip;
+    long long number;
+    if (err || sscanf(text, "%lld %llx %llx %llx %llx %llx %llx %llx %llx", &number, &args[0],
+                      &args[1], &args[2], &args[3], &args[4], &args[5], &sp, &ip) != 9)
+        return false;
+    memset(ret, 0, sizeof(*ret));
+    ret->syscall = number;
+    for (size_t i = 0; i < 6; i++)
+        ret->args[i] = args[i];
+    ret->sp = sp;
+    ret->ip = ip;
+    return true;
+}
+
+size_t proc_groups(pid_t pid, gid_t *ret, size_t limit)
+{
+    AUTO_FREE char *text = status_line(pid, pid, "Groups");
+    size_t count = 0;
+    for (char *at = text; at && count < limit;) {
+        char *end;
+        unsigned long group = strtoul(at, &end, 10);
+        if (end == at)
+            break;
+        ret[count++] = (gid_t)group;
+        at = end;
+    }
+    return count;
+}
+
+uint64_t proc_start_time_ns(uint64_t start_ticks)
+{
+    // Field 22 of stat counts from boot; btime of /proc/stat would only be good to a second.
+    struct timespec real, boot;
+    long ticks = sysconf(_SC_CLK_TCK);
+    if (ticks <= 0 || clock_gettime(CLOCK_REALTIME, &real) || clock_gettime(CLOCK_BOOTTIME, &boot))
+        return 0;
+    uint64_t booted_ns = ((uint64_t)(real.tv_sec - boot.tv_sec)) * 1000000000u +
+                         (uint64_t)(real.tv_nsec - boot.tv_nsec);
+    return booted_ns + start_ticks * (1000000000u / (uint64_t)ticks);
+}
+
+void proc_mappings_clear(struct target_mappings *mappings)
+{
+    vec_foreach(mapping, mappings)
+        free(mapping->path);
+    vec_deinit(mappings);
+}
+
+// "\012" in a path of /proc/PID/maps is a newline (fs/seq_file.c, mangle_path with "\n").
+static char *unescape_path(const char *text, size_t size)
+{
+    char *path = malloc(size + 1), *to = path;
+    if (!path)
+        return NULL;
+    for (size_t i = 0; i < size; i++) {
+        if (size - i >= 4 && memcmp(text + i, "\\012", 4) == 0) {
+            *to++ = '\n';
+            i += 3;
+        } else {
+            *to++ = text[i];
+        }
+    }
+    *to = '\0';
+    return path;
+}
+
+static bool parse_mapping(const char *line, size_t size, struct target_mapping *ret)
+{
+    char perms[8] = "";
+    unsigned long long start, end, offset, inode;
+    unsigned major, minor;
+    int path_at = 0;
+    if (sscanf(line, "%llx-%llx %7s %llx %x:%x %llu %n", &start, &end, perms, &offset, &major,
+               &minor, &inode, &path_at) < 7 ||
+        start >= end)
+        return false;
+    *ret = (struct target_mapping){
+        .start = start,
+        .end = end,
+        .offset = offset,
+        .inode = inode,
+        .device = ((uint64_t)major << 32) | minor,
+        .readable = perms[0] == 'r',
+        .writable = perms[1] == 'w',
+        .executable = perms[2] == 'x',
+    };
+    static const char deleted[] = " (deleted)";
+    if (path_at > 0 && (size_t)path_at < size) {
+        const char *path = line + path_at;
+        size_t path_size = size - (size_t)path_at;
+        if (path_size > sizeof(deleted) - 1 &&
+            memcmp(path + path_size - (sizeof(deleted) - 1), deleted, sizeof(deleted) - 1) == 0) {
+            ret->deleted = true;
+            path_size -= sizeof(deleted) - 1;
+        }
+        ret->path = unescape_path(path, path_size);
+    }
+    return true;
+}
+
+struct err *proc_mappings(pid_t pid, struct target_mappings *ret)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+    AUTO_FREE char *text = NULL;
+    TRY(proc_read_file(path, &text, NULL));
+    proc_mappings_clear(ret);
+    for (char *line = text; *line;) {
+        char *end = strchrnul(line, '\n');
+        bool last = *end == '\0';
+        *end = '\0';
+        struct target_mapping mapping;
+        if (parse_mapping(line, (size_t)(end - line), &mapping)) {
+            if (ret->count >= LIMIT_MAPPINGS || !vec_push(ret, mapping)) {
+                free(mapping.path);
+                return err_create(ERR_LIMIT, "%s: too many mappings", path);
+            }
+        }
+        if (last)
+            break;
+        line = end + 1;
+    }
+    return NULL;
+}
+
+char *proc_exe(pid_t pid)
+{
+    char path[64], target[PATH_MAX];
+    snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+    ssize_t size = readlink(path, target, sizeof(target));
+    if (size <= 0 || (size_t)size >= sizeof(target))
+        return NULL;
+    static const char deleted[] = " (deleted)";
+    if ((size_t)size > sizeof(deleted) - 1 &&
+        memcmp(target + size - (sizeof(deleted) - 1), deleted, sizeof(deleted) - 1) == 0)
+        size -= (ssize_t)sizeof(deleted) - 1;
+    return strndup(target, (size_t)size);
+}
+
+char **proc_argv(pid_t pid)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+    AUTO_FREE char *text = NULL;
+    size_t size = 0;
+    AUTO_ERR struct err *err = proc_read_file(path, &text, &size);
+    if (err || size == 0)
+        return NULL;
+    VEC(char *) argv = {0};
+    for (size_t at = 0; at < size; at += strlen(text + at) + 1)
+        if (!vec_push(&argv, strdup(text + at)))
+            break;
+    if (!vec_push(&argv, NULL)) {
+        vec_foreach(arg, &argv)
+            free(*arg);
+        vec_deinit(&argv);
+    }
+    return argv.items;
+}

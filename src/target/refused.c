@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Why the kernel refused to let us open a process, in the order in which it checks: see
+// ptrace(2), "Ptrace access mode checking".
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "target/proc.h"
+#include "util/guard.h"
+
+static long yama_scope(void)
+{
+    AUTO_FREE char *text = NULL;
+    AUTO_ERR struct err *err = proc_read_file("/proc/sys/kernel/yama/ptrace_scope", &text, NULL);
+    return err ? -1 : strtol(text, NULL, 10);
+}
+
+static bool have_ptrace_capability(void)
+{
+    AUTO_FREE char *text = NULL;
+    AUTO_ERR struct err *err = proc_read_file("/proc/self/status", &text, NULL);
+    char *line = err ? NULL : strstr(text, "\nCapEff:");
+    return line && (strtoull(line + 8, NULL, 16) >> CAP_SYS_PTRACE & 1);
+}
+
+// A process that changed its ids, or has file capabilities, is not dumpable: then /proc/PID
+// belongs to root although the process does not (proc(5)).
+static bool not_dumpable(pid_t pid, uid_t uid)
+{
+    char path[64];
+    struct stat info;
+    snprintf(path, sizeof(path), "/proc/%d/status", pid);
+    return stat(path, &info) == 0 && info.st_uid != uid;
+}
+
+static bool same_user_namespace(pid_t pid)
+{
+    char path[64];
+    struct stat mine, its;
+    snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
+    if (stat("/proc/self/ns/user", &mine) != 0 || stat(path, &its) != 0)
+        return true;
+    return mine.st_ino == its.st_ino;
+}
+
+char *proc_why_refused(pid_t pid, int errno_value)
+{
+    char *text = NULL;
+    uid_t uids[4] = {0}, me = geteuid();
+    gid_t gids[4];
+    bool have_ids = proc_uids(pid, uids, gids);
+    bool capable = have_ptrace_capability();
+    int made;
+    if (errno_value == ENOSYS)
+        made = asprintf(&text, "the system call process_vm_readv is blocked by a seccomp filter "
+                               "and /proc/%d/mem cannot be opened: run pycore outside that "
+                               "sandbox, or with --cap-add=SYS_PTRACE", pid);
+    else if (have_ids && !capable && uids[0] != me)
+        made = asprintf(&text, "process %d belongs to user %u and you are user %u: run "
+                               "\"sudo pycore ...\" (capability CAP_SYS_PTRACE)", pid, uids[0], me);
+    else if (!capable && yama_scope() >= 1)
+        made = asprintf(&text, "Yama forbids it (kernel.yama.ptrace_scope = %ld): run "
+                               "\"sudo pycore ...\", or \"sudo sysctl kernel.yama.ptrace_scope=0\"",
+                        yama_scope());
+    else if (yama_scope() == 3)
+        made = asprintf(&text, "Yama forbids all tracing until the next boot "
+                               "(kernel.yama.ptrace_scope = 3): take a core instead, and "
+                               "\"pycore analyze\" it");
+    else if (!capable && have_ids && not_dumpable(pid, uids[1]))
+        made = asprintf(&text, "process %d is not dumpable (it changed its user, has file "
+                               "capabilities, or called prctl(PR_SET_DUMPABLE, 0)): run "
+                               "\"sudo pycore ...\"", pid);
+    else if (!same_user_namespace(pid))
+        made = asprintf(&text, "process %d is in another user namespace: run pycore as root of "
+                               "the host, or inside that container", pid);
+    else if (me == 0 && !capable)
+        made = asprintf(&text, "this root lacks the capability CAP_SYS_PTRACE (a container?): "
+                               "start the container with --cap-add=SYS_PTRACE, or run pycore on "
+                               "the host");
+    else
+        made = asprintf(&text, "the kernel refused access to process %d (%s): a security module "
+                               "(SELinux, AppArmor) or seccomp may forbid it; try as root on the "
+                               "host", pid, strerror(errno_value));
+    return made < 0 ? NULL : text;
+}
