@@ -17,6 +17,9 @@ struct py_process {
     uint64_t head_addr;      // the word that points to the newest interpreter
     uint64_t current_addr;   // 3.6: &_PyThreadState_Current; 0: not known
     uint64_t gil_cond, gil_end; // 3.6: where its GIL's statics lie; 0: not known
+    struct {                 // threading._active of interpreters met lately
+        uint64_t interp, dict;
+    } active[4];
     const char *found_by;    // how the runtime was found, for -v
 };
 

@@ -17,7 +17,7 @@ VEC_DEFINE(py_stacks, struct py_stack);
 struct sample {
     struct py_state state;
     struct py_stacks stacks;       // one per thread state, in the order of state.threads
-    struct py_thread_names names;
+    const struct py_thread_names *names; // the sampler's
     struct stop_times times;
     uint64_t pause_ns;             // first interrupt to last detach; 0 when nothing was stopped
     bool stopped;
@@ -38,6 +38,8 @@ struct sampler {
     // Private.
     struct mem_copy *copy;
     struct mem_ranges prefetch;
+    struct py_thread_names names;
+    size_t nameless; // thread states that had no name when the names were read
 };
 
 // Opens the process and finds its Python. When memory may not be read, `process` is NULL and the

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mem/mem.h"
+
 #define ARCH_MAX_RAW 34 // aarch64: x0-x30, sp, pc, pstate; x86_64 uses 27
 
 struct arch_regs {
@@ -28,6 +30,8 @@ struct arch {
     uint16_t elf_machine;
     size_t gregset_bytes; // elf_gregset_t in NT_PRSTATUS, and what PTRACE_GETREGSET fills
     void (*regs_from_gregset)(const void *gregset, struct arch_regs *ret);
+    int64_t restart_syscall; // its number
+    int64_t (*original_syscall)(struct mem *mem, const struct arch_regs *regs);
     const struct arch_syscall *syscalls; // private: src/target/arch_rows.h; ends with a NULL name
 };
 
@@ -39,6 +43,12 @@ const struct arch *arch_by_elf_machine(uint16_t elf_machine);
 // its restart codes (or EINTR) in the return register. A call that had just finished, or user
 // code, is not blocked. (linux/errno.h: ERESTARTSYS 512 .. ERESTART_RESTARTBLOCK 516.)
 bool arch_blocked_in_syscall(const struct arch_regs *regs);
+
+// A timed wait that was interrupted before (by a stop, a debugger, SIGSTOP and SIGCONT) goes on
+// inside restart_syscall(2), which hides its number: this finds the call it was. The number itself
+// is returned for all other calls, and that of restart_syscall when it cannot be told.
+int64_t arch_original_syscall(const struct arch *arch, struct mem *mem,
+                              const struct arch_regs *regs);
 
 // What a thread that sleeps in this system call waits for.
 enum arch_wait { ARCH_WAIT_NONE, ARCH_WAIT_IO, ARCH_WAIT_LOCK, ARCH_WAIT_SLEEP, ARCH_WAIT_OTHER };

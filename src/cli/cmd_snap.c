@@ -96,7 +96,7 @@ static struct err *build(struct loop *loop, struct sample *sample, uint64_t at_n
         .state = loop->sampler->process ? &sample->state : NULL,
         .stacks = sample->stacks.items,
         .stack_count = sample->stacks.count,
-        .names = &sample->names,
+        .names = sample->names,
         .threads = live->threads.items,
         .thread_count = live->threads.count,
         .stopped = sample->stopped,

@@ -218,7 +218,7 @@ int options_parse(const struct command *command, int argc, char **argv, struct o
 {
     struct option longs[OPTION_COUNT + 1] = {0};
     char shorts[2 * OPTION_COUNT + 2] = ":";
-    size_t long_count = 0;
+    size_t long_count = 0, short_count = 1;
     *ret_done = false;
     defaults(ret);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -226,8 +226,11 @@ int options_parse(const struct command *command, int argc, char **argv, struct o
             continue;
         int has = rows[i].argument ? required_argument : no_argument;
         longs[long_count++] = (struct option){rows[i].long_name, has, NULL, 1000 + (int)i};
-        if (rows[i].short_name)
-            strcat(strncat(shorts, &rows[i].short_name, 1), rows[i].argument ? ":" : "");
+        if (!rows[i].short_name)
+            continue;
+        shorts[short_count++] = rows[i].short_name;
+        if (rows[i].argument)
+            shorts[short_count++] = ':';
     }
     opterr = 0;
     optind = 1;

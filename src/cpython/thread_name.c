@@ -34,11 +34,22 @@ static struct err *name_of(struct py_decoder *dec, const struct pair *pair,
                : err_create(ERR_NO_MEMORY, "thread names");
 }
 
-struct err *py_thread_names(struct py_process *process, uint64_t interp,
-                            struct py_thread_names *ret)
+// Finding the dict means reading the keys of sys.modules, so its address is kept: threading never
+// replaces it (Lib/threading.py empties it after a fork).
+static struct err *find_active(struct py_process *process, uint64_t interp, uint64_t *ret)
 {
     struct py_decoder *dec = &process->dec;
-    uint64_t modules, module, dict, active;
+    uint64_t modules, module, dict;
+    size_t slot = interp / 64 % ARRAY_SIZE(process->active);
+    struct py_type_info type;
+    *ret = 0;
+    if (process->active[slot].interp == interp) {
+        AUTO_ERR struct err *err = py_type_of(dec, process->active[slot].dict, &type);
+        if (!err && type.kind == PY_KIND_DICT) {
+            *ret = process->active[slot].dict;
+            return NULL;
+        }
+    }
     TRY(py_read(dec->mem, &dec->layout, interp, PY_IS_modules, &modules));
     if (!modules)
         return NULL;
@@ -46,10 +57,23 @@ struct err *py_thread_names(struct py_process *process, uint64_t interp,
     if (!module)
         return NULL;
     TRY(py_module_dict(dec, module, &dict));
-    TRY(py_dict_get(dec, dict, "_active", &active));
+    TRY(py_dict_get(dec, dict, "_active", ret));
+    if (!*ret)
+        return NULL;
+    TRY(py_expect(dec, *ret, PY_KIND_DICT, "threading._active"));
+    process->active[slot].interp = interp;
+    process->active[slot].dict = *ret;
+    return NULL;
+}
+
+struct err *py_thread_names(struct py_process *process, uint64_t interp,
+                            struct py_thread_names *ret)
+{
+    struct py_decoder *dec = &process->dec;
+    uint64_t active;
+    TRY(find_active(process, interp, &active));
     if (!active)
         return NULL;
-    TRY(py_expect(dec, active, PY_KIND_DICT, "threading._active"));
     struct pairs pairs = {0};
     struct err *err = py_dict_walk(dec, active, collect, &pairs);
     vec_foreach(pair, &pairs.list) {

@@ -79,11 +79,14 @@ static const struct prof_call *find_call(const struct profile *profile,
     return NULL;
 }
 
-static bool index_calls(struct profile *profile, const struct prof_calls *before, size_t more)
+// Only what lies above `depth` is looked for: below it, every call was found where it stood.
+static bool index_calls(struct profile *profile, const struct prof_calls *before, size_t depth,
+                        size_t more)
 {
-    if (!prof_index_reset(&profile->call_index, before->count + more))
+    size_t left = before->count > depth ? before->count - depth : 0;
+    if (!prof_index_reset(&profile->call_index, left + more))
         return false;
-    for (size_t i = 0; i < before->count; i++)
+    for (size_t i = depth; i < before->count; i++)
         prof_index_add(&profile->call_index, hash_call(&before->items[i]), (uint32_t)i);
     return true;
 }
@@ -135,7 +138,7 @@ static bool match_calls(struct profile *profile, const struct prof_sample *sampl
         if (aligned && depth < before->count && same_call(&before->items[depth], &call)) {
             same = &before->items[depth];
         } else {
-            if (aligned && !index_calls(profile, before, frames->count - depth))
+            if (aligned && !index_calls(profile, before, depth, frames->count - depth))
                 return false;
             aligned = false;
             same = find_call(profile, before, &call);
@@ -155,6 +158,8 @@ bool prof_count_calls(struct profile *profile, const struct prof_sample *sample)
 {
     static const struct prof_calls none;
     struct prof_thread_entry *thread = &profile->threads.items[sample->thread_id];
+    if (sample->thread_id == profile->spare_thread || thread->seen == profile->sum.snapshots)
+        return true; // several threads in one entry: which call is whose is not known
     bool neighbour = thread->seen == profile->sum.snapshots - 1;
     vec_clear(&profile->calls);
     if (!vec_reserve(&profile->calls, sample->thread->frames.count) ||

@@ -25,6 +25,8 @@ enum doc_kind {
     DOC_ROW,
 };
 
+#define DOC_MAX_COLUMNS 16
+
 enum doc_style { DOC_NORMAL, DOC_HOT, DOC_FAINT };
 
 struct doc_column {

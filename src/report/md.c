@@ -61,6 +61,15 @@ static void put_code(FILE *out, const char *text, size_t size, bool in_table)
 // Sentences with code marks.
 static void put_words(FILE *out, const char *text)
 {
+    // What would begin a list or a heading where a sentence begins.
+    size_t digits = strspn(text, "0123456789");
+    if (digits && digits < 10 && (text[digits] == '.' || text[digits] == ')')) {
+        fprintf(out, "%.*s\\", (int)digits, text);
+        text += digits;
+        fputc(*text++, out);
+    } else if (*text && strchr("-+=", *text)) {
+        fputc('\\', out);
+    }
     while (*text) {
         size_t words = strcspn(text, PLAIN_CODE);
         put_escaped(out, text, words);
@@ -76,29 +85,34 @@ static void put_words(FILE *out, const char *text)
 
 // ---- Tables --------------------------------------------------------------------------------------
 
-// What a column holds; one without a value in any row is left out.
-static bool is_used(const struct doc_block *table, const struct doc_block *end, size_t column)
+struct md_table {
+    const struct doc_column *columns;
+    size_t count;
+    bool used[DOC_MAX_COLUMNS]; // a column without a value in any row is left out
+};
+
+static void look_at_table(struct md_table *table, const struct doc_block *head,
+                          const struct doc_block *end)
 {
-    for (const struct doc_block *row = table + 1; row < end && row->kind == DOC_ROW; row++)
-        if (row->cells[column] && row->cells[column][0])
-            return true;
-    return false;
+    *table = (struct md_table){.columns = head->columns, .count = head->column_count};
+    for (const struct doc_block *row = head + 1; row < end && row->kind == DOC_ROW; row++)
+        for (size_t i = 0; i < table->count; i++)
+            table->used[i] |= row->cells[i] && row->cells[i][0];
 }
 
-static void put_row(FILE *out, const struct doc_block *table, const struct doc_block *end,
-                    const struct doc_block *row)
+static void put_row(FILE *out, const struct md_table *table, char *const *cells)
 {
     GUARD(plain_deinit) struct plain cell = {0};
     fputc('|', out);
-    for (size_t i = 0; i < table->column_count; i++) {
+    for (size_t i = 0; i < table->count; i++) {
         const struct doc_column *column = &table->columns[i];
-        if (!is_used(table, end, i))
+        if (!table->used[i])
             continue;
         plain_clear(&cell);
-        if (row && row->cells[i])
-            plain_clip(&cell, row->cells[i], CELL_COLUMNS, column->keep);
+        if (cells && cells[i])
+            plain_clip(&cell, cells[i], CELL_COLUMNS, column->keep);
         fputc(' ', out);
-        if (!row)
+        if (!cells)
             put_escaped(out, column->title, strlen(column->title));
         else if (column->code)
             put_code(out, plain_text(&cell), cell.size, true);
@@ -109,13 +123,13 @@ static void put_row(FILE *out, const struct doc_block *table, const struct doc_b
     fputc('\n', out);
 }
 
-static void put_table_head(FILE *out, const struct doc_block *table, const struct doc_block *end)
+static void put_table_head(FILE *out, const struct md_table *table)
 {
     fputc('\n', out);
-    put_row(out, table, end, NULL);
+    put_row(out, table, NULL);
     fputc('|', out);
-    for (size_t i = 0; i < table->column_count; i++)
-        if (is_used(table, end, i))
+    for (size_t i = 0; i < table->count; i++)
+        if (table->used[i])
             fputs(table->columns[i].right ? " ---: |" : " --- |", out);
     fputc('\n', out);
 }
@@ -141,8 +155,7 @@ static void put_fence(FILE *out, size_t ticks, const char *kind)
 
 static void put_blocks(FILE *out, const struct doc_block *block, const struct doc_block *end)
 {
-    const struct doc_block *table = NULL;
-    const struct doc_block *last_row = NULL;
+    struct md_table table = {0};
     size_t fence = 0;
     enum doc_kind before = DOC_TEXT;
     for (; block < end; before = block->kind, block++) {
@@ -155,11 +168,10 @@ static void put_blocks(FILE *out, const struct doc_block *block, const struct do
             (block->kind == DOC_BULLET && before != DOC_BULLET))
             fputc('\n', out);
         if (block->kind == DOC_TABLE) {
-            table = block;
-            last_row = end;
-            put_table_head(out, table, last_row);
+            look_at_table(&table, block, end);
+            put_table_head(out, &table);
         } else if (block->kind == DOC_ROW) {
-            put_row(out, table, last_row, block);
+            put_row(out, &table, block->cells);
         } else {
             if (block->kind == DOC_BULLET)
                 fputs("- ", out);

@@ -9,7 +9,6 @@
 
 #define DEFAULT_WIDTH 100
 #define LABEL_COLUMNS 10
-#define MAX_COLUMNS   16 // of a table
 
 struct text {
     size_t width;
@@ -74,8 +73,8 @@ static void put_wrapped(FILE *out, const struct text *text, const char *words, s
 
 struct shape {
     const struct doc_column *columns;
-    size_t count, widths[MAX_COLUMNS];
-    bool dropped[MAX_COLUMNS];
+    size_t count, widths[DOC_MAX_COLUMNS];
+    bool dropped[DOC_MAX_COLUMNS];
 };
 
 static size_t table_width(const struct shape *shape, bool shrunk)
@@ -123,9 +122,7 @@ static void shape_table(struct shape *shape, const struct doc_block *table,
                         const struct doc_block *end, size_t width)
 {
     *shape = (struct shape){.columns = table->columns, .count = table->column_count};
-    if (shape->count > MAX_COLUMNS)
-        shape->count = MAX_COLUMNS;
-    bool used[MAX_COLUMNS] = {false};
+    bool used[DOC_MAX_COLUMNS] = {false};
     for (const struct doc_block *row = table + 1; row < end && row->kind == DOC_ROW; row++)
         for (size_t i = 0; i < shape->count; i++) {
             size_t columns = row->cells[i] ? plain_columns(row->cells[i]) : 0;

@@ -58,6 +58,7 @@ void sampler_close(struct sampler *sampler)
     live_close(sampler->live);
     mem_copy_destroy(sampler->copy);
     vec_deinit(&sampler->prefetch);
+    vec_deinit(&sampler->names);
     free(sampler);
 }
 
@@ -73,7 +74,6 @@ void sample_deinit(struct sample *sample)
     drop_stacks(sample);
     vec_deinit(&sample->stacks);
     py_state_deinit(&sample->state);
-    vec_deinit(&sample->names);
 }
 
 static bool sleeps(const struct sampler *sampler, const struct py_thread *thread)
@@ -198,17 +198,41 @@ static void close_stacks(struct sampler *sampler, struct sample *ret)
     mem_copy_clear_misses(sampler->copy);
 }
 
-// Names, once the target runs again. A thread that is new keeps its ident as long as it lives.
+static bool has_name(const struct sampler *sampler, uint64_t ident)
+{
+    vec_foreach(name, &sampler->names)
+        if (name->ident == ident)
+            return true;
+    return false;
+}
+
+// Names, once the target runs again. They are kept until a thread shows up that was not there
+// before: idents and thread states are used again by the threads that follow, TIDs are not.
 static void read_names(struct sampler *sampler, struct sample *ret)
 {
+    size_t nameless = 0;
+    bool changed = false;
+    vec_foreach(thread, &sampler->live->threads)
+        changed |= thread->fresh;
+    vec_foreach(thread, &ret->state.threads)
+        nameless += !has_name(sampler, thread->ident);
+    ret->names = &sampler->names;
+    // A thread enters threading's table a moment after it has started.
+    if (!changed && nameless == sampler->nameless && sampler->names.count)
+        return;
     uint64_t last = 0;
+    vec_clear(&sampler->names);
     use_copy(sampler, true);
     vec_foreach(thread, &ret->state.threads) {
         if (thread->interp == last)
             continue;
         last = thread->interp;
-        AUTO_ERR struct err *err = py_thread_names(sampler->process, thread->interp, &ret->names);
+        AUTO_ERR struct err *err =
+            py_thread_names(sampler->process, thread->interp, &sampler->names);
     }
+    sampler->nameless = 0;
+    vec_foreach(thread, &ret->state.threads)
+        sampler->nameless += !has_name(sampler, thread->ident);
 }
 
 static struct err *take_once(struct sampler *sampler, struct sample *ret)

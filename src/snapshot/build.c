@@ -170,9 +170,13 @@ static bool add_python(struct builder *b, struct snap_thread *thread, struct py_
     return push_frames(b, thread, stack);
 }
 
-static void fill_kernel(struct builder *b, const struct live_thread *from, struct snap_thread *to)
+static void fill_kernel(struct builder *b, const struct live_thread *as_read,
+                        struct snap_thread *to)
 {
     const struct snap_input *in = b->in;
+    struct live_thread thread = *as_read, *from = &thread;
+    if (thread.has_regs)
+        thread.regs.syscall = arch_original_syscall(arch_host(), in->target->mem, &thread.regs);
     to->pid = in->target->pid;
     to->tid = from->tid;
     to->interpreter = -1;
@@ -183,7 +187,7 @@ static void fill_kernel(struct builder *b, const struct live_thread *from, struc
     to->state = snap_thread_state(from, in->state ? &in->state->gils : NULL, in->is_core);
     to->on_cpu = to->state == SNAP_RUNNING;
     if (from->has_regs && from->regs.syscall >= 0 &&
-        (from->state != LIVE_STOPPED || arch_blocked_in_syscall(&from->regs)))
+        (from->state != LIVE_STOPPED || arch_blocked_in_syscall(&as_read->regs)))
         to->syscall = strtab_add_cstr(in->strings,
                                       arch_syscall_name(arch_host(), from->regs.syscall));
     to->has_cpu = from->has_clock;

@@ -43,6 +43,13 @@ bool arch_blocked_in_syscall(const struct arch_regs *regs)
     }
 }
 
+int64_t arch_original_syscall(const struct arch *arch, struct mem *mem,
+                              const struct arch_regs *regs)
+{
+    return regs->syscall == arch->restart_syscall ? arch->original_syscall(mem, regs)
+                                                  : regs->syscall;
+}
+
 static const struct arch_syscall *row_of(const struct arch *arch, int64_t number)
 {
     for (const struct arch_syscall *row = arch->syscalls; row->name; row++)

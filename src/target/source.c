@@ -42,10 +42,10 @@ struct source {
     char *line;
 };
 
-static int open_dir(const char *fmt, pid_t pid)
+static int open_dir(pid_t pid, const char *name)
 {
     char path[64];
-    snprintf(path, sizeof(path), fmt, pid);
+    snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
     return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
@@ -69,7 +69,7 @@ struct source *source_create_root(const char *root)
 
 struct source *source_create_live(pid_t pid)
 {
-    struct source *source = create(open_dir("/proc/%d/root", pid), open_dir("/proc/%d/cwd", pid));
+    struct source *source = create(open_dir(pid, "root"), open_dir(pid, "cwd"));
     uid_t uids[4];
     gid_t gids[4];
     if (!source)

@@ -43,8 +43,12 @@ def build(directory):
 
 def run(python, library, traced):
     """The probe's counts, or None when it died; its complaints go to standard error."""
-    done = subprocess.run([python, "-B", "-W", "ignore", PROBE, library, str(traced)],
-                          stdout=subprocess.PIPE, universal_newlines=True)
+    try:
+        done = subprocess.run([python, "-B", "-W", "ignore", PROBE, library, str(traced)],
+                              stdout=subprocess.PIPE, universal_newlines=True, timeout=300)
+    except subprocess.TimeoutExpired:
+        print("%s: the probe took more than 300 s" % python, file=sys.stderr)
+        return None
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or not lines:
         print("%s: the probe ended with status %d" % (python, done.returncode), file=sys.stderr)

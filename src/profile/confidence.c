@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The 95 % bounds of every function's share of the working samples, from the series kept of it.
+#include "profile/interval.h"
+#include "profile/profile_private.h"
+
+static void bounds_of(struct interval *interval, const struct prof_series *series, double *ret_low,
+                      double *ret_high)
+{
+    uint32_t at[PROF_ITEMS_MAX], count[PROF_ITEMS_MAX];
+    for (size_t i = 0; i < series->count; i++) {
+        at[i] = series->items[i].at;
+        count[i] = series->items[i].count;
+    }
+    interval_sparse(interval, at, count, series->count, ret_low, ret_high);
+}
+
+bool prof_function_bounds(const struct profile *profile, const uint32_t *from, size_t count,
+                          struct prof_function *ret)
+{
+    struct interval *interval =
+        interval_create(profile->working, profile->items, profile->sum.snapshots);
+    if (!interval)
+        return false;
+    // Never seen at work: the same for all of them.
+    static const struct prof_series none;
+    double none_low, none_high;
+    bounds_of(interval, &none, &none_low, &none_high);
+    for (size_t i = 0; i < count; i++) {
+        const struct prof_function_entry *entry = &profile->functions.items[from[i]];
+        struct prof_function *f = &ret[i];
+        f->self_low = f->total_low = none_low;
+        f->self_high = f->total_high = none_high;
+        if (entry->self.count)
+            bounds_of(interval, &entry->self, &f->self_low, &f->self_high);
+        if (entry->total.count)
+            bounds_of(interval, &entry->total, &f->total_low, &f->total_high);
+    }
+    interval_destroy(interval);
+    return true;
+}

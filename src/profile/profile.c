@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A profile's life, and one snapshot's way into it: each thread's frames become numbers once, and
+// every table counts those.
+#include "profile/profile_private.h"
+
+struct profile *profile_create(struct strtab *strings)
+{
+    struct profile *profile = calloc(1, sizeof(*profile));
+    if (!profile)
+        return NULL;
+    profile->strings = strings;
+    profile->group = 1;
+    profile->pause_stride = 1;
+    profile->spare_thread = PROF_NONE;
+    if (!vec_push(&profile->nodes, (struct prof_node){.function = UINT32_MAX})) {
+        profile_destroy(profile);
+        return NULL;
+    }
+    return profile;
+}
+
+void profile_destroy(struct profile *profile)
+{
+    if (!profile)
+        return;
+    vec_foreach(function, &profile->functions) {
+        vec_deinit(&function->self);
+        vec_deinit(&function->total);
+    }
+    vec_foreach(thread, &profile->threads)
+        vec_deinit(&thread->calls);
+    vec_deinit(&profile->functions);
+    vec_deinit(&profile->frames);
+    vec_deinit(&profile->edges);
+    vec_deinit(&profile->nodes);
+    vec_deinit(&profile->stacks);
+    vec_deinit(&profile->stack_frames);
+    vec_deinit(&profile->threads);
+    vec_deinit(&profile->pairs);
+    vec_deinit(&profile->pauses);
+    vec_deinit(&profile->path);
+    vec_deinit(&profile->calls);
+    vec_deinit(&profile->present);
+    struct prof_index *indexes[] = {
+        &profile->function_index, &profile->frame_index, &profile->edge_index,
+        &profile->node_index,     &profile->stack_index, &profile->thread_index,
+        &profile->pair_index,     &profile->call_index,
+    };
+    for (size_t i = 0; i < sizeof(indexes) / sizeof(indexes[0]); i++)
+        prof_index_deinit(indexes[i]);
+    free(profile->generators.slots);
+    free(profile->generators_before.slots);
+    free(profile);
+}
+
+// When there are too many, every second one is dropped, and from then on only half as many kept.
+static bool add_pause(struct profile *profile, uint64_t pause_ns)
+{
+    struct prof_report *sum = &profile->sum;
+    sum->pause_total_ns += pause_ns;
+    if (pause_ns > sum->pause_max_ns)
+        sum->pause_max_ns = pause_ns;
+    if ((sum->snapshots - 1) % profile->pause_stride)
+        return true;
+    if (profile->pauses.count >= PROF_PAUSES_MAX) {
+        for (size_t i = 0; 2 * i < profile->pauses.count; i++)
+            profile->pauses.items[i] = profile->pauses.items[2 * i];
+        profile->pauses.count = (profile->pauses.count + 1) / 2;
+        profile->pause_stride *= 2;
+        if ((sum->snapshots - 1) % profile->pause_stride)
+            return true;
+    }
+    return vec_push(&profile->pauses, pause_ns);
+}
+
+static bool resolve_path(struct profile *profile, const struct snap_thread *thread)
+{
+    vec_clear(&profile->path);
+    if (!vec_reserve(&profile->path, thread->frames.count))
+        return false;
+    vec_foreach(frame, &thread->frames) {
+        if (!prof_frame(profile, frame, &profile->path.items[profile->path.count]))
+            return false;
+        profile->path.count++;
+    }
+    return true;
+}
+
+static bool add_thread(struct profile *profile, const struct snapshot *snapshot,
+                       const struct snap_thread *thread)
+{
+    struct prof_report *sum = &profile->sum;
+    struct prof_sample sample = {.thread = thread, .works = snap_state_works(thread->state),
+                                 .at_ns = snapshot->at_ns};
+    if (!prof_thread(profile, thread, &sample.thread_id) || !resolve_path(profile, thread))
+        return false;
+    if (thread->has_cpu && sample.works)
+        sample.cpu_ns = thread->cpu_ns;
+    profile->stamp++;
+    sum->samples++;
+    sum->states[thread->state]++;
+    sum->cpu_on_stacks_ns += sample.cpu_ns;
+    if (thread->has_cpu && !sample.works)
+        sum->cpu_between_ns += thread->cpu_ns;
+    if (sample.works) {
+        sum->samples_working++;
+        profile->working[profile->items - 1]++;
+    }
+    return prof_count_functions(profile, &sample) && prof_count_edges(profile, &sample) &&
+           prof_count_calls(profile, &sample) && prof_count_stack(profile, &sample) &&
+           prof_count_thread(profile, &sample);
+}
+
+bool profile_add(struct profile *profile, const struct snapshot *snapshot)
+{
+    profile->sum.snapshots++;
+    prof_series_next(profile);
+    bool done = add_pause(profile, snapshot->pause_ns);
+    if (snapshot->has_process_cpu) {
+        profile->sum.has_process_cpu = true;
+        profile->sum.process_cpu_ns += snapshot->process_cpu_ns;
+    }
+    for (size_t i = 0; i < snapshot->threads.count; i++)
+        done = add_thread(profile, snapshot, &snapshot->threads.items[i]) && done;
+    prof_threads_gone(profile);
+    prof_series_bound(profile);
+    return done;
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The call tree over all threads and the distinct stacks of each thread, both bounded. No recursion:
+// stacks of 100,000 frames are real.
+#include "profile/profile_private.h"
+
+static uint64_t hash_child(uint32_t parent, uint32_t function)
+{
+    return hash_u64(HASH_SEED, (uint64_t)parent << 32 | function);
+}
+
+static uint32_t find_child(const struct profile *profile, uint32_t parent, uint32_t function)
+{
+    struct prof_probe probe = prof_probe(&profile->node_index, hash_child(parent, function));
+    for (uint32_t id; (id = prof_probe_next(&probe)) != PROF_NONE;)
+        if (profile->nodes.items[id].parent == parent &&
+            profile->nodes.items[id].function == function)
+            return id;
+    return PROF_NONE;
+}
+
+// The node of the innermost function, made with all above it; PROF_NONE, and nothing is made, when
+// that would be too many.
+static bool find_leaf(struct profile *profile, uint32_t *ret_leaf)
+{
+    uint32_t node = 0, child;
+    size_t left = profile->path.count;
+    while (left && (child = find_child(profile, node, prof_path_function(profile, left - 1))) !=
+                       PROF_NONE) {
+        node = child;
+        left--;
+    }
+    *ret_leaf = PROF_NONE;
+    if (profile->nodes.count + left > PROF_NODES_MAX)
+        return true;
+    if (!prof_index_reserve(&profile->node_index, left) ||
+        !vec_reserve(&profile->nodes, profile->nodes.count + left))
+        return false;
+    for (; left; left--) {
+        uint32_t function = prof_path_function(profile, left - 1);
+        child = (uint32_t)profile->nodes.count++;
+        profile->nodes.items[child] = (struct prof_node){.function = function, .parent = node};
+        prof_index_add(&profile->node_index, hash_child(node, function), child);
+        node = child;
+    }
+    *ret_leaf = node;
+    return true;
+}
+
+static void count_nodes(struct profile *profile, const struct prof_sample *sample, uint32_t leaf)
+{
+    struct prof_node *node = &profile->nodes.items[leaf];
+    node->self++;
+    node->self_working += sample->works;
+    node->self_cpu_ns += sample->cpu_ns;
+    for (uint32_t i = leaf;; i = node->parent) {
+        node = &profile->nodes.items[i];
+        node->samples++;
+        node->samples_working += sample->works;
+        node->cpu_ns += sample->cpu_ns;
+        if (i == 0)
+            return;
+    }
+}
+
+static bool same_stack(const struct profile *profile, const struct prof_stack_entry *entry,
+                       const struct snap_thread *thread, uint64_t hash)
+{
+    return entry->hash == hash && entry->s.pid == thread->pid && entry->s.tid == thread->tid &&
+           entry->s.state == thread->state && entry->s.frame_count == profile->path.count &&
+           (!profile->path.count ||
+            memcmp(profile->stack_frames.items + entry->first, profile->path.items,
+                   profile->path.count * sizeof(*profile->path.items)) == 0);
+}
+
+static uint64_t hash_stack(const struct profile *profile, const struct snap_thread *thread)
+{
+    uint64_t hash = hash_u64(HASH_SEED, (uint64_t)(uint32_t)thread->pid << 32 |
+                                            (uint32_t)thread->tid);
+    hash = hash_u64(hash, thread->state);
+    vec_foreach(frame, &profile->path)
+        hash = hash_u64(hash, *frame);
+    return hash;
+}
+
+// PROF_NONE: beyond the bounds.
+static bool stack_of(struct profile *profile, const struct snap_thread *thread,
+                     uint32_t *ret_stack)
+{
+    uint64_t hash = hash_stack(profile, thread);
+    struct prof_probe probe = prof_probe(&profile->stack_index, hash);
+    while ((*ret_stack = prof_probe_next(&probe)) != PROF_NONE)
+        if (same_stack(profile, &profile->stacks.items[*ret_stack], thread, hash))
+            return true;
+    size_t first = profile->stack_frames.count, count = profile->path.count;
+    if (profile->stacks.count >= PROF_STACKS_MAX || first + count > PROF_STACK_FRAMES_MAX)
+        return true;
+    struct prof_stack_entry entry = {
+        .s = {.pid = thread->pid, .tid = thread->tid, .state = thread->state,
+              .frame_count = count},
+        .first = first, .hash = hash,
+    };
+    if (!prof_index_reserve(&profile->stack_index, 1) ||
+        !vec_reserve(&profile->stack_frames, first + count) || !vec_push(&profile->stacks, entry))
+        return false;
+    if (count)
+        memcpy(profile->stack_frames.items + first, profile->path.items,
+               count * sizeof(*profile->path.items));
+    profile->stack_frames.count += count;
+    *ret_stack = (uint32_t)profile->stacks.count - 1;
+    prof_index_add(&profile->stack_index, hash, *ret_stack);
+    return true;
+}
+
+bool prof_count_stack(struct profile *profile, const struct prof_sample *sample)
+{
+    uint32_t leaf, stack;
+    if (!find_leaf(profile, &leaf) || !stack_of(profile, sample->thread, &stack))
+        return false;
+    if (leaf != PROF_NONE)
+        count_nodes(profile, sample, leaf);
+    if (stack != PROF_NONE) {
+        struct prof_stack *counts = &profile->stacks.items[stack].s;
+        counts->samples++;
+        counts->cpu_ns += sample->cpu_ns;
+    }
+    profile->sum.dropped_tree += leaf == PROF_NONE;
+    profile->sum.dropped_stacks += leaf == PROF_NONE || stack == PROF_NONE;
+    return true;
+}

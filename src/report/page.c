@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The frame of every report: heading, the order of the sections, CPU accounting, notes, and how to
+// get the same report again.
+#include "report/page.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/guard.h"
+
+#define COMMAND_COLUMNS 72
+#define NOTE_COLUMNS    400
+#define THREAD_COLUMNS  32
+
+size_t page_rows(const struct page *page, size_t usual, size_t there)
+{
+    size_t rows = page->options->top ? page->options->top : page->options->full ? there : usual;
+    return rows < there ? rows : there;
+}
+
+const struct prof_function *page_function(const struct page *page, uint32_t index)
+{
+    return index < page->profile->function_count ? &page->profile->functions[index] : NULL;
+}
+
+void page_say_thread(struct plain *plain, const struct page *page, uint32_t name, pid_t tid)
+{
+    plain_str(plain, PLAIN_CODE);
+    plain_id(plain, page->names.strings, name, THREAD_COLUMNS, PLAIN_KEEP_START);
+    if (tid)
+        plain_add(plain, " (%d)", (int)tid);
+    plain_str(plain, PLAIN_CODE_END);
+}
+
+void page_thread_name(struct plain *plain, const struct page *page, uint32_t name,
+                      bool known_to_python)
+{
+    plain_id(plain, page->names.strings, name, THREAD_COLUMNS, PLAIN_KEEP_START);
+    plain_str(plain, known_to_python ? "" : " [native]");
+}
+
+// ---- Heading -------------------------------------------------------------------------------------
+
+static void say_command(struct plain *plain, const struct page *page)
+{
+    const struct snap_process *process = &page->input->source->process;
+    GUARD(plain_deinit) struct plain whole = {0};
+    for (size_t i = 0; i < process->argc; i++) {
+        const char *word = strtab_get(page->names.strings, process->argv[i]);
+        size_t size = strtab_size(page->names.strings, process->argv[i]);
+        const char *base = word && i == 0 ? names_base(word) : word;
+        if (!base)
+            continue;
+        bool quoted = size == 0 || memchr(word, ' ', size);
+        plain_str(&whole, i ? quoted ? " '" : " " : quoted ? "'" : "");
+        plain_safe(&whole, base, size - (size_t)(base - word));
+        plain_str(&whole, quoted ? "'" : "");
+    }
+    if (!whole.size && process->exe)
+        plain_id(&whole, page->names.strings, process->exe, 0, PLAIN_KEEP_END);
+    if (!whole.size)
+        plain_str(&whole, "unknown program");
+    plain_str(plain, PLAIN_CODE);
+    plain_clip(plain, plain_text(&whole), COMMAND_COLUMNS, PLAIN_KEEP_START);
+    plain_str(plain, PLAIN_CODE_END);
+    plain->failed |= whole.failed;
+}
+
+static void add_named(struct plain *plain, const struct page *page, const char *before,
+                      uint32_t id)
+{
+    if (!id)
+        return;
+    plain_add(plain, "%s" PLAIN_CODE, before);
+    plain_id(plain, page->names.strings, id, COMMAND_COLUMNS, PLAIN_KEEP_END);
+    plain_str(plain, PLAIN_CODE_END);
+}
+
+// "Process 4711 on web-3, Python 3.11.7 (release, x86_64), /usr/bin/python3.11, 2026-..."
+static void add_identity(struct page *page)
+{
+    const struct snap_source *source = page->input->source;
+    const struct snap_process *process = &source->process;
+    GUARD(plain_deinit) struct plain line = {0};
+    pid_t pid = process->pid ? process->pid : source->pid;
+    if (pid)
+        plain_add(&line, "Process %d", (int)pid);
+    else
+        plain_str(&line, "Process of unknown pid");
+    add_named(&line, page, " on ", source->host);
+    if (process->python_version) {
+        add_named(&line, page, ", Python ", process->python_version);
+        add_named(&line, page, " ", process->python_build);
+    } else {
+        plain_str(&line, ", Python version not known");
+    }
+    add_named(&line, page, " ", source->arch);
+    add_named(&line, page, ", ", process->exe);
+    if (source->taken_at_ns) {
+        plain_str(&line, ", ");
+        plain_time(&line, source->taken_at_ns);
+    }
+    plain_str(&line, ".");
+    doc_text(page->doc, plain_text(&line));
+    if (source->kind != SNAP_LIVE) {
+        plain_clear(&line);
+        plain_str(&line, source->kind == SNAP_CORE ? "From the core" : "From the capture");
+        add_named(&line, page, " ", source->path);
+        plain_str(&line, ".");
+        doc_text(page->doc, plain_text(&line));
+    }
+    page->failed |= line.failed;
+}
+
+static void add_state_of_report(struct page *page)
+{
+    if (page->input->interrupted)
+        doc_text(page->doc, "Interrupted: this is what was seen until then.");
+    if (!page->input->source->complete)
+        doc_text(page->doc, "Incomplete: the notes at the end say what is missing.");
+}
+
+static void add_run(struct page *page)
+{
+    const struct prof_report *profile = page->profile;
+    GUARD(plain_deinit) struct plain line = {0};
+    plain_things(&line, profile->snapshots, "snapshot");
+    if (profile->interval_ns) {
+        plain_str(&line, ", one every ");
+        plain_duration(&line, profile->interval_ns);
+    }
+    if (profile->duration_ns) {
+        plain_str(&line, ", over ");
+        plain_duration(&line, profile->duration_ns);
+    }
+    plain_str(&line, "; ");
+    plain_things(&line, profile->thread_count, "thread");
+    plain_str(&line, ". ");
+    if (profile->pause_total_ns) {
+        plain_str(&line, "The target stood still for ");
+        plain_duration(&line, profile->pause_total_ns);
+        plain_str(&line, " in all (");
+        plain_percent(&line, weigh_ratio(profile->pause_total_ns, profile->duration_ns));
+        plain_str(&line, " % of the time), ");
+        plain_duration(&line, profile->pause_max_ns);
+        plain_str(&line, " at the longest.");
+    } else if (page->input->source->kind == SNAP_LIVE) {
+        plain_str(&line, "The target was never stopped.");
+    }
+    if (profile->missed) {
+        plain_str(&line, " ");
+        plain_things(&line, profile->missed, "snapshot");
+        plain_str(&line, " came too late and were left out.");
+    }
+    doc_text(page->doc, plain_text(&line));
+    page->failed |= line.failed;
+}
+
+static void add_heading(struct page *page)
+{
+    GUARD(plain_deinit) struct plain title = {0};
+    plain_str(&title, page->profile ? "Hotspots of " : "Threads of ");
+    say_command(&title, page);
+    doc_title(page->doc, plain_text(&title));
+    doc_section(page->doc, NULL, NULL, 0, 0);
+    add_identity(page);
+    if (page->profile)
+        add_run(page);
+    add_state_of_report(page);
+    page->failed |= title.failed;
+}
+
+// ---- CPU time ------------------------------------------------------------------------------------
+
+static void add_cpu_row(struct page *page, uint64_t ns, uint64_t of_ns, const char *what)
+{
+    GUARD(plain_deinit) struct plain row = {0};
+    plain_duration(&row, ns);
+    plain_str(&row, DOC_NEXT);
+    if (of_ns) {
+        plain_percent(&row, weigh_ratio(ns, of_ns));
+        plain_str(&row, " %");
+    }
+    plain_add(&row, DOC_NEXT "%s", what);
+    doc_row(page->doc, DOC_NORMAL, 1, plain_text(&row));
+    page->failed |= row.failed;
+}
+
+void page_cpu(struct page *page)
+{
+    static const struct doc_column columns[] = {
+        {.title = "CPU TIME", .right = true},
+        {.title = "SHARE", .right = true},
+        {.title = "WHERE"},
+    };
+    const struct prof_report *profile = page->profile;
+    uint64_t seen = profile->cpu_on_stacks_ns + profile->cpu_between_ns;
+    if (seen == 0 && !profile->has_process_cpu)
+        return;
+    uint64_t all = profile->has_process_cpu ? profile->process_cpu_ns : seen;
+    doc_section(page->doc, "CPU time", NULL, 0, 0);
+    doc_table(page->doc, columns, ARRAY_SIZE(columns));
+    add_cpu_row(page, profile->cpu_on_stacks_ns, all, "by threads seen working: in the tables above");
+    add_cpu_row(page, profile->cpu_between_ns, all,
+                "by threads seen waiting: used between the snapshots, in no table");
+    if (profile->cpu_unseen_ns)
+        add_cpu_row(page, profile->cpu_unseen_ns, all, "by threads that came and went unseen");
+    add_cpu_row(page, all, 0, profile->has_process_cpu ? "by the process in all"
+                                                       : "by the threads in all");
+}
+
+// ---- Notes ---------------------------------------------------------------------------------------
+
+VEC_DEFINE(note_ids, uint32_t);
+
+// Notes are few but for the threads' own, of which there may be one for each of thousands.
+static void collect(struct page *page, struct note_ids *ids, const struct snap_notes *notes)
+{
+    for (size_t i = 0; notes && i < notes->count; i++) {
+        bool known = false;
+        vec_foreach(id, ids)
+            known |= *id == notes->items[i];
+        if (!known && !vec_push(ids, notes->items[i]))
+            page->failed = true;
+    }
+}
+
+static void add_notes(struct page *page)
+{
+    GUARD(guard_free) uint32_t *owned = NULL;
+    struct note_ids ids = {0};
+    const struct report_input *input = page->input;
+    collect(page, &ids, input->notes);
+    collect(page, &ids, &input->source->notes);
+    for (size_t i = 0; i < input->snapshot_count; i++)
+        collect(page, &ids, &input->snapshots[i]->notes);
+    owned = ids.items;
+    uint64_t dropped = page->profile ? page->profile->dropped_stacks : 0;
+    if (ids.count == 0 && dropped == 0)
+        return;
+    doc_section(page->doc, "Notes", "notes", 1, 20);
+    GUARD(plain_deinit) struct plain note = {0};
+    vec_foreach(id, &ids) {
+        plain_clear(&note);
+        plain_id(&note, page->names.strings, *id, NOTE_COLUMNS, PLAIN_KEEP_START);
+        doc_bullet(page->doc, "", plain_text(&note));
+    }
+    if (dropped) {
+        plain_clear(&note);
+        plain_things(&note, dropped, "sample");
+        plain_str(&note, " had stacks beyond the bound on distinct stacks: they count in the "
+                         "functions and threads, not in the tree.");
+        doc_bullet(page->doc, "", plain_text(&note));
+    }
+    page->failed |= note.failed;
+}
+
+static void add_command(struct page *page)
+{
+    GUARD(plain_deinit) struct plain line = {0};
+    const char *command = page->input->command, *version = page->input->tool_version;
+    plain_str(&line, "Made by pycore ");
+    plain_safe(&line, version ? version : "?", strlen(version ? version : "?"));
+    if (command) {
+        plain_str(&line, "; once more: " PLAIN_CODE);
+        plain_safe(&line, command, strnlen(command, 1000));
+        plain_str(&line, PLAIN_CODE_END);
+    }
+    doc_section(page->doc, NULL, NULL, 0, 0);
+    doc_text(page->doc, "");
+    doc_text(page->doc, plain_text(&line));
+    page->failed |= line.failed;
+}
+
+// ---- The page ------------------------------------------------------------------------------------
+
+static void page_deinit(struct page *page)
+{
+    names_deinit(&page->names);
+}
+
+struct err *page_build(struct doc *doc, const struct report_input *input,
+                       const struct report_options *options)
+{
+    GUARD(page_deinit) struct page page = {
+        .doc = doc, .input = input, .options = options, .profile = input->profile};
+    if (!input->profile && input->snapshot_count == 0)
+        return err_create(ERR_NOT_FOUND, "there is no snapshot to report");
+    if (!names_init(&page.names, input->strings, input->profile))
+        return err_create(ERR_NO_MEMORY, "no memory for the report");
+    add_heading(&page);
+    if (page.profile) {
+        weigh_init(&page.weigh, page.profile, options->weight);
+        page_summary(&page);
+        page_threads(&page);
+        page_functions(&page);
+        page_hottest(&page);
+        page_tree(&page);
+        page_waiting(&page);
+        page_cpu(&page);
+    } else {
+        page_dump(&page);
+    }
+    add_notes(&page);
+    add_command(&page);
+    doc->failed |= page.failed;
+    return NULL;
+}
+
+struct err *page_finish(const struct doc *doc, FILE *out)
+{
+    if (doc->failed)
+        return err_create(ERR_NO_MEMORY, "no memory for the report");
+    if (ferror(out))
+        return err_create(ERR_OS, "the report cannot be written");
+    return NULL;
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The pages: from the values of a run to a document (doc.h). One file per group of sections; the
+// order in which a reader meets them is the order of the calls in page.c.
+#ifndef REPORT_PAGE_H
+#define REPORT_PAGE_H
+
+#include "report/doc.h"
+#include "report/names.h"
+#include "report/report.h"
+#include "report/weigh.h"
+
+struct page {
+    struct doc *doc;
+    const struct report_input *input;
+    const struct report_options *options;
+    const struct prof_report *profile; // NULL: a thread dump
+    struct names names;
+    struct weigh weigh; // with a profile
+    bool failed;        // out of memory
+};
+
+// The whole document of a report; the formats call nothing else.
+struct err *page_build(struct doc *doc, const struct report_input *input,
+                       const struct report_options *options);
+// What went wrong while building or writing, as an error.
+struct err *page_finish(const struct doc *doc, FILE *out);
+
+// Sections of a hotspot report.
+void page_summary(struct page *page);   // summary.c
+void page_threads(struct page *page);   // threads.c
+void page_functions(struct page *page); // functions.c
+void page_hottest(struct page *page);   // hottest.c
+void page_tree(struct page *page);      // tree.c
+void page_waiting(struct page *page);   // waiting.c
+void page_cpu(struct page *page);       // page.c
+// The one of a thread dump.
+void page_dump(struct page *page); // dump.c
+
+// Rows of a table: --top, all with --full, or the default.
+size_t page_rows(const struct page *page, size_t usual, size_t there);
+const struct prof_function *page_function(const struct page *page, uint32_t index);
+// A thread for sentences, in code marks: pricing (4712). `tid` 0 is left out.
+void page_say_thread(struct plain *plain, const struct page *page, uint32_t name, pid_t tid);
+// A thread's name for table cells; marked when Python does not know the thread.
+void page_thread_name(struct plain *plain, const struct page *page, uint32_t name,
+                      bool known_to_python);
+
+// Where threads wait (waiting.c): the stacks seen waiting, by state and Python function.
+struct wait_place {
+    enum snap_state state;
+    uint32_t leaf;     // the innermost function; what it waits in
+    uint32_t function; // the innermost Python function; UINT32_MAX: none
+    uint32_t own;      // the innermost one that is neither library nor package; UINT32_MAX
+    uint64_t samples;
+    size_t threads;
+    uint32_t one_thread;  // index in prof_report.threads, of the one seen there most
+    uint64_t of_samples;  // all samples of these threads
+};
+VEC_DEFINE(wait_places, struct wait_place);
+// Most samples first. False: out of memory.
+bool wait_places_find(const struct page *page, struct wait_places *ret);
+
+#endif

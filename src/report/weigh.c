@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The three weights, each read from its own fields.
+#include "report/weigh.h"
+
+void weigh_init(struct weigh *weigh, const struct prof_report *profile, enum report_weight kind)
+{
+    *weigh = (struct weigh){.kind = kind};
+    weigh->fell_back = kind == REPORT_WEIGHT_SAMPLES && profile->samples_working == 0;
+    if (weigh->fell_back)
+        weigh->kind = REPORT_WEIGHT_WALL;
+    switch (weigh->kind) {
+    case REPORT_WEIGHT_SAMPLES:
+        weigh->base = profile->samples_working;
+        weigh->base_words = "of the working time";
+        break;
+    case REPORT_WEIGHT_WALL:
+        weigh->base = profile->samples;
+        weigh->base_words = "of all threads' time";
+        break;
+    case REPORT_WEIGHT_CPU:
+        weigh->base = profile->cpu_on_stacks_ns;
+        weigh->base_words = "of the CPU time on stacks";
+        break;
+    }
+    if (weigh->base == 0)
+        weigh->base = 1;
+}
+
+static uint64_t chosen(const struct weigh *weigh, uint64_t working, uint64_t all, uint64_t cpu_ns)
+{
+    return weigh->kind == REPORT_WEIGHT_SAMPLES ? working
+           : weigh->kind == REPORT_WEIGHT_WALL  ? all
+                                                : cpu_ns;
+}
+
+uint64_t weigh_self(const struct weigh *weigh, const struct prof_function *function)
+{
+    return chosen(weigh, function->self_working, function->self, function->self_cpu_ns);
+}
+
+uint64_t weigh_total(const struct weigh *weigh, const struct prof_function *function)
+{
+    return chosen(weigh, function->total_working, function->total, function->total_cpu_ns);
+}
+
+uint64_t weigh_line(const struct weigh *weigh, const struct prof_line *line)
+{
+    return chosen(weigh, line->self_working, line->self, line->self_cpu_ns);
+}
+
+uint64_t weigh_line_total(const struct weigh *weigh, const struct prof_line *line)
+{
+    return weigh->kind == REPORT_WEIGHT_WALL ? line->total : line->total_working;
+}
+
+uint64_t weigh_edge(const struct weigh *weigh, const struct prof_edge *edge)
+{
+    return weigh->kind == REPORT_WEIGHT_WALL ? edge->total : edge->total_working;
+}
+
+uint64_t weigh_edges_of(const struct weigh *weigh, const struct prof_function *function)
+{
+    return weigh->kind == REPORT_WEIGHT_WALL ? function->total : function->total_working;
+}
+
+// Nodes keep the CPU time of all below them only; a node's own is not told apart.
+uint64_t weigh_node(const struct weigh *weigh, const struct prof_node *node)
+{
+    return chosen(weigh, node->samples_working, node->samples, node->cpu_ns);
+}
+
+uint64_t weigh_node_self(const struct weigh *weigh, const struct prof_node *node)
+{
+    return chosen(weigh, node->self_working, node->self, 0);
+}
+
+double weigh_share(const struct weigh *weigh, uint64_t part)
+{
+    return (double)part / (double)weigh->base;
+}
+
+double weigh_ratio(uint64_t a, uint64_t b)
+{
+    return b ? (double)a / (double)b : 0;
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What percentages are of: --weight samples (of the working time), wall (of all time), or cpu.
+// When no thread worked, samples fall back to wall: a report of nothing helps nobody.
+#ifndef REPORT_WEIGH_H
+#define REPORT_WEIGH_H
+
+#include "report/report.h"
+
+struct weigh {
+    enum report_weight kind;
+    uint64_t base;          // what 100 % is; never 0
+    const char *base_words; // "of the working time"
+    bool fell_back;
+};
+
+void weigh_init(struct weigh *weigh, const struct prof_report *profile, enum report_weight kind);
+uint64_t weigh_self(const struct weigh *weigh, const struct prof_function *function);
+uint64_t weigh_total(const struct weigh *weigh, const struct prof_function *function);
+uint64_t weigh_line(const struct weigh *weigh, const struct prof_line *line);
+uint64_t weigh_line_total(const struct weigh *weigh, const struct prof_line *line);
+// Edges know samples only: for cpu they are those of working threads.
+uint64_t weigh_edge(const struct weigh *weigh, const struct prof_edge *edge);
+// What the edges of a function are a share of.
+uint64_t weigh_edges_of(const struct weigh *weigh, const struct prof_function *function);
+uint64_t weigh_node(const struct weigh *weigh, const struct prof_node *node);
+uint64_t weigh_node_self(const struct weigh *weigh, const struct prof_node *node);
+double weigh_share(const struct weigh *weigh, uint64_t part);
+// a / b, and 0 when b is 0.
+double weigh_ratio(uint64_t a, uint64_t b);
+
+#endif
