@@ -78,7 +78,7 @@ struct image {
     uint64_t mappings_hash;
 };
 
-// ---- place.c: files by name, below a root --------------------------------------------------------
+// ---- place.c: files by name, below a root -------------------------------------------------------
 
 // Opens a regular, non-empty file for reading; anything else is not even opened (a core may name a
 // device). `path` never leaves `root`: "..", and symbolic links, end there.
@@ -89,7 +89,7 @@ bool image_file_open(const struct image_place *place, struct image_file *ret);
 void image_file_close(struct image_file *file);
 void image_place_deinit(struct image_place *place);
 
-// ---- headers.c: ELF headers and build IDs --------------------------------------------------------
+// ---- headers.c: ELF headers and build IDs -------------------------------------------------------
 
 bool elf_headers_from_memory(struct mem *mem, uint64_t addr, struct elf_headers *ret);
 bool elf_headers_from_file(const struct image_file *file, struct elf_headers *ret);
@@ -103,7 +103,7 @@ const Elf64_Phdr *elf_headers_find(const struct elf_headers *headers, uint32_t t
 // Fills build_id of the running module from its notes in memory.
 void image_read_build_id(struct image_module *module, struct mem *mem);
 
-// ---- modules.c: mappings to modules --------------------------------------------------------------
+// ---- modules.c: mappings to modules -------------------------------------------------------------
 
 VEC_DEFINE(image_found, struct image_module *);
 
@@ -113,7 +113,7 @@ void image_module_destroy(struct image_module *module);
 // Recomputes bias, start and end from the headers.
 void image_module_settle(struct image_module *module);
 
-// ---- locate.c: which file is the module's --------------------------------------------------------
+// ---- locate.c: which file is the module's -------------------------------------------------------
 
 struct err *image_locate(struct image *image, struct image_module *module);
 // The file's ELF handle, opened when first asked for; NULL: none.
@@ -124,16 +124,16 @@ void image_module_close(struct image_module *module);
 // The separate debug file's, by build ID; NULL: none.
 Elf *image_module_debug_elf(struct image_module *module);
 
-// ---- verify.c: is this file the module's -----------------------------------------------------------
+// ---- verify.c: is this file the module's --------------------------------------------------------
 
 enum module_file image_verify(struct image_module *module, struct mem *mem,
                               const struct image_file *file, const struct elf_headers *headers);
 
-// ---- lend.c: file bytes for a core ----------------------------------------------------------------
+// ---- lend.c: file bytes for a core --------------------------------------------------------------
 
 struct err *image_lend(struct image *image, struct image_module *module);
 
-// ---- dynamic.c: symbols without a file ------------------------------------------------------------
+// ---- dynamic.c: symbols without a file ----------------------------------------------------------
 
 bool image_dynamic_symbol(struct mem *mem, const struct image_module *module, const char *name,
                           uint64_t *ret_addr, uint64_t *ret_size);

@@ -62,7 +62,7 @@ static enum mem_origin origin_at(struct target *target, uint64_t addr)
     return info.origin;
 }
 
-// ---- What a good core says -----------------------------------------------------------------------
+// ---- What a good core says ----------------------------------------------------------------------
 
 static void test_threads(void **state)
 {
@@ -169,7 +169,7 @@ static void test_signals(void **state)
     }
 }
 
-// ---- Which bytes are there -----------------------------------------------------------------------
+// ---- Which bytes are there ----------------------------------------------------------------------
 
 static void test_memory(void **state)
 {
@@ -332,7 +332,7 @@ static void test_truncated(void **state)
     target_destroy(target);
 }
 
-// ---- The command line ----------------------------------------------------------------------------
+// ---- The command line ---------------------------------------------------------------------------
 
 struct stack {
     uint8_t bytes[2 * BUILDER_PAGE];
@@ -452,7 +452,7 @@ static void test_argv_damaged(void **state)
     }
 }
 
-// ---- Many segments, many threads -----------------------------------------------------------------
+// ---- Many segments, many threads ----------------------------------------------------------------
 
 static void test_many_segments(void **state)
 {
@@ -496,7 +496,7 @@ static void test_many_threads(void **state)
     target_destroy(target);
 }
 
-// ---- Refusals ------------------------------------------------------------------------------------
+// ---- Refusals -----------------------------------------------------------------------------------
 
 static void write_elf(const char *name, void (*change)(Elf64_Ehdr *header))
 {
@@ -658,7 +658,7 @@ static void test_hostile_files(void **state)
     }
 }
 
-// ---- Damage --------------------------------------------------------------------------------------
+// ---- Damage -------------------------------------------------------------------------------------
 
 static void look_at_everything(struct target *target)
 {
@@ -763,7 +763,7 @@ static void test_every_cut(void **state)
     }
 }
 
-// ---- The kernel's own ----------------------------------------------------------------------------
+// ---- The kernel's own ---------------------------------------------------------------------------
 
 static void need_kernel_core(const char *filter, int signo, const char *path, pid_t *ret_pid)
 {

@@ -85,67 +85,46 @@ static void make_parents(const char *path)
     }
 }
 
-// ---- Bias ----------------------------------------------------------------------------------------
+// ---- Bias ---------------------------------------------------------------------------------------
+
+#define LOAD(offset, vaddr, filesz)                                                       \
+    {                                                                                     \
+        .p_type = PT_LOAD, .p_offset = (offset), .p_vaddr = (vaddr), .p_filesz = (filesz) \
+    }
+
+static void check_bias(const char *what, Elf64_Phdr first, Elf64_Phdr second, uint64_t start,
+                       uint64_t offset, bool want_found, uint64_t want)
+{
+    Elf64_Phdr phdrs[] = {first, second};
+    struct elf_headers headers = {.phdrs = phdrs, .count = ARRAY_SIZE(phdrs)};
+    uint64_t bias = 0;
+    print_message("%s\n", what);
+    assert_int_equal(elf_headers_bias(&headers, start, offset, &bias), want_found);
+    assert_int_equal(bias, want);
+}
 
 static void test_bias(void **state)
 {
     (void)state;
-    static const struct {
-        Elf64_Phdr phdrs[3];
-        uint64_t start, offset, bias;
-        bool found;
-    } rows[] = {
-  // PIE or library
-        {{{.p_type = PT_LOAD, .p_filesz = 0x800},
-          {.p_type = PT_LOAD, .p_offset = 0x1000, .p_vaddr = 0x1000, .p_filesz = 0x800}},
-         BASE,                                                                                                 0,
-         BASE,                                                                                                               true },
- // Not PIE
-        {{{.p_type = PT_LOAD, .p_vaddr = 0x400000, .p_filesz = 0x800}},                              0x400000, 0,      0,    true },
- // Prelinked, loaded where it wanted to be, and elsewhere
-        {{{.p_type = PT_LOAD, .p_vaddr = 0x3a00000000, .p_filesz = 0x800}},
-         0x3a00000000,                                                                                         0,
-         0,                                                                                                                  true },
-        {{{.p_type = PT_LOAD, .p_vaddr = 0x3a00000000, .p_filesz = 0x800}},
-         BASE,                                                                                                 0,
-         BASE - 0x3a00000000,
-         true                                                                                                                     },
- // The header is in no segment
-        {{{.p_type = PT_LOAD, .p_offset = 0x1000, .p_vaddr = 0x201000, .p_filesz = 0x800},
-          {.p_type = PT_LOAD, .p_offset = 0x2000, .p_vaddr = 0x203000, .p_filesz = 0x800}},
-         BASE + 0x201000,
-         0x1000,                                                                                                       BASE,
-         true                                                                                                                     },
- // The data segment shares the first page of the file
-        {{{.p_type = PT_LOAD, .p_filesz = 0x400},
-          {.p_type = PT_LOAD, .p_offset = 0x400, .p_vaddr = 0x1400, .p_filesz = 0x100}},
-         BASE,                                                                                                 0,
-         BASE,                                                                                                               true },
- // A segment that does not begin at a page border (lld)
-        {{{.p_type = PT_LOAD, .p_filesz = 0x6c4},
-          {.p_type = PT_LOAD, .p_offset = 0x6d0, .p_vaddr = 0x16d0, .p_filesz = 0x900}},
-         BASE,                                                                                                 0,
-         BASE,                                                                                                               true },
-        {{{.p_type = PT_LOAD, .p_offset = 0x6d0, .p_vaddr = 0x16d0, .p_filesz = 0x900}},
-         BASE + 0x1000,
-         0,                                                                                                            BASE,
-         true                                                                                                                     },
- // Nothing of that offset
-        {{{.p_type = PT_LOAD, .p_filesz = 0x800}},                                                   BASE,     0x5000, 0,    false},
-        {{{.p_type = PT_NOTE, .p_filesz = 0x800}},                                                   BASE,     0,      0,    false},
-        {{{.p_type = PT_LOAD, .p_offset = UINT64_MAX - 10, .p_filesz = 0x800}},                      BASE,     0,      0,    false},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        struct elf_headers headers = {.phdrs = (Elf64_Phdr *)rows[i].phdrs, .count = 3};
-        uint64_t bias = 0;
-        print_message("row %zu\n", i);
-        assert_int_equal(elf_headers_bias(&headers, rows[i].start, rows[i].offset, &bias),
-                         rows[i].found);
-        assert_int_equal(bias, rows[i].bias);
-    }
+    const Elf64_Phdr none = {.p_type = PT_NOTE, .p_filesz = 0x800};
+    const Elf64_Phdr at_0 = LOAD(0, 0, 0x800), at_4m = LOAD(0, 0x400000, 0x800);
+    const Elf64_Phdr far = LOAD(0, 0x3a00000000, 0x800), wild = LOAD(UINT64_MAX - 10, 0, 0x800);
+    const Elf64_Phdr third = LOAD(0x1000, 0x201000, 0x800), fourth = LOAD(0x2000, 0x203000, 0x800);
+    const Elf64_Phdr small = LOAD(0, 0, 0x400), shared = LOAD(0x400, 0x1400, 0x100);
+    const Elf64_Phdr crooked = LOAD(0x6d0, 0x16d0, 0x900);
+    check_bias("library", at_0, third, BASE, 0, true, BASE);
+    check_bias("not PIE", at_4m, none, 0x400000, 0, true, 0);
+    check_bias("prelinked", far, none, 0x3a00000000, 0, true, 0);
+    check_bias("prelinked, moved", far, none, BASE, 0, true, BASE - 0x3a00000000);
+    check_bias("header in no segment", third, fourth, BASE + 0x201000, 0x1000, true, BASE);
+    check_bias("shared first page", small, shared, BASE, 0, true, BASE);
+    check_bias("not at a page border", none, crooked, BASE + 0x1000, 0, true, BASE);
+    check_bias("no such offset", at_0, none, BASE, 0x5000, false, 0);
+    check_bias("no segment", none, none, BASE, 0, false, 0);
+    check_bias("overflow", wild, none, BASE, 0, false, 0);
 }
 
-// ---- Files made by hand --------------------------------------------------------------------------
+// ---- Files made by hand -------------------------------------------------------------------------
 
 // A library of three pages: text, RELRO, data; header and notes in the first.
 struct library {
@@ -362,7 +341,7 @@ static void test_no_modules(void **state)
     close_both(&opened);
 }
 
-// ---- Where files are looked for ------------------------------------------------------------------
+// ---- Where files are looked for -----------------------------------------------------------------
 
 static void place_and_check(const char *core, const char *place,
                             const struct image_options *options, struct library *library,
@@ -381,7 +360,7 @@ static void place_and_check(const char *core, const char *place,
 static void test_places(void **state)
 {
     (void)state;
-    char sysroot[128], debug[128], core[128];
+    char sysroot[256], debug[256], core[256];
     snprintf(sysroot, sizeof(sysroot), "%s/sysroot", test_dir);
     snprintf(debug, sizeof(debug), "%s/debug", test_dir);
     snprintf(core, sizeof(core), "%s/core", test_dir);
@@ -511,7 +490,7 @@ static void test_sysroot_is_a_root(void **state)
     assert_int_equal(image_open_place(&proc, &stat), -1);
 }
 
-// ---- Real programs -------------------------------------------------------------------------------
+// ---- Real programs ------------------------------------------------------------------------------
 
 static const char *const sleeper[] = {"/bin/sleep", "1000", NULL};
 
@@ -690,7 +669,7 @@ static void test_gcore(void **state)
     close_both(&opened);
 }
 
-// ---- Live ----------------------------------------------------------------------------------------
+// ---- Live ---------------------------------------------------------------------------------------
 
 // Maps a library of its own when told to, and tells when it has.
 static pid_t start_mapper(const char *path, int *ret_go, int *ret_done)
@@ -818,7 +797,7 @@ static void test_live_replaced(void **state)
     close(done);
 }
 
-// ---- Damage --------------------------------------------------------------------------------------
+// ---- Damage -------------------------------------------------------------------------------------
 
 static uint64_t next_random(uint64_t *state)
 {

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The canonical report, schema "pycore/1". A fact that is not known is null, and everything that
+// was seen is there: neither --top nor --full cuts anything here.
+//
+// Fields that are only there when true: a frame's "incomplete" (being set up), "unreadable" and
+// "generator"; a thread's "crashed" and "cut" (frames may be missing; a note says why).
+#include "report/json.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "util/guard.h"
+
+void json_name(struct json_report *report, const char *key, uint32_t id)
+{
+    const char *bytes = strtab_get(report->input->strings, id);
+    if (bytes)
+        json_string(&report->json, key, bytes, strtab_size(report->input->strings, id));
+    else
+        json_null(&report->json, key);
+}
+
+void json_names(struct json_report *report, const char *key, const uint32_t *ids, size_t count)
+{
+    json_begin_array(&report->json, key);
+    for (size_t i = 0; i < count; i++)
+        json_name(report, NULL, ids[i]);
+    json_end_array(&report->json, JSON_LINE);
+}
+
+void json_u64_if(struct json_report *report, const char *key, bool has, uint64_t value)
+{
+    if (has)
+        json_u64(&report->json, key, value);
+    else
+        json_null(&report->json, key);
+}
+
+static void number_if(struct json_report *report, const char *key, bool has, int64_t value)
+{
+    if (has)
+        json_i64(&report->json, key, value);
+    else
+        json_null(&report->json, key);
+}
+
+static void hex_if(struct json_report *report, const char *key, bool has, uint64_t value)
+{
+    if (has)
+        json_hex(&report->json, key, value);
+    else
+        json_null(&report->json, key);
+}
+
+static void if_true(struct json_report *report, const char *key, bool value)
+{
+    if (value)
+        json_bool(&report->json, key, true);
+}
+
+static void native_frame(struct json_report *report, const struct snap_frame *frame)
+{
+    json_text(&report->json, "kind", "native");
+    json_name(report, "function", frame->function);
+    json_name(report, "module", frame->module);
+    hex_if(report, "address", frame->address != 0, frame->address);
+    json_name(report, "file", frame->file);
+    number_if(report, "line", frame->line >= 0, frame->line);
+    json_bool(&report->json, "inlined", frame->flags & SNAP_FRAME_INLINED);
+}
+
+static void builtin_frame(struct json_report *report, const struct snap_frame *frame)
+{
+    json_text(&report->json, "kind", "builtin");
+    json_name(report, "function", frame->function);
+    json_name(report, "qualname", frame->qualname);
+    json_bool(&report->json, "inferred", frame->flags & SNAP_FRAME_INFERRED);
+}
+
+static void python_frame(struct json_report *report, const struct snap_frame *frame)
+{
+    json_text(&report->json, "kind", "python");
+    json_name(report, "function", frame->function);
+    json_name(report, "qualname", frame->qualname);
+    json_name(report, "file", frame->file);
+    number_if(report, "line", frame->line >= 0, frame->line);
+    number_if(report, "column", frame->column >= 0, frame->column);
+    number_if(report, "first_line", frame->first_line >= 0, frame->first_line);
+}
+
+void json_frame(struct json_report *report, const struct snap_frame *frame)
+{
+    json_begin_object(&report->json, NULL);
+    if (frame->kind == SNAP_NATIVE)
+        native_frame(report, frame);
+    else if (frame->kind == SNAP_BUILTIN)
+        builtin_frame(report, frame);
+    else
+        python_frame(report, frame);
+    if_true(report, "incomplete", frame->flags & SNAP_FRAME_INCOMPLETE);
+    if_true(report, "unreadable", frame->flags & SNAP_FRAME_UNREADABLE);
+    if_true(report, "generator", frame->flags & SNAP_FRAME_GENERATOR);
+}
+
+static void thread_facts(struct json_report *report, const struct snap_thread *thread)
+{
+    struct json_writer *json = &report->json;
+    number_if(report, "pid", thread->pid != 0, thread->pid);
+    number_if(report, "tid", thread->tid != 0, thread->tid);
+    json_name(report, "name", thread->name);
+    json_bool(json, "name_from_kernel", thread->name && thread->name_from_kernel);
+    hex_if(report, "python_thread_id", thread->python_id != 0, thread->python_id);
+    number_if(report, "interpreter", thread->interpreter >= 0, thread->interpreter);
+    json_bool(json, "known_to_python", thread->known_to_python);
+    json_text(json, "state", snap_state_name(thread->state));
+    json_name(report, "syscall", thread->syscall);
+    if (thread->has_holds_gil)
+        json_bool(json, "holds_gil", thread->holds_gil);
+    else
+        json_null(json, "holds_gil");
+    json_bool(json, "in_gc", thread->in_gc);
+    json_bool(json, "on_cpu", thread->on_cpu);
+    if_true(report, "crashed", thread->crashed);
+    if_true(report, "cut", thread->cut);
+    json_u64_if(report, "cpu_ns", thread->has_cpu, thread->cpu_ns);
+    json_u64_if(report, "cpu_total_ns", thread->has_cpu, thread->cpu_total_ns);
+}
+
+static void snapshot_thread(struct json_report *report, const struct snap_thread *thread)
+{
+    struct json_writer *json = &report->json;
+    json_line(json);
+    json_begin_object(json, NULL);
+    json_line(json);
+    thread_facts(report, thread);
+    json_line(json);
+    json_begin_array(json, "frames");
+    vec_foreach(frame, &thread->frames) {
+        json_line(json);
+        json_frame(report, frame);
+        json_end_object(json, JSON_LINE);
+    }
+    json_end_array(json, JSON_LINES);
+    json_line(json);
+    json_names(report, "notes", thread->notes.items, thread->notes.count);
+    json_end_object(json, JSON_LINES);
+}
+
+static void write_snapshots(struct json_report *report)
+{
+    struct json_writer *json = &report->json;
+    const struct report_input *input = report->input;
+    json_line(json);
+    json_begin_array(json, "snapshots");
+    for (size_t i = 0; i < input->snapshot_count; i++) {
+        const struct snapshot *snapshot = input->snapshots[i];
+        json_line(json);
+        json_begin_object(json, NULL);
+        json_line(json);
+        json_u64(json, "at_ns", snapshot->at_ns);
+        json_u64(json, "pause_ns", snapshot->pause_ns);
+        json_bool(json, "stopped", snapshot->stopped);
+        json_u64_if(report, "process_cpu_ns", snapshot->has_process_cpu,
+                    snapshot->process_cpu_ns);
+        json_line(json);
+        json_begin_array(json, "threads");
+        vec_foreach(thread, &snapshot->threads)
+            snapshot_thread(report, thread);
+        json_end_array(json, JSON_LINES);
+        json_line(json);
+        json_names(report, "notes", snapshot->notes.items, snapshot->notes.count);
+        json_end_object(json, JSON_LINES);
+    }
+    json_end_array(json, JSON_LINES);
+}
+
+static void write_processes(struct json_report *report, const struct snap_process *process)
+{
+    struct json_writer *json = &report->json;
+    json_begin_array(json, "processes");
+    json_begin_object(json, NULL);
+    number_if(report, "pid", process->pid != 0, process->pid);
+    json_name(report, "exe", process->exe);
+    json_names(report, "argv", process->argv, process->argc);
+    json_begin_object(json, "python");
+    json_name(report, "version", process->python_version);
+    json_name(report, "build", process->python_build);
+    json_end_object(json, JSON_LINE);
+    json_u64_if(report, "start_time_ns", process->start_time_ns != 0, process->start_time_ns);
+    json_end_object(json, JSON_LINE);
+    json_end_array(json, JSON_LINE);
+}
+
+// ISO 8601 in UTC, whole seconds; floored, also before 1970.
+static void write_time(struct json_report *report, const char *key, int64_t at_ns)
+{
+    time_t seconds = at_ns / 1000000000 - (at_ns % 1000000000 < 0);
+    struct tm utc;
+    char text[40];
+    if (at_ns && gmtime_r(&seconds, &utc) &&
+        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc))
+        json_text(&report->json, key, text);
+    else
+        json_null(&report->json, key);
+}
+
+static void write_signal(struct json_report *report, const struct snap_signal *signal)
+{
+    struct json_writer *json = &report->json;
+    if (!signal->signo) {
+        json_null(json, "signal");
+        return;
+    }
+    json_begin_object(json, "signal");
+    json_i64(json, "signo", signal->signo);
+    json_name(report, "name", signal->name);
+    number_if(report, "code", signal->has_code, signal->code);
+    json_name(report, "code_text", signal->code_text);
+    number_if(report, "sender_pid", signal->has_sender, signal->sender_pid);
+    number_if(report, "sender_uid", signal->has_sender, signal->sender_uid);
+    hex_if(report, "fault_address", signal->has_fault_address, signal->fault_address);
+    number_if(report, "tid", signal->tid != 0, signal->tid);
+    json_end_object(json, JSON_LINE);
+}
+
+static void write_source(struct json_report *report)
+{
+    static const char *const kinds[] = {
+        [SNAP_LIVE] = "live", [SNAP_CORE] = "core", [SNAP_CAPTURE] = "capture"};
+    const struct snap_source *source = report->input->source;
+    struct json_writer *json = &report->json;
+    json_line(json);
+    json_begin_object(json, "source");
+    json_line(json);
+    json_text(json, "kind", kinds[source->kind]);
+    json_name(report, "path", source->path);
+    number_if(report, "pid", source->pid != 0, source->pid);
+    json_name(report, "arch", source->arch);
+    json_line(json);
+    write_processes(report, &source->process);
+    json_line(json);
+    write_time(report, "taken_at", source->taken_at_ns);
+    json_name(report, "host", source->host);
+    json_line(json);
+    write_signal(report, &source->signal);
+    json_line(json);
+    json_bool(json, "complete", source->complete && !report->input->interrupted);
+    json_end_object(json, JSON_LINES);
+}
+
+// Those of the source and of the run, each once.
+static void write_notes(struct json_report *report)
+{
+    const struct snap_notes *source = &report->input->source->notes;
+    const struct snap_notes *run = report->input->notes;
+    json_line(&report->json);
+    json_begin_array(&report->json, "notes");
+    vec_foreach(note, source) {
+        json_line(&report->json);
+        json_name(report, NULL, *note);
+    }
+    for (size_t i = 0; run && i < run->count; i++) {
+        bool known = false;
+        vec_foreach(note, source)
+            known |= *note == run->items[i];
+        if (known)
+            continue;
+        json_line(&report->json);
+        json_name(report, NULL, run->items[i]);
+    }
+    json_end_array(&report->json, JSON_LINES);
+}
+
+struct err *report_json(FILE *out, const struct report_input *input,
+                        const struct report_options *options)
+{
+    struct json_report report = {.json = {.out = out}, .input = input};
+    struct json_writer *json = &report.json;
+    json_begin_object(json, NULL);
+    json_line(json);
+    json_text(json, "schema", "pycore/1");
+    json_line(json);
+    json_begin_object(json, "tool");
+    json_text(json, "name", "pycore");
+    json_text(json, "version", input->tool_version);
+    json_text(json, "command", input->command);
+    json_end_object(json, JSON_LINE);
+    write_source(&report);
+    if (!input->profile || options->snapshots)
+        write_snapshots(&report);
+    json_line(json);
+    if (input->profile)
+        TRY(json_profile(&report, input->profile));
+    else
+        json_null(json, "profile");
+    json_line(json);
+    json_begin_array(json, "findings"); // rules that make findings do not exist yet
+    json_end_array(json, JSON_LINE);
+    write_notes(&report);
+    json_end_object(json, JSON_LINES);
+    fputc('\n', out);
+    errno = 0;
+    if (fflush(out) != 0 || ferror(out))
+        return err_os(errno ? errno : EIO, "cannot write the JSON report");
+    return NULL;
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The parts of the JSON document, and what they share.
+#ifndef REPORT_JSON_H
+#define REPORT_JSON_H
+
+#include "report/json_writer.h"
+#include "report/report.h"
+
+struct json_report {
+    struct json_writer json;
+    const struct report_input *input;
+};
+
+// json.c: a name of the string table; null for id 0
+void json_name(struct json_report *report, const char *key, uint32_t id);
+void json_names(struct json_report *report, const char *key, const uint32_t *ids, size_t count);
+// Null when not `has`.
+void json_u64_if(struct json_report *report, const char *key, bool has, uint64_t value);
+// All of a frame except the closing brace.
+void json_frame(struct json_report *report, const struct snap_frame *frame);
+
+// json_profile.c: the value of "profile"
+struct err *json_profile(struct json_report *report, const struct prof_report *profile);
+
+#endif

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The call tree: cold branches left out and counted, recursion folded into the outermost call,
+// calls without a choice on one line. Never recursive itself: the target chooses the depth.
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/page.h"
+#include "util/guard.h"
+#include "util/hash.h"
+
+#define LEAST_SHARE    0.01
+#define ANCESTORS      200 // looked at for recursion; beyond it a call is taken for a new one
+#define DEEPEST_INDENT 24
+#define CHAIN_NAMES    3 // calls without a choice that are named; the others are counted
+
+// A call in the tree as shown: all calls of one function below the same call, whatever recursion
+// lies between.
+struct call {
+    uint32_t function, parent;
+    uint32_t first_child, last_child, next; // calls; 0: none
+    uint64_t weight, self;
+    uint32_t active, deepest; // nested at this moment of the walk; at most
+};
+
+struct calls {
+    VEC(struct call) list;
+    uint32_t *slots; // by parent and function
+    size_t slot_count;
+    bool failed;
+};
+
+static void calls_deinit(struct calls *calls)
+{
+    vec_deinit(&calls->list);
+    free(calls->slots);
+}
+
+static uint32_t child_of(struct calls *calls, uint32_t parent, uint32_t function)
+{
+    size_t at = hash_u64(hash_u64(HASH_SEED, parent), function) & (calls->slot_count - 1);
+    for (; calls->slots[at]; at = (at + 1) & (calls->slot_count - 1)) {
+        const struct call *call = &calls->list.items[calls->slots[at]];
+        if (call->parent == parent && call->function == function)
+            return calls->slots[at];
+    }
+    uint32_t index = (uint32_t)calls->list.count;
+    if (!vec_push(&calls->list, (struct call){.function = function, .parent = parent})) {
+        calls->failed = true;
+        return 0;
+    }
+    struct call *items = calls->list.items;
+    if (items[parent].last_child)
+        items[items[parent].last_child].next = index;
+    else
+        items[parent].first_child = index;
+    items[parent].last_child = index;
+    return calls->slots[at] = index;
+}
+
+// The call a node belongs to: an outer call of the same function, else a child of its parent's.
+static uint32_t call_of(struct calls *calls, uint32_t parent, uint32_t function)
+{
+    uint32_t outer = parent;
+    for (int i = 0; i < ANCESTORS && outer; i++) {
+        if (calls->list.items[outer].function == function)
+            return outer;
+        outer = calls->list.items[outer].parent;
+    }
+    return child_of(calls, parent, function);
+}
+
+static void enter(struct page *page, struct calls *calls, uint32_t index,
+                  const struct prof_node *node)
+{
+    struct call *call = &calls->list.items[index];
+    if (call->active++ == 0)
+        call->weight += weigh_node(&page->weigh, node);
+    call->self += weigh_node_self(&page->weigh, node);
+    if (call->active > call->deepest)
+        call->deepest = call->active;
+}
+
+static bool build(struct page *page, struct calls *calls)
+{
+    const struct prof_report *profile = page->profile;
+    AUTO_FREE uint32_t *call_at = calloc(profile->node_count + 1, sizeof(*call_at));
+    calls->slot_count = 64;
+    while (calls->slot_count < profile->node_count * 2)
+        calls->slot_count *= 2;
+    calls->slots = calloc(calls->slot_count, sizeof(*calls->slots));
+    if (!call_at || !calls->slots ||
+        !vec_push(&calls->list, (struct call){.function = UINT32_MAX}))
+        return false;
+    uint32_t node = profile->nodes[0].first_child;
+    while (node && !calls->failed) {
+        const struct prof_node *at = &profile->nodes[node];
+        call_at[node] = call_of(calls, call_at[at->parent], at->function);
+        enter(page, calls, call_at[node], at);
+        if (at->first_child) {
+            node = at->first_child;
+            continue;
+        }
+        for (; node; node = profile->nodes[node].parent) {
+            calls->list.items[call_at[node]].active--;
+            if (profile->nodes[node].next_sibling) {
+                node = profile->nodes[node].next_sibling;
+                break;
+            }
+        }
+    }
+    return !calls->failed;
+}
+
+// ---- Showing -------------------------------------------------------------------------------------
+
+struct pruned {
+    uint64_t branches, weight, deep;
+};
+
+static int by_weight(const void *left, const void *right, void *arg)
+{
+    const struct call *items = arg;
+    const struct call *a = &items[*(const uint32_t *)left], *b = &items[*(const uint32_t *)right];
+    if (a->weight != b->weight)
+        return a->weight > b->weight ? -1 : 1;
+    return (a > b) - (a < b);
+}
+
+// The children of a call worth showing, pushed so that the hottest is popped first.
+static bool push_children(struct page *page, struct calls *calls, uint32_t index,
+                          struct snap_notes *stack, struct pruned *pruned)
+{
+    struct call *items = calls->list.items;
+    size_t first = stack->count;
+    for (uint32_t child = items[index].first_child; child; child = items[child].next) {
+        if (weigh_share(&page->weigh, items[child].weight) < LEAST_SHARE) {
+            pruned->branches += items[child].weight > 0;
+            pruned->weight += items[child].weight;
+        } else if (!vec_push(stack, child)) {
+            return false;
+        }
+    }
+    size_t count = stack->count - first;
+    if (count)
+        qsort_r(stack->items + first, count, sizeof(*stack->items), by_weight, items);
+    for (size_t i = 0; i < count / 2; i++) {
+        uint32_t swap = stack->items[first + i];
+        stack->items[first + i] = stack->items[first + count - 1 - i];
+        stack->items[first + count - 1 - i] = swap;
+    }
+    return true;
+}
+
+// The only thing a call does: one callee with all its weight. 0: it does more, or something itself.
+static uint32_t only_child(const struct calls *calls, uint32_t index)
+{
+    const struct call *call = &calls->list.items[index];
+    uint32_t child = call->first_child;
+    if (!child || calls->list.items[child].next || call->deepest > 1)
+        return 0;
+    return calls->list.items[child].weight == call->weight ? child : 0;
+}
+
+static void add_name(struct plain *line, const struct page *page, const struct call *call)
+{
+    const struct prof_function *function = page_function(page, call->function);
+    if (!function) {
+        plain_str(line, "?");
+        return;
+    }
+    names_function(line, &page->names, function, 40);
+    size_t before = line->size;
+    plain_str(line, " ");
+    names_place(line, &page->names, function);
+    if (line->size == before + 1 && !line->failed)
+        line->bytes[line->size = before] = '\0';
+    if (call->deepest > 1)
+        plain_add(line, " (recursive, %u deep)", call->deepest);
+}
+
+// One line: a chain of calls without a choice, of which the last one is returned.
+static uint32_t add_chain(struct page *page, struct calls *calls, uint32_t index, unsigned depth)
+{
+    GUARD(plain_deinit) struct plain line = {0}, percent = {0};
+    const struct call *items = calls->list.items;
+    size_t length = 1, skipped = 0;
+    for (uint32_t next = index; (next = only_child(calls, next)); length++)
+        ;
+    plain_percent(&percent, weigh_share(&page->weigh, items[index].weight));
+    plain_add(&line, "%5s %% ", plain_text(&percent));
+    plain_pad(&line, 2 * (size_t)(depth < DEEPEST_INDENT ? depth : DEEPEST_INDENT));
+    for (size_t i = 0; i < length; i++) {
+        bool named = length <= CHAIN_NAMES || i == 0 || i + CHAIN_NAMES - 1 >= length;
+        if (!named)
+            skipped++;
+        if (named && skipped) {
+            plain_str(&line, " > ... ");
+            plain_count(&line, skipped);
+            plain_str(&line, " more ...");
+            skipped = 0;
+        }
+        if (named) {
+            plain_str(&line, i ? " > " : "");
+            add_name(&line, page, &items[index]);
+        }
+        if (i + 1 < length)
+            index = only_child(calls, index);
+    }
+    uint64_t self = items[index].self;
+    if (self && items[index].first_child &&
+        weigh_share(&page->weigh, self) >= LEAST_SHARE) {
+        plain_clear(&percent);
+        plain_percent(&percent, weigh_share(&page->weigh, self));
+        plain_add(&line, "  [%s %% itself]", plain_text(&percent));
+    }
+    doc_line(page->doc, DOC_NORMAL, 1, plain_text(&line));
+    page->failed |= line.failed || percent.failed;
+    return index;
+}
+
+static bool show(struct page *page, struct calls *calls, struct pruned *pruned)
+{
+    AUTO_FREE uint32_t *depths = calloc(calls->list.count, sizeof(*depths));
+    GUARD(guard_free) uint32_t *owned = NULL;
+    struct snap_notes stack = {0}; // of call indexes
+    if (!depths || !push_children(page, calls, 0, &stack, pruned))
+        return false;
+    bool fine = true;
+    while (fine && stack.count) {
+        uint32_t index = stack.items[--stack.count];
+        uint32_t parent = calls->list.items[index].parent;
+        unsigned depth = parent ? depths[parent] + 1 : 0;
+        uint32_t last = add_chain(page, calls, index, depth);
+        depths[last] = depth;
+        if (depth > DEEPEST_INDENT)
+            pruned->deep++;
+        else
+            fine = push_children(page, calls, last, &stack, pruned);
+    }
+    owned = stack.items;
+    return fine;
+}
+
+void page_tree(struct page *page)
+{
+    const struct prof_report *profile = page->profile;
+    if (profile->node_count < 2)
+        return;
+    GUARD(calls_deinit) struct calls calls = {0};
+    if (!build(page, &calls)) {
+        page->failed = true;
+        return;
+    }
+    GUARD(plain_deinit) struct plain text = {0};
+    plain_add(&text, "Call tree (%s)", page->weigh.base_words);
+    doc_section(page->doc, plain_text(&text), "lines", 5, 25);
+    struct pruned pruned = {0};
+    page->failed |= !show(page, &calls, &pruned);
+    plain_clear(&text);
+    if (pruned.branches) {
+        plain_things(&text, pruned.branches, "branch");
+        plain_str(&text, " below 1 % left out (");
+        plain_percent(&text, weigh_share(&page->weigh, pruned.weight));
+        plain_str(&text, " % in all).");
+    }
+    if (pruned.deep) {
+        plain_str(&text, text.size ? " " : "");
+        plain_things(&text, pruned.deep, "branch");
+        plain_str(&text, " cut at the depth that can be shown.");
+    }
+    if (text.size)
+        doc_text(page->doc, plain_text(&text));
+    page->failed |= text.failed;
+}
