@@ -8,6 +8,11 @@
 #include "cpython/callsite.h"
 #include "cpython/decoder.h"
 
+struct py_line {
+    int32_t line;   // -1: this instruction has none
+    int32_t column; // 0-based, in UTF-8 bytes; -1: not known (before 3.11, or none)
+};
+
 struct py_code {
     uint64_t addr, fingerprint;
     uint32_t name, qualname, file; // in the decoder's strings; 0: could not be read
@@ -26,6 +31,17 @@ struct py_code {
     uint64_t names_addr;    // co_names
     struct py_callsite_depths *depths; // computed when first asked for
     bool depths_tried;
+    // Answers given lately: deep recursion asks the same again and again.
+    struct {
+        bool valid, known;
+        int32_t offset_bytes, known_depth;
+        struct py_callsite site;
+    } last_site;
+    struct {
+        bool valid;
+        int32_t offset_bytes;
+        struct py_line line;
+    } last_line;
 };
 
 struct py_codes;
@@ -36,17 +52,16 @@ void py_codes_clear(struct py_codes *codes);
 // Drops everything when more than a bounded number of bytes is held; call between snapshots.
 void py_codes_trim(struct py_codes *codes);
 
+// From now on addresses are checked anew: the target may have run.
+void py_codes_recheck(struct py_codes *codes);
+
 // The code object at addr; *ret belongs to the cache and lives until it is cleared or trimmed.
 // ERR_BAD_DATA: what lies there is no code object.
 struct err *py_code_get(struct py_decoder *dec, uint64_t addr, struct py_code **ret);
 
-struct py_line {
-    int32_t line;   // -1: this instruction has none
-    int32_t column; // 0-based, in UTF-8 bytes; -1: not known (before 3.11, or none)
-};
 // What PyCode_Addr2Line of that version says for an instruction offset in bytes; a negative offset
 // (a frame that has not started) is the first line.
-struct py_line py_code_line(const struct py_decoder *dec, const struct py_code *code,
+struct py_line py_code_line(const struct py_decoder *dec, struct py_code *code,
                             int32_t offset_bytes);
 
 // The three formats, each on its own table.

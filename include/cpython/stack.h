@@ -28,13 +28,16 @@ struct py_frame {
 
     // Filled by the second step, which needs the code object.
     bool complete;
+    struct py_code *code;          // NULL: not readable. Lives until py_codes_trim()
+    uint32_t call_name, call_qualname; // the C callable it is inside of; 0: none
+    int32_t offset_bytes;          // of the instruction; negative: not started
+
+    // Filled by py_stack_finish().
     uint32_t name, qualname, file; // strings; 0: not readable
     int32_t first_line;            // co_firstlineno
-    int32_t offset_bytes;          // of the instruction; negative: not started
     struct py_line line;
     uint64_t fingerprint;          // of the code object
     uint64_t content;              // hash of the slots: does not change while a callee runs
-    uint32_t call_name, call_qualname; // the C callable it is inside of; 0: none
 };
 
 VEC_DEFINE(py_frames, struct py_frame);
@@ -59,5 +62,8 @@ void py_stack_deinit(struct py_stack *stack);
 // Goes on with the walk. True: finished. False: the copy behind the decoder misses bytes; call
 // again when they are there.
 bool py_stack_step(struct py_process *process, struct py_stack *stack);
+// What needs no more bytes than the walk has asked for: names, lines, hashes. For a live process
+// this comes after the stop.
+void py_stack_finish(struct py_process *process, struct py_stack *stack);
 
 #endif

@@ -72,6 +72,7 @@ static struct err *decode(struct core *core)
         struct py_stack *stack = &core->stacks[core->stack_count++];
         py_stack_init(stack, thread, is_blocked(core, thread->ident));
         py_stack_step(core->process, stack);
+        py_stack_finish(core->process, stack);
         if (thread->interp != last_interp) {
             last_interp = thread->interp;
             AUTO_ERR struct err *err = py_thread_names(core->process, thread->interp,

@@ -103,7 +103,7 @@ static void reach_block(struct walk *walk, int64_t unit, int64_t depth, uint32_t
 // Ordinary flow, which up to 3.7 can fall into a finally block.
 static void reach_next(struct walk *walk, int64_t unit, int64_t depth, uint32_t entries)
 {
-    if (unit < walk->depths->units && walk->depths->heads[unit] & HEAD_FINALLY)
+    if (unit >= 0 && unit < walk->depths->units && walk->depths->heads[unit] & HEAD_FINALLY)
         reach_block(walk, unit, depth, entries, ENTRY_NORMAL);
     else
         reach(walk, unit, depth, entries);

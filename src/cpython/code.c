@@ -13,10 +13,13 @@
 #define CACHE_LIMIT_BYTES (64u << 20)
 #define HEAD_MAX_BYTES 512
 
+#define CHECKED_SLOTS 1024 // distinct code objects on all stacks of a process: rarely more
+
 struct py_codes {
     struct py_code **slots; // by address and fingerprint
     size_t slot_count, used;
     size_t bytes;
+    struct py_code *checked[CHECKED_SLOTS]; // fingerprint compared since the last recheck
 };
 
 struct py_codes *py_codes_create(void)
@@ -40,7 +43,12 @@ void py_codes_clear(struct py_codes *codes)
     for (size_t i = 0; i < codes->slot_count; i++)
         code_destroy(codes->slots[i]);
     free(codes->slots);
-    *codes = (struct py_codes){0};
+    memset(codes, 0, sizeof(*codes));
+}
+
+void py_codes_recheck(struct py_codes *codes)
+{
+    memset(codes->checked, 0, sizeof(codes->checked));
 }
 
 void py_codes_destroy(struct py_codes *codes)
@@ -68,8 +76,7 @@ static size_t slot_of(const struct py_codes *codes, uint64_t addr, uint64_t fing
 
 static bool grow(struct py_codes *codes)
 {
-    struct py_codes next = *codes;
-    next.slot_count = codes->slot_count ? codes->slot_count * 2 : 256;
+    struct py_codes next = {.slot_count = codes->slot_count ? codes->slot_count * 2 : 256};
     next.slots = calloc(next.slot_count, sizeof(struct py_code *));
     if (!next.slots)
         return false;
@@ -79,7 +86,8 @@ static bool grow(struct py_codes *codes)
             next.slots[slot_of(&next, code->addr, code->fingerprint)] = code;
     }
     free(codes->slots);
-    *codes = next;
+    codes->slots = next.slots;
+    codes->slot_count = next.slot_count;
     return true;
 }
 
@@ -231,6 +239,11 @@ struct err *py_code_get(struct py_decoder *dec, uint64_t addr, struct py_code **
 {
     struct head head;
     uint64_t print;
+    struct py_code **checked = &dec->codes->checked[hash_u64(HASH_SEED, addr) % CHECKED_SLOTS];
+    if (*checked && (*checked)->addr == addr) {
+        *ret = *checked;
+        return NULL;
+    }
     TRY(read_head(dec, addr, &head));
     TRY(fingerprint(dec, &head, &print));
     struct py_codes *codes = dec->codes;
@@ -238,7 +251,7 @@ struct err *py_code_get(struct py_decoder *dec, uint64_t addr, struct py_code **
         return err_create(ERR_NO_MEMORY, "code cache");
     size_t at = slot_of(codes, addr, print);
     if (codes->slots[at]) {
-        *ret = codes->slots[at];
+        *ret = *checked = codes->slots[at];
         return NULL;
     }
     struct py_code *code = calloc(1, sizeof(*code));
@@ -254,6 +267,6 @@ struct err *py_code_get(struct py_decoder *dec, uint64_t addr, struct py_code **
     codes->slots[at] = code;
     codes->used++;
     codes->bytes += sizeof(*code) + code->line_table_bytes + 3 * code->bytecode_bytes;
-    *ret = code;
+    *ret = *checked = code;
     return NULL;
 }

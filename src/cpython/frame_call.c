@@ -159,9 +159,18 @@ struct err *py_frame_call(struct py_process *process, const struct py_stack *sta
         frame->stackpointer - stack_base <= 8ull * code->stack_size)
         known_depth = (int32_t)((frame->stackpointer - stack_base) / 8);
     struct question q = {.dec = dec, .frame = frame, .code = code};
-    if (!py_callsite_find(&bytecode, code->depths, (size_t)frame->offset_bytes, known_depth,
-                          &q.site))
+    if (!code->last_site.valid || code->last_site.offset_bytes != frame->offset_bytes ||
+        code->last_site.known_depth != known_depth) {
+        code->last_site.known = py_callsite_find(&bytecode, code->depths,
+                                                 (size_t)frame->offset_bytes, known_depth,
+                                                 &code->last_site.site);
+        code->last_site.offset_bytes = frame->offset_bytes;
+        code->last_site.known_depth = known_depth;
+        code->last_site.valid = true;
+    }
+    if (!code->last_site.known)
         return NULL;
+    q.site = code->last_site.site;
     // A for loop that sleeps in the kernel is inside of its iterator's C code (`for line in file`).
     if (innermost && stack->blocked && q.site.kind == PY_CALL_ITER_NEXT)
         return forgive(describe_next(&q));

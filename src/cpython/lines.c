@@ -5,8 +5,8 @@
 
 #define NO_LINE ((struct py_line){-1, -1})
 
-struct py_line py_code_line(const struct py_decoder *dec, const struct py_code *code,
-                            int32_t offset_bytes)
+static struct py_line look_up(const struct py_decoder *dec, const struct py_code *code,
+                              int32_t offset_bytes)
 {
     if (offset_bytes < 0)
         return (struct py_line){code->first_line, -1};
@@ -17,6 +17,17 @@ struct py_line py_code_line(const struct py_decoder *dec, const struct py_code *
     if (dec->layout.version == 0x030a)
         return py_line_ranges(code, (uint32_t)offset_bytes);
     return py_line_lnotab(code, (uint32_t)offset_bytes);
+}
+
+struct py_line py_code_line(const struct py_decoder *dec, struct py_code *code,
+                            int32_t offset_bytes)
+{
+    if (!code->last_line.valid || code->last_line.offset_bytes != offset_bytes) {
+        code->last_line.line = look_up(dec, code, offset_bytes);
+        code->last_line.offset_bytes = offset_bytes;
+        code->last_line.valid = true;
+    }
+    return code->last_line.line;
 }
 
 // Objects/lnotab_notes.txt, 3.6-3.9: pairs of unsigned byte increment, signed line increment.

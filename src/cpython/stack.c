@@ -66,49 +66,30 @@ static bool walk_chain(struct py_process *process, struct py_stack *stack)
     return true;
 }
 
-// The frame's own locals and value stack stand still while a function that it called runs: a
-// change between two snapshots proves that this is another call.
-static struct err *hash_slots(struct py_decoder *dec, const struct py_code *code,
-                              struct py_frame *frame)
-{
-    size_t count = frame->slot_count;
-    if (dec->layout.version >= 0x030b)
-        count = (size_t)code->slot_count + code->stack_size;
-    if (count > LIMIT_FRAME_SLOTS)
-        count = LIMIT_FRAME_SLOTS;
-    AUTO_FREE uint64_t *slots = calloc(count + 1, 8);
-    if (!slots)
-        return err_create(ERR_NO_MEMORY, "frame");
-    TRY(mem_read(dec->mem, frame->slots_addr, slots, count * 8));
-    uint64_t hash = hash_u64(HASH_SEED, (uint64_t)frame->offset_bytes);
-    for (size_t i = 0; i < count; i++)
-        hash = hash_u64(hash, slots[i]);
-    frame->content = hash;
-    return NULL;
-}
-
-static bool incomplete(const struct py_process *process, const struct py_frame *frame,
-                       const struct py_code *code)
+static bool incomplete(const struct py_process *process, const struct py_frame *frame)
 {
     // _PyFrame_IsIncomplete, Include/internal/pycore_frame.h (3.12+).
     return process->dec.layout.version >= 0x030c && !(frame->flags & PY_FRAME_GENERATOR) &&
-           frame->offset_bytes < (int32_t)(2 * code->first_traceable);
+           frame->offset_bytes < (int32_t)(2 * frame->code->first_traceable);
 }
 
-// Everything about frame `index` that needs its code object. ERR_FAULT with a miss: try again.
+static size_t slot_count(const struct py_decoder *dec, const struct py_frame *frame)
+{
+    size_t count = frame->slot_count;
+    if (dec->layout.version >= 0x030b)
+        count = (size_t)frame->code->slot_count + frame->code->stack_size;
+    return count < LIMIT_FRAME_SLOTS ? count : LIMIT_FRAME_SLOTS;
+}
+
+// What about frame `index` can only be read while the target stands still: is its code object
+// still the one we know, and what is it calling. ERR_FAULT with a miss: try again.
 static struct err *complete(struct py_process *process, struct py_stack *stack, size_t index)
 {
     struct py_decoder *dec = &process->dec;
     struct py_frame *frame = &stack->frames.items[index];
-    struct py_code *code;
-    TRY(py_code_get(dec, frame->code_addr, &code));
-    frame->name = code->name;
-    frame->qualname = code->qualname;
-    frame->file = code->file;
-    frame->first_line = code->first_line;
-    frame->fingerprint = code->fingerprint;
-    frame->line = (struct py_line){-1, -1};
-    struct err *err = py_frame_offset(dec, frame, code, &frame->offset_bytes);
+    if (!frame->code)
+        TRY(py_code_get(dec, frame->code_addr, &frame->code));
+    struct err *err = py_frame_offset(dec, frame, frame->code, &frame->offset_bytes);
     if (err) {
         if (err_code(err) == ERR_FAULT)
             return err;
@@ -117,16 +98,15 @@ static struct err *complete(struct py_process *process, struct py_stack *stack, 
         frame->offset_bytes = -1;
         return NULL;
     }
-    frame->line = py_code_line(dec, code, frame->offset_bytes);
     if (dec->layout.version >= 0x030b)
-        frame->stack_offset = code->slot_count;
-    if (incomplete(process, frame, code))
+        frame->stack_offset = frame->code->slot_count;
+    if (incomplete(process, frame))
         frame->flags |= PY_FRAME_INCOMPLETE;
-    if (index > 0)
-        TRY(hash_slots(dec, code, frame));
+    if (index > 0 && dec->copy)
+        mem_copy_want(dec->copy, frame->slots_addr, 8 * slot_count(dec, frame));
     bool from_c = index == 0 || (stack->frames.items[index - 1].flags & PY_FRAME_ENTRY);
     if (from_c && frame->offset_bytes >= 0 && !(frame->flags & PY_FRAME_INCOMPLETE))
-        TRY(py_frame_call(process, stack, frame, code, index == 0));
+        TRY(py_frame_call(process, stack, frame, frame->code, index == 0));
     return NULL;
 }
 
@@ -157,4 +137,38 @@ bool py_stack_step(struct py_process *process, struct py_stack *stack)
         stack->chain_done = walk_chain(process, stack);
     // The newest frame's flags may still change while the chain is open (a shim follows it).
     return stack->chain_done && complete_all(process, stack);
+}
+
+// The frame's own locals and value stack stand still while a function that it called runs: a
+// change between two snapshots proves that this is another call.
+static uint64_t hash_slots(struct py_decoder *dec, const struct py_frame *frame)
+{
+    uint64_t few[64], hash = hash_u64(HASH_SEED, (uint64_t)frame->offset_bytes);
+    size_t count = slot_count(dec, frame);
+    AUTO_FREE uint64_t *many = count > ARRAY_SIZE(few) ? calloc(count, 8) : NULL;
+    uint64_t *slots = count > ARRAY_SIZE(few) ? many : few;
+    AUTO_ERR struct err *err =
+        slots ? mem_read(dec->mem, frame->slots_addr, slots, count * 8) : NULL;
+    for (size_t i = 0; slots && !err && i < count; i++)
+        hash = hash_u64(hash, slots[i]);
+    return hash;
+}
+
+void py_stack_finish(struct py_process *process, struct py_stack *stack)
+{
+    for (size_t i = 0; i < stack->frames.count; i++) {
+        struct py_frame *frame = &stack->frames.items[i];
+        frame->line = (struct py_line){-1, -1};
+        if (!frame->code)
+            continue;
+        frame->name = frame->code->name;
+        frame->qualname = frame->code->qualname;
+        frame->file = frame->code->file;
+        frame->first_line = frame->code->first_line;
+        frame->fingerprint = frame->code->fingerprint;
+        if (!(frame->flags & PY_FRAME_LINE_LOST))
+            frame->line = py_code_line(&process->dec, frame->code, frame->offset_bytes);
+        if (i > 0)
+            frame->content = hash_slots(&process->dec, frame);
+    }
 }

@@ -151,14 +151,16 @@ static bool push_children(struct page *page, struct calls *calls, uint32_t index
     return true;
 }
 
-// The only thing a call does: one callee with all its weight. 0: it does more, or something itself.
+// The callee that has all the weight of a call. 0: it calls more, or does something itself.
 static uint32_t only_child(const struct calls *calls, uint32_t index)
 {
-    const struct call *call = &calls->list.items[index];
-    uint32_t child = call->first_child;
-    if (!child || calls->list.items[child].next || call->deepest > 1)
+    const struct call *items = calls->list.items;
+    if (items[index].deepest > 1)
         return 0;
-    return calls->list.items[child].weight == call->weight ? child : 0;
+    for (uint32_t child = items[index].first_child; child; child = items[child].next)
+        if (items[child].weight == items[index].weight)
+            return child;
+    return 0;
 }
 
 static void add_name(struct plain *line, const struct page *page, const struct call *call)
@@ -178,51 +180,79 @@ static void add_name(struct plain *line, const struct page *page, const struct c
         plain_add(line, " (recursive, %u deep)", call->deepest);
 }
 
+// A chain with the first and last so many calls named and those between counted.
+static void add_names(struct plain *line, const struct page *page, const struct calls *calls,
+                      const struct snap_notes *chain, size_t first, size_t last)
+{
+    size_t skipped = first + last < chain->count ? chain->count - first - last : 0;
+    for (size_t i = 0; i < chain->count; i++) {
+        if (i >= first && i < first + skipped) {
+            if (i == first)
+                plain_add(line, "%s%zu more", i ? " > ... " : "... ", skipped);
+            continue;
+        }
+        plain_str(line, i == 0 ? "" : skipped && i == first + skipped ? " ... > " : " > ");
+        add_name(line, page, &calls->list.items[chain->items[i]]);
+    }
+}
+
+// As many names of the chain as the line has room for.
+static void add_chain_names(struct plain *line, const struct page *page,
+                            const struct calls *calls, const struct snap_notes *chain)
+{
+    static const struct {
+        size_t first, last;
+    } ways[] = {{CHAIN_NAMES, 0}, {1, 2}, {1, 1}, {0, 1}};
+    size_t room = page->options->width ? page->options->width : 100, used = line->size;
+    GUARD(plain_deinit) struct plain names = {0};
+    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+        if (i == 0 && chain->count > CHAIN_NAMES)
+            continue;
+        plain_clear(&names);
+        add_names(&names, page, calls, chain, ways[i].first, ways[i].last);
+        if (used + plain_columns(plain_text(&names)) <= room)
+            break;
+    }
+    plain_str(line, plain_text(&names));
+    line->failed |= names.failed;
+}
+
+static void chain_deinit(struct snap_notes *chain)
+{
+    vec_deinit(chain);
+}
+
 // One line: a chain of calls without a choice, of which the last one is returned.
 static uint32_t add_chain(struct page *page, struct calls *calls, uint32_t index, unsigned depth)
 {
     GUARD(plain_deinit) struct plain line = {0}, percent = {0};
+    GUARD(chain_deinit) struct snap_notes chain = {0}; // of call indexes
     const struct call *items = calls->list.items;
-    size_t length = 1, skipped = 0;
-    for (uint32_t next = index; (next = only_child(calls, next)); length++)
-        ;
+    for (uint32_t next = index; next; next = only_child(calls, next))
+        if (!vec_push(&chain, next)) {
+            page->failed = true;
+            return index;
+        }
+    uint32_t last = chain.items[chain.count - 1];
     plain_percent(&percent, weigh_share(&page->weigh, items[index].weight));
     plain_add(&line, "%5s %% ", plain_text(&percent));
     plain_pad(&line, 2 * (size_t)(depth < DEEPEST_INDENT ? depth : DEEPEST_INDENT));
-    for (size_t i = 0; i < length; i++) {
-        bool named = length <= CHAIN_NAMES || i == 0 || i + CHAIN_NAMES - 1 >= length;
-        if (!named)
-            skipped++;
-        if (named && skipped) {
-            plain_str(&line, " > ... ");
-            plain_count(&line, skipped);
-            plain_str(&line, " more ...");
-            skipped = 0;
-        }
-        if (named) {
-            plain_str(&line, i ? " > " : "");
-            add_name(&line, page, &items[index]);
-        }
-        if (i + 1 < length)
-            index = only_child(calls, index);
-    }
-    uint64_t self = items[index].self;
-    if (self && items[index].first_child &&
-        weigh_share(&page->weigh, self) >= LEAST_SHARE) {
+    add_chain_names(&line, page, calls, &chain);
+    double self = weigh_share(&page->weigh, items[last].self);
+    if (items[last].first_child && self >= LEAST_SHARE) {
         plain_clear(&percent);
-        plain_percent(&percent, weigh_share(&page->weigh, self));
+        plain_percent(&percent, self);
         plain_add(&line, "  [%s %% itself]", plain_text(&percent));
     }
     doc_line(page->doc, DOC_NORMAL, 1, plain_text(&line));
     page->failed |= line.failed || percent.failed;
-    return index;
+    return last;
 }
 
 static bool show(struct page *page, struct calls *calls, struct pruned *pruned)
 {
     AUTO_FREE uint32_t *depths = calloc(calls->list.count, sizeof(*depths));
-    GUARD(guard_free) uint32_t *owned = NULL;
-    struct snap_notes stack = {0}; // of call indexes
+    GUARD(chain_deinit) struct snap_notes stack = {0}; // of call indexes
     if (!depths || !push_children(page, calls, 0, &stack, pruned))
         return false;
     bool fine = true;
@@ -237,7 +267,6 @@ static bool show(struct page *page, struct calls *calls, struct pruned *pruned)
         else
             fine = push_children(page, calls, last, &stack, pruned);
     }
-    owned = stack.items;
     return fine;
 }
 

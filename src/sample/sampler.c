@@ -111,6 +111,7 @@ static void use_copy(struct sampler *sampler, bool fallback)
     struct py_decoder *dec = &sampler->process->dec;
     dec->copy = fallback ? NULL : sampler->copy;
     dec->mem = mem_copy_view(sampler->copy);
+    py_codes_recheck(dec->codes);
     mem_copy_set_fallback(sampler->copy, fallback ? sampler->live->target->mem : NULL);
 }
 
@@ -184,7 +185,13 @@ static struct err *gather(struct sampler *sampler, struct sample *ret)
     return NULL;
 }
 
-// What a cut-off gather left over is walked to its end without fetching more.
+static void finish_stacks(struct sampler *sampler, struct sample *ret)
+{
+    vec_foreach(stack, &ret->stacks)
+        py_stack_finish(sampler->process, stack);
+}
+
+// What a cut-off gather left over ends where it is, with a note.
 static void close_stacks(struct sampler *sampler, struct sample *ret)
 {
     vec_foreach(stack, &ret->stacks) {
@@ -245,6 +252,7 @@ static struct err *take_once(struct sampler *sampler, struct sample *ret)
         mem_copy_clear(sampler->copy);
         use_copy(sampler, true);
         walk(sampler, ret);
+        finish_stacks(sampler, ret);
         read_names(sampler, ret);
         return NULL;
     }
@@ -260,6 +268,7 @@ static struct err *take_once(struct sampler *sampler, struct sample *ret)
     ret->pause_ns = ret->stopped ? ret->times.end_ns - ret->times.begin_ns : 0;
     ret->copied_bytes = mem_copy_bytes(sampler->copy);
     close_stacks(sampler, ret);
+    finish_stacks(sampler, ret);
     if (!mem_copy_used(sampler->copy, &sampler->prefetch))
         return err_create(ERR_NO_MEMORY, "snapshot buffer");
     read_names(sampler, ret);

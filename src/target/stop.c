@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Stopping and resuming a live process: see target/live.h. Everything here is bounded by a
-// deadline, and every thread that was seized is remembered until it has been let go.
+// deadline, and every thread that was seized is remembered until it has been let go: those that do
+// not answer in time "linger", and a SIGCHLD handler lets go of them whatever pycore does then.
 #include <elf.h>
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -25,8 +25,8 @@ static int thread_compare(const void *left, const void *right)
     return a->tid < b->tid ? -1 : a->tid > b->tid;
 }
 
-// Brings the thread table up to date with /proc; *ret_new counts threads not seen before.
-static struct err *list_threads(struct live *live, size_t *ret_new)
+// Brings the thread table up to date with /proc. The handler walks it: no signal may come now.
+static struct err *list_threads(struct live *live)
 {
     struct proc_tids tids = {0};
     struct err *err = proc_tasks(live->pid, &tids);
@@ -36,7 +36,7 @@ static struct err *list_threads(struct live *live, size_t *ret_new)
         return err;
     }
     vec_foreach(thread, &live->threads)
-        thread->listed = thread->fresh = false;
+        thread->listed = false;
     size_t known = live->threads.count, added = 0;
     vec_foreach(tid, &tids) {
         struct live_thread key = {.tid = *tid};
@@ -67,57 +67,73 @@ static struct err *list_threads(struct live *live, size_t *ret_new)
     live->threads.count = kept;
     if (added)
         qsort(live->threads.items, kept, sizeof(*live->threads.items), thread_compare);
-    *ret_new = added;
     return NULL;
 }
 
-static void forget(struct live_thread *thread)
+enum answer { NO_ANSWER, HAS_STOPPED, HAS_ENDED };
+
+// What a seized thread has to say. *ret_status: event << 8 | signal. A stop is looked at and left
+// where it is (WNOWAIT): were it consumed and pycore killed before the detach, the kernel would
+// resume the thread without the signal that it was about to take (kernel/signal.c, ptrace_signal:
+// the signal is what task->exit_code holds, and a consuming wait clears that).
+static enum answer ask(pid_t tid, int *ret_status)
 {
-    thread->seized = thread->lingering = false;
-    thread->state = LIVE_GONE;
+    siginfo_t info = {0};
+    if (waitid(P_PID, (id_t)tid, &info, WSTOPPED | WEXITED | WNOWAIT | WNOHANG | __WALL) != 0) {
+        // Not ours any more: another thread of the process called exec, and this one is no more,
+        // or has given its number, the leader's, to that thread.
+        return errno == ECHILD ? HAS_ENDED : NO_ANSWER;
+    }
+    if (info.si_pid == 0)
+        return NO_ANSWER;
+    if (info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED) {
+        *ret_status = info.si_status;
+        return HAS_STOPPED;
+    }
+    // Its exit must be collected here, or neither exec nor the parent's wait would get past it.
+    waitpid(tid, NULL, __WALL | WNOHANG);
+    return HAS_ENDED;
 }
 
-// Takes a wait status of a seized thread. True: it is stopped now, or gone.
-static bool take_status(struct live_thread *thread, int status)
+// The signal that a stopped thread was about to take. It is handed on at the detach, and keeps its
+// siginfo because the number stays the same. 0 in our own trap and in a group-stop, to which the
+// thread goes back by itself (ptrace(2), "Group-stop").
+static int pending_signal(int status)
 {
-    if (!WIFSTOPPED(status)) {
-        forget(thread);
+    return status >> 8 ? 0 : status;
+}
+
+// True when the thread is stopped or gone.
+static bool poll_thread(struct live_thread *thread)
+{
+    int status = 0;
+    switch (ask(thread->tid, &status)) {
+    case NO_ANSWER:
+        return false;
+    case HAS_ENDED:
+        thread->seized = false;
+        thread->state = LIVE_GONE;
         return true;
+    case HAS_STOPPED:
+        break;
     }
-    int event = status >> 16, signo = WSTOPSIG(status);
     thread->state = LIVE_STOPPED;
-    thread->pending_signal = 0;
-    if (event == EVENT_STOP) {
-        // SIGTRAP: our interrupt. A stop signal: the thread is in a group-stop and goes back to
-        // it by itself when we detach (ptrace(2), "Group-stop").
-        thread->was_stopped = signo != SIGTRAP;
-    } else if (event == 0) {
-        // A signal was about to be delivered: it is handed on at the detach, siginfo and all.
-        thread->pending_signal = signo;
-    }
+    thread->pending_signal = pending_signal(status);
+    thread->was_stopped = status >> 8 == EVENT_STOP && (status & 0xff) != SIGTRAP;
     return true;
 }
 
-// WNOHANG; true when the thread is stopped or gone.
-static bool poll_thread(struct live_thread *thread)
-{
-    int status;
-    pid_t got = waitpid(thread->tid, &status, __WALL | WNOHANG);
-    if (got == thread->tid)
-        return take_status(thread, status);
-    if (got < 0 && errno == ECHILD) {
-        // Not ours any more: another thread of the process called exec, or it was killed.
-        forget(thread);
-        return true;
-    }
-    return false;
-}
-
-static bool in_uninterruptible_sleep(pid_t pid, pid_t tid)
+// The kernel's letter for it; 'X' when it has ended.
+static char kernel_state(const struct live *live, const struct live_thread *thread)
 {
     struct proc_stat stat;
-    AUTO_ERR struct err *err = proc_thread_stat(pid, tid, &stat);
-    return !err && stat.state == 'D';
+    AUTO_ERR struct err *err = proc_thread_stat(live->pid, thread->tid, &stat);
+    return err ? 'X' : stat.state;
+}
+
+static bool is_dead(char state)
+{
+    return state == 'Z' || state == 'X';
 }
 
 static void unstoppable(struct live_thread *thread, const char *why)
@@ -126,12 +142,42 @@ static void unstoppable(struct live_thread *thread, const char *why)
     thread->why = why;
 }
 
+static struct live *watched; // processes with lingering threads
+static void on_child(int signo);
+
+// Seized, and cannot be let go of as long as it does not stop or end.
+static void linger(struct live *live, struct live_thread *thread)
+{
+    if (thread->lingering)
+        return;
+    thread->lingering = true;
+    if (live->lingering++ == 0) {
+        live->next_watched = watched;
+        watched = live;
+    }
+    struct sigaction action = {.sa_handler = on_child, .sa_flags = SA_RESTART};
+    sigaction(SIGCHLD, &action, NULL);
+}
+
+static void stop_watching(struct live *live)
+{
+    for (struct live **at = &watched; *at; at = &(*at)->next_watched) {
+        if (*at == live) {
+            *at = live->next_watched;
+            return;
+        }
+    }
+}
+
 static void seize(struct live *live, struct live_thread *thread)
 {
     thread->pending_signal = 0;
     thread->was_stopped = thread->has_regs = thread->on_cpu = false;
+    thread->tracer = 0;
     if (thread->lingering) {
         unstoppable(thread, "it still has not answered an earlier stop");
+        if (is_dead(kernel_state(live, thread)))
+            thread->state = LIVE_GONE;
         return;
     }
     thread->state = LIVE_RUNNING;
@@ -149,16 +195,15 @@ static void seize(struct live *live, struct live_thread *thread)
         thread->state = LIVE_GONE;
         return;
     }
-    struct proc_stat stat;
-    AUTO_ERR struct err *err = proc_thread_stat(live->pid, thread->tid, &stat);
-    if (err || stat.state == 'Z' || stat.state == 'X') {
+    char state = kernel_state(live, thread);
+    if (is_dead(state)) {
         thread->state = LIVE_GONE;
         return;
     }
     thread->tracer = proc_tracer(live->pid, thread->tid);
     if (thread->tracer) {
         unstoppable(thread, "another tracer holds it");
-        thread->was_stopped = stat.state == 't';
+        thread->was_stopped = state == 't';
     } else {
         unstoppable(thread, "the kernel refused to stop it");
     }
@@ -185,7 +230,24 @@ static void take_registers(struct live_thread *thread)
     }
 }
 
-// Waits until every thread from `first` on that was interrupted is stopped or gone.
+// True when it makes no sense to wait any longer. Main threads that ended before the others are
+// zombies that nobody can wait for until those have ended, too.
+static bool give_up(struct live *live, struct live_thread *thread, bool late)
+{
+    char state = kernel_state(live, thread);
+    if (is_dead(state))
+        thread->state = LIVE_GONE;
+    else if (state == 'D')
+        unstoppable(thread, "it is in an uninterruptible sleep in the kernel");
+    else if (late)
+        unstoppable(thread, "it did not stop in time");
+    else
+        return false;
+    linger(live, thread);
+    return true;
+}
+
+// Waits until every thread that was interrupted is stopped or gone.
 static void await_stops(struct live *live, uint64_t deadline_ns)
 {
     sigset_t child;
@@ -198,20 +260,13 @@ static void await_stops(struct live *live, uint64_t deadline_ns)
         vec_foreach(thread, &live->threads) {
             if (!thread->seized || thread->state != LIVE_RUNNING || poll_thread(thread))
                 continue;
-            bool hopeless = now_ns >= deadline_ns ||
-                            (now_ns > begin_ns + SLOW_NS &&
-                             in_uninterruptible_sleep(live->pid, thread->tid));
-            if (hopeless) {
-                unstoppable(thread, "it is in an uninterruptible sleep in the kernel");
-                thread->lingering = true;
-                live->lingering++;
-            } else {
+            bool late = now_ns >= deadline_ns;
+            if (!(late || now_ns > begin_ns + SLOW_NS) || !give_up(live, thread, late))
                 missing++;
-            }
         }
         if (!missing)
             return;
-        // SIGCHLD is blocked by the caller and pending whenever a tracee changed its state.
+        // SIGCHLD is blocked, and pending whenever a tracee changed its state.
         struct timespec wait = {0, 500000};
         sigtimedwait(&child, NULL, &wait);
     }
@@ -223,45 +278,73 @@ static void look_at_unstopped(struct live *live)
     vec_foreach(thread, &live->threads) {
         if (thread->state != LIVE_UNSTOPPED && thread->state != LIVE_RUNNING)
             continue;
-        struct proc_stat stat;
-        AUTO_ERR struct err *err = proc_thread_stat(live->pid, thread->tid, &stat);
-        thread->proc_state = err ? 0 : stat.state;
+        thread->proc_state = kernel_state(live, thread);
+        if (is_dead(thread->proc_state)) {
+            thread->state = LIVE_GONE;
+            continue;
+        }
         thread->has_regs = proc_blocked_syscall(live->pid, thread->tid, &thread->regs);
         thread->on_cpu = !thread->has_regs && thread->proc_state == 'R';
     }
 }
 
-static void block_sigchld(void)
+// No signal may reach pycore while threads are held: one that stops it (SIGTSTP) would leave the
+// target stopped, too. They wait until the resume, SIGKILL and SIGSTOP excepted.
+static void block_signals(struct live *live)
 {
-    sigset_t child;
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &child, NULL);
+    sigset_t all;
+    sigfillset(&all);
+    if (!live->signals_blocked)
+        sigprocmask(SIG_BLOCK, &all, &live->signals_before);
+    live->signals_blocked = true;
+}
+
+static void unblock_signals(struct live *live)
+{
+    if (live->signals_blocked)
+        sigprocmask(SIG_SETMASK, &live->signals_before, NULL);
+    live->signals_blocked = false;
+}
+
+// Seizes the threads that are not yet ours; those that were let down by an exec have a second go.
+static size_t seize_new(struct live *live)
+{
+    size_t seized = 0;
+    vec_foreach(thread, &live->threads) {
+        if (thread->seized || !thread->listed || thread->state == LIVE_UNSTOPPED)
+            continue;
+        seize(live, thread);
+        seized += thread->seized;
+    }
+    return seized;
+}
+
+static void interrupt(struct live *live)
+{
+    vec_foreach(thread, &live->threads)
+        if (thread->seized && thread->state == LIVE_RUNNING &&
+            ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0) != 0)
+            poll_thread(thread); // it has ended
 }
 
 struct err *live_stop(struct live *live, uint64_t deadline_ns, struct stop_times *ret)
 {
-    block_sigchld();
-    size_t added = 0;
-    TRY(list_threads(live, &added));
+    block_signals(live);
+    vec_foreach(thread, &live->threads)
+        thread->fresh = false;
+    TRY(list_threads(live));
     vec_foreach(thread, &live->threads)
         seize(live, thread);
     ret->begin_ns = live_now_ns();
     deadline_ns += ret->begin_ns;
     for (int round = 0; round < MAX_ROUNDS; round++) {
         if (round > 0) {
-            TRY(list_threads(live, &added));
-            if (!added)
+            TRY(list_threads(live));
+            if (!seize_new(live))
                 break;
         }
         size_t held = 0;
-        vec_foreach(thread, &live->threads) {
-            if (round > 0 && thread->fresh && !thread->seized && thread->state == LIVE_RUNNING)
-                seize(live, thread); // started since the last look
-            if (thread->seized && thread->state == LIVE_RUNNING &&
-                ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0) != 0 && errno == ESRCH)
-                poll_thread(thread);
-        }
+        interrupt(live);
         await_stops(live, deadline_ns);
         vec_foreach(thread, &live->threads) {
             if (thread->state == LIVE_STOPPED && !thread->has_regs)
@@ -284,65 +367,88 @@ struct err *live_stop(struct live *live, uint64_t deadline_ns, struct stop_times
     return NULL;
 }
 
-static void detach(struct live_thread *thread)
+// Killed while it was stopped, it is collected now or, when it is not dead yet, once it is.
+static void detach(struct live *live, struct live_thread *thread)
 {
-    if (ptrace(PTRACE_DETACH, thread->tid, 0, (void *)(intptr_t)thread->pending_signal) != 0) {
-        // Killed while it was stopped: collect it, or it would stay a zombie until we exit.
-        int status;
-        while (waitpid(thread->tid, &status, __WALL | WNOHANG) == thread->tid)
-            if (!WIFSTOPPED(status))
-                break;
-    }
-    thread->seized = false;
+    int status;
+    if (ptrace(PTRACE_DETACH, thread->tid, 0, (void *)(intptr_t)thread->pending_signal) == 0 ||
+        ask(thread->tid, &status) == HAS_ENDED)
+        thread->seized = false;
+    else
+        linger(live, thread);
     thread->pending_signal = 0;
 }
 
-// Lets go of threads that answered late.
+// Lets go of threads that answer late. Runs in a signal handler: only waitid, waitpid and ptrace.
 static void release_lingering(struct live *live)
 {
-    if (!live->lingering)
-        return;
     vec_foreach(thread, &live->threads) {
+        int status = 0;
         if (!thread->lingering)
             continue;
-        enum live_thread_state before = thread->state;
-        if (!poll_thread(thread))
+        enum answer answer = ask(thread->tid, &status);
+        if (answer == NO_ANSWER)
             continue;
-        if (thread->seized)
-            detach(thread);
-        thread->lingering = false;
+        if (answer == HAS_STOPPED &&
+            ptrace(PTRACE_DETACH, thread->tid, 0, (void *)(intptr_t)pending_signal(status)) != 0)
+            continue; // killed this moment: its end is still to come
+        thread->lingering = thread->seized = false;
         live->lingering--;
-        if (thread->state != LIVE_GONE)
-            thread->state = before;
     }
+}
+
+static void on_child(int signo)
+{
+    (void)signo;
+    int before = errno;
+    for (struct live **at = &watched; *at;) {
+        release_lingering(*at);
+        if ((*at)->lingering)
+            at = &(*at)->next_watched;
+        else
+            *at = (*at)->next_watched;
+    }
+    errno = before;
 }
 
 void live_resume(struct live *live, struct stop_times *ret)
 {
+    block_signals(live);
     vec_foreach(thread, &live->threads) {
         if (!thread->seized || thread->lingering)
             continue;
         if (thread->state == LIVE_RUNNING && !poll_thread(thread)) {
             // Only after an error in the middle: seized, perhaps interrupted, never waited for.
             ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0);
-            for (int tries = 0; tries < 100 && !poll_thread(thread); tries++)
-                nanosleep(&(struct timespec){0, 200000}, NULL);
+            linger(live, thread);
+        } else if (thread->seized) {
+            detach(live, thread);
         }
-        if (thread->seized)
-            detach(thread);
     }
-    release_lingering(live);
+    on_child(SIGCHLD); // for those who answered while the signal was waited for elsewhere
     ret->end_ns = live_now_ns();
+    unblock_signals(live);
+}
+
+void live_abandon(struct live *live)
+{
+    block_signals(live);
+    if (live->lingering)
+        stop_watching(live);
+    unblock_signals(live);
 }
 
 struct err *live_look(struct live *live)
 {
-    size_t added;
-    TRY(list_threads(live, &added));
+    vec_foreach(thread, &live->threads)
+        thread->fresh = false;
+    block_signals(live);
+    struct err *err = list_threads(live);
+    unblock_signals(live);
+    TRY(err);
     vec_foreach(thread, &live->threads) {
         thread->has_regs = thread->on_cpu = thread->was_stopped = false;
-        if (!thread->lingering)
-            thread->state = LIVE_RUNNING;
+        thread->state = LIVE_RUNNING;
     }
     look_at_unstopped(live);
     return NULL;
@@ -381,13 +487,9 @@ void live_account(struct live *live)
         live->process_cpu_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-bool live_sleep(struct live *live, uint64_t until_ns, const volatile int *interrupted)
+bool live_sleep(uint64_t until_ns, const volatile int *interrupted)
 {
-    sigset_t child;
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
     for (;;) {
-        release_lingering(live);
         uint64_t now_ns = live_now_ns();
         if (*interrupted)
             return false;
@@ -397,10 +499,6 @@ bool live_sleep(struct live *live, uint64_t until_ns, const volatile int *interr
         // A signal between the test above and the wait would be missed: hence the short naps.
         if (left_ns > 50000000)
             left_ns = 50000000;
-        struct timespec wait = {0, (long)left_ns};
-        if (live->lingering)
-            sigtimedwait(&child, NULL, &wait);
-        else
-            nanosleep(&wait, NULL);
+        nanosleep(&(struct timespec){0, (long)left_ns}, NULL);
     }
 }

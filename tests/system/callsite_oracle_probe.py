@@ -84,6 +84,7 @@ class Asked(object):
     def __init__(self, code, text=None):
         text = code.co_code if text is None else text
         table = getattr(code, "co_exceptiontable", None)
+        self.text = text
         self.bytecode = Bytecode(text, len(text), HEX, table, len(table or b""),
                                  code.co_stacksize)
         self.depths = LIB.py_callsite_depths_create(ctypes.byref(self.bytecode))
@@ -259,6 +260,8 @@ def check(*args, tag, result=0, **kwargs):
     if site is None:
         fail("%s: not known", where)
         return result
+    if VERSION >= (3, 11) and asked.text[site.instruction:][:1] != bytes([site.opcode]):
+        count("called_specialised")
     base, saved = value_stack(frame)
     if saved is not None and VERSION >= (3, 14):
         count("called_saved_depth_off_by_%d" % (saved - site.depths[0]))
@@ -370,10 +373,6 @@ def run_called():
 # --- traced -------------------------------------------------------------------------------------
 
 
-class Enough(BaseException):
-    pass
-
-
 def run_traced(limit):
     seen = {}
     quota = [0]
@@ -409,7 +408,7 @@ def run_traced(limit):
         if counts["traced"] >= quota[0]:
             sys.settrace(None)
             frame.f_trace = None
-            raise Enough
+            return None
         return tracer
 
     if VERSION >= (3, 7):
@@ -421,8 +420,6 @@ def run_traced(limit):
         try:
             sys.settrace(tracer)
             drive(run())
-        except Enough:
-            pass
         except Exception as error:
             sys.settrace(None)
             sys.stderr.write("workload %s: %r\n" % (run, error))

@@ -295,7 +295,6 @@ def run():
     "".join(map(K["join"], e)); getattr(g, "got"); max(map(K["max"], e), default=1)
     dict.fromkeys(map(K["fromkeys"], e)); bytes(map(K["bytes"], e)); e.extend(map(K["extend"], [1]))
     [len(x), (1, len(x), d.get(x), {2: isinstance(1, Checked)})]
-    e = [len(x) + 1, *map(P, e)]
     sum(map(K["sum"], *[e])); max(*[map(K["max"], e)], **{"default": 1})
 """),
     ((3, 8), """

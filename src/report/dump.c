@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A thread dump: every stack once, with all threads that are in it.
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/groups.h"
+#include "report/page.h"
+#include "util/guard.h"
+
+#define NAMED_THREADS 24  // of one group
+#define LINES_FIRST   60  // of a stack that is too long
+#define LINES_LAST    40
+#define NAME_COLUMNS  120
+#define PATH_COLUMNS  200
+
+// ---- Frames --------------------------------------------------------------------------------------
+
+static void add_native(struct plain *line, const struct page *page, const struct snap_frame *frame)
+{
+    if (frame->function)
+        plain_id(line, page->names.strings, frame->function, NAME_COLUMNS, PLAIN_KEEP_START);
+    else
+        plain_add(line, "0x%" PRIx64, frame->address);
+    if (frame->module) {
+        plain_str(line, " [");
+        plain_id(line, page->names.strings, frame->module, NAME_COLUMNS, PLAIN_KEEP_END);
+        plain_str(line, "]");
+    }
+}
+
+static void add_frame_name(struct plain *line, const struct page *page,
+                           const struct snap_frame *frame)
+{
+    const struct strtab *strings = page->names.strings;
+    uint32_t name = frame->qualname ? frame->qualname : frame->function;
+    if (frame->kind == SNAP_NATIVE) {
+        add_native(line, page, frame);
+    } else if (frame->flags & SNAP_FRAME_UNREADABLE && !name) {
+        plain_str(line, "(unreadable)");
+    } else if (frame->kind == SNAP_BUILTIN) {
+        const char *text = strtab_get(strings, name);
+        bool braces = !text || text[0] != '{';
+        plain_str(line, braces ? "{" : "");
+        plain_id(line, strings, name, NAME_COLUMNS, PLAIN_KEEP_START);
+        plain_str(line, braces ? "}" : "");
+    } else {
+        plain_id(line, strings, name, NAME_COLUMNS, PLAIN_KEEP_START);
+    }
+}
+
+static void add_frame(struct page *page, const struct snap_frame *frame)
+{
+    static const struct {
+        uint8_t flag;
+        const char *words;
+    } marks[] = {
+        {SNAP_FRAME_INFERRED,   " (inferred)"    },
+        {SNAP_FRAME_INCOMPLETE, " (being set up)"},
+        {SNAP_FRAME_INLINED,    " (inlined)"     },
+    };
+    GUARD(plain_deinit) struct plain line = {0};
+    plain_str(&line, "  ");
+    add_frame_name(&line, page, frame);
+    if (frame->file) {
+        plain_str(&line, " (");
+        plain_id(&line, page->names.strings, frame->file, PATH_COLUMNS, PLAIN_KEEP_END);
+        if (frame->line >= 0)
+            plain_add(&line, ":%" PRId32, frame->line);
+        plain_str(&line, frame->line >= 0 || frame->kind != SNAP_PYTHON ? ")"
+                                                                       : ", line not known)");
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(marks); i++)
+        if (frame->flags & marks[i].flag)
+            plain_str(&line, marks[i].words);
+    doc_line(page->doc, DOC_NORMAL, 0, plain_text(&line));
+    page->failed |= line.failed;
+}
+
+static void add_remark(struct page *page, struct plain *line)
+{
+    doc_line(page->doc, DOC_FAINT, 0, plain_text(line));
+    page->failed |= line->failed;
+    plain_clear(line);
+}
+
+static void add_run(struct page *page, const struct snap_frames *frames,
+                    const struct repetition *run)
+{
+    for (size_t i = 0; i < run->period; i++)
+        add_frame(page, &frames->items[run->start + i]);
+    if (run->times == 1)
+        return;
+    GUARD(plain_deinit) struct plain line = {0};
+    if (run->period == 1)
+        plain_str(&line, "  ... the same frame ");
+    else
+        plain_add(&line, "  ... the same %zu frames ", run->period);
+    plain_count(&line, run->times - 1);
+    plain_str(&line, run->times == 2 ? " more time" : " more times");
+    add_remark(page, &line);
+}
+
+static void runs_deinit(struct repetitions *runs)
+{
+    vec_deinit(runs);
+}
+
+static void add_frames(struct page *page, const struct snap_frames *frames)
+{
+    GUARD(runs_deinit) struct repetitions runs = {0};
+    GUARD(plain_deinit) struct plain line = {0};
+    if (!repetitions_find(frames, &runs)) {
+        page->failed = true;
+        return;
+    }
+    bool all = page->options->full || runs.count <= LINES_FIRST + LINES_LAST + 1;
+    size_t last = all ? 0 : runs.count - LINES_LAST;
+    for (size_t i = 0; i < runs.count; i++) {
+        if (!all && i == LINES_FIRST) {
+            size_t hidden = runs.items[last].start - runs.items[i].start;
+            plain_str(&line, "  ... ");
+            plain_count(&line, hidden);
+            plain_str(&line, " frames between are left out; --full shows them");
+            add_remark(page, &line);
+            i = last;
+        }
+        add_run(page, frames, &runs.items[i]);
+    }
+}
+
+// ---- Threads -------------------------------------------------------------------------------------
+
+// "waits for a lock (futex), CPU 98 %, holds the GIL"
+static void add_details(struct plain *line, const struct page *page,
+                        const struct snap_thread *thread)
+{
+    const struct snapshot *snapshot = page->input->snapshots[0];
+    plain_add(line, "%s%s", thread->crashed ? "crashed, " : "", names_state_words(thread->state));
+    if (thread->syscall) {
+        plain_str(line, " (" PLAIN_CODE);
+        plain_id(line, page->names.strings, thread->syscall, 40, PLAIN_KEEP_START);
+        plain_str(line, PLAIN_CODE_END ")");
+    }
+    double share = snapshot->at_ns ? weigh_ratio(thread->cpu_ns, snapshot->at_ns) : 0;
+    if (thread->has_cpu && share >= 0.01) {
+        plain_str(line, ", CPU ");
+        plain_percent(line, share);
+        plain_str(line, " %");
+    } else if (thread->has_cpu && !snapshot->at_ns && thread->cpu_total_ns >= 10000000) {
+        plain_str(line, ", CPU ");
+        plain_duration(line, thread->cpu_total_ns);
+        plain_str(line, " in all");
+    }
+    plain_str(line, thread->has_holds_gil && thread->holds_gil ? ", holds the GIL" : "");
+    plain_str(line, thread->in_gc ? ", collects garbage" : "");
+    if (thread->interpreter > 0)
+        plain_add(line, ", interpreter %" PRId64, thread->interpreter);
+    plain_str(line, thread->cut ? ", stack incomplete" : "");
+}
+
+static bool all_alike(const struct page *page, const struct snap_thread *threads,
+                      const uint32_t *order, size_t count, struct plain *ret)
+{
+    GUARD(plain_deinit) struct plain other = {0};
+    add_details(ret, page, &threads[order[0]]);
+    bool alike = true;
+    for (size_t i = 1; i < count && alike; i++) {
+        plain_clear(&other);
+        add_details(&other, page, &threads[order[i]]);
+        alike = strcmp(plain_text(ret), plain_text(&other)) == 0;
+    }
+    return alike;
+}
+
+static void add_heading(struct page *page, const struct snap_thread *threads,
+                        const uint32_t *order, const struct group *group)
+{
+    GUARD(plain_deinit) struct plain head = {0}, details = {0};
+    bool alike = all_alike(page, threads, order, group->count, &details);
+    if (group->count == 1) {
+        plain_str(&head, "Thread ");
+        page_say_thread(&head, page, threads[order[0]].name, threads[order[0]].tid);
+        plain_add(&head, ": %s", plain_text(&details));
+    } else {
+        plain_things(&head, group->count, "thread");
+        plain_add(&head, "%s%s: ", alike ? ", each " : "", alike ? plain_text(&details) : "");
+        size_t named = page->options->full || group->count <= NAMED_THREADS + 1 ? group->count
+                                                                               : NAMED_THREADS;
+        for (size_t i = 0; i < named; i++) {
+            const struct snap_thread *thread = &threads[order[i]];
+            plain_str(&head, i ? ", " : "");
+            page_say_thread(&head, page, thread->name, thread->tid);
+            if (!alike) {
+                plain_str(&head, " ");
+                add_details(&head, page, thread);
+                plain_str(&head, i + 1 < named ? ";" : "");
+            }
+        }
+        if (named < group->count) {
+            plain_str(&head, " and ");
+            plain_count(&head, group->count - named);
+            plain_str(&head, " more");
+        }
+    }
+    doc_head(page->doc, group->crashed ? DOC_HOT : DOC_NORMAL, group->count, plain_text(&head));
+    page->failed |= head.failed || details.failed;
+}
+
+static void add_thread_notes(struct page *page, const struct snap_thread *threads,
+                             const uint32_t *order, size_t count)
+{
+    GUARD(plain_deinit) struct plain line = {0};
+    struct snap_notes seen = {0};
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < threads[order[i]].notes.count; k++) {
+            uint32_t note = threads[order[i]].notes.items[k];
+            bool known = false;
+            vec_foreach(id, &seen)
+                known |= *id == note;
+            if (known || seen.count >= 10)
+                continue;
+            page->failed |= !vec_push(&seen, note);
+            plain_str(&line, "  note: ");
+            plain_id(&line, page->names.strings, note, 300, PLAIN_KEEP_START);
+            add_remark(page, &line);
+        }
+    vec_deinit(&seen);
+}
+
+static void add_group(struct page *page, const struct groups *groups, const struct group *group)
+{
+    const struct snap_thread *threads = page->input->snapshots[0]->threads.items;
+    const uint32_t *order = groups->order + group->first;
+    const struct snap_thread *first = &threads[order[0]];
+    add_heading(page, threads, order, group);
+    if (first->frames.count == 0)
+        doc_line(page->doc, DOC_FAINT, 0,
+                 first->known_to_python ? "  (no Python frame)" : "  (no stack was read)");
+    add_frames(page, &first->frames);
+    add_thread_notes(page, threads, order, group->count);
+}
+
+// ---- The top -------------------------------------------------------------------------------------
+
+static void add_signal(struct page *page)
+{
+    const struct snap_signal *signal = &page->input->source->signal;
+    const struct strtab *strings = page->names.strings;
+    if (!signal->signo)
+        return;
+    GUARD(plain_deinit) struct plain line = {0};
+    plain_str(&line, "Ended by ");
+    plain_id(&line, strings, signal->name, 40, PLAIN_KEEP_START);
+    plain_add(&line, " (signal %d)", signal->signo);
+    if (signal->code_text) {
+        plain_str(&line, ": ");
+        plain_id(&line, strings, signal->code_text, 120, PLAIN_KEEP_START);
+    } else if (signal->has_code) {
+        plain_add(&line, ", code %d", signal->code);
+    }
+    if (signal->has_fault_address)
+        plain_add(&line, ", at address 0x%" PRIx64, signal->fault_address);
+    if (signal->has_sender)
+        plain_add(&line, ", sent by process %d of user %u", (int)signal->sender_pid,
+                  (unsigned)signal->sender_uid);
+    if (signal->tid)
+        plain_add(&line, ", in thread %d", (int)signal->tid);
+    plain_str(&line, ".");
+    doc_bullet(page->doc, "Signal", plain_text(&line));
+    page->failed |= line.failed;
+}
+
+static void add_states(struct page *page, const struct snapshot *snapshot)
+{
+    uint64_t states[SNAP_STATE_COUNT] = {0};
+    size_t native = 0;
+    GUARD(plain_deinit) struct plain line = {0};
+    vec_foreach(thread, &snapshot->threads) {
+        states[thread->state < SNAP_STATE_COUNT ? thread->state : SNAP_UNKNOWN]++;
+        native += !thread->known_to_python;
+    }
+    plain_things(&line, snapshot->threads.count, "thread");
+    if (states[SNAP_UNKNOWN] < snapshot->threads.count)
+        for (int state = 0; state < SNAP_STATE_COUNT; state++)
+            if (states[state]) {
+                plain_str(&line, ", ");
+                plain_count(&line, states[state]);
+                plain_add(&line, " %s", snap_state_name((enum snap_state)state));
+            }
+    if (native) {
+        plain_str(&line, "; ");
+        plain_count(&line, native);
+        plain_str(&line, " of them unknown to Python");
+    }
+    plain_str(&line, ".");
+    if (snapshot->pause_ns) {
+        plain_str(&line, " The target stood still for ");
+        plain_duration(&line, snapshot->pause_ns);
+        plain_str(&line, ".");
+    }
+    doc_bullet(page->doc, "Threads", plain_text(&line));
+    page->failed |= line.failed;
+}
+
+static void add_gil(struct page *page, const struct snapshot *snapshot)
+{
+    size_t waiting = 0;
+    GUARD(plain_deinit) struct plain line = {0};
+    vec_foreach(thread, &snapshot->threads) {
+        waiting += thread->state == SNAP_GIL_WAIT;
+        if (thread->has_holds_gil && thread->holds_gil) {
+            plain_str(&line, line.size ? ", " : "held by ");
+            page_say_thread(&line, page, thread->name, thread->tid);
+        }
+    }
+    if (waiting) {
+        plain_str(&line, line.size ? "; " : "");
+        plain_things(&line, waiting, "thread");
+        plain_str(&line, waiting == 1 ? " waits for it" : " wait for it");
+    }
+    if (line.size) {
+        plain_str(&line, ".");
+        doc_bullet(page->doc, "GIL", plain_text(&line));
+    }
+    page->failed |= line.failed;
+}
+
+// The stacks of one kind; nothing when there are none.
+static void add_section(struct page *page, const struct groups *groups, bool python)
+{
+    bool any = false;
+    vec_foreach(group, &groups->list) {
+        if ((group->known_to_python || group->crashed) != python)
+            continue;
+        if (!any)
+            doc_section(page->doc,
+                        python ? "Stacks (innermost frame first)" : "Threads unknown to Python",
+                        "threads", python ? 1 : 2, 0);
+        any = true;
+        add_group(page, groups, group);
+    }
+}
+
+void page_dump(struct page *page)
+{
+    const struct snapshot *snapshot = page->input->snapshots[0];
+    GUARD(groups_deinit) struct groups groups = {0};
+    if (!groups_init(&groups, snapshot)) {
+        page->failed = true;
+        return;
+    }
+    doc_section(page->doc, "Summary", NULL, 0, 0);
+    add_signal(page);
+    add_states(page, snapshot);
+    add_gil(page, snapshot);
+    add_section(page, &groups, true);
+    add_section(page, &groups, false);
+    GUARD(plain_deinit) struct plain line = {0};
+    plain_things(&line, snapshot->threads.count, "thread");
+    plain_str(&line, ", ");
+    plain_things(&line, groups.list.count, "distinct stack");
+    plain_str(&line, ".");
+    doc_section(page->doc, NULL, NULL, 0, 0);
+    doc_text(page->doc, "");
+    doc_text(page->doc, plain_text(&line));
+    page->failed |= line.failed;
+}

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The answer in plain words, before any table. Each sentence is a number of the profile read
+// aloud; what the numbers do not carry is not said.
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/page.h"
+#include "util/guard.h"
+
+#define FEW_SNAPSHOTS  10
+#define WHOLE_TIME     0.9  // of the run: "the whole time"
+#define NEXT_SHARE     0.05 // a function below is not worth a sentence
+#define NEXT_FUNCTIONS 3
+#define GIL_SHARE      0.05 // of a thread's samples
+#define LOCK_SHARE     0.5
+#define LOCK_PLACES    2
+#define GC_SHARE       0.05
+#define UNSEEN_SHARE   0.1
+#define READY_SHARE    0.2
+#define NATIVE_SHARE   0.1
+
+static void say(struct page *page, const char *label, struct plain *line)
+{
+    doc_bullet(page->doc, label, plain_text(line));
+    page->failed |= line->failed;
+    plain_clear(line);
+}
+
+static void say_percent(struct plain *line, double share)
+{
+    plain_percent(line, share);
+    plain_str(line, " %");
+}
+
+static void say_load(struct page *page, struct plain *line)
+{
+    const struct prof_report *profile = page->profile;
+    uint64_t cpu_ns = profile->has_process_cpu
+                          ? profile->process_cpu_ns
+                          : profile->cpu_on_stacks_ns + profile->cpu_between_ns;
+    double seconds = (double)profile->duration_ns / 1e9;
+    if (seconds > 0 && (cpu_ns || profile->has_process_cpu)) {
+        double processors = (double)cpu_ns / 1e9 / seconds;
+        plain_add(line, processors < 0.005 ? "no processor was kept busy (" : "%.2f processors busy (",
+                  processors);
+        plain_duration(line, cpu_ns);
+        plain_str(line, " of CPU time in ");
+        plain_duration(line, profile->duration_ns);
+        plain_str(line, "). ");
+    }
+    if (profile->samples_working == 0) {
+        plain_str(line, "No thread was seen working.");
+    } else {
+        plain_add(line, "On average %.1f of ",
+                  weigh_ratio(profile->samples_working, profile->snapshots));
+        plain_add(line, "%.1f threads worked.", weigh_ratio(profile->samples, profile->snapshots));
+    }
+    say(page, "Load", line);
+}
+
+// ---- The hottest functions -----------------------------------------------------------------------
+
+// ", called from work() app.py:44 (88 %)". Recursion is no caller.
+static void say_caller(struct plain *line, const struct page *page, uint32_t index)
+{
+    const struct prof_report *profile = page->profile;
+    const struct prof_edge *best = NULL;
+    bool recursive = false;
+    for (size_t i = 0; i < profile->edge_count; i++) {
+        const struct prof_edge *edge = &profile->edges[i];
+        if (edge->callee != index)
+            continue;
+        if (edge->caller == index)
+            recursive = true;
+        else if (!best || weigh_edge(&page->weigh, edge) > weigh_edge(&page->weigh, best))
+            best = edge;
+    }
+    const struct prof_function *caller = best ? page_function(page, best->caller) : NULL;
+    plain_str(line, recursive ? ", recursive" : "");
+    if (!caller)
+        return;
+    plain_str(line, ", called from ");
+    names_say(line, &page->names, caller);
+    double share = weigh_ratio(weigh_edge(&page->weigh, best),
+                               weigh_edges_of(&page->weigh, &profile->functions[index]));
+    if (share < 0.95) {
+        plain_str(line, " (");
+        say_percent(line, share);
+        plain_str(line, " of it)");
+    }
+}
+
+// Many short calls or few long ones: what sampling can say of it.
+static void say_calls(struct plain *line, const struct page *page,
+                      const struct prof_function *function)
+{
+    const struct prof_report *profile = page->profile;
+    bool whole = profile->snapshots >= 3 && profile->duration_ns &&
+                 (double)function->longest_ns >= WHOLE_TIME * (double)profile->duration_ns;
+    if (function->activations == 0)
+        return;
+    plain_str(line, "; ");
+    if (whole && function->activations == 1) {
+        plain_str(line, "one call lasted the whole time");
+        return;
+    }
+    plain_str(line, "at least ");
+    plain_things(line, function->activations, "call");
+    plain_str(line, " seen");
+    if (whole) {
+        plain_str(line, ", one of them the whole time");
+    } else if (function->longest_snapshots > 1) {
+        plain_str(line, ", the longest over ");
+        plain_duration(line, function->longest_ns);
+    } else if (function->activations > 1) {
+        plain_str(line, ", none of them in two snapshots");
+    }
+}
+
+static uint32_t next_by_self(const struct page *page, uint64_t below, uint32_t after)
+{
+    const struct prof_report *profile = page->profile;
+    uint32_t best = UINT32_MAX;
+    uint64_t most = 0;
+    for (size_t i = 0; i < profile->function_count; i++) {
+        uint64_t weight = weigh_self(&page->weigh, &profile->functions[i]);
+        bool further = weight < below || (weight == below && i > after);
+        if (further && weight > most) {
+            most = weight;
+            best = (uint32_t)i;
+        }
+    }
+    return best;
+}
+
+static void say_hottest(struct page *page, struct plain *line)
+{
+    uint32_t index = next_by_self(page, UINT64_MAX, UINT32_MAX);
+    const struct prof_function *function = page_function(page, index);
+    if (!function || page->weigh.fell_back)
+        return;
+    uint64_t self = weigh_self(&page->weigh, function);
+    say_percent(line, weigh_share(&page->weigh, self));
+    if (page->weigh.kind == REPORT_WEIGHT_SAMPLES && function->self_high > function->self_low) {
+        plain_str(line, " (");
+        plain_range(line, function->self_low, function->self_high);
+        plain_str(line, " %)");
+    }
+    plain_add(line, " %s is in ", page->weigh.base_words);
+    names_say(line, &page->names, function);
+    plain_str(line, function->inferred ? " (inferred)" : "");
+    say_caller(line, page, index);
+    say_calls(line, page, function);
+    plain_str(line, ".");
+    say(page, "Hottest", line);
+
+    size_t said = 0;
+    while (said < NEXT_FUNCTIONS) {
+        index = next_by_self(page, self, index);
+        function = page_function(page, index);
+        self = function ? weigh_self(&page->weigh, function) : 0;
+        if (!function || weigh_share(&page->weigh, self) < NEXT_SHARE)
+            break;
+        plain_str(line, said++ ? ", " : "");
+        say_percent(line, weigh_share(&page->weigh, self));
+        plain_str(line, " in ");
+        names_say(line, &page->names, function);
+    }
+    if (said) {
+        plain_str(line, ".");
+        say(page, "Then", line);
+    }
+}
+
+// ---- Threads -------------------------------------------------------------------------------------
+
+static void say_busiest(struct page *page, struct plain *line)
+{
+    const struct prof_report *profile = page->profile;
+    const struct prof_thread *busiest = NULL;
+    uint64_t cpu_ns = 0, native_ns = 0;
+    size_t native = 0;
+    for (size_t i = 0; i < profile->thread_count; i++) {
+        const struct prof_thread *thread = &profile->threads[i];
+        cpu_ns += thread->cpu_ns;
+        if (thread->has_cpu && (!busiest || thread->cpu_ns > busiest->cpu_ns))
+            busiest = thread;
+        if (!thread->known_to_python) {
+            native_ns += thread->cpu_ns;
+            native += thread->cpu_ns > 0;
+        }
+    }
+    if (busiest && busiest->cpu_share >= 0.1) {
+        page_say_thread(line, page, busiest->name, busiest->tid);
+        plain_str(line, " used ");
+        say_percent(line, busiest->cpu_share);
+        plain_str(line, " of a processor, ");
+        say_percent(line, weigh_ratio(busiest->cpu_ns, cpu_ns));
+        plain_str(line, " of all the threads' CPU time.");
+        say(page, "Busiest", line);
+    }
+    if (cpu_ns && weigh_ratio(native_ns, cpu_ns) >= NATIVE_SHARE) {
+        plain_things(line, native, "thread");
+        plain_str(line, " that Python does not know used ");
+        say_percent(line, weigh_ratio(native_ns, cpu_ns));
+        plain_str(line, " of the threads' CPU time.");
+        say(page, "Native", line);
+    }
+}
+
+// The thread with the largest share of `state`, and how many have at least `least` of it.
+static const struct prof_thread *worst_of(const struct page *page, enum snap_state state,
+                                          double least, size_t *ret_count)
+{
+    const struct prof_thread *worst = NULL;
+    double most = least;
+    *ret_count = 0;
+    for (size_t i = 0; i < page->profile->thread_count; i++) {
+        const struct prof_thread *thread = &page->profile->threads[i];
+        double share = weigh_ratio(thread->states[state], thread->samples);
+        *ret_count += share >= least;
+        if (share > most || (share >= least && !worst)) {
+            most = share;
+            worst = thread;
+        }
+    }
+    return worst;
+}
+
+static void say_gil(struct page *page, struct plain *line)
+{
+    size_t count;
+    const struct prof_thread *worst = worst_of(page, SNAP_GIL_WAIT, GIL_SHARE, &count);
+    if (worst) {
+        plain_things(line, count, "thread");
+        plain_str(line, count == 1 ? " waits for the GIL: " : " wait for the GIL, most of all ");
+        page_say_thread(line, page, worst->name, worst->tid);
+        plain_str(line, ", in ");
+        say_percent(line, weigh_ratio(worst->states[SNAP_GIL_WAIT], worst->samples));
+        plain_str(line, " of the snapshots.");
+        say(page, "GIL", line);
+    }
+    const struct prof_report *profile = page->profile;
+    double ready = weigh_ratio(profile->states[SNAP_RUNNABLE], profile->samples_working);
+    if (ready >= READY_SHARE) {
+        plain_str(line, "in ");
+        say_percent(line, ready);
+        plain_str(line, " of their working time threads were ready to run, but on no processor.");
+        say(page, "Processor", line);
+    }
+}
+
+static void say_gc(struct page *page, struct plain *line)
+{
+    uint64_t in_gc = 0;
+    for (size_t i = 0; i < page->profile->thread_count; i++)
+        in_gc += page->profile->threads[i].in_gc;
+    double share = weigh_ratio(in_gc, page->profile->snapshots);
+    if (share < GC_SHARE)
+        return;
+    plain_str(line, "garbage was being collected in ");
+    say_percent(line, share > 1 ? 1 : share);
+    plain_str(line, " of the snapshots.");
+    say(page, "GC", line);
+}
+
+// ---- Waiting -------------------------------------------------------------------------------------
+
+static void say_lock(struct page *page, struct plain *line, const struct wait_place *place)
+{
+    const struct prof_thread *thread = &page->profile->threads[place->one_thread];
+    if (place->threads == 1) {
+        page_say_thread(line, page, thread->name, thread->tid);
+        plain_str(line, " waits");
+    } else {
+        plain_things(line, place->threads, "thread");
+        plain_str(line, " (");
+        page_say_thread(line, page, thread->name, 0);
+        plain_str(line, place->threads == 2 ? " and another) wait" : " and others) wait");
+    }
+    plain_str(line, " for a lock ");
+    say_percent(line, weigh_ratio(place->samples, place->of_samples));
+    plain_str(line, " of the time");
+    const struct prof_function *function = page_function(
+        page, place->function != UINT32_MAX ? place->function : place->leaf);
+    if (function) {
+        plain_str(line, " in ");
+        names_say(line, &page->names, function);
+    }
+    const struct prof_function *own =
+        place->own != place->function ? page_function(page, place->own) : NULL;
+    if (own) {
+        plain_str(line, ", called from ");
+        names_say(line, &page->names, own);
+    }
+    plain_str(line, ".");
+    say(page, "Lock", line);
+}
+
+static void places_deinit(struct wait_places *places)
+{
+    vec_deinit(places);
+}
+
+static void say_locks(struct page *page, struct plain *line)
+{
+    GUARD(places_deinit) struct wait_places places = {0};
+    if (!wait_places_find(page, &places)) {
+        page->failed = true;
+        return;
+    }
+    size_t said = 0;
+    vec_foreach(place, &places)
+        if (place->state == SNAP_LOCK_WAIT && said < LOCK_PLACES &&
+            weigh_ratio(place->samples, place->of_samples) >= LOCK_SHARE) {
+            say_lock(page, line, place);
+            said++;
+        }
+}
+
+static void say_rest(struct page *page, struct plain *line)
+{
+    const struct prof_report *profile = page->profile;
+    if (profile->samples_working == 0 && profile->samples) {
+        bool first = true;
+        plain_str(line, "all threads wait: ");
+        for (int state = 0; state < SNAP_STATE_COUNT; state++) {
+            if (!profile->states[state])
+                continue;
+            plain_str(line, first ? "" : ", ");
+            say_percent(line, weigh_ratio(profile->states[state], profile->samples));
+            plain_add(line, " of their time in %s", snap_state_name((enum snap_state)state));
+            first = false;
+        }
+        plain_str(line, ".");
+        say(page, "Waiting", line);
+    }
+    if (profile->has_process_cpu &&
+        weigh_ratio(profile->cpu_unseen_ns, profile->process_cpu_ns) >= UNSEEN_SHARE) {
+        say_percent(line, weigh_ratio(profile->cpu_unseen_ns, profile->process_cpu_ns));
+        plain_str(line, " of the CPU time was used by threads that came and went unseen.");
+        say(page, "Unseen", line);
+    }
+    if (profile->snapshots < FEW_SNAPSHOTS) {
+        plain_str(line, "only ");
+        plain_things(line, profile->snapshots, "snapshot");
+        plain_str(line, ": the percentages are rough.");
+        say(page, "Careful", line);
+    }
+}
+
+void page_summary(struct page *page)
+{
+    GUARD(plain_deinit) struct plain line = {0};
+    doc_section(page->doc, "Summary", NULL, 0, 0);
+    say_load(page, &line);
+    say_hottest(page, &line);
+    say_busiest(page, &line);
+    say_gil(page, &line);
+    say_locks(page, &line);
+    say_gc(page, &line);
+    say_rest(page, &line);
+    page->failed |= line.failed;
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The snapshot as a value: making and freeing it, its notes, and what its states are called.
+#include "snapshot/snapshot.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "util/guard.h"
+
+#define NOTE_BYTES 4096 // a note is a sentence
+
+const char *snap_state_name(enum snap_state state)
+{
+    static const char *const names[SNAP_STATE_COUNT] = {
+        [SNAP_RUNNING] = "running",   [SNAP_RUNNABLE] = "runnable",   [SNAP_GIL_WAIT] = "gil-wait",
+        [SNAP_LOCK_WAIT] = "lock-wait", [SNAP_IO_WAIT] = "io-wait",   [SNAP_SLEEP] = "sleep",
+        [SNAP_UNKNOWN] = "unknown",
+    };
+    return (unsigned)state < SNAP_STATE_COUNT ? names[state] : "unknown";
+}
+
+bool snap_state_works(enum snap_state state)
+{
+    return state == SNAP_RUNNING || state == SNAP_RUNNABLE;
+}
+
+struct snapshot *snapshot_create(void)
+{
+    return calloc(1, sizeof(struct snapshot));
+}
+
+void snap_thread_deinit(struct snap_thread *thread)
+{
+    vec_deinit(&thread->frames);
+    vec_deinit(&thread->notes);
+}
+
+void snapshot_destroy(struct snapshot *snapshot)
+{
+    if (!snapshot)
+        return;
+    vec_foreach(thread, &snapshot->threads)
+        snap_thread_deinit(thread);
+    vec_deinit(&snapshot->threads);
+    vec_deinit(&snapshot->notes);
+    free(snapshot);
+}
+
+bool snap_note(struct strtab *strings, struct snap_notes *notes, const char *fmt, ...)
+{
+    char text[NOTE_BYTES];
+    va_list args;
+    va_start(args, fmt);
+    int size = vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    if (size < 0)
+        return false;
+    size_t kept = (size_t)size < sizeof(text) ? (size_t)size : sizeof(text) - 1;
+    uint32_t id = strtab_add(strings, text, kept);
+    if (!id)
+        return false;
+    vec_foreach(note, notes)
+        if (*note == id)
+            return true;
+    return vec_push(notes, id);
+}
+
+void snap_source_deinit(struct snap_source *source)
+{
+    free(source->process.argv);
+    source->process.argv = NULL;
+    source->process.argc = 0;
+    vec_deinit(&source->notes);
+}

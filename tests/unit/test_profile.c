@@ -1,0 +1,810 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The profile: counts and CPU time worked out by hand, activations, bounds, the order of a report,
+// and stacks and runs that are too large.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "profile/bounds.h"
+#include "profile/interval.h"
+#include "profile/profile.h"
+#include "snap_maker.h"
+
+#define MS 1000000u
+
+struct run {
+    struct strtab *strings;
+    struct profile *profile;
+    struct snapshot *snapshot; // the one being made
+    struct prof_report *report;
+    uint64_t at_ns;
+};
+
+static int setup(void **state)
+{
+    static struct run run;
+    run = (struct run){.strings = strtab_create()};
+    run.profile = profile_create(run.strings);
+    run.snapshot = snapshot_create();
+    *state = &run;
+    return run.profile && run.snapshot ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    struct run *run = *state;
+    prof_report_destroy(run->report);
+    snapshot_destroy(run->snapshot);
+    profile_destroy(run->profile);
+    strtab_destroy(run->strings);
+    return 0;
+}
+
+// ---- Feeding and asking --------------------------------------------------------------------------
+
+static struct snap_thread *thread(struct run *run, pid_t tid, enum snap_state state,
+                                  const char *stack)
+{
+    struct snap_thread *made = make_thread(run->strings, run->snapshot, tid, state, stack);
+    assert_non_null(made);
+    return made;
+}
+
+// The same with CPU time used since the last snapshot.
+static void thread_cpu(struct run *run, pid_t tid, enum snap_state state, uint64_t cpu_ns,
+                       const char *stack)
+{
+    struct snap_thread *made = thread(run, tid, state, stack);
+    made->has_cpu = true;
+    made->cpu_ns = cpu_ns;
+}
+
+// Adds what was made; the next snapshot is 200 ms later.
+static void add(struct run *run)
+{
+    run->snapshot->at_ns = run->at_ns;
+    assert_true(profile_add(run->profile, run->snapshot));
+    snapshot_destroy(run->snapshot);
+    run->snapshot = snapshot_create();
+    assert_non_null(run->snapshot);
+    run->at_ns += 200 * MS;
+}
+
+static const struct prof_report *report(struct run *run)
+{
+    struct prof_run about = {.interval_ns = 200 * MS, .duration_ns = 800 * MS, .missed = 3};
+    prof_report_destroy(run->report);
+    run->report = profile_report(run->profile, &about);
+    assert_non_null(run->report);
+    return run->report;
+}
+
+static const char *name(const struct run *run, uint32_t function)
+{
+    if (function == UINT32_MAX)
+        return "(root)";
+    const char *text = strtab_get(run->strings, run->report->functions[function].function);
+    return text ? text : "(none)";
+}
+
+static const struct prof_function *function(const struct run *run, const char *text)
+{
+    for (size_t i = 0; i < run->report->function_count; i++)
+        if (strcmp(name(run, (uint32_t)i), text) == 0)
+            return &run->report->functions[i];
+    fail_msg("no function %s", text);
+    return NULL;
+}
+
+static const struct prof_edge *edge(const struct run *run, const char *caller, const char *callee)
+{
+    for (size_t i = 0; i < run->report->edge_count; i++) {
+        const struct prof_edge *found = &run->report->edges[i];
+        if (strcmp(name(run, found->caller), caller) == 0 &&
+            strcmp(name(run, found->callee), callee) == 0)
+            return found;
+    }
+    fail_msg("no edge %s -> %s", caller, callee);
+    return NULL;
+}
+
+// The tree as text: "(root) 4/3 self 0\n main 4/3 self 1 ...", samples/working.
+static void tree_text(const struct run *run, char *text, size_t size)
+{
+    const struct prof_node *nodes = run->report->nodes;
+    size_t used = 0;
+    int depth = 0;
+    text[0] = '\0';
+    for (uint32_t i = 0;;) {
+        used += (size_t)snprintf(text + used, size - used, "%*s%s %d/%d self %d/%d cpu %d/%d\n",
+                                 depth, "", name(run, nodes[i].function), (int)nodes[i].samples,
+                                 (int)nodes[i].samples_working, (int)nodes[i].self,
+                                 (int)nodes[i].self_working, (int)(nodes[i].cpu_ns / MS),
+                                 (int)(nodes[i].self_cpu_ns / MS));
+        assert_true(used < size);
+        if (nodes[i].first_child) {
+            assert_int_equal(nodes[nodes[i].first_child].parent, i);
+            i = nodes[i].first_child;
+            depth++;
+            continue;
+        }
+        while (i && !nodes[i].next_sibling) {
+            i = nodes[i].parent;
+            depth--;
+        }
+        if (!i)
+            return;
+        i = nodes[i].next_sibling;
+    }
+}
+
+static void assert_counts(const struct run *run, const char *text, uint64_t self_working,
+                          uint64_t total_working, uint64_t self, uint64_t total)
+{
+    const struct prof_function *f = function(run, text);
+    assert_int_equal(f->self_working, self_working);
+    assert_int_equal(f->total_working, total_working);
+    assert_int_equal(f->self, self);
+    assert_int_equal(f->total, total);
+}
+
+static void assert_calls(const struct run *run, const char *text, uint64_t activations,
+                         uint64_t longest_snapshots, uint64_t longest_ms)
+{
+    const struct prof_function *f = function(run, text);
+    if (f->activations != activations || f->longest_snapshots != longest_snapshots ||
+        f->longest_ns != longest_ms * MS)
+        print_message("%s: %d activations, %d snapshots, %d ms\n", text, (int)f->activations,
+                      (int)f->longest_snapshots, (int)(f->longest_ns / MS));
+    assert_int_equal(f->activations, activations);
+    assert_int_equal(f->longest_snapshots, longest_snapshots);
+    assert_int_equal(f->longest_ns, longest_ms * MS);
+}
+
+// ---- Counts --------------------------------------------------------------------------------------
+
+// Three snapshots of two threads. Thread 1: hot <- work <- main, then sum! <- work <- main, then
+// work <- main, always at work. Thread 2: waits in a lock, but works in hot the last time.
+static void feed_three(struct run *run)
+{
+    run->snapshot->pause_ns = 100;
+    run->snapshot->has_process_cpu = true;
+    run->snapshot->process_cpu_ns = 10 * MS;
+    thread_cpu(run, 1, SNAP_RUNNING, 0, "hot:11 work:21 main:31");
+    thread_cpu(run, 2, SNAP_LOCK_WAIT, 0, "acquire! pool:41");
+    add(run);
+    run->snapshot->pause_ns = 700;
+    run->snapshot->has_process_cpu = true;
+    run->snapshot->process_cpu_ns = 200 * MS;
+    thread_cpu(run, 1, SNAP_RUNNABLE, 150 * MS, "sum! work:22 main:31");
+    thread_cpu(run, 2, SNAP_LOCK_WAIT, 7 * MS, "acquire! pool:41");
+    add(run);
+    run->snapshot->pause_ns = 300;
+    run->snapshot->has_process_cpu = true;
+    run->snapshot->process_cpu_ns = 200 * MS;
+    thread_cpu(run, 1, SNAP_RUNNING, 120 * MS, "work:22 main:32");
+    thread_cpu(run, 2, SNAP_RUNNING, 60 * MS, "hot:12 pool:42");
+    add(run);
+}
+
+static void test_functions(void **state)
+{
+    struct run *run = *state;
+    feed_three(run);
+    const struct prof_report *r = report(run);
+    assert_int_equal(r->snapshots, 3);
+    assert_int_equal(r->samples, 6);
+    assert_int_equal(r->samples_working, 4);
+    assert_int_equal(r->states[SNAP_RUNNING], 3);
+    assert_int_equal(r->states[SNAP_RUNNABLE], 1);
+    assert_int_equal(r->states[SNAP_LOCK_WAIT], 2);
+    assert_int_equal(r->function_count, 6);
+    assert_counts(run, "hot", 2, 2, 2, 2);
+    assert_counts(run, "sum", 1, 1, 1, 1);
+    assert_counts(run, "work", 1, 3, 1, 3);
+    assert_counts(run, "main", 0, 3, 0, 3);
+    assert_counts(run, "acquire", 0, 0, 2, 2);
+    assert_counts(run, "pool", 0, 1, 0, 3);
+    assert_int_equal(function(run, "acquire")->states[SNAP_LOCK_WAIT], 2);
+    // By self_working, then total_working.
+    const char *order[] = {"hot", "work", "sum", "main", "pool", "acquire"};
+    for (size_t i = 0; i < 6; i++) {
+        assert_string_equal(name(run, (uint32_t)i), order[i]);
+        assert_int_equal(r->functions[i].id, i);
+    }
+}
+
+static void test_cpu(void **state)
+{
+    struct run *run = *state;
+    feed_three(run);
+    const struct prof_report *r = report(run);
+    assert_int_equal(function(run, "hot")->self_cpu_ns, 60 * MS);
+    assert_int_equal(function(run, "sum")->self_cpu_ns, 150 * MS);
+    assert_int_equal(function(run, "work")->self_cpu_ns, 120 * MS);
+    assert_int_equal(function(run, "work")->total_cpu_ns, 270 * MS);
+    assert_int_equal(function(run, "main")->total_cpu_ns, 270 * MS);
+    assert_int_equal(function(run, "pool")->total_cpu_ns, 60 * MS);
+    assert_int_equal(function(run, "acquire")->total_cpu_ns, 0);
+    assert_int_equal(r->cpu_on_stacks_ns, 330 * MS);
+    assert_int_equal(r->cpu_between_ns, 7 * MS);
+    assert_true(r->has_process_cpu);
+    assert_int_equal(r->process_cpu_ns, 410 * MS);
+    assert_int_equal(r->cpu_unseen_ns, 73 * MS);
+    // Thread 1 first: it used more.
+    assert_int_equal(r->thread_count, 2);
+    assert_int_equal(r->threads[0].tid, 1);
+    assert_int_equal(r->threads[0].cpu_ns, 270 * MS);
+    assert_int_equal(r->threads[0].cpu_between_ns, 0);
+    assert_true(r->threads[0].cpu_share > 0.337 && r->threads[0].cpu_share < 0.338);
+    assert_int_equal(r->threads[1].cpu_ns, 67 * MS);
+    assert_int_equal(r->threads[1].cpu_between_ns, 7 * MS);
+    assert_int_equal(r->threads[1].states[SNAP_LOCK_WAIT], 2);
+    assert_string_equal(name(run, r->threads[1].hottest), "hot");
+    assert_string_equal(name(run, r->threads[1].top_frame), "acquire");
+    // Three functions were innermost once each: the first of the report's order.
+    assert_string_equal(name(run, r->threads[0].hottest), "hot");
+}
+
+static void test_lines_and_edges(void **state)
+{
+    struct run *run = *state;
+    feed_three(run);
+    const struct prof_report *r = report(run);
+    // hot 11, 12; work 21, 22; main 31, 32; pool 41, 42; builtins have no line.
+    assert_int_equal(r->line_count, 8);
+    assert_int_equal(r->frame_count, 10);
+    const struct prof_line *line = &r->lines[0];
+    assert_string_equal(name(run, line->function), "work"); // self 1 each; in 2 stacks
+    assert_int_equal(line->line, 22);
+    assert_int_equal(line->self_working, 1);
+    assert_int_equal(line->total_working, 2);
+    assert_int_equal(line->self_cpu_ns, 120 * MS);
+    assert_int_equal(line->total_cpu_ns, 270 * MS);
+    assert_int_equal(r->lines[1].line, 11);
+    assert_int_equal(r->lines[2].line, 12);
+    for (size_t i = 0; i < r->line_count; i++) {
+        if (r->lines[i].line != 41)
+            continue;
+        assert_int_equal(r->lines[i].total_working, 0);
+        assert_int_equal(r->lines[i].total, 2);
+        assert_int_equal(r->lines[i].self, 0);
+    }
+    assert_int_equal(r->edge_count, 5);
+    assert_int_equal(edge(run, "main", "work")->total_working, 3);
+    assert_int_equal(edge(run, "main", "work")->cpu_ns, 270 * MS);
+    assert_int_equal(edge(run, "work", "hot")->total, 1);
+    assert_int_equal(edge(run, "pool", "acquire")->total, 2);
+    assert_int_equal(edge(run, "pool", "acquire")->total_working, 0);
+    assert_string_equal(name(run, r->edges[0].caller), "main");
+    for (size_t i = 0; i < r->frame_count; i++) {
+        const struct prof_function *f = &r->functions[r->frame_function[i]];
+        assert_int_equal(f->function, r->frames[i].function);
+        assert_int_equal(r->frames[i].activation, 0);
+    }
+}
+
+static void test_tree_and_stacks(void **state)
+{
+    struct run *run = *state;
+    feed_three(run);
+    const struct prof_report *r = report(run);
+    char text[1000];
+    tree_text(run, text, sizeof(text));
+    assert_string_equal(text, "(root) 6/4 self 0/0 cpu 330/0\n"
+                              " main 3/3 self 0/0 cpu 270/0\n"
+                              "  work 3/3 self 1/1 cpu 270/120\n"
+                              "   hot 1/1 self 1/1 cpu 0/0\n"
+                              "   sum 1/1 self 1/1 cpu 150/150\n"
+                              " pool 3/1 self 0/0 cpu 60/0\n"
+                              "  hot 1/1 self 1/1 cpu 60/60\n"
+                              "  acquire 2/0 self 2/0 cpu 0/0\n");
+    assert_int_equal(r->node_count, 8);
+    assert_int_equal(r->stack_count, 5);
+    const struct prof_stack *stack = &r->stacks[0]; // the only one that was seen twice
+    assert_int_equal(stack->samples, 2);
+    assert_int_equal(stack->tid, 2);
+    assert_int_equal(stack->state, SNAP_LOCK_WAIT);
+    assert_int_equal(stack->cpu_ns, 0);
+    assert_int_equal(stack->frame_count, 2);
+    assert_string_equal(name(run, r->frame_function[stack->frames[0]]), "acquire");
+    assert_int_equal(r->frames[stack->frames[1]].line, 41);
+    assert_int_equal(r->stacks[1].cpu_ns, 150 * MS); // then by CPU time
+    assert_int_equal(r->stacks[2].cpu_ns, 120 * MS);
+    assert_int_equal(r->dropped_stacks, 0);
+}
+
+static void test_pauses(void **state)
+{
+    struct run *run = *state;
+    feed_three(run);
+    assert_int_equal(report(run)->pause_total_ns, 1100);
+    assert_int_equal(run->report->pause_max_ns, 700);
+    assert_int_equal(run->report->pause_median_ns, 300);
+    assert_int_equal(run->report->interval_ns, 200 * MS);
+    assert_int_equal(run->report->duration_ns, 800 * MS);
+    assert_int_equal(run->report->missed, 3);
+    run->snapshot->pause_ns = 600;
+    add(run);
+    assert_int_equal(report(run)->pause_median_ns, 450); // of 100 300 600 700
+}
+
+// However often a function is on a stack, the sample counts once for it, its line and its edges.
+static void test_recursion(void **state)
+{
+    struct run *run = *state;
+    thread(run, 1, SNAP_RUNNING, "f:5 g:6 f:5 g:6 f:5 f:5 main:1");
+    add(run);
+    const struct prof_report *r = report(run);
+    assert_counts(run, "f", 1, 1, 1, 1);
+    assert_counts(run, "g", 0, 1, 0, 1);
+    assert_int_equal(edge(run, "f", "g")->total, 1);
+    assert_int_equal(edge(run, "g", "f")->total, 1);
+    assert_int_equal(edge(run, "f", "f")->total, 1);
+    assert_int_equal(edge(run, "main", "f")->total, 1);
+    assert_int_equal(r->edge_count, 4);
+    assert_int_equal(r->lines[0].total, 1);
+    assert_int_equal(r->node_count, 8);
+    assert_int_equal(r->stacks[0].frame_count, 7);
+}
+
+// Threads without frames, unreadable frames, and names that differ in one part of the key only.
+static void test_odd_frames(void **state)
+{
+    struct run *run = *state;
+    thread_cpu(run, 1, SNAP_RUNNING, 5 * MS, "");
+    struct snap_thread *t = thread(run, 2, SNAP_UNKNOWN, "f:3 f:3 f:3 f:3 f~ f!");
+    t->frames.items[0].function = 0;
+    t->frames.items[0].flags = SNAP_FRAME_UNREADABLE;
+    t->frames.items[1].first_line = 2;
+    t->frames.items[2].file = strtab_add_cstr(run->strings, "other.py");
+    t->frames.items[3].qualname = strtab_add_cstr(run->strings, "C.f");
+    t->frames.items[5].flags = SNAP_FRAME_INFERRED;
+    add(run);
+    const struct prof_report *r = report(run);
+    assert_int_equal(r->function_count, 6);
+    assert_int_equal(function(run, "(none)")->self, 1);
+    assert_int_equal(function(run, "(none)")->self_working, 0);
+    assert_int_equal(r->samples_working, 1);
+    assert_int_equal(r->cpu_on_stacks_ns, 5 * MS);
+    assert_int_equal(r->nodes[0].self, 1);
+    assert_int_equal(r->stack_count, 2);
+    for (size_t i = 0; i < r->function_count; i++)
+        assert_int_equal(r->functions[i].inferred, r->functions[i].kind == SNAP_BUILTIN);
+    // Read once: no longer always concluded.
+    thread(run, 2, SNAP_UNKNOWN, "f!");
+    add(run);
+    r = report(run);
+    for (size_t i = 0; i < r->function_count; i++)
+        assert_false(r->functions[i].inferred);
+}
+
+// A frame of the report says of column, address and flags what all its samples agree on.
+static void test_frames_agree(void **state)
+{
+    struct run *run = *state;
+    for (int i = 0; i < 2; i++) {
+        struct snap_thread *t = thread(run, 1, SNAP_RUNNING, "read~ f:3 main:4");
+        t->frames.items[0].address = 0x1000 + (uint64_t)i;
+        t->frames.items[1].column = 7 + i;
+        t->frames.items[2].column = 9;
+        t->frames.items[2].flags = SNAP_FRAME_GENERATOR | (i ? SNAP_FRAME_INCOMPLETE : 0);
+        add(run);
+    }
+    const struct prof_report *r = report(run);
+    assert_int_equal(r->frame_count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        bool is_main = r->frames[i].line == 4;
+        assert_int_equal(r->frames[i].column, is_main ? 9 : -1);
+        assert_int_equal(r->frames[i].flags, is_main ? SNAP_FRAME_GENERATOR : 0);
+        assert_int_equal(r->frames[i].address, 0);
+    }
+}
+
+// Clocks that are read one after the other may disagree by a little: never a negative rest.
+static void test_cpu_skew(void **state)
+{
+    struct run *run = *state;
+    run->snapshot->has_process_cpu = true;
+    run->snapshot->process_cpu_ns = 9;
+    thread_cpu(run, 1, SNAP_RUNNING, 8, "f:1");
+    thread_cpu(run, 2, SNAP_SLEEP, 2, "f:1");
+    add(run);
+    assert_int_equal(report(run)->cpu_unseen_ns, 0);
+    assert_int_equal(run->report->cpu_on_stacks_ns, 8);
+    assert_int_equal(run->report->cpu_between_ns, 2);
+}
+
+// ---- Activations ---------------------------------------------------------------------------------
+
+static void test_activations(void **state)
+{
+    struct run *run = *state;
+    thread(run, 1, SNAP_RUNNING, "leaf:1#11 main:1#1");
+    add(run);
+    thread(run, 1, SNAP_RUNNING, "leaf:1#11 main:2#1");
+    add(run);
+    thread(run, 1, SNAP_RUNNING, "leaf:2#12 main:2#1"); // another call of leaf
+    add(run);
+    report(run);
+    assert_calls(run, "main", 1, 3, 400);
+    assert_calls(run, "leaf", 2, 2, 200);
+    thread(run, 2, SNAP_RUNNING, "leaf:2#12 main:2#1"); // ids are of one thread
+    add(run);
+    report(run);
+    assert_calls(run, "main", 2, 3, 400);
+    assert_calls(run, "leaf", 3, 2, 200);
+    thread(run, 1, SNAP_RUNNING, "leaf:2#12 main:2#1"); // was not in the last snapshot
+    add(run);
+    report(run);
+    assert_calls(run, "main", 3, 3, 400);
+    assert_calls(run, "leaf", 4, 2, 200);
+}
+
+static void test_activations_of_recursion(void **state)
+{
+    struct run *run = *state;
+    thread(run, 1, SNAP_RUNNING, "f:1#3 f:1#2 f:1#1 main:1#9");
+    add(run);
+    report(run);
+    assert_calls(run, "f", 3, 1, 0);
+    // Two returned, two other ones were called; the id of another function is another call.
+    thread(run, 1, SNAP_RUNNING, "g:1#3 f:1#5 f:1#4 f:1#1 main:1#9");
+    add(run);
+    report(run);
+    assert_calls(run, "f", 5, 2, 200);
+    assert_calls(run, "g", 1, 1, 0);
+    // The outermost frames were out of reach this time: the others are found all the same.
+    thread(run, 1, SNAP_RUNNING, "g:1#3 f:1#5 f:1#4");
+    add(run);
+    report(run);
+    assert_calls(run, "f", 5, 2, 200);
+    assert_calls(run, "g", 1, 2, 200);
+    // And an id that stands twice where it cannot is one call.
+    thread(run, 1, SNAP_RUNNING, "f:1#77 f:1#77");
+    add(run);
+    report(run);
+    assert_calls(run, "f", 6, 2, 200);
+}
+
+static void test_activations_of_generators(void **state)
+{
+    struct run *run = *state;
+    thread(run, 1, SNAP_RUNNING, "gen:1#5* loop:1#1");
+    add(run);
+    thread(run, 1, SNAP_RUNNING, "loop:1#1");
+    add(run);
+    thread(run, 1, SNAP_RUNNING, "gen:2#5* loop:1#1");
+    add(run);
+    thread(run, 1, SNAP_RUNNING, "gen:2#5* loop:1#1");
+    add(run);
+    report(run);
+    assert_calls(run, "gen", 1, 2, 200); // seen in a row, not in all
+    assert_calls(run, "loop", 1, 4, 600);
+    thread(run, 1, SNAP_RUNNING, "gen:2#6* loop:1#1");
+    add(run);
+    report(run);
+    assert_calls(run, "gen", 2, 2, 200);
+}
+
+// Only so many are remembered, but those that were seen lately.
+static void test_many_generators(void **state)
+{
+    struct run *run = *state;
+    for (int i = 0; i < 3 * PROF_GENERATORS_MAX / 100; i++) {
+        struct snap_thread *t = thread(run, 1, SNAP_RUNNING, "often:1#5*");
+        for (int j = 0; j < 100; j++) {
+            struct snap_frame frame = make_frame(run->strings, "seldom:1*");
+            frame.activation = (uint64_t)(1000 + i * 100 + j);
+            assert_true(vec_push(&t->frames, frame));
+        }
+        add(run);
+        add(run); // without the thread
+    }
+    report(run);
+    assert_int_equal(function(run, "often")->activations, 1);
+    assert_int_equal(function(run, "seldom")->activations, 3 * PROF_GENERATORS_MAX / 100 * 100);
+}
+
+static void test_activations_of_builtins(void **state)
+{
+    struct run *run = *state;
+    thread(run, 1, SNAP_SLEEP, "poll~ sleep! f:7#1");
+    add(run);
+    thread(run, 1, SNAP_SLEEP, "poll~ sleep! f:7#1");
+    add(run);
+    report(run);
+    assert_calls(run, "sleep", 1, 2, 200);
+    assert_calls(run, "poll", 1, 2, 200);
+    thread(run, 1, SNAP_SLEEP, "poll~ sleep! f:8#1"); // f went on to another line
+    add(run);
+    report(run);
+    assert_calls(run, "sleep", 2, 2, 200);
+    assert_calls(run, "poll", 2, 2, 200);
+    thread(run, 1, SNAP_SLEEP, "poll~ sleep! f:8#2"); // another call of f
+    add(run);
+    thread(run, 1, SNAP_SLEEP, "poll~ join! f:8#2"); // another builtin
+    add(run);
+    report(run);
+    assert_calls(run, "sleep", 3, 2, 200);
+    assert_calls(run, "join", 1, 1, 0);
+    assert_calls(run, "poll", 4, 2, 200);
+    assert_calls(run, "f", 2, 3, 400);
+    // Native all the way down: nothing speaks against its being the same.
+    thread(run, 3, SNAP_SLEEP, "poll~ clone~");
+    add(run);
+    thread(run, 3, SNAP_SLEEP, "poll~ clone~");
+    add(run);
+    report(run);
+    assert_calls(run, "clone", 1, 2, 200);
+    assert_calls(run, "poll", 5, 2, 200);
+}
+
+// ---- Bounds --------------------------------------------------------------------------------------
+
+static void assert_bounds(double low, double high, double expected_low, double expected_high)
+{
+    if (low != expected_low || high != expected_high)
+        fail_msg("[%f, %f] instead of [%f, %f]", low, high, expected_low, expected_high);
+}
+
+// hot is innermost in phases of 7 of 16 snapshots and on every third stack; 0 to 3 others work.
+static void check_bounds(struct run *run, size_t snapshots)
+{
+    static uint32_t self[2000], total[2000], working[2000];
+    assert_true(snapshots <= 2000);
+    for (size_t i = 0; i < snapshots; i++) {
+        self[i] = i % 16 < 7;
+        total[i] = self[i] || i % 3 == 0;
+        working[i] = 1;
+        thread(run, 1, SNAP_RUNNING, self[i] ? "hot:1 hot:1" : total[i] ? "g:1 hot:1" : "g:1");
+        for (pid_t other = 0; other < (pid_t)(i % 4); other++) {
+            thread(run, 10 + other, SNAP_RUNNABLE, "h:1");
+            working[i]++;
+        }
+        thread(run, 2, SNAP_SLEEP, "hot:1 idle:1");
+        add(run);
+    }
+    report(run);
+    double low, high;
+    interval_share(self, working, snapshots, &low, &high);
+    assert_true(low > 0 && low < high && high < 1);
+    const struct prof_function *f = function(run, "hot");
+    assert_bounds(f->self_low, f->self_high, low, high);
+    interval_share(total, working, snapshots, &low, &high);
+    assert_bounds(f->total_low, f->total_high, low, high);
+    memset(self, 0, sizeof(self));
+    interval_share(self, working, snapshots, &low, &high);
+    f = function(run, "idle");
+    assert_bounds(f->self_low, f->self_high, 0, high);
+    assert_bounds(f->total_low, f->total_high, 0, high);
+}
+
+static void test_bounds(void **state)
+{
+    check_bounds(*state, 100);
+}
+
+// Sums of 4 snapshots: the same bytes as from all of them.
+static void test_bounds_grouped(void **state)
+{
+    check_bounds(*state, 1501);
+}
+
+static void test_nothing_at_work(void **state)
+{
+    struct run *run = *state;
+    thread(run, 1, SNAP_SLEEP, "f:1");
+    add(run);
+    report(run);
+    assert_bounds(function(run, "f")->self_low, function(run, "f")->self_high, 0, 1);
+    assert_int_equal(run->report->threads[0].hottest, UINT32_MAX);
+    assert_string_equal(name(run, run->report->threads[0].top_frame), "f");
+}
+
+// ---- The report ----------------------------------------------------------------------------------
+
+static void test_empty(void **state)
+{
+    struct run *run = *state;
+    const struct prof_report *r = report(run);
+    assert_int_equal(r->snapshots, 0);
+    assert_int_equal(r->node_count, 1);
+    assert_int_equal(r->nodes[0].function, UINT32_MAX);
+    assert_int_equal(r->function_count + r->line_count + r->edge_count + r->stack_count +
+                         r->thread_count + r->frame_count, 0);
+}
+
+// An interim report changes nothing.
+static void test_interim(void **state)
+{
+    struct run *run = *state;
+    feed_three(run);
+    report(run);
+    uint64_t self = function(run, "hot")->self;
+    feed_three(run);
+    report(run);
+    assert_int_equal(function(run, "hot")->self, 2 * self);
+    assert_int_equal(run->report->stacks[0].samples, 4);
+    assert_int_equal(run->report->snapshots, 6);
+}
+
+static void all_text(const struct run *run, char *text, size_t size)
+{
+    tree_text(run, text, size);
+    size_t used = strlen(text);
+    const struct prof_report *r = run->report;
+    for (size_t i = 0; i < r->function_count; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s\n", name(run, (uint32_t)i));
+    for (size_t i = 0; i < r->edge_count; i++)
+        used += (size_t)snprintf(text + used, size - used, "%u %u\n", r->edges[i].caller,
+                                 r->edges[i].callee);
+    for (size_t i = 0; i < r->line_count; i++)
+        used += (size_t)snprintf(text + used, size - used, "%u:%d\n", r->lines[i].function,
+                                 r->lines[i].line);
+    for (size_t i = 0; i < r->stack_count; i++)
+        for (size_t j = 0; j < r->stacks[i].frame_count; j++)
+            used += (size_t)snprintf(text + used, size - used, "%d %u\n", r->stacks[i].tid,
+                                     r->stacks[i].frames[j]);
+    for (size_t i = 0; i < r->thread_count; i++)
+        used += (size_t)snprintf(text + used, size - used, "%d %u\n", r->threads[i].tid,
+                                 r->threads[i].hottest);
+    assert_true(used < size);
+}
+
+// Whatever was met first, and whatever number its name has: the same report.
+static void test_order(void **state)
+{
+    static const char *const stacks[] = {"a:1 c:1", "b:2 c:2", "a!", "d:3 b:2", "e~ d:4", "c:5"};
+    struct run *run = *state;
+    char texts[2][4000];
+    for (int turn = 0; turn < 2; turn++) {
+        for (int i = 0; i < 6; i++) {
+            int which = turn ? 5 - i : i;
+            thread(run, 1 + which, SNAP_RUNNING, stacks[which]);
+        }
+        add(run);
+        report(run);
+        all_text(run, texts[turn], sizeof(texts[turn]));
+        void *again = run;
+        teardown(&again);
+        assert_int_equal(setup(&again), 0);
+    }
+    assert_string_equal(texts[0], texts[1]);
+}
+
+// ---- Too much ------------------------------------------------------------------------------------
+
+#define DEEP 100000
+
+static void deep_stack(struct run *run, const char *innermost, const char *other)
+{
+    struct snap_thread *t = thread(run, 1, SNAP_RUNNING, innermost);
+    struct snap_frame frames[] = {make_frame(run->strings, "even:1"),
+                                  make_frame(run->strings, other)};
+    for (int i = 1; i < DEEP; i++) {
+        struct snap_frame frame = frames[i % 2];
+        frame.activation = (uint64_t)(DEEP - i);
+        assert_true(vec_push(&t->frames, frame));
+    }
+    add(run);
+}
+
+static void test_deep(void **state)
+{
+    struct run *run = *state;
+    deep_stack(run, "top:1#999999", "odd:2");
+    deep_stack(run, "top:1#999998", "odd:2");
+    const struct prof_report *r = report(run);
+    assert_counts(run, "even", 0, 2, 0, 2);
+    assert_calls(run, "even", DEEP / 2 - 1, 2, 200);
+    assert_calls(run, "top", 2, 1, 0);
+    assert_int_equal(r->node_count, DEEP + 1);
+    assert_int_equal(r->edge_count, 3);
+    assert_int_equal(r->stack_count, 1);
+    assert_int_equal(r->stacks[0].frame_count, DEEP);
+    assert_int_equal(r->dropped_stacks, 0);
+    // A second tree of that size does not fit, and is left out as a whole.
+    deep_stack(run, "top:1#999998", "else:2");
+    r = report(run);
+    assert_int_equal(r->node_count, DEEP + 1);
+    assert_int_equal(r->dropped_tree, 1);
+    assert_int_equal(r->dropped_stacks, 1);
+    assert_int_equal(r->nodes[0].samples, 2);
+    assert_int_equal(r->samples, 3);
+    assert_counts(run, "even", 0, 3, 0, 3);
+    assert_counts(run, "else", 0, 1, 0, 1);
+}
+
+static void test_many_stacks(void **state)
+{
+    struct run *run = *state;
+    for (int i = 0; i < PROF_STACKS_MAX + 10; i++) {
+        struct snap_thread *t = thread(run, 1, SNAP_RUNNING, "f:1");
+        t->frames.items[0].line = i;
+        if (i % 1000 == 0)
+            add(run);
+        else
+            t->tid = 1 + i % 1000;
+    }
+    add(run);
+    const struct prof_report *r = report(run);
+    assert_int_equal(r->stack_count, PROF_STACKS_MAX);
+    assert_int_equal(r->dropped_stacks, 10);
+    assert_int_equal(r->dropped_tree, 0);
+    assert_int_equal(r->nodes[0].samples, PROF_STACKS_MAX + 10);
+    assert_counts(run, "f", PROF_STACKS_MAX + 10, PROF_STACKS_MAX + 10, PROF_STACKS_MAX + 10,
+                  PROF_STACKS_MAX + 10);
+}
+
+static void test_many_functions(void **state)
+{
+    struct run *run = *state;
+    struct snap_thread *t = thread(run, 1, SNAP_RUNNING, "");
+    for (int i = 0; i < PROF_FUNCTIONS_MAX + 7; i++) {
+        struct snap_frame frame = make_frame(run->strings, "f:1");
+        frame.first_line = i;
+        assert_true(vec_push(&t->frames, frame));
+    }
+    add(run);
+    const struct prof_report *r = report(run);
+    assert_int_equal(r->function_count, PROF_FUNCTIONS_MAX + 1);
+    assert_int_equal(r->dropped_functions, 7);
+    assert_int_equal(function(run, "(none)")->total, 1);
+}
+
+static void test_many_threads(void **state)
+{
+    struct run *run = *state;
+    for (int i = 0; i < PROF_THREADS_MAX + 5; i++) {
+        thread_cpu(run, 1 + i, SNAP_RUNNING, 3, "f:1#5");
+        if (i % 1000 == 999)
+            add(run);
+    }
+    add(run);
+    const struct prof_report *r = report(run);
+    assert_int_equal(r->thread_count, PROF_THREADS_MAX + 1);
+    assert_int_equal(r->threads[0].tid, 0); // the spare one: 15 ns
+    assert_int_equal(r->threads[0].samples, 5);
+    assert_int_equal(r->threads[0].python_id, 0);
+    assert_counts(run, "f", PROF_THREADS_MAX + 5, PROF_THREADS_MAX + 5, PROF_THREADS_MAX + 5,
+                  PROF_THREADS_MAX + 5);
+    // The spare one's calls cannot be told apart, so none are counted.
+    assert_int_equal(function(run, "f")->activations, PROF_THREADS_MAX);
+}
+
+int main(void)
+{
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_functions),
+        TEST(test_cpu),
+        TEST(test_lines_and_edges),
+        TEST(test_tree_and_stacks),
+        TEST(test_pauses),
+        TEST(test_recursion),
+        TEST(test_odd_frames),
+        TEST(test_frames_agree),
+        TEST(test_cpu_skew),
+        TEST(test_activations),
+        TEST(test_activations_of_recursion),
+        TEST(test_activations_of_generators),
+        TEST(test_many_generators),
+        TEST(test_activations_of_builtins),
+        TEST(test_bounds),
+        TEST(test_bounds_grouped),
+        TEST(test_nothing_at_work),
+        TEST(test_empty),
+        TEST(test_interim),
+        TEST(test_order),
+        TEST(test_deep),
+        TEST(test_many_stacks),
+        TEST(test_many_functions),
+        TEST(test_many_threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
