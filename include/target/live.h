@@ -3,10 +3,13 @@
 //
 // pycore only reads: nothing is written into the target, neither memory nor registers. A stop is
 // PTRACE_SEIZE + PTRACE_INTERRUPT of every thread and an explicit PTRACE_DETACH of each, with a
-// signal that was being delivered handed on. When pycore dies, by SIGKILL too, the kernel detaches
+// signal that was being delivered handed on. A thread that cannot be stopped in time (a vfork
+// parent) is let go by a SIGCHLD handler the moment it can be. When pycore dies, by SIGKILL too, the kernel detaches
 // by itself and the threads run on (ptrace(2), "Death under ptrace" and "Attaching and detaching").
 #ifndef TARGET_LIVE_H
 #define TARGET_LIVE_H
+
+#include <signal.h>
 
 #include "mem/copy.h"
 #include "target/proc.h"
@@ -39,7 +42,8 @@ struct live_thread {
     // Private to the stop.
     uint64_t slices_before;
     int pending_signal, schedstat_fd;
-    bool seized, listed, lingering, named;
+    bool seized, interrupted, listed, lingering, named;
+    bool sleeper; // it slept when it was last looked at
 };
 
 VEC_DEFINE(live_threads, struct live_thread);
@@ -58,7 +62,10 @@ struct live {
     // Private.
     bool use_proc_mem;
     int proc_mem_fd;
-    size_t lingering;
+    size_t lingering; // threads that are still to be let go
+    struct live *next_watched;
+    bool signals_blocked;
+    sigset_t signals_before;
 };
 
 // ERR_NOT_FOUND: no such process. ERR_GONE: a zombie. ERR_UNSUPPORTED: a 32-bit process.
@@ -77,18 +84,24 @@ struct stop_times {
     uint64_t begin_ns, stopped_ns, end_ns; // CLOCK_MONOTONIC
 };
 
-// Stops every thread: all interrupts are queued first, then waited for; the list is read again
-// until no new thread shows up. A thread that does not stop within `deadline_ns` (a vfork parent)
+// Stops every thread: first those that slept at the last look, then the others, so that a thread
+// that works stands still for as short as can be, whatever the number of sleepers. In both steps
+// all interrupts are queued first, then waited for; the list is read again until no new thread
+// shows up. A thread that does not stop within `deadline_ns` (a vfork parent)
 // or that another tracer holds becomes LIVE_UNSTOPPED. ERR_GONE when the process ended.
-// Every successful or failed call must be followed by live_resume().
+// Every successful or failed call must be followed by live_resume(); signals to pycore wait until
+// then.
 struct err *live_stop(struct live *live, uint64_t deadline_ns, struct stop_times *ret);
 void live_resume(struct live *live, struct stop_times *ret);
+// Before the end of `live`: threads that still linger are left to the kernel, which lets go of them
+// when pycore ends.
+void live_abandon(struct live *live);
 // Lists threads and reads clocks and states from /proc only.
 struct err *live_look(struct live *live);
 // After the resume: clocks, names of new threads, the process's CPU time.
 void live_account(struct live *live);
-// Sleeps until `until_ns` (CLOCK_MONOTONIC), letting go at once of threads that stop late.
-// Returns early, with false, when *interrupted becomes true (set by a signal handler).
+// Sleeps until `until_ns` (CLOCK_MONOTONIC). Returns early, with false, when *interrupted becomes
+// true (set by a signal handler).
 bool live_sleep(struct live *live, uint64_t until_ns, const volatile int *interrupted);
 
 uint64_t live_now_ns(void);

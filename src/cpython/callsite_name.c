@@ -7,6 +7,7 @@
 // Which values an instruction takes off and which name each value it pushes has.
 struct load {
     bool is_load;
+    bool null; // the lowest value may be NULL (3.11, 3.12: then the callable is one above)
     uint32_t pops;
     uint32_t pushes;
     struct {
@@ -23,7 +24,7 @@ static int32_t to_index(uint32_t oparg)
 // Loads whose row has no shift push one value, named by the whole oparg.
 static struct load plain_load(enum py_name_kind kind, uint32_t pops, uint32_t oparg)
 {
-    return (struct load){true, pops, 1, {{kind, to_index(oparg)}}};
+    return (struct load){true, false, pops, 1, {{kind, to_index(oparg)}}};
 }
 
 // With the low bit of the oparg set they push two: callable and NULL or self in either order.
@@ -31,7 +32,7 @@ static struct load plain_load(enum py_name_kind kind, uint32_t pops, uint32_t op
 static struct load pair_load(enum py_name_kind kind, uint32_t pops, uint32_t index, bool pair)
 {
     return (struct load){
-        true, pops, pair ? 2 : 1, {{kind, to_index(index)}, {kind, to_index(index)}}};
+        true, pair, pops, pair ? 2 : 1, {{kind, to_index(index)}, {kind, to_index(index)}}};
 }
 
 static struct load load_fast(const struct py_instr *instr)
@@ -40,7 +41,8 @@ static struct load load_fast(const struct py_instr *instr)
 
     if (instr->row->role == ROLE_LOAD_FAST_PAIR)
         return (struct load){
-            true, 0, 2, {{PY_NAME_FAST, to_index(oparg >> 4)}, {PY_NAME_FAST, oparg & 15}}};
+            true, false, 0, 2,
+            {{PY_NAME_FAST, to_index(oparg >> 4)}, {PY_NAME_FAST, oparg & 15}}};
     if (instr->row->role == ROLE_STORE_LOAD_FAST)
         return plain_load(PY_NAME_FAST, 1, oparg & 15);
     return plain_load(PY_NAME_FAST, 0, oparg);
@@ -80,13 +82,14 @@ static struct load load_of(const struct py_instr *instr)
     case ROLE_ENTER_EXIT: // leaves the exit function below the result of the enter function
     case ROLE_ENTER_MANAGER:
         return (struct load){
-            true, 1, 2, {{PY_NAME_SPECIAL, instr->row->param + 1}, {PY_NAME_UNKNOWN, -1}}};
+            true, false, 1, 2,
+            {{PY_NAME_SPECIAL, instr->row->param + 1}, {PY_NAME_UNKNOWN, -1}}};
     case ROLE_BUILD_CLASS:
-        return (struct load){true, 0, 1, {{PY_NAME_BUILD_CLASS, -1}}};
+        return (struct load){true, false, 0, 1, {{PY_NAME_BUILD_CLASS, -1}}};
     case ROLE_PUSH_NULL:
-        return (struct load){true, 0, 1, {{PY_NAME_UNKNOWN, -1}}};
+        return (struct load){true, true, 0, 1, {{PY_NAME_UNKNOWN, -1}}};
     default:
-        return (struct load){false, 0, 0, {{PY_NAME_UNKNOWN, -1}}};
+        return (struct load){false, false, 0, 0, {{PY_NAME_UNKNOWN, -1}}};
     }
 }
 
@@ -187,8 +190,8 @@ void py_callsite_name(const struct py_bytecode *bc, const struct py_instr_decode
     if (!find_writer(decoder, depths, call, at->entries, ret->slot, &writer, &value))
         return;
     struct load load = load_of(&writer);
-    // 3.11, 3.12: with NULL in the slot the callable is one above, not always from the same load.
-    if (ret->kind == PY_CALL_METHOD && (writer.row->role == ROLE_PUSH_NULL || load.pushes == 2)) {
+    // What is one above is not always from the same load.
+    if (ret->kind == PY_CALL_METHOD && load.null) {
         if (!find_writer(decoder, depths, call, at->entries, ret->slot + 1, &writer, &value))
             return;
         load = load_of(&writer);

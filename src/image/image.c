@@ -190,6 +190,7 @@ struct err *image_open(struct target *target, const struct image_options *option
                     !copy_option(options->sysroot, &image->sysroot) ||
                     !copy_option(options->debug_dir, &image->debug_dir)))
         return err_create(ERR_NO_MEMORY, "out of memory");
+    TRY(image_name_mappings(image));
     TRY(list(image));
     *ret = TAKE(image);
     return NULL;

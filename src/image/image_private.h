@@ -103,6 +103,10 @@ const Elf64_Phdr *elf_headers_find(const struct elf_headers *headers, uint32_t t
 // Fills build_id of the running module from its notes in memory.
 void image_read_build_id(struct image_module *module, struct mem *mem);
 
+// ---- linkmap.c: names for mappings that have none -----------------------------------------------
+
+struct err *image_name_mappings(struct image *image);
+
 // ---- modules.c: mappings to modules -------------------------------------------------------------
 
 VEC_DEFINE(image_found, struct image_module *);

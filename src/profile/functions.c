@@ -3,13 +3,13 @@
 // each thread sample.
 #include "profile/profile_private.h"
 
-static const struct snap_frame blank = {.kind = SNAP_PYTHON, .line = -1, .column = -1,
-                                        .first_line = -1};
+static const struct snap_frame blank = {
+    .kind = SNAP_PYTHON, .line = -1, .column = -1, .first_line = -1};
 
 static uint64_t hash_function(const struct snap_frame *frame)
 {
-    uint64_t hash = hash_u64(HASH_SEED + frame->kind,
-                             (uint64_t)frame->function << 32 | frame->qualname);
+    uint64_t hash =
+        hash_u64(HASH_SEED + frame->kind, (uint64_t)frame->function << 32 | frame->qualname);
     hash = hash_u64(hash, (uint64_t)frame->file << 32 | frame->module);
     return hash_u64(hash, (uint32_t)frame->first_line);
 }
@@ -35,11 +35,14 @@ static bool add_function(struct profile *profile, const struct snap_frame *frame
                          uint32_t *ret_function)
 {
     struct prof_function_entry entry = {
-        .f = {.kind = frame->kind, .function = frame->function, .qualname = frame->qualname,
-              .file = frame->file, .module = frame->module, .line = frame->first_line},
+        .f = {.kind = frame->kind,
+              .function = frame->function,
+              .qualname = frame->qualname,
+              .file = frame->file,
+              .module = frame->module,
+              .line = frame->first_line},
     };
-    if (!prof_index_reserve(&profile->function_index, 1) ||
-        !vec_push(&profile->functions, entry))
+    if (!prof_index_reserve(&profile->function_index, 1) || !vec_push(&profile->functions, entry))
         return false;
     *ret_function = (uint32_t)profile->functions.count - 1;
     prof_index_add(&profile->function_index, hash, *ret_function);

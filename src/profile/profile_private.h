@@ -103,7 +103,7 @@ struct prof_sample {
     const struct snap_thread *thread;
     uint32_t thread_id; // in profile.threads
     bool works;
-    uint64_t cpu_ns;    // to be booked to the stack
+    uint64_t cpu_ns; // to be booked to the stack
     uint64_t at_ns;
 };
 

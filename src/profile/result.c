@@ -4,10 +4,10 @@
 #include "profile/result.h"
 
 // For qsort_r: how an item of each table compares. Larger counts first.
-#define MORE_FIRST(a, b)                                                                           \
-    do {                                                                                           \
-        if ((a) != (b))                                                                            \
-            return (a) > (b) ? -1 : 1;                                                             \
+#define MORE_FIRST(a, b)               \
+    do {                               \
+        if ((a) != (b))                \
+            return (a) > (b) ? -1 : 1; \
     } while (0)
 #define LESS_FIRST(a, b) MORE_FIRST(b, a)
 
@@ -16,8 +16,8 @@ static int compare_text(const struct strtab *strings, uint32_t a, uint32_t b)
     if (a == b || !a || !b)
         return (a > b) - (a < b);
     size_t a_size = strtab_size(strings, a), b_size = strtab_size(strings, b);
-    int order = memcmp(strtab_get(strings, a), strtab_get(strings, b),
-                       a_size < b_size ? a_size : b_size);
+    int order =
+        memcmp(strtab_get(strings, a), strtab_get(strings, b), a_size < b_size ? a_size : b_size);
     return order ? order : (a_size > b_size) - (a_size < b_size);
 }
 
@@ -228,7 +228,7 @@ static bool find_hottest(struct prof_result *result, const uint32_t *order)
     AUTO_FREE uint64_t *most_working = prof_array(count, sizeof(*most_working));
     if (!place || !most || !most_working)
         return false;
-    vec_foreach(pair, &profile->pairs) {
+    vec_foreach (pair, &profile->pairs) {
         struct prof_thread *t = &result->report->threads[place[pair->thread]];
         uint32_t function = result->function_place[pair->function];
         if (pair->self_working > most_working[pair->thread] ||

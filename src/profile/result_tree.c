@@ -22,8 +22,7 @@ struct links {
 };
 
 // Coldest first, each put before its siblings.
-static void link_nodes(const struct prof_result *result, const uint32_t *order,
-                       struct links *links)
+static void link_nodes(const struct prof_result *result, const uint32_t *order, struct links *links)
 {
     const struct prof_node *nodes = result->profile->nodes.items;
     for (size_t i = result->profile->nodes.count; i-- > 0;) {
@@ -63,8 +62,7 @@ bool prof_copy_tree(struct prof_result *result)
     AUTO_FREE uint32_t *order = prof_order(count, compare_nodes, result);
     AUTO_FREE uint32_t *place = prof_array(count, sizeof(*place));
     AUTO_FREE struct links *links = prof_array(count, sizeof(*links));
-    if (!order || !place || !links ||
-        !(report->nodes = prof_array(count, sizeof(*report->nodes))))
+    if (!order || !place || !links || !(report->nodes = prof_array(count, sizeof(*report->nodes))))
         return false;
     link_nodes(result, order, links);
     number_nodes(result, links, place);

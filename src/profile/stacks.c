@@ -74,17 +74,16 @@ static bool same_stack(const struct profile *profile, const struct prof_stack_en
 
 static uint64_t hash_stack(const struct profile *profile, const struct snap_thread *thread)
 {
-    uint64_t hash = hash_u64(HASH_SEED, (uint64_t)(uint32_t)thread->pid << 32 |
-                                            (uint32_t)thread->tid);
+    uint64_t hash =
+        hash_u64(HASH_SEED, (uint64_t)(uint32_t)thread->pid << 32 | (uint32_t)thread->tid);
     hash = hash_u64(hash, thread->state);
-    vec_foreach(frame, &profile->path)
+    vec_foreach (frame, &profile->path)
         hash = hash_u64(hash, *frame);
     return hash;
 }
 
 // PROF_NONE: beyond the bounds.
-static bool stack_of(struct profile *profile, const struct snap_thread *thread,
-                     uint32_t *ret_stack)
+static bool stack_of(struct profile *profile, const struct snap_thread *thread, uint32_t *ret_stack)
 {
     uint64_t hash = hash_stack(profile, thread);
     struct prof_probe probe = prof_probe(&profile->stack_index, hash);
@@ -95,9 +94,9 @@ static bool stack_of(struct profile *profile, const struct snap_thread *thread,
     if (profile->stacks.count >= PROF_STACKS_MAX || first + count > PROF_STACK_FRAMES_MAX)
         return true;
     struct prof_stack_entry entry = {
-        .s = {.pid = thread->pid, .tid = thread->tid, .state = thread->state,
-              .frame_count = count},
-        .first = first, .hash = hash,
+        .s = {.pid = thread->pid, .tid = thread->tid, .state = thread->state, .frame_count = count},
+        .first = first,
+        .hash = hash,
     };
     if (!prof_index_reserve(&profile->stack_index, 1) ||
         !vec_reserve(&profile->stack_frames, first + count) || !vec_push(&profile->stacks, entry))

@@ -22,8 +22,8 @@ static bool add_thread(struct profile *profile, const struct snap_thread *thread
 
 bool prof_thread(struct profile *profile, const struct snap_thread *thread, uint32_t *ret_thread)
 {
-    uint64_t hash = hash_u64(HASH_SEED, (uint64_t)(uint32_t)thread->pid << 32 |
-                                            (uint32_t)thread->tid);
+    uint64_t hash =
+        hash_u64(HASH_SEED, (uint64_t)(uint32_t)thread->pid << 32 | (uint32_t)thread->tid);
     if (!thread->tid)
         hash = hash_u64(hash, thread->python_id);
     struct prof_probe probe = prof_probe(&profile->thread_index, hash);
@@ -58,8 +58,7 @@ static void learn(struct prof_thread *t, const struct snap_thread *thread)
     t->known_to_python |= thread->known_to_python;
 }
 
-static bool count_pair(struct profile *profile, const struct prof_sample *sample,
-                       uint32_t function)
+static bool count_pair(struct profile *profile, const struct prof_sample *sample, uint32_t function)
 {
     uint64_t hash = hash_u64(HASH_SEED, (uint64_t)sample->thread_id << 32 | function);
     struct prof_probe probe = prof_probe(&profile->pair_index, hash);
@@ -111,7 +110,7 @@ bool prof_count_thread(struct profile *profile, const struct prof_sample *sample
 void prof_threads_gone(struct profile *profile)
 {
     size_t kept = 0;
-    vec_foreach(id, &profile->present) {
+    vec_foreach (id, &profile->present) {
         struct prof_thread_entry *entry = &profile->threads.items[*id];
         if (entry->seen == profile->sum.snapshots)
             profile->present.items[kept++] = *id;

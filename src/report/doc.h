@@ -32,6 +32,7 @@ enum doc_style { DOC_NORMAL, DOC_HOT, DOC_FAINT };
 struct doc_column {
     const char *title;
     bool right;           // aligned to the right
+    bool tight;           // close to the column before it
     bool code;            // the target's own text
     enum plain_keep keep; // the end that stays when a cell is too wide
     unsigned least;       // it may shrink to so many columns; 0: never shrinks

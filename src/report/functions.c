@@ -122,9 +122,9 @@ static void add_table(struct page *page, const struct doc_column *columns, size_
         {.title = "WAITING", .right = true, .drop = 4},                                            \
         {.title = "CALLS", .right = true, .drop = 1},                                              \
         {.title = "LONGEST", .right = true, .drop = 2},                                            \
-        {.title = "FUNCTION", .code = true, .least = 12},                                          \
+        {.title = "FUNCTION", .code = true, .least = 28},                                          \
     {                                                                                              \
-        .title = "PLACE", .code = true, .keep = PLAIN_KEEP_END, .least = 14                        \
+        .title = "PLACE", .code = true, .keep = PLAIN_KEEP_END, .least = 24                        \
     }
 
 void page_functions(struct page *page)

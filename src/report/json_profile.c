@@ -192,9 +192,15 @@ static void write_frames(struct json_report *report, const struct prof_report *p
         if (ret_frame_of[i] != UINT32_MAX)
             continue;
         struct snap_frame frame = {
-            .kind = f->kind, .flags = f->inferred ? SNAP_FRAME_INFERRED : 0,
-            .function = f->function, .qualname = f->qualname, .file = f->file,
-            .module = f->module, .line = -1, .column = -1, .first_line = f->line,
+            .kind = f->kind,
+            .flags = f->inferred ? SNAP_FRAME_INFERRED : 0,
+            .function = f->function,
+            .qualname = f->qualname,
+            .file = f->file,
+            .module = f->module,
+            .line = -1,
+            .column = -1,
+            .first_line = f->line,
         };
         write_frame(report, &frame, f->id);
         ret_frame_of[i] = next++;
@@ -267,15 +273,15 @@ static void write_tree(struct json_report *report, const struct prof_report *pro
 
 // ---- All of it -----------------------------------------------------------------------------------
 
-#define WRITE_LIST(key, items, count, write)                                                       \
-    do {                                                                                           \
-        json_line(json);                                                                           \
-        json_begin_array(json, key);                                                               \
-        for (size_t i = 0; i < (count); i++) {                                                     \
-            json_line(json);                                                                       \
-            write(report, &(items)[i]);                                                            \
-        }                                                                                          \
-        json_end_array(json, JSON_LINES);                                                          \
+#define WRITE_LIST(key, items, count, write)   \
+    do {                                       \
+        json_line(json);                       \
+        json_begin_array(json, key);           \
+        for (size_t i = 0; i < (count); i++) { \
+            json_line(json);                   \
+            write(report, &(items)[i]);        \
+        }                                      \
+        json_end_array(json, JSON_LINES);      \
     } while (0)
 
 struct err *json_profile(struct json_report *report, const struct prof_report *profile)

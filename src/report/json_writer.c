@@ -101,7 +101,7 @@ static bool put_short_escape(struct json_writer *json, uint32_t code)
     static const struct {
         uint32_t code;
         const char *escape;
-    } escapes[] = {{'"', "\\\""},  {'\\', "\\\\"}, {'\n', "\\n"}, {'\r', "\\r"},
+    } escapes[] = {{'"', "\\\""}, {'\\', "\\\\"}, {'\n', "\\n"}, {'\r', "\\r"},
                    {'\t', "\\t"}, {'\b', "\\b"},  {'\f', "\\f"}};
     for (size_t i = 0; i < sizeof(escapes) / sizeof(escapes[0]); i++) {
         if (escapes[i].code == code) {

@@ -37,19 +37,54 @@ static const char *installed_part(const char *path)
     return NULL;
 }
 
-static const char *short_path(const char *path, unsigned extra)
+static bool is_installed(const char *path)
+{
+    return path[0] == '<' || installed_part(path);
+}
+
+static const char *short_path(const struct names *names, const char *path, unsigned extra)
 {
     if (path[0] == '<') // "<frozen importlib._bootstrap>", "<string>"
         return path;
-    const char *installed = installed_part(path), *at = path + strlen(path);
-    unsigned components = (installed ? 3 : 2) + extra;
-    const char *first = installed && !extra ? installed : path;
+    const char *below = installed_part(path), *at = path + strlen(path);
+    if (!below && names->root && strncmp(path, names->root, names->root_size) == 0)
+        below = path + names->root_size;
+    unsigned components = (below ? 3 : 2) + extra;
+    const char *first = below && !extra ? below : path;
     while (at > first) {
         if (at[-1] == '/' && --components == 0)
             break;
         at--;
     }
     return at;
+}
+
+// The directory that all own code has in common, if it says more than "/" and one name.
+static void find_root(struct names *names)
+{
+    const char *root = NULL;
+    size_t size = 0;
+    for (size_t i = 0; i < names->path_count; i++) {
+        const char *path = strtab_get(names->strings, names->paths[i].id);
+        if (is_installed(path))
+            continue;
+        if (!root) {
+            root = path;
+            size = (size_t)(names_base(path) - path);
+        }
+        size_t same = 0, end = 0;
+        for (; same < size && path[same] == root[same]; same++)
+            if (path[same] == '/')
+                end = same + 1;
+        size = end;
+    }
+    size_t slashes = 0;
+    for (size_t i = 0; i < size; i++)
+        slashes += root[i] == '/';
+    if (size && root[0] == '/' && slashes >= 3) {
+        names->root = root;
+        names->root_size = size;
+    }
 }
 
 static int by_text(const void *left, const void *right)
@@ -82,8 +117,8 @@ static void make_unique(struct names *names)
         if (!changed)
             break;
         for (size_t i = 0; i < names->path_count; i++)
-            names->paths[i].text =
-                short_path(strtab_get(names->strings, names->paths[i].id), names->paths[i].extra);
+            names->paths[i].text = short_path(
+                names, strtab_get(names->strings, names->paths[i].id), names->paths[i].extra);
     }
 }
 
@@ -104,8 +139,9 @@ bool names_init(struct names *names, const struct strtab *strings,
         if (i == 0 || names->paths[i].id != names->paths[kept - 1].id)
             names->paths[kept++] = names->paths[i];
     names->path_count = kept;
+    find_root(names);
     for (size_t i = 0; i < kept; i++)
-        names->paths[i].text = short_path(strtab_get(strings, names->paths[i].id), 0);
+        names->paths[i].text = short_path(names, strtab_get(strings, names->paths[i].id), 0);
     make_unique(names);
     qsort(names->paths, kept, sizeof(*names->paths), by_id);
     return true;
@@ -175,7 +211,7 @@ void names_say(struct plain *plain, const struct names *names,
 bool names_is_own_code(const struct names *names, const struct prof_function *function)
 {
     const char *path = strtab_get(names->strings, function->file);
-    return function->kind == SNAP_PYTHON && path && path[0] != '<' && !installed_part(path);
+    return function->kind == SNAP_PYTHON && path && !is_installed(path);
 }
 
 const char *names_state_words(enum snap_state state)

@@ -16,6 +16,8 @@ struct names {
     const struct strtab *strings;
     struct name_path *paths; // of the profile's functions, by id
     size_t path_count;
+    const char *root; // all own code lies below it, and paths begin after it; NULL: none
+    size_t root_size; // with the last slash
 };
 
 // `profile` may be NULL: then no path is known and all are shown in full. False: out of memory.

@@ -40,6 +40,37 @@ void page_thread_name(struct plain *plain, const struct page *page, uint32_t nam
     plain_str(plain, known_to_python ? "" : " [native]");
 }
 
+void page_function_cell(struct plain *plain, const struct page *page, uint32_t index)
+{
+    const struct prof_function *function = page_function(page, index);
+    if (!function)
+        return;
+    names_function(plain, &page->names, function, 48);
+    size_t before = plain->size;
+    plain_str(plain, " ");
+    names_place(plain, &page->names, function);
+    if (plain->size == before + 1 && !plain->failed)
+        plain->bytes[plain->size = before] = '\0';
+}
+
+struct stack_place page_place_of(const struct page *page, const struct prof_stack *stack)
+{
+    struct stack_place place = {UINT32_MAX, UINT32_MAX, UINT32_MAX};
+    for (size_t i = 0; i < stack->frame_count && place.own == UINT32_MAX; i++) {
+        uint32_t index = page->profile->frame_function[stack->frames[i]];
+        const struct prof_function *function = page_function(page, index);
+        if (!function)
+            continue;
+        if (place.leaf == UINT32_MAX)
+            place.leaf = index;
+        if (place.function == UINT32_MAX && function->kind == SNAP_PYTHON)
+            place.function = index;
+        if (page->own_code[index])
+            place.own = index;
+    }
+    return place;
+}
+
 // ---- Heading -------------------------------------------------------------------------------------
 
 static void say_command(struct plain *plain, const struct page *page)
@@ -167,6 +198,13 @@ static void add_heading(struct page *page)
     add_identity(page);
     if (page->profile)
         add_run(page);
+    if (page->names.root) {
+        plain_clear(&title);
+        plain_str(&title, "Files are below " PLAIN_CODE);
+        plain_safe(&title, page->names.root, page->names.root_size);
+        plain_str(&title, PLAIN_CODE_END " or in the Python installation.");
+        doc_text(page->doc, plain_text(&title));
+    }
     add_state_of_report(page);
     page->failed |= title.failed;
 }
@@ -190,7 +228,7 @@ static void add_cpu_row(struct page *page, uint64_t ns, uint64_t of_ns, const ch
 void page_cpu(struct page *page)
 {
     static const struct doc_column columns[] = {
-        {.title = "CPU TIME", .right = true},
+        {.title = "TIME", .right = true},
         {.title = "SHARE", .right = true},
         {.title = "WHERE"},
     };
@@ -278,6 +316,7 @@ static void add_command(struct page *page)
 static void page_deinit(struct page *page)
 {
     names_deinit(&page->names);
+    free(page->own_code);
 }
 
 struct err *page_build(struct doc *doc, const struct report_input *input,
@@ -287,8 +326,12 @@ struct err *page_build(struct doc *doc, const struct report_input *input,
         .doc = doc, .input = input, .options = options, .profile = input->profile};
     if (!input->profile && input->snapshot_count == 0)
         return err_create(ERR_NOT_FOUND, "there is no snapshot to report");
-    if (!names_init(&page.names, input->strings, input->profile))
+    size_t functions = page.profile ? page.profile->function_count : 0;
+    page.own_code = calloc(functions + 1, sizeof(*page.own_code));
+    if (!page.own_code || !names_init(&page.names, input->strings, input->profile))
         return err_create(ERR_NO_MEMORY, "no memory for the report");
+    for (size_t i = 0; i < functions; i++)
+        page.own_code[i] = names_is_own_code(&page.names, &page.profile->functions[i]);
     add_heading(&page);
     if (page.profile) {
         weigh_init(&page.weigh, page.profile, options->weight);

@@ -16,6 +16,7 @@ struct page {
     const struct prof_report *profile; // NULL: a thread dump
     struct names names;
     struct weigh weigh; // with a profile
+    bool *own_code;     // by function: neither library nor package
     bool failed;        // out of memory
 };
 
@@ -45,16 +46,25 @@ void page_say_thread(struct plain *plain, const struct page *page, uint32_t name
 void page_thread_name(struct plain *plain, const struct page *page, uint32_t name,
                       bool known_to_python);
 
+// Function and place for table cells: "lookup cache.py:118"; nothing for UINT32_MAX.
+void page_function_cell(struct plain *plain, const struct page *page, uint32_t index);
+
+// Three functions that say where a stack is; UINT32_MAX: it has none.
+struct stack_place {
+    uint32_t leaf;     // the innermost function
+    uint32_t function; // the innermost Python function
+    uint32_t own;      // the innermost one that is neither library nor package
+};
+struct stack_place page_place_of(const struct page *page, const struct prof_stack *stack);
+
 // Where threads wait (waiting.c): the stacks seen waiting, by state and Python function.
 struct wait_place {
     enum snap_state state;
-    uint32_t leaf;     // the innermost function; what it waits in
-    uint32_t function; // the innermost Python function; UINT32_MAX: none
-    uint32_t own;      // the innermost one that is neither library nor package; UINT32_MAX
+    struct stack_place at;
     uint64_t samples;
     size_t threads;
-    uint32_t one_thread;  // index in prof_report.threads, of the one seen there most
-    uint64_t of_samples;  // all samples of these threads
+    uint32_t one_thread; // index in prof_report.threads, of the one seen there most
+    uint64_t of_samples; // all samples of these threads
 };
 VEC_DEFINE(wait_places, struct wait_place);
 // Most samples first. False: out of memory.

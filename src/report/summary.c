@@ -46,15 +46,14 @@ static void say_load(struct page *page, struct plain *line)
         plain_duration(line, cpu_ns);
         plain_str(line, " of CPU time in ");
         plain_duration(line, profile->duration_ns);
-        plain_str(line, "). ");
+        plain_str(line, "); ");
     }
-    if (profile->samples_working == 0) {
-        plain_str(line, "No thread was seen working.");
-    } else {
-        plain_add(line, "On average %.1f of ",
-                  weigh_ratio(profile->samples_working, profile->snapshots));
-        plain_add(line, "%.1f threads worked.", weigh_ratio(profile->samples, profile->snapshots));
-    }
+    if (profile->samples_working == 0)
+        plain_str(line, "no thread was seen working.");
+    else
+        plain_add(line, "on average %.1f of %.0f threads worked.",
+                  weigh_ratio(profile->samples_working, profile->snapshots),
+                  weigh_ratio(profile->samples, profile->snapshots));
     say(page, "Load", line);
 }
 
@@ -282,13 +281,13 @@ static void say_lock(struct page *page, struct plain *line, const struct wait_pl
     say_percent(line, weigh_ratio(place->samples, place->of_samples));
     plain_str(line, " of the time");
     const struct prof_function *function = page_function(
-        page, place->function != UINT32_MAX ? place->function : place->leaf);
+        page, place->at.function != UINT32_MAX ? place->at.function : place->at.leaf);
     if (function) {
         plain_str(line, " in ");
         names_say(line, &page->names, function);
     }
     const struct prof_function *own =
-        place->own != place->function ? page_function(page, place->own) : NULL;
+        place->at.own != place->at.function ? page_function(page, place->at.own) : NULL;
     if (own) {
         plain_str(line, ", called from ");
         names_say(line, &page->names, own);
@@ -309,13 +308,16 @@ static void say_locks(struct page *page, struct plain *line)
         page->failed = true;
         return;
     }
+    // A lock of one's own code first; then those in libraries, where idle pools wait too.
     size_t said = 0;
-    vec_foreach(place, &places)
-        if (place->state == SNAP_LOCK_WAIT && said < LOCK_PLACES &&
-            weigh_ratio(place->samples, place->of_samples) >= LOCK_SHARE) {
-            say_lock(page, line, place);
-            said++;
-        }
+    for (int own = 1; own >= 0; own--)
+        vec_foreach(place, &places)
+            if (place->state == SNAP_LOCK_WAIT && said < LOCK_PLACES &&
+                own == (place->at.own != UINT32_MAX && place->at.own == place->at.function) &&
+                weigh_ratio(place->samples, place->of_samples) >= LOCK_SHARE) {
+                say_lock(page, line, place);
+                said++;
+            }
 }
 
 static void say_rest(struct page *page, struct plain *line)

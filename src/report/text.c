@@ -77,13 +77,20 @@ struct shape {
     bool dropped[DOC_MAX_COLUMNS];
 };
 
+static size_t gap_before(const struct doc_column *column)
+{
+    return column->tight ? 1 : 2;
+}
+
 static size_t table_width(const struct shape *shape, bool shrunk)
 {
     size_t total = 0;
     for (size_t i = 0; i < shape->count; i++) {
         unsigned least = shape->columns[i].least;
         if (!shape->dropped[i])
-            total += 2 + (shrunk && least && least < shape->widths[i] ? least : shape->widths[i]);
+            total += gap_before(&shape->columns[i]) +
+                     (shrunk && least && least < shape->widths[i] ? least
+                                                                   : shape->widths[i]);
     }
     return total;
 }
@@ -150,7 +157,7 @@ static void put_cells(FILE *out, const struct shape *shape, char *const *cells)
         plain_clip(&cell, cells ? cells[i] ? cells[i] : "" : column->title, shape->widths[i],
                    column->keep);
         size_t blank = shape->widths[i] - plain_columns(plain_text(&cell));
-        plain_pad(&line, 2 + (column->right ? blank : 0));
+        plain_pad(&line, gap_before(column) + (column->right ? blank : 0));
         plain_str(&line, plain_text(&cell));
         plain_pad(&line, column->right ? 0 : blank);
     }

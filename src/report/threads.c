@@ -116,7 +116,7 @@ static void add_row(struct page *page, const struct sum *sum)
     const struct prof_thread *threads = page->profile->threads;
     GUARD(plain_deinit) struct plain row = {0};
     if (sum->count > 1)
-        plain_things(&row, sum->count, "thread");
+        plain_add(&row, "x %zu", sum->count);
     else
         plain_add(&row, "%d", (int)thread->tid);
     plain_str(&row, DOC_NEXT);
@@ -130,15 +130,7 @@ static void add_row(struct page *page, const struct sum *sum)
         plain_percent(&row, thread->cpu_share);
     plain_str(&row, DOC_NEXT);
     add_states(&row, thread);
-    uint32_t index = working(thread) * 2 >= thread->samples && thread->hottest != UINT32_MAX
-                         ? thread->hottest
-                         : thread->top_frame;
-    const struct prof_function *function = page_function(page, index);
-    if (function)
-        names_function(&row, &page->names, function, 48);
-    plain_str(&row, DOC_NEXT);
-    if (function)
-        names_place(&row, &page->names, function);
+    page_function_cell(&row, page, usual[sum->first]);
     doc_row(page->doc, thread->has_cpu && thread->cpu_share >= 0.5 ? DOC_HOT : DOC_NORMAL,
             sum->count, plain_text(&row));
     page->failed |= row.failed;
@@ -217,17 +209,16 @@ void page_threads(struct page *page)
 {
     static const struct doc_column columns[] = {
         {.title = "TID", .right = true},
-        {.title = "THREAD", .code = true, .least = 12},
+        {.title = "THREAD", .code = true, .least = 18},
         {.title = "CPU", .right = true},
-        [3 + SNAP_RUNNING] = {.title = "RUN", .right = true},
-        [3 + SNAP_RUNNABLE] = {.title = "READY", .right = true, .drop = 1},
-        [3 + SNAP_GIL_WAIT] = {.title = "GIL", .right = true},
-        [3 + SNAP_LOCK_WAIT] = {.title = "LOCK", .right = true},
-        [3 + SNAP_IO_WAIT] = {.title = "IO", .right = true},
-        [3 + SNAP_SLEEP] = {.title = "SLEEP", .right = true},
-        [3 + SNAP_UNKNOWN] = {.title = "?", .right = true, .drop = 2},
-        {.title = "MOSTLY IN", .code = true, .least = 12},
-        {.title = "PLACE", .code = true, .keep = PLAIN_KEEP_END, .least = 14},
+        [3 + SNAP_RUNNING] = {.title = "RUN", .tight = true, .right = true},
+        [3 + SNAP_RUNNABLE] = {.title = "READY", .tight = true, .right = true, .drop = 1},
+        [3 + SNAP_GIL_WAIT] = {.title = "GIL", .tight = true, .right = true},
+        [3 + SNAP_LOCK_WAIT] = {.title = "LOCK", .tight = true, .right = true},
+        [3 + SNAP_IO_WAIT] = {.title = "IO", .tight = true, .right = true},
+        [3 + SNAP_SLEEP] = {.title = "SLEEP", .tight = true, .right = true},
+        [3 + SNAP_UNKNOWN] = {.title = "?", .tight = true, .right = true, .drop = 2},
+        {.title = "MOSTLY IN", .code = true, .keep = PLAIN_KEEP_END, .least = 24},
     };
     const struct prof_report *profile = page->profile;
     AUTO_FREE struct idle *idle = calloc(profile->thread_count + 1, sizeof(*idle));

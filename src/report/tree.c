@@ -202,7 +202,7 @@ static void add_chain_names(struct plain *line, const struct page *page,
 {
     static const struct {
         size_t first, last;
-    } ways[] = {{CHAIN_NAMES, 0}, {1, 2}, {1, 1}, {0, 1}};
+    } ways[] = {{CHAIN_NAMES, 0}, {1, 2}, {0, 3}, {0, 2}, {0, 1}};
     size_t room = page->options->width ? page->options->width : 100, used = line->size;
     GUARD(plain_deinit) struct plain names = {0};
     for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {

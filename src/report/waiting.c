@@ -32,13 +32,13 @@ static int compare_place(const struct wait_place *a, const struct wait_place *b)
 {
     if (a->state != b->state)
         return a->state < b->state ? -1 : 1;
-    if (a->function != b->function)
-        return a->function < b->function ? -1 : 1;
-    if (a->own != b->own)
-        return a->own < b->own ? -1 : 1;
+    if (a->at.function != b->at.function)
+        return a->at.function < b->at.function ? -1 : 1;
+    if (a->at.own != b->at.own)
+        return a->at.own < b->at.own ? -1 : 1;
     // Without a Python function the innermost one tells places apart.
-    if (a->function == UINT32_MAX && a->leaf != b->leaf)
-        return a->leaf < b->leaf ? -1 : 1;
+    if (a->at.function == UINT32_MAX && a->at.leaf != b->at.leaf)
+        return a->at.leaf < b->at.leaf ? -1 : 1;
     return 0;
 }
 
@@ -52,7 +52,7 @@ static int by_place(const void *left, const void *right)
         return a->thread < b->thread ? -1 : 1;
     if (a->place.samples != b->place.samples)
         return a->place.samples > b->place.samples ? -1 : 1;
-    return (a->place.leaf > b->place.leaf) - (a->place.leaf < b->place.leaf);
+    return (a->place.at.leaf > b->place.at.leaf) - (a->place.at.leaf < b->place.at.leaf);
 }
 
 static int by_samples(const void *left, const void *right)
@@ -61,43 +61,19 @@ static int by_samples(const void *left, const void *right)
     if (a->samples != b->samples)
         return a->samples > b->samples ? -1 : 1;
     int order = compare_place(a, b);
-    return order ? order : (a->leaf > b->leaf) - (a->leaf < b->leaf);
-}
-
-static struct wait_place place_of(const struct page *page, const struct prof_stack *stack,
-                                  const bool *own_code)
-{
-    const struct prof_report *profile = page->profile;
-    struct wait_place place = {.state = stack->state, .samples = stack->samples,
-                               .leaf = UINT32_MAX, .function = UINT32_MAX, .own = UINT32_MAX};
-    for (size_t i = 0; i < stack->frame_count && place.own == UINT32_MAX; i++) {
-        uint32_t index = profile->frame_function[stack->frames[i]];
-        const struct prof_function *function = page_function(page, index);
-        if (!function)
-            continue;
-        if (place.leaf == UINT32_MAX)
-            place.leaf = index;
-        if (place.function == UINT32_MAX && function->kind == SNAP_PYTHON)
-            place.function = index;
-        if (own_code[index])
-            place.own = index;
-    }
-    return place;
+    return order ? order : (a->at.leaf > b->at.leaf) - (a->at.leaf < b->at.leaf);
 }
 
 static bool collect(const struct page *page, struct wait_stacks *ret)
 {
     const struct prof_report *profile = page->profile;
     AUTO_FREE struct thread_key *keys = calloc(profile->thread_count + 1, sizeof(*keys));
-    AUTO_FREE bool *own_code = calloc(profile->function_count + 1, sizeof(*own_code));
-    if (!keys || !own_code)
+    if (!keys)
         return false;
     for (size_t i = 0; i < profile->thread_count; i++)
         keys[i] = (struct thread_key){profile->threads[i].pid, profile->threads[i].tid,
                                       (uint32_t)i};
     qsort(keys, profile->thread_count, sizeof(*keys), by_thread);
-    for (size_t i = 0; i < profile->function_count; i++)
-        own_code[i] = names_is_own_code(&page->names, &profile->functions[i]);
     for (size_t i = 0; i < profile->stack_count; i++) {
         const struct prof_stack *stack = &profile->stacks[i];
         if (snap_state_works(stack->state) || stack->state >= SNAP_UNKNOWN)
@@ -105,8 +81,11 @@ static bool collect(const struct page *page, struct wait_stacks *ret)
         struct thread_key wanted = {stack->pid, stack->tid, 0};
         const struct thread_key *thread =
             bsearch(&wanted, keys, profile->thread_count, sizeof(*keys), by_thread);
-        if (thread && !vec_push(ret, (struct wait_stack){place_of(page, stack, own_code),
-                                                         thread->index}))
+        if (!thread)
+            continue;
+        struct wait_place place = {.state = stack->state, .at = page_place_of(page, stack),
+                                   .samples = stack->samples};
+        if (!vec_push(ret, (struct wait_stack){place, thread->index}))
             return false;
     }
     return true;
@@ -149,7 +128,7 @@ bool wait_places_find(const struct page *page, struct wait_places *ret)
         }
         if (stack->place.samples > in_leaf) {
             in_leaf = stack->place.samples;
-            place->leaf = stack->place.leaf;
+            place->at.leaf = stack->place.at.leaf;
         }
     }
     if (ret->count)
@@ -159,32 +138,29 @@ bool wait_places_find(const struct page *page, struct wait_places *ret)
 
 // ---- The table -----------------------------------------------------------------------------------
 
-static void add_place_cell(struct plain *row, const struct page *page, uint32_t index)
-{
-    const struct prof_function *function = page_function(page, index);
-    plain_str(row, DOC_NEXT);
-    if (!function)
-        return;
-    names_function(row, &page->names, function, 48);
-    size_t before = row->size;
-    plain_str(row, "  ");
-    names_place(row, &page->names, function);
-    if (row->size == before + 2 && !row->failed)
-        row->bytes[row->size = before] = '\0';
-}
-
 static void add_row(struct page *page, const struct wait_place *place)
 {
+    const struct stack_place *at = &place->at;
+    const struct prof_thread *thread = &page->profile->threads[place->one_thread];
     GUARD(plain_deinit) struct plain row = {0};
     plain_add(&row, "%s" DOC_NEXT, snap_state_name(place->state));
-    plain_count(&row, place->threads);
+    if (place->threads == 1)
+        page_thread_name(&row, page, thread->name, thread->known_to_python);
+    else
+        plain_things(&row, place->threads, "thread");
     plain_str(&row, DOC_NEXT);
     plain_percent(&row, weigh_ratio(place->samples, place->of_samples));
-    plain_str(&row, " %");
-    add_place_cell(&row, page, place->leaf);
-    uint32_t library = place->function != place->leaf ? place->function : UINT32_MAX;
-    add_place_cell(&row, page, library != place->own ? library : UINT32_MAX);
-    add_place_cell(&row, page, place->own != place->leaf ? place->own : UINT32_MAX);
+    plain_str(&row, " %" DOC_NEXT);
+    // The nearest own code first; then what it is in, without saying anything twice.
+    uint32_t first = at->own != UINT32_MAX        ? at->own
+                     : at->function != UINT32_MAX ? at->function
+                                                  : at->leaf;
+    page_function_cell(&row, page, first);
+    plain_str(&row, DOC_NEXT);
+    page_function_cell(&row, page, at->function != first ? at->function : UINT32_MAX);
+    plain_str(&row, DOC_NEXT);
+    page_function_cell(&row, page,
+                       at->leaf != first && at->leaf != at->function ? at->leaf : UINT32_MAX);
     doc_row(page->doc, DOC_NORMAL, 1, plain_text(&row));
     page->failed |= row.failed;
 }
@@ -198,11 +174,11 @@ void page_waiting(struct page *page)
 {
     static const struct doc_column columns[] = {
         {.title = "STATE"},
-        {.title = "THREADS", .right = true},
+        {.title = "THREADS", .code = true, .least = 10},
         {.title = "TIME", .right = true},
-        {.title = "IN", .code = true, .least = 16},
-        {.title = "CALLED BY", .code = true, .least = 14},
-        {.title = "FOR", .code = true, .least = 16},
+        {.title = "WHERE", .code = true, .keep = PLAIN_KEEP_END, .least = 24},
+        {.title = "IN", .code = true, .keep = PLAIN_KEEP_END, .least = 16},
+        {.title = "BY", .code = true, .least = 10, .drop = 1},
     };
     GUARD(places_deinit) struct wait_places places = {0};
     if (!wait_places_find(page, &places)) {

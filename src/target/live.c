@@ -100,6 +100,8 @@ static void probe_reading(struct live *live)
 {
     char path[64];
     snprintf(path, sizeof(path), "/proc/%d/mem", live->pid);
+    if (live->proc_mem_fd >= 0)
+        close(live->proc_mem_fd);
     live->proc_mem_fd = open(path, O_RDONLY | O_CLOEXEC);
     int refusal = live->proc_mem_fd < 0 ? errno : 0;
     vec_foreach(mapping, &live->target->mappings) {
@@ -119,7 +121,8 @@ static void probe_reading(struct live *live)
             return;
         }
     }
-    live->use_proc_mem = false;
+    live->use_proc_mem = live->can_read = false;
+    free(live->refusal);
     live->refusal = proc_why_refused(live->pid, refusal ? refusal : EPERM);
 }
 
@@ -138,11 +141,19 @@ static struct err *check_class(pid_t pid)
     return NULL;
 }
 
+
+// The file behind /proc/PID/mem is that of the memory before an exec: it is opened anew, and the
+// new program may be one that we may not read.
 struct err *live_refresh(struct live *live)
 {
+    TRY(check_class(live->pid));
     TRY(proc_mappings(live->pid, &live->target->mappings));
     free(live->target->exe);
     live->target->exe = proc_exe(live->pid);
+    probe_reading(live);
+    live->can_stop = live->can_read;
+    if (!live->can_read)
+        return err_create(ERR_PERMISSION, "%s", live->refusal ? live->refusal : "no permission");
     return NULL;
 }
 
@@ -211,6 +222,7 @@ void live_close(struct live *live)
         return;
     struct stop_times times = {0};
     live_resume(live, &times);
+    live_abandon(live);
     vec_foreach(thread, &live->threads)
         if (thread->schedstat_fd >= 0)
             close(thread->schedstat_fd);

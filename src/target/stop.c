@@ -169,10 +169,19 @@ static void stop_watching(struct live *live)
     }
 }
 
+// How often it was put on a processor; UINT64_MAX: not known.
+static uint64_t slices(const struct live_thread *thread)
+{
+    struct proc_clock clock;
+    return thread->schedstat_fd >= 0 && proc_read_clock(thread->schedstat_fd, &clock)
+               ? clock.slices
+               : UINT64_MAX;
+}
+
 static void seize(struct live *live, struct live_thread *thread)
 {
     thread->pending_signal = 0;
-    thread->was_stopped = thread->has_regs = thread->on_cpu = false;
+    thread->was_stopped = thread->has_regs = thread->on_cpu = thread->interrupted = false;
     thread->tracer = 0;
     if (thread->lingering) {
         unstoppable(thread, "it still has not answered an earlier stop");
@@ -182,11 +191,9 @@ static void seize(struct live *live, struct live_thread *thread)
     }
     thread->state = LIVE_RUNNING;
     thread->why = NULL;
-    struct proc_clock clock;
-    thread->slices_before = thread->schedstat_fd >= 0 &&
-                                    proc_read_clock(thread->schedstat_fd, &clock)
-                                ? clock.slices
-                                : UINT64_MAX;
+    thread->slices_before = slices(thread);
+    if (thread->fresh)
+        thread->sleeper = kernel_state(live, thread) == 'S';
     if (ptrace(PTRACE_SEIZE, thread->tid, 0, 0) == 0) {
         thread->seized = true;
         return;
@@ -221,13 +228,10 @@ static void take_registers(struct live_thread *thread)
     }
     arch->regs_from_gregset(gregset, &thread->regs);
     thread->has_regs = true;
-    if (!arch_blocked_in_syscall(&thread->regs) && !thread->was_stopped) {
-        // Put on a processor since we looked: then it was waiting for one when we came.
-        struct proc_clock clock;
-        thread->on_cpu = thread->slices_before == UINT64_MAX || thread->schedstat_fd < 0 ||
-                         !proc_read_clock(thread->schedstat_fd, &clock) ||
-                         clock.slices == thread->slices_before;
-    }
+    thread->sleeper = arch_blocked_in_syscall(&thread->regs);
+    // Put on a processor since we looked: then it was waiting for one when we came.
+    if (!thread->sleeper && !thread->was_stopped)
+        thread->on_cpu = thread->slices_before == slices(thread);
 }
 
 // True when it makes no sense to wait any longer. Main threads that ended before the others are
@@ -258,7 +262,7 @@ static void await_stops(struct live *live, uint64_t deadline_ns)
         size_t missing = 0;
         uint64_t now_ns = live_now_ns();
         vec_foreach(thread, &live->threads) {
-            if (!thread->seized || thread->state != LIVE_RUNNING || poll_thread(thread))
+            if (!thread->interrupted || thread->state != LIVE_RUNNING || poll_thread(thread))
                 continue;
             bool late = now_ns >= deadline_ns;
             if (!(late || now_ns > begin_ns + SLOW_NS) || !give_up(live, thread, late))
@@ -319,12 +323,27 @@ static size_t seize_new(struct live *live)
     return seized;
 }
 
-static void interrupt(struct live *live)
+// Stops the sleepers, or all the others, and takes their registers.
+static void interrupt(struct live *live, bool sleepers, uint64_t deadline_ns)
 {
-    vec_foreach(thread, &live->threads)
-        if (thread->seized && thread->state == LIVE_RUNNING &&
-            ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0) != 0)
+    size_t count = 0;
+    vec_foreach(thread, &live->threads) {
+        if (!thread->seized || thread->state != LIVE_RUNNING || thread->sleeper != sleepers)
+            continue;
+        count++;
+        thread->interrupted = true;
+        // The sleepers that woke to stop may have put it off its processor: that is not its doing.
+        if (!sleepers)
+            thread->slices_before = slices(thread);
+        if (ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0) != 0)
             poll_thread(thread); // it has ended
+    }
+    if (!count)
+        return;
+    await_stops(live, deadline_ns);
+    vec_foreach(thread, &live->threads)
+        if (thread->state == LIVE_STOPPED && !thread->has_regs)
+            take_registers(thread);
 }
 
 struct err *live_stop(struct live *live, uint64_t deadline_ns, struct stop_times *ret)
@@ -343,14 +362,11 @@ struct err *live_stop(struct live *live, uint64_t deadline_ns, struct stop_times
             if (!seize_new(live))
                 break;
         }
+        interrupt(live, true, deadline_ns);
+        interrupt(live, false, deadline_ns);
         size_t held = 0;
-        interrupt(live);
-        await_stops(live, deadline_ns);
-        vec_foreach(thread, &live->threads) {
-            if (thread->state == LIVE_STOPPED && !thread->has_regs)
-                take_registers(thread);
+        vec_foreach(thread, &live->threads)
             held += thread->state == LIVE_STOPPED || thread->state == LIVE_UNSTOPPED;
-        }
         // The link count of the task directory saves the listing when nobody new is there.
         if (held == proc_thread_count(live->pid))
             break;
@@ -411,19 +427,24 @@ static void on_child(int signo)
     errno = before;
 }
 
+static void let_go(struct live *live, struct live_thread *thread)
+{
+    if (thread->state == LIVE_RUNNING && !poll_thread(thread)) {
+        // Only after an error in the middle: seized, perhaps interrupted, never waited for.
+        ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0);
+        linger(live, thread);
+    } else if (thread->seized) {
+        detach(live, thread);
+    }
+}
+
 void live_resume(struct live *live, struct stop_times *ret)
 {
     block_signals(live);
-    vec_foreach(thread, &live->threads) {
-        if (!thread->seized || thread->lingering)
-            continue;
-        if (thread->state == LIVE_RUNNING && !poll_thread(thread)) {
-            // Only after an error in the middle: seized, perhaps interrupted, never waited for.
-            ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0);
-            linger(live, thread);
-        } else if (thread->seized) {
-            detach(live, thread);
-        }
+    for (int sleepers = 0; sleepers < 2; sleepers++) {
+        vec_foreach(thread, &live->threads)
+            if (thread->seized && !thread->lingering && thread->sleeper == sleepers)
+                let_go(live, thread);
     }
     on_child(SIGCHLD); // for those who answered while the signal was waited for elsewhere
     ret->end_ns = live_now_ns();
@@ -487,8 +508,9 @@ void live_account(struct live *live)
         live->process_cpu_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-bool live_sleep(uint64_t until_ns, const volatile int *interrupted)
+bool live_sleep(struct live *live, uint64_t until_ns, const volatile int *interrupted)
 {
+    (void)live;
     for (;;) {
         uint64_t now_ns = live_now_ns();
         if (*interrupted)

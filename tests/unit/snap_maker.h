@@ -38,8 +38,8 @@ static struct snap_frame make_frame(struct strtab *strings, const char *text)
 }
 
 // The thread belongs to the snapshot and moves when the next one is added.
-static struct snap_thread *make_thread(struct strtab *strings, struct snapshot *snapshot,
-                                       pid_t tid, enum snap_state state, const char *stack)
+static struct snap_thread *make_thread(struct strtab *strings, struct snapshot *snapshot, pid_t tid,
+                                       enum snap_state state, const char *stack)
 {
     struct snap_thread thread = {.pid = 100, .tid = tid, .state = state, .interpreter = 0};
     thread.known_to_python = true;

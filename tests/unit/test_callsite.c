@@ -171,6 +171,94 @@ static void test_finally_37(void **state)
     assert_int_equal(site.name_index, 1);
 }
 
+// with x: pass, 3.6: LOAD_FAST 0; SETUP_WITH 6; POP_TOP; POP_BLOCK; LOAD_CONST 0;
+// WITH_CLEANUP_START; WITH_CLEANUP_FINISH; END_FINALLY; LOAD_CONST 0; RETURN_VALUE
+static void test_with_36(void **state)
+{
+    (void)state;
+    const struct py_bytecode *bc = CODE(0x0306, 11, 124, 0, 143, 6, 1, 0, 87, 0, 100, 0, 81, 0,
+                                        82, 0, 88, 0, 100, 0, 83, 0);
+    struct py_callsite site = found(bc, 2);
+
+    expect(&site, PY_CALL_ENTER, 0, PY_NAME_SPECIAL, PY_SPECIAL_ENTER);
+    assert_int_equal(site.slot_content, PY_SLOT_BOUND_EXIT);
+    site = found(bc, 10);
+    assert_int_equal(site.kind, PY_CALL_EXIT);
+    assert_int_equal(site.slot, -1);
+    assert_int_equal(site.name_index, PY_SPECIAL_EXIT);
+    assert_int_equal(site.depth_count, 2);
+    assert_int_equal(site.depths[0], 2);
+    assert_int_equal(site.depths[1], 7);
+    // Whichever way out, what follows has one depth.
+    site = found(bc, 16);
+    assert_int_equal(site.depths[0], 0);
+    assert_true(site.depth_certain);
+}
+
+// with x: pass, 3.12: RESUME; LOAD_FAST 0; BEFORE_WITH; POP_TOP; LOAD_CONST 0 thrice; CALL 2 (+3)
+static void test_with_312(void **state)
+{
+    (void)state;
+    const struct py_bytecode *bc = CODE(0x030c, 4, 151, 0, 124, 0, 53, 0, 1, 0, 100, 0, 100, 0,
+                                        100, 0, 171, 2, 0, 0, 0, 0, 0, 0);
+    struct py_callsite site = found(bc, 4);
+
+    expect(&site, PY_CALL_ENTER, 0, PY_NAME_SPECIAL, PY_SPECIAL_ENTER);
+    assert_int_equal(site.slot_content, PY_SLOT_MANAGER);
+    site = found(bc, 14);
+    expect(&site, PY_CALL_METHOD, 0, PY_NAME_SPECIAL, PY_SPECIAL_EXIT);
+}
+
+// At module level, 3.12: RESUME; PUSH_NULL; LOAD_NAME 7; CALL 0 (+3)
+static void test_name_312(void **state)
+{
+    (void)state;
+    struct py_callsite site =
+        found(CODE(0x030c, 2, 151, 0, 2, 0, 101, 7, 171, 0, 0, 0, 0, 0, 0, 0), 6);
+
+    expect(&site, PY_CALL_METHOD, 0, PY_NAME_NAME, 7);
+    assert_int_equal(site.slot_alt, 1);
+}
+
+// f(*a, **k) with f the local 2.
+static void test_star(void **state)
+{
+    (void)state;
+    // 3.10: LOAD_FAST 2, 0, 1; CALL_FUNCTION_EX 1
+    struct py_callsite site = found(CODE(0x030a, 3, 124, 2, 124, 0, 124, 1, 142, 1), 6);
+
+    expect(&site, PY_CALL_FUNCTION, 0, PY_NAME_FAST, 2);
+    // 3.13: RESUME; LOAD_FAST 2; PUSH_NULL; LOAD_FAST 0, 1; CALL_FUNCTION_EX 1
+    site = found(CODE(0x030d, 4, 149, 0, 85, 2, 34, 0, 85, 0, 85, 1, 54, 1), 10);
+    expect(&site, PY_CALL_FUNCTION, 0, PY_NAME_FAST, 2);
+    // 3.14, no keywords: RESUME; LOAD_FAST 2; PUSH_NULL; LOAD_FAST 0; PUSH_NULL; CALL_FUNCTION_EX
+    site = found(CODE(0x030e, 4, 128, 0, 84, 2, 33, 0, 84, 0, 33, 0, 4, 0), 10);
+    expect(&site, PY_CALL_FUNCTION, 0, PY_NAME_FAST, 2);
+}
+
+// f(k=x), 3.14: RESUME; LOAD_FAST 2; PUSH_NULL; LOAD_FAST 0; LOAD_CONST 0; CALL_KW 1 (+3)
+static void test_keywords_314(void **state)
+{
+    (void)state;
+    struct py_callsite site = found(CODE(0x030e, 4, 128, 0, 84, 2, 33, 0, 84, 0, 82, 0, 55, 1, 0,
+                                         0, 0, 0, 0, 0), 16);
+
+    expect(&site, PY_CALL_FUNCTION, 0, PY_NAME_FAST, 2);
+    assert_int_equal(site.slot_alt, 1);
+    assert_int_equal(site.instruction_bytes, 10);
+}
+
+// yield from x, 3.11: RESUME; LOAD_FAST 0; GET_YIELD_FROM_ITER; LOAD_CONST 0; SEND 3
+static void test_send_311(void **state)
+{
+    (void)state;
+    struct py_callsite site =
+        found(CODE(0x030b, 2, 151, 0, 124, 0, 69, 0, 100, 0, 123, 3, 83, 0), 8);
+
+    expect(&site, PY_CALL_SEND, 0, PY_NAME_UNKNOWN, -1);
+    assert_int_equal(site.slot_content, PY_SLOT_ITERATOR);
+}
+
 // for x in it: pass, 3.15: LOAD_FAST 0; GET_ITER (+1); FOR_ITER 3 (+1); STORE_FAST 1;
 // JUMP_BACKWARD 5 (+1); END_FOR; POP_ITER; LOAD_CONST 0; RETURN_VALUE
 static void test_iteration_315(void **state)
@@ -284,6 +372,12 @@ int main(void)
         cmocka_unit_test(test_two_origins),
         cmocka_unit_test(test_exception_table),
         cmocka_unit_test(test_finally_37),
+        cmocka_unit_test(test_with_36),
+        cmocka_unit_test(test_with_312),
+        cmocka_unit_test(test_name_312),
+        cmocka_unit_test(test_star),
+        cmocka_unit_test(test_keywords_314),
+        cmocka_unit_test(test_send_311),
         cmocka_unit_test(test_iteration_315),
         cmocka_unit_test(test_import_315),
         cmocka_unit_test(test_executor),

@@ -278,13 +278,17 @@ static void test_borders(void **state)
 static void test_hostile_segments(void **state)
 {
     (void)state;
-    static uint8_t ones[BUILDER_PAGE], twos[BUILDER_PAGE * 2];
+    static uint8_t ones[BUILDER_PAGE], twos[BUILDER_PAGE * 2], fives[BUILDER_PAGE * 2];
     memset(ones, 1, sizeof(ones));
     memset(twos, 2, sizeof(twos));
+    twos[0x1fff] = 3;
     struct builder builder = {0};
     builder_thread(&builder, 7, 6, 1, 2, 3);
     builder_load(&builder, BASE, 0x1000, 0x1000, PF_R, ones);
-    builder_load(&builder, BASE - 0x800, 0x2000, 0x2000, PF_R, twos);       // overlaps the first
+    builder_load(&builder, BASE - 0x800, 0x2000, 0x2000, PF_R, twos); // overlaps the first
+    memset(fives, 5, sizeof(fives));
+    fives[0x1fff] = 6;
+    builder_load(&builder, BASE + 0x800, 0x2000, 0x2000, PF_R, fives);
     builder_load(&builder, BASE + 0x10000, 0x800, 0x1000, PF_R, ones);      // p_filesz > p_memsz
     builder_load(&builder, UINT64_MAX - 0xfff, 0x2000, 0x1000, PF_R, ones); // past the end
     builder_load(&builder, BASE + 0x20000, 0, 0, PF_R, NULL);
@@ -294,7 +298,12 @@ static void test_hostile_segments(void **state)
     assert_null(mem_read_u8(target->mem, BASE + 0x7ff, &byte));
     assert_int_equal(byte, 2);
     assert_null(mem_read_u8(target->mem, BASE + 0x17ff, &byte));
-    assert_int_equal(byte, 2);
+    assert_int_equal(byte, 3);
+    // What is left of the one that overlaps from below is still its own bytes.
+    assert_null(mem_read_u8(target->mem, BASE + 0x1800, &byte));
+    assert_int_equal(byte, 5);
+    assert_null(mem_read_u8(target->mem, BASE + 0x27ff, &byte));
+    assert_int_equal(byte, 6);
     uint8_t got[0x1000];
     assert_int_equal(mem_read_some(target->mem, BASE + 0x10000, got, sizeof(got)), 0x800);
     assert_int_equal(mem_read_some(target->mem, UINT64_MAX - 0x10, got, 0x10), 0x10);
@@ -420,6 +429,40 @@ static void test_argv(void **state)
     assert_string_equal(target->argv[4], "last");
     assert_null(target->argv[5]);
     target_destroy(target);
+}
+
+// The program is the file that holds AT_ENTRY; AT_PHDR stands in for it.
+static void test_exe(void **state)
+{
+    (void)state;
+    static const struct builder_file files[] = {
+        {0x400000, 0x401000, 0, "/first" },
+        {0x401000, 0x402000, 0, "/second"},
+    };
+    static const struct {
+        uint64_t phdr, entry;
+        const char *exe;
+    } rows[] = {
+        {0x400040, 0x401100, "/second"},
+        {0x400040, 0,        "/first" },
+        {0x400040, 0x500000, "/first" },
+        {0x500000, 0x401100, "/second"},
+        {0,        0,        NULL     },
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        uint64_t auxv[] = {AT_PHDR, rows[i].phdr, AT_ENTRY, rows[i].entry, AT_NULL, 0};
+        struct builder builder = {0};
+        builder_thread(&builder, 7, 6, 1, 2, 3);
+        builder_note(&builder, NT_AUXV, auxv, sizeof(auxv));
+        builder_files(&builder, files, ARRAY_SIZE(files));
+        builder_write(&builder, test_path("exe"));
+        struct target *target = open_good(test_path("exe"));
+        assert_true(!target->exe == !rows[i].exe);
+        if (rows[i].exe)
+            assert_string_equal(target->exe, rows[i].exe);
+        assert_null(target->argv); // neither a stack nor NT_PRPSINFO
+        target_destroy(target);
+    }
 }
 
 // setproctitle writes one string over all arguments.
@@ -609,14 +652,17 @@ static void test_cut_early(void **state)
     expect_refusal(test_path("cut"), ERR_BAD_DATA, "inside its program headers");
     write_file(test_path("cut"), bytes, notes_at + 100);
     expect_refusal(test_path("cut"), ERR_BAD_DATA, "before the notes");
-    // One thread whole, the second cut: opens, and says so.
-    write_file(test_path("cut"), bytes, notes_at + 20 + 336 + 100);
-    struct target *target = open_good(test_path("cut"));
-    assert_int_equal(target->threads.count, 1);
-    assert_true(target->truncated);
-    assert_int_equal(target->missing_bytes, 10 * 0x1000);
-    assert_true(has_note(target, "notes are cut"));
-    target_destroy(target);
+    // One thread whole, the second cut, also right between the two: opens, and says so.
+    static const size_t more[] = {0, 5, 100};
+    for (size_t i = 0; i < ARRAY_SIZE(more); i++) {
+        write_file(test_path("cut"), bytes, notes_at + 20 + 336 + more[i]);
+        struct target *target = open_good(test_path("cut"));
+        assert_int_equal(target->threads.count, 1);
+        assert_true(target->truncated);
+        assert_int_equal(target->missing_bytes, 10 * 0x1000);
+        assert_true(has_note(target, "notes are cut"));
+        target_destroy(target);
+    }
 }
 
 static void test_notes_too_large(void **state)
@@ -636,7 +682,7 @@ static void test_notes_too_large(void **state)
 static void test_hostile_files(void **state)
 {
     (void)state;
-    uint64_t rows[][5] = {
+    static const uint64_t rows[][5] = {
         {UINT64_MAX,          4096,       BASE, BASE + 0x1000, 0         },
         {UINT64_MAX / 24 + 1, 4096,       BASE, BASE + 0x1000, 0         },
         {1,                   0,          BASE, BASE + 0x1000, 0         },
@@ -645,12 +691,17 @@ static void test_hostile_files(void **state)
         {1,                   4096,       BASE, BASE - 1,      0         },
         {1,                   4096,       BASE, BASE + 0x1000, UINT64_MAX},
         {1,                   4096,       0,    UINT64_MAX,    1         },
-        {1,                   4096,       BASE, BASE + 0x1000, 0         }, // no string
+        {2,                   4096,       BASE, BASE + 0x1000, 0         },
+        {1,                   4096,       BASE, BASE + 0x1000, 0         },
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct builder builder = {0};
         builder_thread(&builder, 7, 6, 1, 2, 3);
-        builder_note(&builder, NT_FILE, rows[i], sizeof(rows[i]));
+        uint8_t desc[sizeof(rows[i]) + 4] = {0};
+        memcpy(desc, rows[i], sizeof(rows[i]));
+        memcpy(desc + sizeof(rows[i]), "/ab", 4);
+        // The last one is well-formed but for the string, which is not terminated.
+        builder_note(&builder, NT_FILE, desc, sizeof(desc) - (i == ARRAY_SIZE(rows) - 1));
         builder_write(&builder, test_path("files"));
         struct target *target = open_good(test_path("files"));
         assert_int_equal(target->mappings.count, 0);
@@ -841,6 +892,7 @@ int main(void)
         cmocka_unit_test(test_hostile_segments),
         cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_argv),
+        cmocka_unit_test(test_exe),
         cmocka_unit_test(test_argv_title),
         cmocka_unit_test(test_argv_damaged),
         cmocka_unit_test(test_many_segments),

@@ -630,6 +630,38 @@ static void test_symbols_from_memory(void **state)
     close_both(&opened);
 }
 
+// A core without NT_FILE, as the kernel writes it when the note would be too large: ld.so's list and
+// --exe tell the modules.
+static void test_no_file_note(void **state)
+{
+    (void)state;
+    need_kernel_core("0x33", test_path("kernel"));
+    size_t size;
+    AUTO_FREE uint8_t *bytes = read_whole(test_path("kernel"), &size);
+    static const uint8_t type_and_owner[] = {'E', 'L', 'I', 'F', 'C', 'O', 'R', 'E', 0};
+    uint8_t *note = memmem(bytes, size, type_and_owner, sizeof(type_and_owner));
+    assert_non_null(note);
+    *note = 'X';
+    write_file(test_path("kernel"), bytes, size);
+
+    struct opened opened = open_both(test_path("kernel"), NULL);
+    assert_true(has_note(opened.target, "--exe"));
+    assert_null(opened.target->exe);
+    assert_non_null(module_named(opened.image, "libc.so.6")); // the program's header is in memory
+    check_libc_symbols(&opened);
+    close_both(&opened);
+
+    struct image_options options = {.exe = sleeper[0]};
+    opened = open_both(test_path("kernel"), &options);
+    struct module *exe = module_named(opened.image, sleeper[0]);
+    assert_non_null(exe);
+    assert_int_equal(exe->file_state, MODULE_FILE_VERIFIED);
+    assert_true(((struct image_module *)exe)->is_exe);
+    assert_int_equal(origin_at(opened.target, opened.target->auxv_entry), MEM_FILE);
+    check_libc_symbols(&opened);
+    close_both(&opened);
+}
+
 static void test_gcore(void **state)
 {
     (void)state;
@@ -911,6 +943,7 @@ int main(void)
         cmocka_unit_test(test_lent_bytes),
         cmocka_unit_test(test_relro_is_not_lent),
         cmocka_unit_test(test_symbols_from_memory),
+        cmocka_unit_test(test_no_file_note),
         cmocka_unit_test(test_gcore),
         cmocka_unit_test(test_live),
         cmocka_unit_test(test_live_replaced),

@@ -616,7 +616,8 @@ static void test_empty(void **state)
     assert_int_equal(r->node_count, 1);
     assert_int_equal(r->nodes[0].function, UINT32_MAX);
     assert_int_equal(r->function_count + r->line_count + r->edge_count + r->stack_count +
-                         r->thread_count + r->frame_count, 0);
+                         r->thread_count + r->frame_count,
+                     0);
 }
 
 // An interim report changes nothing.
