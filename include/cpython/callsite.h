@@ -7,6 +7,10 @@
 // slots it names: slot N of the value stack is localsplus[nlocalsplus + N] (<= 3.10:
 // f_valuestack[N]). 3.14 and later hold tagged references there (mask the low two bits off).
 //
+// Check what the slot holds: a callable that takes one argument in front of the given ones (bound
+// method, functools.partial) may borrow the slot below the arguments while it calls on
+// (PY_VECTORCALL_ARGUMENTS_OFFSET), and that is the callable's, but for 3.13+ without self.
+//
 // Limits: INSTRUMENTED_LINE and INSTRUMENTED_INSTRUCTION (PEP 669: coverage, debuggers) hide the
 // opcode below them. A caller that can read _co_monitoring writes the original opcodes into its
 // copy first; otherwise the answer may be "not known".

@@ -13,6 +13,7 @@
 #define METHOD_DEF_BYTES 32   // sizeof(PyMethodDef): name, function, flags, doc
 #define METHOD_TABLE_LIMIT 512
 #define NAME_LIMIT 256
+#define TPFLAGS_IMMUTABLE (1ull << 8) // 3.10+: a heap type that C code made for good
 
 static struct err *set(struct py_decoder *dec, const char *name, const char *qualname,
                        uint32_t *ret_name, uint32_t *ret_qualname)
@@ -124,6 +125,27 @@ static struct err *describe_type(struct py_decoder *dec, uint64_t type, uint32_t
     return set(dec, dot ? dot + 1 : full, text, ret_name, ret_qualname);
 }
 
+// Callable objects of C types (functools.partial, numpy.ufunc, ...). Those of classes written in
+// Python are left out: their __call__ has a frame of its own.
+static struct err *describe_object(struct py_decoder *dec, uint64_t object,
+                                   const struct py_type_info *info, uint32_t *ret_name,
+                                   uint32_t *ret_qualname)
+{
+    const char *name = strtab_get(dec->strings, info->name);
+    // Cython's functions begin like a PyCFunctionObject (Cython/Utility/CythonFunction.c).
+    if (strcmp(name, "cython_function_or_method") == 0 ||
+        strcmp(name, "_cython_3_0.cython_function_or_method") == 0)
+        return describe_builtin(dec, object, ret_name, ret_qualname);
+    bool of_c = !info->heap || (info->flags & TPFLAGS_IMMUTABLE);
+    if (!of_c || info->kind != PY_KIND_OTHER)
+        return NULL;
+    const char *dot = strrchr(name, '.');
+    AUTO_FREE char *text = NULL;
+    if (asprintf(&text, "{%s object}", name) < 0)
+        return err_create(ERR_NO_MEMORY, "name");
+    return set(dec, dot ? dot + 1 : name, text, ret_name, ret_qualname);
+}
+
 struct err *py_describe_callable(struct py_decoder *dec, uint64_t object, uint32_t *ret_name,
                                  uint32_t *ret_qualname)
 {
@@ -152,15 +174,7 @@ struct err *py_describe_callable(struct py_decoder *dec, uint64_t object, uint32
     default:
         break;
     }
-    // Callable objects of the standard library's C modules. Their types are heap types since 3.9.
-    const char *name = strtab_get(dec->strings, info.name);
-    if (name && (strncmp(name, "functools.", 10) == 0 || strncmp(name, "operator.", 9) == 0)) {
-        AUTO_FREE char *text = NULL;
-        if (asprintf(&text, "{%s object}", name) < 0)
-            return err_create(ERR_NO_MEMORY, "name");
-        return set(dec, strchr(name, '.') + 1, text, ret_name, ret_qualname);
-    }
-    return NULL;
+    return describe_object(dec, object, &info, ret_name, ret_qualname);
 }
 
 struct err *py_describe_special(struct py_decoder *dec, uint64_t object, const char *method,

@@ -8,7 +8,7 @@
 
 // How a finally or except block was entered: 2 bits each, innermost lowest. Ordered by how likely
 // a frame is found in a block entered that way.
-#define ENTRY_SILENCED 0u // <= 3.7: of a with block, after __exit__ said true: a WHY code was pushed
+#define ENTRY_SILENCED 0u // <= 3.7: a with block's, after __exit__ said true: a WHY code more
 #define ENTRY_NORMAL 1u // <= 3.7: None, 3.8: NULL was pushed
 #define ENTRY_RETURN 2u // <= 3.7: [a value and] a WHY code, 3.8: the address to go on from
 #define ENTRY_RAISED 3u // six values: the exception and the one handled before it
@@ -272,8 +272,8 @@ struct py_callsite_depths *py_callsite_depths_create(const struct py_bytecode *b
         return NULL;
     walk.depths->units = walk.decoder.units;
     walk.depths->guessed_from = UINT32_MAX;
-    // Ordinary code has one state per instruction, and small code may have many.
-    walk.depths->limit = 65536 + 2 * walk.decoder.units;
+    // Ordinary code has one state per instruction; the few in finally blocks may have many.
+    walk.depths->limit = 65536 + walk.decoder.units;
     walk.depths->heads = calloc(walk.decoder.units, sizeof(*walk.depths->heads));
     if (bc->version <= 0x0307) {
         walk.leaves = calloc((size_t)walk.decoder.units + 1, sizeof(*walk.leaves));

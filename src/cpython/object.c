@@ -32,6 +32,7 @@ static const struct {
     {"module", PY_KIND_MODULE},
     {"function", PY_KIND_FUNCTION},
     {"method", PY_KIND_BOUND_METHOD},
+    {"instancemethod", PY_KIND_BOUND_METHOD}, // im_func lies where im_func of a method lies
     {"builtin_function_or_method", PY_KIND_BUILTIN},
     {"method_descriptor", PY_KIND_METHOD_DESCRIPTOR},
     {"classmethod_descriptor", PY_KIND_CLASS_METHOD_DESCRIPTOR},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What a profile keeps at most, each bound with its reason. Whatever the target does, all of them
-// together stay below some 400 MB; an ordinary program needs a few.
+// together stay below some 400 MB; an ordinary program needs a few. Beside them only the calls of
+// the last snapshot are kept, which are as many as its frames.
 #ifndef PROFILE_BOUNDS_H
 #define PROFILE_BOUNDS_H
 

@@ -281,12 +281,14 @@ static void add_states(struct page *page, const struct snapshot *snapshot)
         native += !thread->known_to_python;
     }
     plain_things(&line, snapshot->threads.count, "thread");
+    const char *comma = ": ";
     if (states[SNAP_UNKNOWN] < snapshot->threads.count)
         for (int state = 0; state < SNAP_STATE_COUNT; state++)
             if (states[state]) {
-                plain_str(&line, ", ");
+                plain_str(&line, comma);
                 plain_count(&line, states[state]);
                 plain_add(&line, " %s", snap_state_name((enum snap_state)state));
+                comma = ", ";
             }
     if (native) {
         plain_str(&line, "; ");
@@ -362,7 +364,6 @@ void page_dump(struct page *page)
     plain_things(&line, groups.list.count, "distinct stack");
     plain_str(&line, ".");
     doc_section(page->doc, NULL, NULL, 0, 0);
-    doc_text(page->doc, "");
     doc_text(page->doc, plain_text(&line));
     page->failed |= line.failed;
 }

@@ -11,12 +11,15 @@
 
 struct ranked {
     uint32_t index;
+    bool plumbing; // library code that does nothing but call one function: last
     uint64_t weight, second;
 };
 
 static int by_weight(const void *left, const void *right)
 {
     const struct ranked *a = left, *b = right;
+    if (a->plumbing != b->plumbing)
+        return a->plumbing ? 1 : -1;
     if (a->weight != b->weight)
         return a->weight > b->weight ? -1 : 1;
     if (a->second != b->second)
@@ -69,12 +72,24 @@ static void add_function(struct page *page, const struct prof_function *function
         plain_duration(&row, function->longest_ns);
     plain_str(&row, DOC_NEXT);
     names_function(&row, &page->names, function, 60);
-    plain_str(&row, function->inferred ? " (inferred)" : "");
     plain_str(&row, DOC_NEXT);
     names_place(&row, &page->names, function);
     double share = weigh_share(&page->weigh, by_total ? total : self);
     doc_row(page->doc, !by_total && share >= HOT_SHARE ? DOC_HOT : DOC_NORMAL, 1, plain_text(&row));
     page->failed |= row.failed;
+}
+
+// threading's _bootstrap and the like: all their time is one callee's.
+static void mark_plumbing(const struct page *page, bool *plumbing)
+{
+    const struct prof_report *profile = page->profile;
+    for (size_t i = 0; i < profile->edge_count; i++) {
+        const struct prof_edge *edge = &profile->edges[i];
+        const struct prof_function *caller = page_function(page, edge->caller);
+        if (caller && !page->own_code[edge->caller] && weigh_self(&page->weigh, caller) == 0 &&
+            weigh_edge(&page->weigh, edge) == weigh_edges_of(&page->weigh, caller))
+            plumbing[edge->caller] = true;
+    }
 }
 
 // A function belongs in a table when it has weight there.
@@ -83,17 +98,23 @@ static void add_table(struct page *page, const struct doc_column *columns, size_
 {
     const struct prof_report *profile = page->profile;
     AUTO_FREE struct ranked *ranked = calloc(profile->function_count + 1, sizeof(*ranked));
-    if (!ranked) {
+    AUTO_FREE bool *plumbing = calloc(profile->function_count + 1, sizeof(*plumbing));
+    if (!ranked || !plumbing) {
         page->failed = true;
         return;
     }
-    size_t there = 0;
+    if (by_total)
+        mark_plumbing(page, plumbing);
+    size_t there = 0, worthy = 0;
     for (size_t i = 0; i < profile->function_count; i++) {
         uint64_t self = weigh_self(&page->weigh, &profile->functions[i]);
         uint64_t total = weigh_total(&page->weigh, &profile->functions[i]);
         uint64_t weight = by_total ? total : self;
-        if (weight)
-            ranked[there++] = (struct ranked){(uint32_t)i, weight, by_total ? self : total};
+        if (!weight)
+            continue;
+        ranked[there++] = (struct ranked){(uint32_t)i, plumbing[i], weight,
+                                          by_total ? self : total};
+        worthy += !plumbing[i];
     }
     if (there == 0)
         return;
@@ -110,7 +131,7 @@ static void add_table(struct page *page, const struct doc_column *columns, size_
     plain_str(&heading, ")");
     doc_section(page->doc, plain_text(&heading), "functions", priority, 25);
     doc_table(page->doc, columns, count);
-    size_t rows = page_rows(page, USUAL_ROWS, there);
+    size_t rows = page_rows(page, worthy < USUAL_ROWS ? worthy : USUAL_ROWS, there);
     for (size_t i = 0; i < rows; i++)
         add_function(page, &profile->functions[ranked[i].index], by_total);
     doc_more(page->doc, there - rows);

@@ -7,7 +7,7 @@
 #include "util/guard.h"
 #include "util/hash.h"
 
-#define LONGEST_PERIOD 12 // functions that call each other in turn
+#define LONGEST_PERIOD 24 // functions that call each other in turn
 #define LEAST_TIMES    3
 
 struct keyed {
@@ -67,7 +67,8 @@ static int by_importance(const void *left, const void *right, void *arg)
 static void look_at(struct group *group, const struct snap_thread *thread)
 {
     group->crashed |= thread->crashed;
-    group->works |= snap_state_works(thread->state);
+    // Who waits for the GIL would work if it could.
+    group->works |= snap_state_works(thread->state) || thread->state == SNAP_GIL_WAIT;
     group->known_to_python |= thread->known_to_python;
 }
 

@@ -11,7 +11,6 @@
 #define LEAST_SHARE     0.03 // colder functions are not worth a page
 #define NEIGHBOURS      4
 #define LINES           5
-#define SOURCE_COLUMNS  100
 
 static void add_line(struct page *page, struct plain *line)
 {
@@ -95,7 +94,10 @@ static void add_source_line(struct page *page, const struct prof_function *funct
         text += strspn(text, " \t\f");
         plain_safe(&clean, text, strcspn(text, "\r\n"));
         plain_str(&line, newer ? " (file changed since) " : "  ");
-        plain_clip(&line, plain_text(&clean), SOURCE_COLUMNS, PLAIN_KEEP_START);
+        size_t width = page->options->width ? page->options->width : 100;
+        size_t used = plain_columns(plain_text(&line));
+        plain_clip(&line, plain_text(&clean), width > used + 40 ? width - used : 40,
+                   PLAIN_KEEP_START);
     }
     line.failed |= clean.failed;
     add_line(page, &line);

@@ -9,20 +9,6 @@
 
 #define CELL_COLUMNS 120
 
-// Characters with a meaning somewhere in GFM (spec 0.29, 2.4 and the extensions), or in what
-// issue trackers add to it: mentions, references, formulas, links made of bare addresses.
-static void put_escaped(FILE *out, const char *text, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        if (strchr("\\`*_[]<>|~#", text[i]))
-            fputc('\\', out);
-        if (strchr("@$&:", text[i]) && (text[i] != ':' || (i + 1 < size && text[i + 1] == '/')))
-            fprintf(out, "&#%d;", text[i]);
-        else
-            fputc(text[i], out);
-    }
-}
-
 static size_t longest_run(const char *text, size_t size, char wanted)
 {
     size_t longest = 0, run = 0;
@@ -58,18 +44,40 @@ static void put_code(FILE *out, const char *text, size_t size, bool in_table)
     put_repeated(out, ticks, '`');
 }
 
+// Plain text: characters with a meaning anywhere in a line of GFM (spec 0.29, 2.4 and 6) get a
+// backslash. What issue trackers look for in the finished text (mentions, references, formulas,
+// addresses) is only safe inside a code span.
+static void put_escaped(FILE *out, const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        bool address = text[i] == ':' && i + 2 < size && text[i + 1] == '/' && text[i + 2] == '/';
+        if (strchr("@#$", text[i]) || address) {
+            put_code(out, text + i, address ? 3 : 1, false);
+            i += address ? 2 : 0;
+            continue;
+        }
+        if (strchr("\\`*_[]<|~&", text[i]))
+            fputc('\\', out);
+        fputc(text[i], out);
+    }
+}
+
+// What would begin a list, a quotation or a heading where a line begins.
+static const char *put_beginning(FILE *out, const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    if (digits && digits < 10 && (text[digits] == '.' || text[digits] == ')')) {
+        fprintf(out, "%.*s\\%c", (int)digits, text, text[digits]);
+        return text + digits + 1;
+    }
+    if (*text && strchr("-+=>", *text))
+        fputc('\\', out);
+    return text;
+}
+
 // Sentences with code marks.
 static void put_words(FILE *out, const char *text)
 {
-    // What would begin a list or a heading where a sentence begins.
-    size_t digits = strspn(text, "0123456789");
-    if (digits && digits < 10 && (text[digits] == '.' || text[digits] == ')')) {
-        fprintf(out, "%.*s\\", (int)digits, text);
-        text += digits;
-        fputc(*text++, out);
-    } else if (*text && strchr("-+=", *text)) {
-        fputc('\\', out);
-    }
     while (*text) {
         size_t words = strcspn(text, PLAIN_CODE);
         put_escaped(out, text, words);
@@ -179,8 +187,10 @@ static void put_blocks(FILE *out, const struct doc_block *block, const struct do
                 fprintf(out, "**%s**: ", block->label);
             if (block->kind == DOC_LINE)
                 fputs(block->text, out);
-            else
+            else if (block->kind == DOC_BULLET && block->label[0])
                 put_words(out, block->text);
+            else
+                put_words(out, put_beginning(out, block->text));
             fputc('\n', out);
         }
         if (fence && (block + 1 == end || block[1].kind != DOC_LINE)) {

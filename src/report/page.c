@@ -71,6 +71,22 @@ struct stack_place page_place_of(const struct page *page, const struct prof_stac
     return place;
 }
 
+static int by_tid(const void *left, const void *right)
+{
+    const struct page_thread *a = left, *b = right;
+    if (a->pid != b->pid)
+        return a->pid < b->pid ? -1 : 1;
+    return (a->tid > b->tid) - (a->tid < b->tid);
+}
+
+uint32_t page_thread_of(const struct page *page, const struct prof_stack *stack)
+{
+    const struct page_thread wanted = {stack->pid, stack->tid, 0};
+    const struct page_thread *found =
+        bsearch(&wanted, page->threads, page->profile->thread_count, sizeof(wanted), by_tid);
+    return found ? found->index : UINT32_MAX;
+}
+
 // ---- Heading -------------------------------------------------------------------------------------
 
 static void say_command(struct plain *plain, const struct page *page)
@@ -190,7 +206,7 @@ static void add_run(struct page *page)
 
 static void add_heading(struct page *page)
 {
-    GUARD(plain_deinit) struct plain title = {0};
+    GUARD(plain_deinit) struct plain title = {0}, whole = {0};
     plain_str(&title, page->profile ? "Hotspots of " : "Threads of ");
     say_command(&title, page);
     doc_title(page->doc, plain_text(&title));
@@ -201,7 +217,8 @@ static void add_heading(struct page *page)
     if (page->names.root) {
         plain_clear(&title);
         plain_str(&title, "Files are below " PLAIN_CODE);
-        plain_safe(&title, page->names.root, page->names.root_size);
+        plain_safe(&whole, page->names.root, page->names.root_size);
+        plain_clip(&title, plain_text(&whole), COMMAND_COLUMNS, PLAIN_KEEP_END);
         plain_str(&title, PLAIN_CODE_END " or in the Python installation.");
         doc_text(page->doc, plain_text(&title));
     }
@@ -306,7 +323,6 @@ static void add_command(struct page *page)
         plain_str(&line, PLAIN_CODE_END);
     }
     doc_section(page->doc, NULL, NULL, 0, 0);
-    doc_text(page->doc, "");
     doc_text(page->doc, plain_text(&line));
     page->failed |= line.failed;
 }
@@ -317,6 +333,28 @@ static void page_deinit(struct page *page)
 {
     names_deinit(&page->names);
     free(page->own_code);
+    free(page->threads);
+}
+
+static bool prepare(struct page *page)
+{
+    const struct prof_report *profile = page->profile;
+    size_t functions = profile ? profile->function_count : 0;
+    size_t threads = profile ? profile->thread_count : 0;
+    page->own_code = calloc(functions + 1, sizeof(*page->own_code));
+    page->threads = calloc(threads + 1, sizeof(*page->threads));
+    if (!page->own_code || !page->threads ||
+        !names_init(&page->names, page->input->strings, profile))
+        return false;
+    for (size_t i = 0; i < functions; i++)
+        page->own_code[i] = names_is_own_code(&page->names, &profile->functions[i]);
+    for (size_t i = 0; i < threads; i++)
+        page->threads[i] = (struct page_thread){profile->threads[i].pid, profile->threads[i].tid,
+                                                (uint32_t)i};
+    qsort(page->threads, threads, sizeof(*page->threads), by_tid);
+    if (profile)
+        weigh_init(&page->weigh, profile, page->options->weight);
+    return true;
 }
 
 struct err *page_build(struct doc *doc, const struct report_input *input,
@@ -326,15 +364,10 @@ struct err *page_build(struct doc *doc, const struct report_input *input,
         .doc = doc, .input = input, .options = options, .profile = input->profile};
     if (!input->profile && input->snapshot_count == 0)
         return err_create(ERR_NOT_FOUND, "there is no snapshot to report");
-    size_t functions = page.profile ? page.profile->function_count : 0;
-    page.own_code = calloc(functions + 1, sizeof(*page.own_code));
-    if (!page.own_code || !names_init(&page.names, input->strings, input->profile))
+    if (!prepare(&page))
         return err_create(ERR_NO_MEMORY, "no memory for the report");
-    for (size_t i = 0; i < functions; i++)
-        page.own_code[i] = names_is_own_code(&page.names, &page.profile->functions[i]);
     add_heading(&page);
     if (page.profile) {
-        weigh_init(&page.weigh, page.profile, options->weight);
         page_summary(&page);
         page_threads(&page);
         page_functions(&page);

@@ -9,6 +9,11 @@
 #include "report/report.h"
 #include "report/weigh.h"
 
+struct page_thread { // for finding a thread of the profile
+    pid_t pid, tid;
+    uint32_t index;
+};
+
 struct page {
     struct doc *doc;
     const struct report_input *input;
@@ -16,6 +21,7 @@ struct page {
     const struct prof_report *profile; // NULL: a thread dump
     struct names names;
     struct weigh weigh; // with a profile
+    struct page_thread *threads; // sorted
     bool *own_code;     // by function: neither library nor package
     bool failed;        // out of memory
 };
@@ -48,6 +54,9 @@ void page_thread_name(struct plain *plain, const struct page *page, uint32_t nam
 
 // Function and place for table cells: "lookup cache.py:118"; nothing for UINT32_MAX.
 void page_function_cell(struct plain *plain, const struct page *page, uint32_t index);
+
+// Index in prof_report.threads; UINT32_MAX: unknown.
+uint32_t page_thread_of(const struct page *page, const struct prof_stack *stack);
 
 // Three functions that say where a stack is; UINT32_MAX: it has none.
 struct stack_place {

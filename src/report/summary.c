@@ -289,7 +289,7 @@ static void say_lock(struct page *page, struct plain *line, const struct wait_pl
     const struct prof_function *own =
         place->at.own != place->at.function ? page_function(page, place->at.own) : NULL;
     if (own) {
-        plain_str(line, ", called from ");
+        plain_str(line, ", below ");
         names_say(line, &page->names, own);
     }
     plain_str(line, ".");

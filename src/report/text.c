@@ -66,7 +66,6 @@ static void put_wrapped(FILE *out, const struct text *text, const char *words, s
         words += *words == ' ';
         first = false;
     }
-    fputc('\n', out);
 }
 
 // ---- Tables --------------------------------------------------------------------------------------
@@ -183,6 +182,7 @@ static void put_bullet(FILE *out, const struct text *text, const struct doc_bloc
     size_t start = label == 0 ? 2 : label < LABEL_COLUMNS ? indent : 2 + label + 1;
     put_spaces(out, start - 2 - label);
     put_wrapped(out, text, block->text, start, label ? indent : 4);
+    fputc('\n', out);
 }
 
 static void put_block(FILE *out, const struct text *text, const struct doc_block *block,
@@ -191,6 +191,7 @@ static void put_block(FILE *out, const struct text *text, const struct doc_block
     switch (block->kind) {
     case DOC_TEXT:
         put_wrapped(out, text, block->text, 0, 0);
+        fputc('\n', out);
         break;
     case DOC_BULLET:
         put_bullet(out, text, block);
@@ -199,7 +200,7 @@ static void put_block(FILE *out, const struct text *text, const struct doc_block
         fprintf(out, "\n%s", block->style == DOC_HOT ? color_on(text, DOC_HOT) : "");
         fputs(text->color ? "\x1b[1m" : "", out);
         put_wrapped(out, text, block->text, 0, 4);
-        fputs(text->color ? "\x1b[0m" : "", out);
+        fprintf(out, "%s\n", text->color ? "\x1b[0m" : "");
         break;
     case DOC_LINE:
         fprintf(out, "%s%s%s\n", color_on(text, block->style), block->text,
@@ -262,13 +263,17 @@ struct err *report_text(FILE *out, const struct report_input *input,
         doc_fit(&doc, put_section, &text, REPORT_CUT_CHARS - 1000);
     fprintf(out, "%s", text.color ? "\x1b[1m" : "");
     put_wrapped(out, &text, doc.title ? doc.title : "", 0, 4);
-    fprintf(out, "%s", text.color ? "\x1b[0m" : "");
-    vec_foreach(section, &doc.sections)
+    fprintf(out, "%s\n", text.color ? "\x1b[0m" : "");
+    vec_foreach(section, &doc.sections) {
+        if (!section->title && section != doc.sections.items)
+            fputc('\n', out);
         put_section(out, section, section->keep, &text);
+    }
     AUTO_FREE char *left_out = doc_left_out(&doc);
     if (left_out) {
         fputc('\n', out);
         put_wrapped(out, &text, left_out, 0, 0);
+        fputc('\n', out);
     }
     return page_finish(&doc, out);
 }

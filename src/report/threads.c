@@ -17,7 +17,15 @@
 struct idle {
     uint32_t index;
     enum snap_state state; // in which it is mostly
-    char *stem;            // the name with each number as "#"
+    char *stem;            // the name with each number as "*"
+};
+
+struct table {
+    struct page *page;
+    uint32_t *usual;   // the function each thread is mostly in, as a reader wants it named
+    struct idle *idle; // sorted by kind
+    size_t idle_count;
+    bool *folded; // by thread: it shares a row
 };
 
 static uint64_t working(const struct prof_thread *thread)
@@ -42,26 +50,29 @@ static enum snap_state usual_state(const struct prof_thread *thread)
 
 static char *stem_of(const char *name, size_t size)
 {
+    size = size > 100 ? 100 : size; // what tells pools apart
     char *stem = malloc(size + 1), *at = stem;
     for (size_t i = 0; stem && i < size; i++) {
         bool digit = isdigit((unsigned char)name[i]);
         if (!digit || i == 0 || !isdigit((unsigned char)name[i - 1]))
-            *at++ = digit ? '#' : name[i];
+            *at++ = digit ? '*' : name[i];
     }
     if (stem)
         *at = '\0';
     return stem;
 }
 
-static int compare_kind(const struct page *page, const struct idle *a, const struct idle *b)
+static int compare_kind(const struct table *table, const struct idle *a, const struct idle *b)
 {
-    const struct prof_thread *threads = page->profile->threads;
     int order = strcmp(a->stem, b->stem);
     if (order)
         return order;
     if (a->state != b->state)
         return a->state < b->state ? -1 : 1;
-    uint32_t left = threads[a->index].top_frame, right = threads[b->index].top_frame;
+    const struct prof_thread *threads = table->page->profile->threads;
+    if (threads[a->index].known_to_python != threads[b->index].known_to_python)
+        return threads[a->index].known_to_python ? -1 : 1;
+    uint32_t left = table->usual[a->index], right = table->usual[b->index];
     return (left > right) - (left < right);
 }
 
@@ -72,13 +83,39 @@ static int by_kind(const void *left, const void *right, void *arg)
     return order ? order : (a->index > b->index) - (a->index < b->index);
 }
 
+// Working threads: the hottest function. Others: where their own code waits.
+static void find_usual(struct table *table)
+{
+    const struct prof_report *profile = table->page->profile;
+    for (size_t i = 0; i < profile->thread_count; i++) {
+        const struct prof_thread *thread = &profile->threads[i];
+        bool works = working(thread) * 2 >= thread->samples;
+        table->usual[i] = works ? thread->hottest : UINT32_MAX;
+    }
+    for (size_t i = 0; i < profile->stack_count; i++) { // most samples first
+        const struct prof_stack *stack = &profile->stacks[i];
+        uint32_t index = page_thread_of(table->page, stack);
+        if (index == UINT32_MAX || table->usual[index] != UINT32_MAX ||
+            stack->state != usual_state(&profile->threads[index]))
+            continue;
+        struct stack_place place = page_place_of(table->page, stack);
+        table->usual[index] = place.own != UINT32_MAX        ? place.own
+                              : place.function != UINT32_MAX ? place.function
+                                                             : place.leaf;
+    }
+    for (size_t i = 0; i < profile->thread_count; i++)
+        if (table->usual[i] == UINT32_MAX)
+            table->usual[i] = profile->threads[i].top_frame;
+}
+
 // ---- Rows ----------------------------------------------------------------------------------------
 
 // One thread, or several put together: the sums, and how many.
 struct sum {
     struct prof_thread all;
     size_t count;
-    uint32_t first, last; // indexes
+    uint32_t first;   // index
+    const char *stem; // of several
 };
 
 static void add_to_sum(struct sum *sum, const struct prof_report *profile, uint32_t index)
@@ -86,10 +123,9 @@ static void add_to_sum(struct sum *sum, const struct prof_report *profile, uint3
     const struct prof_thread *thread = &profile->threads[index];
     if (sum->count++ == 0) {
         sum->all = *thread;
-        sum->first = sum->last = index;
+        sum->first = index;
         return;
     }
-    sum->last = index;
     sum->all.samples += thread->samples;
     sum->all.cpu_share += thread->cpu_share;
     for (int state = 0; state < SNAP_STATE_COUNT; state++)
@@ -110,27 +146,28 @@ static void add_states(struct plain *row, const struct prof_thread *thread)
     }
 }
 
-static void add_row(struct page *page, const struct sum *sum)
+static void add_row(const struct table *table, const struct sum *sum)
 {
+    struct page *page = table->page;
     const struct prof_thread *thread = &sum->all;
-    const struct prof_thread *threads = page->profile->threads;
     GUARD(plain_deinit) struct plain row = {0};
     if (sum->count > 1)
         plain_add(&row, "x %zu", sum->count);
     else
         plain_add(&row, "%d", (int)thread->tid);
     plain_str(&row, DOC_NEXT);
-    page_thread_name(&row, page, thread->name, thread->known_to_python);
     if (sum->count > 1) {
-        plain_str(&row, " ... ");
-        page_thread_name(&row, page, threads[sum->last].name, true);
+        plain_safe(&row, sum->stem, strlen(sum->stem));
+        plain_str(&row, thread->known_to_python ? "" : " [native]");
+    } else {
+        page_thread_name(&row, page, thread->name, thread->known_to_python);
     }
     plain_str(&row, DOC_NEXT);
     if (thread->has_cpu)
         plain_percent(&row, thread->cpu_share);
     plain_str(&row, DOC_NEXT);
     add_states(&row, thread);
-    page_function_cell(&row, page, usual[sum->first]);
+    page_function_cell(&row, page, table->usual[sum->first]);
     doc_row(page->doc, thread->has_cpu && thread->cpu_share >= 0.5 ? DOC_HOT : DOC_NORMAL,
             sum->count, plain_text(&row));
     page->failed |= row.failed;
@@ -138,71 +175,80 @@ static void add_row(struct page *page, const struct sum *sum)
 
 // ---- Folding -------------------------------------------------------------------------------------
 
-// Marks in `folded` the threads that share a row. The kinds are left in `idle`, sorted.
-static size_t fold(struct page *page, struct idle *idle, bool *folded)
+static void fold(struct table *table)
 {
+    struct page *page = table->page;
     const struct prof_report *profile = page->profile;
-    size_t count = 0;
     for (size_t i = 0; i < profile->thread_count; i++) {
         const struct prof_thread *thread = &profile->threads[i];
         if (!is_idle(thread))
             continue;
         const char *name = strtab_get(page->names.strings, thread->name);
-        idle[count].stem =
-            stem_of(name ? name : "", strtab_size(page->names.strings, thread->name));
-        idle[count].state = usual_state(thread);
-        idle[count].index = (uint32_t)i;
-        page->failed |= !idle[count].stem;
-        count++;
+        struct idle *idle = &table->idle[table->idle_count++];
+        idle->stem = stem_of(name ? name : "", strtab_size(page->names.strings, thread->name));
+        idle->state = usual_state(thread);
+        idle->index = (uint32_t)i;
+        page->failed |= !idle->stem;
     }
-    if (page->failed || count <= IDLE_UNFOLDED || page->options->full)
-        return count;
-    qsort_r(idle, count, sizeof(*idle), by_kind, page);
-    for (size_t i = 0, next; i < count; i = next) {
-        for (next = i + 1; next < count; next++)
-            if (compare_kind(page, &idle[i], &idle[next]) != 0)
+    if (page->failed || table->idle_count <= IDLE_UNFOLDED || page->options->full)
+        return;
+    qsort_r(table->idle, table->idle_count, sizeof(*table->idle), by_kind, table);
+    for (size_t i = 0, next; i < table->idle_count; i = next) {
+        for (next = i + 1; next < table->idle_count; next++)
+            if (compare_kind(table, &table->idle[i], &table->idle[next]) != 0)
                 break;
         for (size_t k = i; next - i >= FOLD_LEAST && k < next; k++)
-            folded[idle[k].index] = true;
+            table->folded[table->idle[k].index] = true;
     }
-    return count;
 }
 
-static void add_folded(struct page *page, const struct idle *idle, size_t count,
-                       const bool *folded)
+static void add_folded(const struct table *table)
 {
-    for (size_t i = 0, next; i < count; i = next) {
+    for (size_t i = 0, next; i < table->idle_count; i = next) {
         next = i + 1;
-        if (!folded[idle[i].index])
+        if (!table->folded[table->idle[i].index])
             continue;
-        struct sum sum = {0};
-        add_to_sum(&sum, page->profile, idle[i].index);
-        for (; next < count && compare_kind(page, &idle[i], &idle[next]) == 0; next++)
-            add_to_sum(&sum, page->profile, idle[next].index);
-        add_row(page, &sum);
+        struct sum sum = {.stem = table->idle[i].stem};
+        add_to_sum(&sum, table->page->profile, table->idle[i].index);
+        for (; next < table->idle_count; next++) {
+            if (compare_kind(table, &table->idle[i], &table->idle[next]) != 0)
+                break;
+            add_to_sum(&sum, table->page->profile, table->idle[next].index);
+        }
+        add_row(table, &sum);
     }
 }
 
-static void add_rows(struct page *page, struct idle *idle, bool *folded)
+static void add_rows(struct table *table)
 {
+    struct page *page = table->page;
     const struct prof_report *profile = page->profile;
-    size_t count = fold(page, idle, folded), alone = 0;
+    find_usual(table);
+    fold(table);
+    size_t alone = 0;
     for (size_t i = 0; i < profile->thread_count; i++)
-        alone += !folded[i];
+        alone += !table->folded[i];
     size_t rows = page_rows(page, USUAL_ROWS, alone), shown = 0;
     for (size_t i = 0; i < profile->thread_count && shown < rows; i++) {
-        if (folded[i])
+        if (table->folded[i])
             continue;
         struct sum sum = {0};
         add_to_sum(&sum, profile, (uint32_t)i);
-        add_row(page, &sum);
+        add_row(table, &sum);
         shown++;
     }
     if (!page->failed)
-        add_folded(page, idle, count, folded);
+        add_folded(table);
     doc_more(page->doc, alone - rows);
-    for (size_t i = 0; i < count; i++)
-        free(idle[i].stem);
+}
+
+static void table_deinit(struct table *table)
+{
+    for (size_t i = 0; i < table->idle_count; i++)
+        free(table->idle[i].stem);
+    free(table->idle);
+    free(table->folded);
+    free(table->usual);
 }
 
 void page_threads(struct page *page)
@@ -221,14 +267,17 @@ void page_threads(struct page *page)
         {.title = "MOSTLY IN", .code = true, .keep = PLAIN_KEEP_END, .least = 24},
     };
     const struct prof_report *profile = page->profile;
-    AUTO_FREE struct idle *idle = calloc(profile->thread_count + 1, sizeof(*idle));
-    AUTO_FREE bool *folded = calloc(profile->thread_count + 1, sizeof(*folded));
-    if (!idle || !folded) {
+    size_t count = profile->thread_count + 1;
+    GUARD(table_deinit) struct table table = {.page = page,
+                                              .usual = calloc(count, sizeof(*table.usual)),
+                                              .idle = calloc(count, sizeof(*table.idle)),
+                                              .folded = calloc(count, sizeof(*table.folded))};
+    if (!table.usual || !table.idle || !table.folded) {
         page->failed = true;
         return;
     }
     doc_section(page->doc, "Threads (CPU: % of one processor; states: % of the snapshots)",
                 "threads", 1, 40);
     doc_table(page->doc, columns, ARRAY_SIZE(columns));
-    add_rows(page, idle, folded);
+    add_rows(&table);
 }

@@ -15,19 +15,6 @@ struct wait_stack {
 };
 VEC_DEFINE(wait_stacks, struct wait_stack);
 
-struct thread_key {
-    pid_t pid, tid;
-    uint32_t index;
-};
-
-static int by_thread(const void *left, const void *right)
-{
-    const struct thread_key *a = left, *b = right;
-    if (a->pid != b->pid)
-        return a->pid < b->pid ? -1 : 1;
-    return (a->tid > b->tid) - (a->tid < b->tid);
-}
-
 static int compare_place(const struct wait_place *a, const struct wait_place *b)
 {
     if (a->state != b->state)
@@ -67,25 +54,16 @@ static int by_samples(const void *left, const void *right)
 static bool collect(const struct page *page, struct wait_stacks *ret)
 {
     const struct prof_report *profile = page->profile;
-    AUTO_FREE struct thread_key *keys = calloc(profile->thread_count + 1, sizeof(*keys));
-    if (!keys)
-        return false;
-    for (size_t i = 0; i < profile->thread_count; i++)
-        keys[i] = (struct thread_key){profile->threads[i].pid, profile->threads[i].tid,
-                                      (uint32_t)i};
-    qsort(keys, profile->thread_count, sizeof(*keys), by_thread);
     for (size_t i = 0; i < profile->stack_count; i++) {
         const struct prof_stack *stack = &profile->stacks[i];
         if (snap_state_works(stack->state) || stack->state >= SNAP_UNKNOWN)
             continue;
-        struct thread_key wanted = {stack->pid, stack->tid, 0};
-        const struct thread_key *thread =
-            bsearch(&wanted, keys, profile->thread_count, sizeof(*keys), by_thread);
-        if (!thread)
+        uint32_t thread = page_thread_of(page, stack);
+        if (thread == UINT32_MAX)
             continue;
         struct wait_place place = {.state = stack->state, .at = page_place_of(page, stack),
                                    .samples = stack->samples};
-        if (!vec_push(ret, (struct wait_stack){place, thread->index}))
+        if (!vec_push(ret, (struct wait_stack){place, thread}))
             return false;
     }
     return true;
@@ -157,10 +135,8 @@ static void add_row(struct page *page, const struct wait_place *place)
                                                   : at->leaf;
     page_function_cell(&row, page, first);
     plain_str(&row, DOC_NEXT);
-    page_function_cell(&row, page, at->function != first ? at->function : UINT32_MAX);
-    plain_str(&row, DOC_NEXT);
-    page_function_cell(&row, page,
-                       at->leaf != first && at->leaf != at->function ? at->leaf : UINT32_MAX);
+    uint32_t second = at->function != first && at->function != UINT32_MAX ? at->function : at->leaf;
+    page_function_cell(&row, page, second != first ? second : UINT32_MAX);
     doc_row(page->doc, DOC_NORMAL, 1, plain_text(&row));
     page->failed |= row.failed;
 }
@@ -174,11 +150,10 @@ void page_waiting(struct page *page)
 {
     static const struct doc_column columns[] = {
         {.title = "STATE"},
-        {.title = "THREADS", .code = true, .least = 10},
+        {.title = "THREADS", .code = true, .least = 14},
         {.title = "TIME", .right = true},
         {.title = "WHERE", .code = true, .keep = PLAIN_KEEP_END, .least = 24},
-        {.title = "IN", .code = true, .keep = PLAIN_KEEP_END, .least = 16},
-        {.title = "BY", .code = true, .least = 10, .drop = 1},
+        {.title = "IN", .code = true, .least = 16},
     };
     GUARD(places_deinit) struct wait_places places = {0};
     if (!wait_places_find(page, &places)) {

@@ -140,9 +140,10 @@ static struct err *read_files(const uint8_t *desc, size_t size, struct core_note
         struct core_file file = {
             .start = get_u64(entry), .end = get_u64(entry + 8), .path = name, .order = (uint32_t)i};
         name = name_end + 1;
-        if (file.start < file.end &&
+        uint64_t size_bytes = file.end - file.start;
+        if (file.start < file.end && size_bytes <= INT64_MAX &&
             !__builtin_mul_overflow(get_u64(entry + 16), page_bytes, &file.offset) &&
-            file.offset <= INT64_MAX - (file.end - file.start) && *file.path)
+            file.offset <= INT64_MAX - size_bytes && *file.path)
             ret->files.items[ret->files.count++] = file;
     }
     return NULL;

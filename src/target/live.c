@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Opening a live process and reading its memory in batches. Stopping it is in stop.c.
+// Opening a live process, reading its memory in batches and its clocks. Stopping it is in stop.c.
 #include "target/live.h"
 
 #include <errno.h>
@@ -214,6 +214,56 @@ struct err *live_open(pid_t pid, struct live **ret)
     }
     *ret = live;
     return NULL;
+}
+
+static void account_thread(struct live *live, struct live_thread *thread)
+{
+    struct proc_clock clock;
+    thread->cpu_delta_ns = 0;
+    bool had = thread->has_clock;
+    thread->has_clock = thread->schedstat_fd >= 0 && proc_read_clock(thread->schedstat_fd, &clock);
+    if (thread->has_clock) {
+        if (had && clock.cpu_ns >= thread->clock.cpu_ns)
+            thread->cpu_delta_ns = clock.cpu_ns - thread->clock.cpu_ns;
+        thread->clock = clock;
+    }
+    if (!thread->named) {
+        struct proc_stat stat;
+        AUTO_ERR struct err *err = proc_thread_stat(live->pid, thread->tid, &stat);
+        if (!err)
+            memcpy(thread->comm, stat.comm, sizeof(stat.comm));
+        thread->ns_tid = proc_namespace_tid(live->pid, thread->tid);
+        thread->named = true;
+    }
+}
+
+void live_account(struct live *live)
+{
+    vec_foreach(thread, &live->threads)
+        account_thread(live, thread);
+    clockid_t clock;
+    struct timespec now;
+    live->has_process_cpu = clock_getcpuclockid(live->pid, &clock) == 0 &&
+                            clock_gettime(clock, &now) == 0;
+    if (live->has_process_cpu)
+        live->process_cpu_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+bool live_sleep(struct live *live, uint64_t until_ns, const volatile int *interrupted)
+{
+    (void)live;
+    for (;;) {
+        uint64_t now_ns = live_now_ns();
+        if (*interrupted)
+            return false;
+        if (now_ns >= until_ns)
+            return true;
+        uint64_t left_ns = until_ns - now_ns;
+        // A signal between the test above and the wait would be missed: hence the short naps.
+        if (left_ns > 50000000)
+            left_ns = 50000000;
+        nanosleep(&(struct timespec){0, (long)left_ns}, NULL);
+    }
 }
 
 void live_close(struct live *live)

@@ -22,6 +22,8 @@
 #define FILE_LIMIT_BYTES (16u << 20)
 #define CACHE_FILES 64
 #define GROUPS_MAX 256
+// Start times are good to a clock tick, and an interpreter needs longer than that to read a source.
+#define START_SLACK_NS 50000000u
 
 struct file {
     char *path;
@@ -231,6 +233,7 @@ const char *source_line(struct source *source, const char *path, int32_t line, b
         end--;
     free(source->line);
     source->line = strndup(file->text + start, end - start);
-    *ret_newer = source->start_time_ns && file->mtime_ns > (int64_t)source->start_time_ns;
+    *ret_newer = source->start_time_ns &&
+                 file->mtime_ns > (int64_t)(source->start_time_ns + START_SLACK_NS);
     return source->line;
 }

@@ -190,7 +190,8 @@ def all_variants(base_names):
 
 def main():
     print("// SPDX-License-Identifier: GPL-3.0-or-later")
-    print("// Opcodes of CPython %d.%d, printed by tests/tools/opcode_rows.py: do not edit." % VERSION)
+    print("// Opcodes of CPython %d.%d, printed by tests/tools/opcode_rows.py: do not edit."
+          % VERSION)
     print("// OP(number, name, caches, effect kind, a, b, jump, effect when jumping, role, "
           "parameter)")
     print("// VARIANT(number, name, number of the base opcode): specialised, instrumented")

@@ -81,7 +81,7 @@ static void test_specialised_312(void **state)
     uint8_t code[40 + 4] = {151, 0};
     struct py_bytecode bc = {.code = code, .size_bytes = 42, .version = 0x030c, .stack_size = 3};
 
-    memset(code + 2, 171, sizeof(code) - 2);
+    memset(code + 2, 140, sizeof(code) - 2); // JUMP_BACKWARD
     memcpy(code + 2, (uint8_t[]){116, 0}, 2);
     memcpy(code + 12, (uint8_t[]){106, 3}, 2);
     memcpy(code + 32, (uint8_t[]){100, 1, 171, 1}, 4);
@@ -295,6 +295,12 @@ static void test_executor(void **state)
     assert_int_equal(site.slot, 0);
     assert_false(site.depth_certain);
     assert_false(py_callsite_find(bc, NULL, 2, -1, &site));
+    // In the place of the EXTENDED_ARG before JUMP_BACKWARD (+1): no cache of its own.
+    bc = CODE(0x030d, 2, 149, 0, 70, 0, 77, 9, 0, 0, 91, 1, 0, 0, 0, 0, 0, 0, 0, 0, 53, 0, 0, 0,
+              0, 0, 0, 0);
+    site = found(bc, 18);
+    assert_int_equal(site.kind, PY_CALL_FUNCTION);
+    assert_int_equal(site.instruction_bytes, 18);
 }
 
 static void test_refused(void **state)
