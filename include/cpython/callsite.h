@@ -21,8 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Longest bytecode looked at. CPython itself has no limit; even generated modules stay below 4 MiB,
-// and 8 MiB keep the working memory of hostile input below 400 MiB.
+// Longest bytecode looked at. CPython itself has no limit; this keeps the working memory of hostile
+// input below 400 MiB.
 #define PY_CALLSITE_CODE_MAX_BYTES ((size_t)8 << 20)
 
 // co_stacksize above this is not believed (a call with as many positional arguments).

@@ -60,6 +60,7 @@ struct live {
     bool has_process_cpu;
     uint64_t start_ticks;        // tells a reused PID
     // Private.
+    pid_t reader; // a thread whose memory is there: a main thread that ended first has none
     bool use_proc_mem;
     int proc_mem_fd;
     size_t lingering; // threads that are still to be let go
@@ -77,7 +78,7 @@ void live_close(struct live *live); // lets every thread go first
 // /proc/PID/mem where that is refused) and commits them to `copy`, gaps included.
 struct err *live_read_batch(struct live *live, const struct mem_range *ranges, size_t count,
                             struct mem_copy *copy);
-// Mappings again, after exec or dlopen.
+// Program and mappings again, after an exec. ERR_PERMISSION: it may not be read.
 struct err *live_refresh(struct live *live);
 
 struct stop_times {

@@ -15,6 +15,7 @@ VEC_DEFINE(proc_tids, pid_t);
 struct proc_stat {
     char state;          // 'R', 'S', 'D', 'T', 't', 'Z', ...
     char comm[16];       // 15 bytes and NUL
+    bool kernel_thread;
     uint64_t cpu_ticks;  // user + system
     uint64_t start_ticks;
 };

@@ -30,33 +30,38 @@ struct py_line py_code_line(const struct py_decoder *dec, struct py_code *code,
     return code->last_line.line;
 }
 
+static struct py_line plain_line(int64_t line)
+{
+    return line < INT32_MIN || line > INT32_MAX ? NO_LINE : (struct py_line){(int32_t)line, -1};
+}
+
 // Objects/lnotab_notes.txt, 3.6-3.9: pairs of unsigned byte increment, signed line increment.
 struct py_line py_line_lnotab(const struct py_code *code, uint32_t offset_bytes)
 {
-    int32_t line = code->first_line;
-    uint32_t at = 0;
+    int64_t line = code->first_line;
+    uint64_t at = 0;
     for (size_t i = 0; i + 1 < code->line_table_bytes; i += 2) {
         at += code->line_table[i];
         if (at > offset_bytes)
             break;
         line += (int8_t)code->line_table[i + 1];
     }
-    return (struct py_line){line, -1};
+    return plain_line(line);
 }
 
 // Objects/lnotab_notes.txt, 3.10 (PEP 626): pairs of range length in bytes and line increment from
 // the last line; -128 marks a range without a line, whose length counts all the same.
 struct py_line py_line_ranges(const struct py_code *code, uint32_t offset_bytes)
 {
-    int32_t line = code->first_line;
-    uint32_t end = 0;
+    int64_t line = code->first_line;
+    uint64_t end = 0;
     for (size_t i = 0; i + 1 < code->line_table_bytes; i += 2) {
         int8_t delta = (int8_t)code->line_table[i + 1];
         end += code->line_table[i];
         if (delta != -128)
             line += delta;
         if (offset_bytes < end)
-            return (struct py_line){delta == -128 ? -1 : line, -1};
+            return delta == -128 ? NO_LINE : plain_line(line);
     }
     return NO_LINE;
 }

@@ -272,6 +272,10 @@ struct err *py_int(struct py_decoder *dec, uint64_t object, int64_t *ret)
         return err_create(ERR_LIMIT, "int of %llu digits", (unsigned long long)count);
     uint32_t digits[3] = {0};
     TRY(mem_read(dec->mem, object + py_offset(&dec->layout, PY_LONG_digits), digits, count * 4));
+    for (size_t i = 0; i < count; i++)
+        if (digits[i] >> 30)
+            return err_create(ERR_BAD_DATA, "int at 0x%llx has a digit of more than 30 bits",
+                              (unsigned long long)object);
     if (digits[2] > 7)
         return err_create(ERR_LIMIT, "int of more than 62 bits");
     int64_t value = (int64_t)((uint64_t)digits[2] << 60 | (uint64_t)digits[1] << 30 | digits[0]);

@@ -46,9 +46,17 @@ static bool mappings_fit(struct image_module *module, const struct elf_headers *
     return true;
 }
 
+static bool is_mapped(struct image_module *module, uint64_t addr, size_t size)
+{
+    vec_foreach(range, &module->ranges)
+        if (addr >= range->start && addr < range->end && size <= range->end - addr)
+            return true;
+    return false;
+}
+
 // The dynamic section is written to by ld.so (pointers get the bias added, DT_DEBUG), so gdb's
 // cores hold it too. Its sizes and counts are as good as a fingerprint.
-static bool same_dynamic(const struct image_module *module, struct mem *mem,
+static bool same_dynamic(struct image_module *module, struct mem *mem,
                          const struct image_file *file, const struct elf_headers *headers)
 {
     const Elf64_Phdr *dynamic = elf_headers_find(headers, PT_DYNAMIC);
@@ -66,6 +74,8 @@ static bool same_dynamic(const struct image_module *module, struct mem *mem,
     bytes = count * sizeof(Elf64_Dyn);
     if (pread(file->fd, on_disk, bytes, (off_t)dynamic->p_offset) != (ssize_t)bytes)
         return false;
+    if (!is_mapped(module, bias + dynamic->p_vaddr, bytes))
+        return true;
     count = mem_read_some(mem, bias + dynamic->p_vaddr, running, bytes) / sizeof(Elf64_Dyn);
     for (size_t i = 0; i < count; i++) {
         uint64_t value = on_disk[i].d_un.d_val, ran = running[i].d_un.d_val;

@@ -143,25 +143,51 @@ static int piece_compare(const void *left, const void *right)
     return a->end > b->end ? -1 : a->end < b->end;
 }
 
-// Appends a piece that starts at or after the last one's start, cutting what overlaps.
-static void append(struct piece *pieces, size_t *count, struct piece piece)
+// Pieces on their way to being sorted and free of overlap. They come in the order of piece_compare;
+// bytes are kept wherever they are, gaps where no bytes are.
+struct merge {
+    struct piece *pieces;
+    size_t count;
+    uint64_t bytes_end;          // where the last bytes end
+    uint64_t gap_start, gap_end; // a gap that later bytes may still cut; none: equal
+};
+
+static void merge_gap_until(struct merge *merge, uint64_t until)
 {
-    struct piece *before = *count ? &pieces[*count - 1] : NULL;
-    if (before && before->end > piece.start) {
-        if (!before->bytes && piece.bytes) {
-            before->end = piece.start; // bytes win over a gap that was noted earlier
-            if (before->start == before->end)
-                (*count)--;
-        } else if (piece.end <= before->end) {
-            before->used |= piece.used;
-            return;
-        } else {
-            if (piece.bytes)
-                piece.bytes += before->end - piece.start;
-            piece.start = before->end;
-        }
+    uint64_t end = merge->gap_end < until ? merge->gap_end : until;
+    if (merge->gap_start < end) {
+        merge->pieces[merge->count++] = (struct piece){merge->gap_start, end, NULL, false};
+        merge->gap_start = end;
     }
-    pieces[(*count)++] = piece;
+}
+
+static void merge_add(struct merge *merge, struct piece piece)
+{
+    if (piece.start < merge->bytes_end) {
+        // What it has in common with the bytes before it is theirs.
+        uint64_t cut = piece.end < merge->bytes_end ? piece.end : merge->bytes_end;
+        if (piece.bytes) {
+            merge->pieces[merge->count - 1].used |= piece.used;
+            piece.bytes += cut - piece.start;
+        }
+        piece.start = cut;
+    }
+    if (piece.start == piece.end)
+        return;
+    if (piece.bytes) {
+        merge_gap_until(merge, piece.start);
+        merge->pieces[merge->count++] = piece;
+        merge->bytes_end = piece.end;
+        if (merge->gap_start < piece.end)
+            merge->gap_start = piece.end < merge->gap_end ? piece.end : merge->gap_end;
+    } else if (piece.start <= merge->gap_end && merge->gap_start < merge->gap_end) {
+        if (merge->gap_end < piece.end)
+            merge->gap_end = piece.end;
+    } else {
+        merge_gap_until(merge, UINT64_MAX);
+        merge->gap_start = piece.start;
+        merge->gap_end = piece.end;
+    }
 }
 
 // Merges the newest pieces, which lie unsorted behind the sorted ones, into them.
@@ -172,17 +198,20 @@ static bool settle(struct mem_copy *copy)
         return true;
     struct piece *old = copy->pieces.items, *tail = old + copy->sorted;
     qsort(tail, fresh, sizeof(*tail), piece_compare);
-    struct piece *merged = malloc(copy->pieces.capacity * sizeof(*merged));
-    if (!merged)
+    // Bytes may cut one gap in two.
+    size_t capacity = 2 * copy->pieces.count;
+    struct merge merge = {.pieces = malloc(capacity * sizeof(*old))};
+    if (!merge.pieces)
         return false;
-    size_t count = 0, i = 0, j = 0;
-    while (i < copy->sorted || j < fresh) {
+    for (size_t i = 0, j = 0; i < copy->sorted || j < fresh;) {
         bool take_old = j == fresh || (i < copy->sorted && piece_compare(&old[i], &tail[j]) <= 0);
-        append(merged, &count, take_old ? old[i++] : tail[j++]);
+        merge_add(&merge, take_old ? old[i++] : tail[j++]);
     }
+    merge_gap_until(&merge, UINT64_MAX);
     free(old);
-    copy->pieces.items = merged;
-    copy->pieces.count = copy->sorted = count;
+    copy->pieces.items = merge.pieces;
+    copy->pieces.capacity = capacity;
+    copy->pieces.count = copy->sorted = merge.count;
     copy->last = 0;
     return true;
 }
@@ -203,14 +232,8 @@ bool mem_copy_commit(struct mem_copy *copy, struct mem_range range, void *bytes,
            push(copy, (struct piece){range.addr + got, range.addr + range.size, NULL, false});
 }
 
-static struct piece *find(struct mem_copy *copy, uint64_t addr)
+static struct piece *find_sorted(struct mem_copy *copy, uint64_t addr)
 {
-    // The newest pieces are few and unsorted, and newer bytes win.
-    for (size_t i = copy->pieces.count; i > copy->sorted; i--) {
-        struct piece *piece = &copy->pieces.items[i - 1];
-        if (addr >= piece->start && addr < piece->end)
-            return piece;
-    }
     struct piece *items = copy->pieces.items;
     if (copy->last < copy->sorted && addr >= items[copy->last].start &&
         addr < items[copy->last].end)
@@ -225,6 +248,23 @@ static struct piece *find(struct mem_copy *copy, uint64_t addr)
     }
     copy->last = low;
     return low < copy->sorted && addr >= items[low].start ? &items[low] : NULL;
+}
+
+static struct piece *find(struct mem_copy *copy, uint64_t addr)
+{
+    // The newest pieces are few and unsorted, and newer bytes win. A gap says that one read got no
+    // further; another one may have begun behind the hole.
+    struct piece *gap = NULL;
+    for (size_t i = copy->pieces.count; i > copy->sorted; i--) {
+        struct piece *piece = &copy->pieces.items[i - 1];
+        if (addr < piece->start || addr >= piece->end)
+            continue;
+        if (piece->bytes)
+            return piece;
+        gap = piece;
+    }
+    struct piece *piece = find_sorted(copy, addr);
+    return piece ? piece : gap;
 }
 
 // Copies what is there from addr on; *ret_gap: it ended at a known gap, not at a miss.
@@ -260,6 +300,9 @@ struct mem_range mem_copy_window(struct mem_range range)
     size_t window = page_end - range.addr < WINDOW_BYTES ? page_end - range.addr : WINDOW_BYTES;
     if (range.size < window)
         range.size = window;
+    // The very last byte of the address space has no end to name; nothing lies there.
+    if (range.size > UINT64_MAX - range.addr)
+        range.size = UINT64_MAX - range.addr;
     return range;
 }
 
@@ -302,6 +345,8 @@ bool mem_copy_has(struct mem_copy *copy, uint64_t addr, size_t size)
 void mem_copy_want(struct mem_copy *copy, uint64_t addr, size_t size)
 {
     bool gap;
+    if (size > UINT64_MAX - addr)
+        size = UINT64_MAX - addr;
     size_t done = copy_some(copy, addr, NULL, size, &gap);
     if (done < size && !gap)
         (void)vec_push(&copy->misses, (struct mem_range){addr + done, size - done});

@@ -112,7 +112,7 @@ struct err *mem_add(struct mem *mem, uint64_t start, uint64_t end, enum mem_orig
         return err_create(ERR_NO_MEMORY, "memory map");
     for (size_t i = 0; mem->pages && i < CACHE_PAGES; i++)
         if (mem->pages[i].addr && (mem->pages[i].addr - 1) * PAGE_BYTES < end &&
-            mem->pages[i].addr * PAGE_BYTES > start)
+            mem->pages[i].addr * PAGE_BYTES - 1 >= start) // the last page ends at 2^64
             mem->pages[i].addr = 0;
     return NULL;
 }
@@ -122,24 +122,19 @@ static size_t read_cached(struct mem *mem, const struct segment *segment, uint64
 {
     size_t done = 0;
     while (done < size) {
-        uint64_t number = (addr + done) / PAGE_BYTES;
-        uint64_t page_start = number * PAGE_BYTES, page_end = page_start + PAGE_BYTES;
-        uint64_t from = page_start < segment->start ? segment->start : page_start;
-        uint64_t until = page_end > segment->end ? segment->end : page_end;
+        uint64_t number = (addr + done) / PAGE_BYTES, page_start = number * PAGE_BYTES;
+        size_t in_page = addr + done - page_start, got;
+        size_t want = PAGE_BYTES - in_page < size - done ? PAGE_BYTES - in_page : size - done;
         struct page *page = &mem->pages[number % CACHE_PAGES];
         // A page that two segments share is read through: the cache holds whole pages of one.
-        bool whole = from == page_start && until == page_end;
-        if (whole && page->addr != number + 1) {
-            page->size = (uint32_t)segment->read(segment->arg, from, page->bytes, PAGE_BYTES);
-            page->addr = number + 1;
-        }
-        size_t want = until - (addr + done) < size - done ? until - (addr + done) : size - done;
-        size_t got;
-        if (whole) {
-            size_t in_page = addr + done - page_start;
-            got = in_page >= page->size       ? 0
-                  : want < page->size - in_page ? want
-                                                : page->size - in_page;
+        if (page_start >= segment->start && segment->end - page_start >= PAGE_BYTES) {
+            if (page->addr != number + 1) {
+                page->size = (uint32_t)segment->read(segment->arg, page_start, page->bytes,
+                                                     PAGE_BYTES);
+                page->addr = number + 1;
+            }
+            size_t there = in_page < page->size ? page->size - in_page : 0;
+            got = want < there ? want : there;
             memcpy(to + done, page->bytes + in_page, got);
         } else {
             got = segment->read(segment->arg, addr + done, to + done, want);

@@ -18,9 +18,9 @@ static void block_deinit(struct doc_block *block, size_t cells)
 
 void doc_deinit(struct doc *doc)
 {
-    vec_foreach(section, &doc->sections) {
+    vec_foreach (section, &doc->sections) {
         size_t cells = 0;
-        vec_foreach(block, &section->blocks) {
+        vec_foreach (block, &section->blocks) {
             if (block->kind == DOC_TABLE)
                 cells = block->column_count;
             block_deinit(block, cells);
@@ -135,7 +135,7 @@ void doc_more(struct doc *doc, size_t count)
 size_t doc_units(const struct doc_section *section)
 {
     size_t units = 0;
-    vec_foreach(block, &section->blocks)
+    vec_foreach (block, &section->blocks)
         units += block->counts > 0;
     return units;
 }
@@ -143,7 +143,7 @@ size_t doc_units(const struct doc_section *section)
 size_t doc_hidden(const struct doc_section *section, size_t keep)
 {
     size_t units = 0, hidden = section->more;
-    vec_foreach(block, &section->blocks)
+    vec_foreach (block, &section->blocks)
         if (block->counts > 0 && ++units > keep)
             hidden += block->counts;
     return hidden;
@@ -226,7 +226,7 @@ void doc_fit(struct doc *doc, doc_render_fn *render, void *arg, size_t limit)
 char *doc_left_out(struct doc *doc)
 {
     GUARD(plain_deinit) struct plain text = {0};
-    vec_foreach(section, &doc->sections)
+    vec_foreach (section, &doc->sections)
         if (section->keep == 0 && section->title && doc_units(section)) {
             plain_str(&text, text.size ? ", " : "Left out for length: ");
             plain_add(&text, "%s (", section->title);

@@ -8,11 +8,11 @@
 #include "report/page.h"
 #include "util/guard.h"
 
-#define NAMED_THREADS 24  // of one group
-#define LINES_FIRST   60  // of a stack that is too long
-#define LINES_LAST    40
-#define NAME_COLUMNS  120
-#define PATH_COLUMNS  200
+#define NAMED_THREADS 24 // of one group
+#define LINES_FIRST 60   // of a stack that is too long
+#define LINES_LAST 40
+#define NAME_COLUMNS 120
+#define PATH_COLUMNS 200
 
 // ---- Frames --------------------------------------------------------------------------------------
 
@@ -55,9 +55,9 @@ static void add_frame(struct page *page, const struct snap_frame *frame)
         uint8_t flag;
         const char *words;
     } marks[] = {
-        {SNAP_FRAME_INFERRED,   " (inferred)"    },
+        {SNAP_FRAME_INFERRED, " (inferred)"},
         {SNAP_FRAME_INCOMPLETE, " (being set up)"},
-        {SNAP_FRAME_INLINED,    " (inlined)"     },
+        {SNAP_FRAME_INLINED, " (inlined)"},
     };
     GUARD(plain_deinit) struct plain line = {0};
     plain_str(&line, "  ");
@@ -67,8 +67,8 @@ static void add_frame(struct page *page, const struct snap_frame *frame)
         plain_id(&line, page->names.strings, frame->file, PATH_COLUMNS, PLAIN_KEEP_END);
         if (frame->line >= 0)
             plain_add(&line, ":%" PRId32, frame->line);
-        plain_str(&line, frame->line >= 0 || frame->kind != SNAP_PYTHON ? ")"
-                                                                       : ", line not known)");
+        plain_str(&line,
+                  frame->line >= 0 || frame->kind != SNAP_PYTHON ? ")" : ", line not known)");
     }
     for (size_t i = 0; i < ARRAY_SIZE(marks); i++)
         if (frame->flags & marks[i].flag)
@@ -131,32 +131,49 @@ static void add_frames(struct page *page, const struct snap_frames *frames)
 
 // ---- Threads -------------------------------------------------------------------------------------
 
-// "waits for a lock (futex), CPU 98 %, holds the GIL"
+static void add_part(struct plain *line, const char *part)
+{
+    plain_str(line, line->size ? ", " : "");
+    plain_str(line, part);
+}
+
+// "waits for a lock (futex), CPU 98 %, holds the GIL"; what is not known is not mentioned.
 static void add_details(struct plain *line, const struct page *page,
                         const struct snap_thread *thread)
 {
     const struct snapshot *snapshot = page->input->snapshots[0];
-    plain_add(line, "%s%s", thread->crashed ? "crashed, " : "", names_state_words(thread->state));
+    GUARD(plain_deinit) struct plain text = {0};
+    if (thread->crashed)
+        add_part(&text, "crashed");
+    if (thread->state < SNAP_UNKNOWN)
+        add_part(&text, names_state_words(thread->state));
     if (thread->syscall) {
-        plain_str(line, " (" PLAIN_CODE);
-        plain_id(line, page->names.strings, thread->syscall, 40, PLAIN_KEEP_START);
-        plain_str(line, PLAIN_CODE_END ")");
+        plain_str(&text, text.size ? " (" PLAIN_CODE : "(" PLAIN_CODE);
+        plain_id(&text, page->names.strings, thread->syscall, 40, PLAIN_KEEP_START);
+        plain_str(&text, PLAIN_CODE_END ")");
     }
-    double share = snapshot->at_ns ? weigh_ratio(thread->cpu_ns, snapshot->at_ns) : 0;
+    double share = weigh_ratio(thread->cpu_ns, snapshot->cpu_window_ns);
     if (thread->has_cpu && share >= 0.01) {
-        plain_str(line, ", CPU ");
-        plain_percent(line, share);
-        plain_str(line, " %");
-    } else if (thread->has_cpu && !snapshot->at_ns && thread->cpu_total_ns >= 10000000) {
-        plain_str(line, ", CPU ");
-        plain_duration(line, thread->cpu_total_ns);
-        plain_str(line, " in all");
+        add_part(&text, "CPU ");
+        plain_percent(&text, share);
+        plain_str(&text, " %");
+    } else if (thread->has_cpu && !snapshot->cpu_window_ns && thread->cpu_total_ns >= 10000000) {
+        add_part(&text, "CPU ");
+        plain_duration(&text, thread->cpu_total_ns);
+        plain_str(&text, " in all");
     }
-    plain_str(line, thread->has_holds_gil && thread->holds_gil ? ", holds the GIL" : "");
-    plain_str(line, thread->in_gc ? ", collects garbage" : "");
-    if (thread->interpreter > 0)
-        plain_add(line, ", interpreter %" PRId64, thread->interpreter);
-    plain_str(line, thread->cut ? ", stack incomplete" : "");
+    if (thread->has_holds_gil && thread->holds_gil)
+        add_part(&text, "holds the GIL");
+    if (thread->in_gc)
+        add_part(&text, "collects garbage");
+    if (thread->interpreter > 0) {
+        add_part(&text, "interpreter ");
+        plain_add(&text, "%" PRId64, thread->interpreter);
+    }
+    if (thread->cut)
+        add_part(&text, "stack incomplete");
+    plain_str(line, plain_text(&text));
+    line->failed |= text.failed;
 }
 
 static bool all_alike(const struct page *page, const struct snap_thread *threads,
@@ -173,20 +190,22 @@ static bool all_alike(const struct page *page, const struct snap_thread *threads
     return alike;
 }
 
-static void add_heading(struct page *page, const struct snap_thread *threads,
-                        const uint32_t *order, const struct group *group)
+static void add_heading(struct page *page, const struct snap_thread *threads, const uint32_t *order,
+                        const struct group *group)
 {
     GUARD(plain_deinit) struct plain head = {0}, details = {0};
     bool alike = all_alike(page, threads, order, group->count, &details);
     if (group->count == 1) {
         plain_str(&head, "Thread ");
         page_say_thread(&head, page, threads[order[0]].name, threads[order[0]].tid);
-        plain_add(&head, ": %s", plain_text(&details));
+        plain_add(&head, "%s%s", details.size ? ": " : "", plain_text(&details));
     } else {
         plain_things(&head, group->count, "thread");
-        plain_add(&head, "%s%s: ", alike ? ", each " : "", alike ? plain_text(&details) : "");
-        size_t named = page->options->full || group->count <= NAMED_THREADS + 1 ? group->count
-                                                                               : NAMED_THREADS;
+        if (alike && details.size)
+            plain_add(&head, ", each %s", plain_text(&details));
+        plain_str(&head, ": ");
+        size_t named =
+            page->options->full || group->count <= NAMED_THREADS + 1 ? group->count : NAMED_THREADS;
         for (size_t i = 0; i < named; i++) {
             const struct snap_thread *thread = &threads[order[i]];
             plain_str(&head, i ? ", " : "");
@@ -216,7 +235,7 @@ static void add_thread_notes(struct page *page, const struct snap_thread *thread
         for (size_t k = 0; k < threads[order[i]].notes.count; k++) {
             uint32_t note = threads[order[i]].notes.items[k];
             bool known = false;
-            vec_foreach(id, &seen)
+            vec_foreach (id, &seen)
                 known |= *id == note;
             if (known || seen.count >= 10)
                 continue;
@@ -276,7 +295,7 @@ static void add_states(struct page *page, const struct snapshot *snapshot)
     uint64_t states[SNAP_STATE_COUNT] = {0};
     size_t native = 0;
     GUARD(plain_deinit) struct plain line = {0};
-    vec_foreach(thread, &snapshot->threads) {
+    vec_foreach (thread, &snapshot->threads) {
         states[thread->state < SNAP_STATE_COUNT ? thread->state : SNAP_UNKNOWN]++;
         native += !thread->known_to_python;
     }
@@ -309,7 +328,7 @@ static void add_gil(struct page *page, const struct snapshot *snapshot)
 {
     size_t waiting = 0;
     GUARD(plain_deinit) struct plain line = {0};
-    vec_foreach(thread, &snapshot->threads) {
+    vec_foreach (thread, &snapshot->threads) {
         waiting += thread->state == SNAP_GIL_WAIT;
         if (thread->has_holds_gil && thread->holds_gil) {
             plain_str(&line, line.size ? ", " : "held by ");
@@ -331,14 +350,16 @@ static void add_gil(struct page *page, const struct snapshot *snapshot)
 // The stacks of one kind; nothing when there are none.
 static void add_section(struct page *page, const struct groups *groups, bool python)
 {
-    bool any = false;
-    vec_foreach(group, &groups->list) {
+    bool any = false, others = false;
+    vec_foreach (group, &groups->list)
+        others |= !group->known_to_python && !group->crashed;
+    vec_foreach (group, &groups->list) {
         if ((group->known_to_python || group->crashed) != python)
             continue;
         if (!any)
             doc_section(page->doc,
                         python ? "Stacks (innermost frame first)" : "Threads unknown to Python",
-                        "threads", python ? 1 : 2, 0);
+                        "thread", python ? 1 : 2, python && others ? 80 : 0);
         any = true;
         add_group(page, groups, group);
     }

@@ -7,7 +7,7 @@
 #include "util/guard.h"
 
 #define USUAL_ROWS 12
-#define HOT_SHARE  0.2
+#define HOT_SHARE 0.2
 
 struct ranked {
     uint32_t index;
@@ -87,7 +87,7 @@ static void mark_plumbing(const struct page *page, bool *plumbing)
         const struct prof_edge *edge = &profile->edges[i];
         const struct prof_function *caller = page_function(page, edge->caller);
         if (caller && !page->own_code[edge->caller] && weigh_self(&page->weigh, caller) == 0 &&
-            weigh_edge(&page->weigh, edge) == weigh_edges_of(&page->weigh, caller))
+            weigh_edge(&page->weigh, edge) == weigh_total(&page->weigh, caller))
             plumbing[edge->caller] = true;
     }
 }
@@ -112,8 +112,8 @@ static void add_table(struct page *page, const struct doc_column *columns, size_
         uint64_t weight = by_total ? total : self;
         if (!weight)
             continue;
-        ranked[there++] = (struct ranked){(uint32_t)i, plumbing[i], weight,
-                                          by_total ? self : total};
+        ranked[there++] =
+            (struct ranked){(uint32_t)i, plumbing[i], weight, by_total ? self : total};
         worthy += !plumbing[i];
     }
     if (there == 0)
@@ -129,7 +129,7 @@ static void add_table(struct page *page, const struct doc_column *columns, size_
         plain_things(&heading, page->weigh.base, "sample");
     }
     plain_str(&heading, ")");
-    doc_section(page->doc, plain_text(&heading), "functions", priority, 25);
+    doc_section(page->doc, plain_text(&heading), "function", priority, 25);
     doc_table(page->doc, columns, count);
     size_t rows = page_rows(page, worthy < USUAL_ROWS ? worthy : USUAL_ROWS, there);
     for (size_t i = 0; i < rows; i++)
@@ -138,28 +138,27 @@ static void add_table(struct page *page, const struct doc_column *columns, size_
     page->failed |= heading.failed;
 }
 
-#define REST_OF_COLUMNS                                                                            \
-    {.title = "CPU", .right = true, .drop = 3},                                                    \
-        {.title = "WAITING", .right = true, .drop = 4},                                            \
-        {.title = "CALLS", .right = true, .drop = 1},                                              \
-        {.title = "LONGEST", .right = true, .drop = 2},                                            \
-        {.title = "FUNCTION", .code = true, .least = 28},                                          \
-    {                                                                                              \
-        .title = "PLACE", .code = true, .keep = PLAIN_KEEP_END, .least = 24                        \
+#define REST_OF_COLUMNS                                                                         \
+    {.title = "CPU", .right = true, .drop = 3}, {.title = "WAITING", .right = true, .drop = 4}, \
+        {.title = "CALLS", .right = true, .drop = 1},                                           \
+        {.title = "LONGEST", .right = true, .drop = 2},                                         \
+        {.title = "FUNCTION", .code = true, .least = 28},                                       \
+    {                                                                                           \
+        .title = "PLACE", .code = true, .keep = PLAIN_KEEP_END, .least = 24                     \
     }
 
 void page_functions(struct page *page)
 {
     static const struct doc_column by_self[] = {
-        {.title = "SELF",  .right = true},
-        {.title = "95 %",  .right = true},
+        {.title = "SELF", .right = true},
+        {.title = "95 %", .right = true},
         {.title = "TOTAL", .right = true},
         REST_OF_COLUMNS,
     };
     static const struct doc_column by_total[] = {
         {.title = "TOTAL", .right = true},
-        {.title = "95 %",  .right = true},
-        {.title = "SELF",  .right = true},
+        {.title = "95 %", .right = true},
+        {.title = "SELF", .right = true},
         REST_OF_COLUMNS,
     };
     add_table(page, by_self, ARRAY_SIZE(by_self), "Functions by their own work", 2, false);

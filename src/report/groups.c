@@ -8,7 +8,7 @@
 #include "util/hash.h"
 
 #define LONGEST_PERIOD 24 // functions that call each other in turn
-#define LEAST_TIMES    3
+#define LEAST_TIMES 3
 
 struct keyed {
     uint64_t hash;
@@ -19,13 +19,14 @@ static bool same_frame(const struct snap_frame *a, const struct snap_frame *b)
 {
     return a->kind == b->kind && a->flags == b->flags && a->function == b->function &&
            a->qualname == b->qualname && a->file == b->file && a->module == b->module &&
-           a->line == b->line && (a->kind != SNAP_NATIVE || a->function || a->address == b->address);
+           a->line == b->line &&
+           (a->kind != SNAP_NATIVE || a->function || a->address == b->address);
 }
 
 static uint64_t hash_thread(const struct snap_thread *thread)
 {
     uint64_t hash = hash_u64(HASH_SEED, thread->known_to_python);
-    vec_foreach(frame, &thread->frames) {
+    vec_foreach (frame, &thread->frames) {
         hash = hash_u64(hash, (uint64_t)frame->kind << 40 | (uint64_t)frame->flags << 32 |
                                   frame->function);
         hash = hash_u64(hash, (uint64_t)frame->file << 32 | (uint32_t)frame->line);
@@ -95,8 +96,8 @@ bool groups_init(struct groups *groups, const struct snapshot *snapshot)
         look_at(&groups->list.items[groups->list.count - 1], thread);
     }
     if (groups->list.count)
-        qsort_r(groups->list.items, groups->list.count, sizeof(*groups->list.items),
-                by_importance, groups->order);
+        qsort_r(groups->list.items, groups->list.count, sizeof(*groups->list.items), by_importance,
+                groups->order);
     return true;
 }
 

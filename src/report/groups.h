@@ -11,7 +11,7 @@ struct group {
 };
 
 struct groups {
-    uint32_t *order; // thread indexes; those of a group are neighbours
+    uint32_t *order;        // thread indexes; those of a group are neighbours
     VEC(struct group) list; // the crashed thread's first, then working ones, then by size
 };
 

@@ -8,9 +8,9 @@
 #include "util/guard.h"
 
 #define USUAL_FUNCTIONS 4
-#define LEAST_SHARE     0.03 // colder functions are not worth a page
-#define NEIGHBOURS      4
-#define LINES           5
+#define LEAST_SHARE 0.03 // colder functions are not worth a page
+#define NEIGHBOURS 4
+#define LINES 5
 
 static void add_line(struct page *page, struct plain *line)
 {
@@ -31,7 +31,7 @@ static void start_line(struct plain *line, bool first, const char *label, double
 static void add_neighbours(struct page *page, uint32_t index, bool callers)
 {
     const struct prof_report *profile = page->profile;
-    uint64_t all = weigh_edges_of(&page->weigh, &profile->functions[index]);
+    uint64_t all = weigh_total(&page->weigh, &profile->functions[index]);
     size_t shown = 0, more = 0;
     GUARD(plain_deinit) struct plain line = {0};
     for (size_t i = 0; i < profile->edge_count; i++) {
@@ -45,8 +45,7 @@ static void add_neighbours(struct page *page, uint32_t index, bool callers)
             more++;
             continue;
         }
-        start_line(&line, shown++ == 0, callers ? "called by" : "calls",
-                   weigh_ratio(weight, all));
+        start_line(&line, shown++ == 0, callers ? "called by" : "calls", weigh_ratio(weight, all));
         names_function(&line, &page->names, other, 48);
         plain_str(&line, "  ");
         names_place(&line, &page->names, other);
@@ -84,8 +83,7 @@ static void add_source_line(struct page *page, const struct prof_function *funct
                            : NULL;
     GUARD(plain_deinit) struct plain line = {0}, clean = {0};
     start_line(&line, first, "lines",
-               weigh_ratio(weigh_line(&page->weigh, source),
-                           weigh_self(&page->weigh, function)));
+               weigh_ratio(weigh_line(&page->weigh, source), weigh_self(&page->weigh, function)));
     if (source->line < 0)
         plain_str(&line, "line not known");
     else
@@ -163,7 +161,7 @@ void page_hottest(struct page *page)
                 LEAST_SHARE)
             break;
         if (row == 0)
-            doc_section(page->doc, "The hottest functions", "functions", 3, 20);
+            doc_section(page->doc, "The hottest functions", "function", 3, 20);
         done[best] = true;
         add_function(page, (uint32_t)best, lines);
     }

@@ -216,7 +216,9 @@ static void put_section(FILE *out, const struct doc_section *section, size_t kee
     if (hidden && section->thing) {
         GUARD(plain_deinit) struct plain more = {0};
         plain_count(&more, hidden);
-        fprintf(out, "\n... %s more %s; --full shows them\n", plain_text(&more), section->thing);
+        plain_str(&more, " more ");
+        plain_plural(&more, hidden, section->thing);
+        fprintf(out, "\n... %s; --full shows them\n", plain_text(&more));
     }
 }
 
@@ -230,7 +232,7 @@ struct err *report_md(FILE *out, const struct report_input *input,
     fputs("# ", out);
     put_words(out, doc.title ? doc.title : "");
     fputc('\n', out);
-    vec_foreach(section, &doc.sections)
+    vec_foreach (section, &doc.sections)
         put_section(out, section, section->keep, NULL);
     AUTO_FREE char *left_out = doc_left_out(&doc);
     if (left_out)

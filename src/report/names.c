@@ -117,8 +117,8 @@ static void make_unique(struct names *names)
         if (!changed)
             break;
         for (size_t i = 0; i < names->path_count; i++)
-            names->paths[i].text = short_path(
-                names, strtab_get(names->strings, names->paths[i].id), names->paths[i].extra);
+            names->paths[i].text = short_path(names, strtab_get(names->strings, names->paths[i].id),
+                                              names->paths[i].extra);
     }
 }
 
@@ -194,8 +194,7 @@ void names_place(struct plain *plain, const struct names *names,
         plain_add(plain, ":%d", function->line);
 }
 
-void names_say(struct plain *plain, const struct names *names,
-               const struct prof_function *function)
+void names_say(struct plain *plain, const struct names *names, const struct prof_function *function)
 {
     plain_str(plain, PLAIN_CODE);
     names_function(plain, names, function, NAME_COLUMNS);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Numbers as the reports write them: as many digits as they carry, with thousands separated.
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -19,20 +18,29 @@ void plain_count(struct plain *plain, uint64_t value)
     }
 }
 
+void plain_plural(struct plain *plain, uint64_t value, const char *thing)
+{
+    size_t size = strlen(thing);
+    bool hisses =
+        size > 1 && (strcmp(thing + size - 1, "s") == 0 || strcmp(thing + size - 2, "ch") == 0);
+    plain_add(plain, "%s%s", thing, value == 1 ? "" : hisses ? "es" : "s");
+}
+
 void plain_things(struct plain *plain, uint64_t value, const char *thing)
 {
     plain_count(plain, value);
-    size_t size = strlen(thing);
-    bool hisses = size > 1 && (strcmp(thing + size - 1, "s") == 0 ||
-                               strcmp(thing + size - 2, "ch") == 0);
-    plain_add(plain, " %s%s", thing, value == 1 ? "" : hisses ? "es" : "s");
+    plain_str(plain, " ");
+    plain_plural(plain, value, thing);
 }
 
 // Two significant digits below 10, whole numbers from 100 on, no trailing ".0".
 static void add_scaled(struct plain *plain, double value, const char *unit)
 {
     char digits[32];
-    snprintf(digits, sizeof(digits), value < 0.995 ? "%.2f" : value < 99.95 ? "%.1f" : "%.0f",
+    snprintf(digits, sizeof(digits),
+             value < 0.995   ? "%.2f"
+             : value < 99.95 ? "%.1f"
+                             : "%.0f",
              value);
     if (strchr(digits, '.')) {
         size_t size = strlen(digits);
@@ -82,7 +90,8 @@ void plain_percent(struct plain *plain, double share)
 
 void plain_range(struct plain *plain, double low, double high)
 {
-    plain_add(plain, "%.0f-%.0f", floor(low * 100 + 0.5), floor(high * 100 + 0.5));
+    int digits = high < 0.0995 ? 1 : 0;
+    plain_add(plain, "%.*f-%.*f", digits, low * 100, digits, high * 100);
 }
 
 void plain_time(struct plain *plain, int64_t ns)

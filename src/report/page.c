@@ -10,8 +10,8 @@
 #include "util/guard.h"
 
 #define COMMAND_COLUMNS 72
-#define NOTE_COLUMNS    400
-#define THREAD_COLUMNS  32
+#define NOTE_COLUMNS 400
+#define THREAD_COLUMNS 32
 
 size_t page_rows(const struct page *page, size_t usual, size_t there)
 {
@@ -114,8 +114,7 @@ static void say_command(struct plain *plain, const struct page *page)
     plain->failed |= whole.failed;
 }
 
-static void add_named(struct plain *plain, const struct page *page, const char *before,
-                      uint32_t id)
+static void add_named(struct plain *plain, const struct page *page, const char *before, uint32_t id)
 {
     if (!id)
         return;
@@ -197,8 +196,8 @@ static void add_run(struct page *page)
     }
     if (profile->missed) {
         plain_str(&line, " ");
-        plain_things(&line, profile->missed, "snapshot");
-        plain_str(&line, " came too late and were left out.");
+        plain_things(&line, profile->missed, "moment");
+        plain_str(&line, " for a snapshot came too late.");
     }
     doc_text(page->doc, plain_text(&line));
     page->failed |= line.failed;
@@ -256,13 +255,14 @@ void page_cpu(struct page *page)
     uint64_t all = profile->has_process_cpu ? profile->process_cpu_ns : seen;
     doc_section(page->doc, "CPU time", NULL, 0, 0);
     doc_table(page->doc, columns, ARRAY_SIZE(columns));
-    add_cpu_row(page, profile->cpu_on_stacks_ns, all, "by threads seen working: in the tables above");
+    add_cpu_row(page, profile->cpu_on_stacks_ns, all,
+                "by threads seen working: in the tables above");
     add_cpu_row(page, profile->cpu_between_ns, all,
                 "by threads seen waiting: used between the snapshots, in no table");
     if (profile->cpu_unseen_ns)
         add_cpu_row(page, profile->cpu_unseen_ns, all, "by threads that came and went unseen");
-    add_cpu_row(page, all, 0, profile->has_process_cpu ? "by the process in all"
-                                                       : "by the threads in all");
+    add_cpu_row(page, all, 0,
+                profile->has_process_cpu ? "by the process in all" : "by the threads in all");
 }
 
 // ---- Notes ---------------------------------------------------------------------------------------
@@ -274,11 +274,39 @@ static void collect(struct page *page, struct note_ids *ids, const struct snap_n
 {
     for (size_t i = 0; notes && i < notes->count; i++) {
         bool known = false;
-        vec_foreach(id, ids)
+        vec_foreach (id, ids)
             known |= *id == notes->items[i];
         if (!known && !vec_push(ids, notes->items[i]))
             page->failed = true;
     }
+}
+
+// What met a bound of the profile.
+static void add_dropped(struct page *page)
+{
+    const struct prof_report *profile = page->profile;
+    const struct {
+        uint64_t count;
+        const char *thing, *words;
+    } rows[] = {
+        {profile->dropped_stacks, "sample",
+         " beyond the bound on distinct stacks: counted by function and thread, but in no stack"},
+        {profile->dropped_tree, "sample", " of these missing in the call tree"},
+        {profile->dropped_functions, "frame",
+         " beyond the bound on functions: booked to one without a name"},
+        {profile->dropped_edges, "call",
+         " beyond the bound on callers and callees: not counted there"},
+    };
+    GUARD(plain_deinit) struct plain note = {0};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        if (!rows[i].count)
+            continue;
+        plain_clear(&note);
+        plain_things(&note, rows[i].count, rows[i].thing);
+        plain_str(&note, rows[i].words);
+        doc_bullet(page->doc, "", plain_text(&note));
+    }
+    page->failed |= note.failed;
 }
 
 static void add_notes(struct page *page)
@@ -291,21 +319,18 @@ static void add_notes(struct page *page)
     for (size_t i = 0; i < input->snapshot_count; i++)
         collect(page, &ids, &input->snapshots[i]->notes);
     owned = ids.items;
-    uint64_t dropped = page->profile ? page->profile->dropped_stacks : 0;
-    if (ids.count == 0 && dropped == 0)
+    bool dropped =
+        page->profile && (page->profile->dropped_stacks || page->profile->dropped_tree ||
+                          page->profile->dropped_functions || page->profile->dropped_edges);
+    if (ids.count == 0 && !dropped)
         return;
-    doc_section(page->doc, "Notes", "notes", 1, 20);
+    doc_section(page->doc, "Notes", "note", 1, 20);
+    if (dropped)
+        add_dropped(page);
     GUARD(plain_deinit) struct plain note = {0};
-    vec_foreach(id, &ids) {
+    vec_foreach (id, &ids) {
         plain_clear(&note);
         plain_id(&note, page->names.strings, *id, NOTE_COLUMNS, PLAIN_KEEP_START);
-        doc_bullet(page->doc, "", plain_text(&note));
-    }
-    if (dropped) {
-        plain_clear(&note);
-        plain_things(&note, dropped, "sample");
-        plain_str(&note, " had stacks beyond the bound on distinct stacks: they count in the "
-                         "functions and threads, not in the tree.");
         doc_bullet(page->doc, "", plain_text(&note));
     }
     page->failed |= note.failed;
@@ -349,8 +374,8 @@ static bool prepare(struct page *page)
     for (size_t i = 0; i < functions; i++)
         page->own_code[i] = names_is_own_code(&page->names, &profile->functions[i]);
     for (size_t i = 0; i < threads; i++)
-        page->threads[i] = (struct page_thread){profile->threads[i].pid, profile->threads[i].tid,
-                                                (uint32_t)i};
+        page->threads[i] =
+            (struct page_thread){profile->threads[i].pid, profile->threads[i].tid, (uint32_t)i};
     qsort(page->threads, threads, sizeof(*page->threads), by_tid);
     if (profile)
         weigh_init(&page->weigh, profile, page->options->weight);
@@ -360,8 +385,8 @@ static bool prepare(struct page *page)
 struct err *page_build(struct doc *doc, const struct report_input *input,
                        const struct report_options *options)
 {
-    GUARD(page_deinit) struct page page = {
-        .doc = doc, .input = input, .options = options, .profile = input->profile};
+    GUARD(page_deinit)
+    struct page page = {.doc = doc, .input = input, .options = options, .profile = input->profile};
     if (!input->profile && input->snapshot_count == 0)
         return err_create(ERR_NOT_FOUND, "there is no snapshot to report");
     if (!prepare(&page))

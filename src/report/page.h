@@ -20,10 +20,10 @@ struct page {
     const struct report_options *options;
     const struct prof_report *profile; // NULL: a thread dump
     struct names names;
-    struct weigh weigh; // with a profile
+    struct weigh weigh;          // with a profile
     struct page_thread *threads; // sorted
-    bool *own_code;     // by function: neither library nor package
-    bool failed;        // out of memory
+    bool *own_code;              // by function: neither library nor package
+    bool failed;                 // out of memory
 };
 
 // The whole document of a report; the formats call nothing else.

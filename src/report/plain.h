@@ -13,7 +13,7 @@
 
 // Around a piece of the target's own text inside a sentence. The target cannot forge them, since
 // its control characters are escaped; formats drop them or turn them into their own quoting.
-#define PLAIN_CODE     "\x01"
+#define PLAIN_CODE "\x01"
 #define PLAIN_CODE_END "\x02"
 
 struct plain {
@@ -49,9 +49,10 @@ void plain_clip(struct plain *plain, const char *text, size_t columns, enum plai
 
 void plain_count(struct plain *plain, uint64_t value);                     // 12,345
 void plain_things(struct plain *plain, uint64_t value, const char *thing); // 1 thread, 3 threads
+void plain_plural(struct plain *plain, uint64_t value, const char *thing); // threads
 void plain_duration(struct plain *plain, uint64_t ns);                     // 84 us, 0.12 ms, 3.4 s
 void plain_percent(struct plain *plain, double share);                     // 69, 4.2, 0.04
-void plain_range(struct plain *plain, double low, double high);            // 58-79
+void plain_range(struct plain *plain, double low, double high);            // 58-79, 0.3-1.2
 void plain_time(struct plain *plain, int64_t ns); // 2026-11-22 03:12:00 UTC
 
 #endif

@@ -7,17 +7,17 @@
 #include "report/page.h"
 #include "util/guard.h"
 
-#define FEW_SNAPSHOTS  10
-#define WHOLE_TIME     0.9  // of the run: "the whole time"
-#define NEXT_SHARE     0.05 // a function below is not worth a sentence
+#define FEW_SNAPSHOTS 10
+#define WHOLE_TIME 0.9  // of the snapshots: "the whole time"
+#define NEXT_SHARE 0.05 // a function below is not worth a sentence
 #define NEXT_FUNCTIONS 3
-#define GIL_SHARE      0.05 // of a thread's samples
-#define LOCK_SHARE     0.5
-#define LOCK_PLACES    2
-#define GC_SHARE       0.05
-#define UNSEEN_SHARE   0.1
-#define READY_SHARE    0.2
-#define NATIVE_SHARE   0.1
+#define GIL_SHARE 0.05 // of a thread's samples
+#define LOCK_SHARE 0.5
+#define LOCK_PLACES 2
+#define GC_SHARE 0.05
+#define UNSEEN_SHARE 0.1
+#define READY_SHARE 0.2
+#define NATIVE_SHARE 0.1
 
 static void say(struct page *page, const char *label, struct plain *line)
 {
@@ -41,7 +41,8 @@ static void say_load(struct page *page, struct plain *line)
     double seconds = (double)profile->duration_ns / 1e9;
     if (seconds > 0 && (cpu_ns || profile->has_process_cpu)) {
         double processors = (double)cpu_ns / 1e9 / seconds;
-        plain_add(line, processors < 0.005 ? "no processor was kept busy (" : "%.2f processors busy (",
+        plain_add(line,
+                  processors < 0.005 ? "no processor was kept busy (" : "%.2f processors busy (",
                   processors);
         plain_duration(line, cpu_ns);
         plain_str(line, " of CPU time in ");
@@ -81,7 +82,7 @@ static void say_caller(struct plain *line, const struct page *page, uint32_t ind
     plain_str(line, ", called from ");
     names_say(line, &page->names, caller);
     double share = weigh_ratio(weigh_edge(&page->weigh, best),
-                               weigh_edges_of(&page->weigh, &profile->functions[index]));
+                               weigh_total(&page->weigh, &profile->functions[index]));
     if (share < 0.95) {
         plain_str(line, " (");
         say_percent(line, share);
@@ -94,8 +95,8 @@ static void say_calls(struct plain *line, const struct page *page,
                       const struct prof_function *function)
 {
     const struct prof_report *profile = page->profile;
-    bool whole = profile->snapshots >= 3 && profile->duration_ns &&
-                 (double)function->longest_ns >= WHOLE_TIME * (double)profile->duration_ns;
+    bool whole = profile->snapshots >= 3 &&
+                 (double)function->longest_snapshots >= WHOLE_TIME * (double)profile->snapshots;
     if (function->activations == 0)
         return;
     plain_str(line, "; ");
@@ -132,31 +133,13 @@ static uint32_t next_by_self(const struct page *page, uint64_t below, uint32_t a
     return best;
 }
 
-static void say_hottest(struct page *page, struct plain *line)
+// The functions after the hottest one, which has `self`.
+static void say_next(struct page *page, struct plain *line, uint32_t index, uint64_t self)
 {
-    uint32_t index = next_by_self(page, UINT64_MAX, UINT32_MAX);
-    const struct prof_function *function = page_function(page, index);
-    if (!function || page->weigh.fell_back)
-        return;
-    uint64_t self = weigh_self(&page->weigh, function);
-    say_percent(line, weigh_share(&page->weigh, self));
-    if (page->weigh.kind == REPORT_WEIGHT_SAMPLES && function->self_high > function->self_low) {
-        plain_str(line, " (");
-        plain_range(line, function->self_low, function->self_high);
-        plain_str(line, " %)");
-    }
-    plain_add(line, " %s is in ", page->weigh.base_words);
-    names_say(line, &page->names, function);
-    plain_str(line, function->inferred ? " (inferred)" : "");
-    say_caller(line, page, index);
-    say_calls(line, page, function);
-    plain_str(line, ".");
-    say(page, "Hottest", line);
-
     size_t said = 0;
     while (said < NEXT_FUNCTIONS) {
         index = next_by_self(page, self, index);
-        function = page_function(page, index);
+        const struct prof_function *function = page_function(page, index);
         self = function ? weigh_self(&page->weigh, function) : 0;
         if (!function || weigh_share(&page->weigh, self) < NEXT_SHARE)
             break;
@@ -169,6 +152,33 @@ static void say_hottest(struct page *page, struct plain *line)
         plain_str(line, ".");
         say(page, "Then", line);
     }
+}
+
+static void say_hottest(struct page *page, struct plain *line)
+{
+    uint32_t index = next_by_self(page, UINT64_MAX, UINT32_MAX);
+    const struct prof_function *function = page_function(page, index);
+    if (!function || page->weigh.fell_back)
+        return;
+    uint64_t self = weigh_self(&page->weigh, function);
+    bool flat = weigh_share(&page->weigh, self) < NEXT_SHARE;
+    plain_str(line, flat ? "no function stands out: at most " : "");
+    say_percent(line, weigh_share(&page->weigh, self));
+    if (page->weigh.kind == REPORT_WEIGHT_SAMPLES && function->self_high > function->self_low) {
+        plain_str(line, " (");
+        plain_range(line, function->self_low, function->self_high);
+        plain_str(line, " %)");
+    }
+    plain_add(line, " %s is in ", page->weigh.base_words);
+    names_say(line, &page->names, function);
+    plain_str(line, function->inferred ? " (inferred)" : "");
+    if (!flat) {
+        say_caller(line, page, index);
+        say_calls(line, page, function);
+    }
+    plain_str(line, ".");
+    say(page, "Hottest", line);
+    say_next(page, line, index, self);
 }
 
 // ---- Threads -------------------------------------------------------------------------------------
@@ -239,14 +249,24 @@ static void say_gil(struct page *page, struct plain *line)
         plain_str(line, " of the snapshots.");
         say(page, "GIL", line);
     }
+}
+
+// Ready, but on no processor: said when the CPU time that is missing says so too, for what a
+// thread does at the moment of a snapshot may be the snapshot's doing.
+static void say_ready(struct page *page, struct plain *line)
+{
     const struct prof_report *profile = page->profile;
     double ready = weigh_ratio(profile->states[SNAP_RUNNABLE], profile->samples_working);
-    if (ready >= READY_SHARE) {
-        plain_str(line, "in ");
-        say_percent(line, ready);
-        plain_str(line, " of their working time threads were ready to run, but on no processor.");
-        say(page, "Processor", line);
-    }
+    double working_ns =
+        weigh_ratio(profile->samples_working, profile->snapshots) * (double)profile->duration_ns;
+    bool lacks = profile->has_process_cpu &&
+                 (double)profile->process_cpu_ns <= (1 - READY_SHARE) * working_ns;
+    if (ready < READY_SHARE || !lacks)
+        return;
+    plain_str(line, "in ");
+    say_percent(line, ready);
+    plain_str(line, " of their working time threads were ready to run, but on no processor.");
+    say(page, "Processor", line);
 }
 
 static void say_gc(struct page *page, struct plain *line)
@@ -280,8 +300,8 @@ static void say_lock(struct page *page, struct plain *line, const struct wait_pl
     plain_str(line, " for a lock ");
     say_percent(line, weigh_ratio(place->samples, place->of_samples));
     plain_str(line, " of the time");
-    const struct prof_function *function = page_function(
-        page, place->at.function != UINT32_MAX ? place->at.function : place->at.leaf);
+    const struct prof_function *function =
+        page_function(page, place->at.function != UINT32_MAX ? place->at.function : place->at.leaf);
     if (function) {
         plain_str(line, " in ");
         names_say(line, &page->names, function);
@@ -311,7 +331,7 @@ static void say_locks(struct page *page, struct plain *line)
     // A lock of one's own code first; then those in libraries, where idle pools wait too.
     size_t said = 0;
     for (int own = 1; own >= 0; own--)
-        vec_foreach(place, &places)
+        vec_foreach (place, &places)
             if (place->state == SNAP_LOCK_WAIT && said < LOCK_PLACES &&
                 own == (place->at.own != UINT32_MAX && place->at.own == place->at.function) &&
                 weigh_ratio(place->samples, place->of_samples) >= LOCK_SHARE) {
@@ -359,6 +379,7 @@ void page_summary(struct page *page)
     say_hottest(page, &line);
     say_busiest(page, &line);
     say_gil(page, &line);
+    say_ready(page, &line);
     say_locks(page, &line);
     say_gc(page, &line);
     say_rest(page, &line);

@@ -9,6 +9,7 @@
 
 #define DEFAULT_WIDTH 100
 #define LABEL_COLUMNS 10
+#define UNBROKEN_BYTES 48
 
 struct text {
     size_t width;
@@ -39,6 +40,20 @@ static void put_clean(FILE *out, const char *text, size_t size)
             fputc(text[i], out);
 }
 
+// Up to the next space at which the line may break: not within a short piece of code, so that a
+// function and its place, a thread and its number stay together.
+static size_t word_size(const char *words)
+{
+    size_t size = 0;
+    for (;;) {
+        size += strcspn(words + size, " " PLAIN_CODE);
+        if (words[size] != PLAIN_CODE[0])
+            return size;
+        size_t code = strcspn(words + size, PLAIN_CODE_END);
+        size += code <= UNBROKEN_BYTES ? code : 1;
+    }
+}
+
 // Words, from column `start` on, with the following lines indented by `indent`.
 static void put_wrapped(FILE *out, const struct text *text, const char *words, size_t start,
                         size_t indent)
@@ -46,7 +61,7 @@ static void put_wrapped(FILE *out, const struct text *text, const char *words, s
     size_t at = start;
     bool first = true;
     while (*words) {
-        size_t size = strcspn(words, " "), columns = 0;
+        size_t size = word_size(words), columns = 0;
         for (size_t i = 0; i < size;) {
             unsigned width;
             i += plain_char(words + i, &width);
@@ -88,8 +103,7 @@ static size_t table_width(const struct shape *shape, bool shrunk)
         unsigned least = shape->columns[i].least;
         if (!shape->dropped[i])
             total += gap_before(&shape->columns[i]) +
-                     (shrunk && least && least < shape->widths[i] ? least
-                                                                   : shape->widths[i]);
+                     (shrunk && least && least < shape->widths[i] ? least : shape->widths[i]);
     }
     return total;
 }
@@ -177,8 +191,8 @@ static void put_table_head(FILE *out, const struct text *text, const struct shap
 static void put_bullet(FILE *out, const struct text *text, const struct doc_block *block)
 {
     size_t label = plain_columns(block->label), indent = 2 + LABEL_COLUMNS;
-    fprintf(out, "  %s%s%s", text->color ? "\x1b[1m" : "", block->label,
-            text->color ? "\x1b[0m" : "");
+    bool bold = text->color && label;
+    fprintf(out, "  %s%s%s", bold ? "\x1b[1m" : "", block->label, bold ? "\x1b[0m" : "");
     size_t start = label == 0 ? 2 : label < LABEL_COLUMNS ? indent : 2 + label + 1;
     put_spaces(out, start - 2 - label);
     put_wrapped(out, text, block->text, start, label ? indent : 4);
@@ -244,7 +258,9 @@ static void put_section(FILE *out, const struct doc_section *section, size_t kee
         GUARD(plain_deinit) struct plain more = {0};
         plain_str(&more, "  ... ");
         plain_count(&more, hidden);
-        plain_add(&more, " more %s; --full shows them", section->thing);
+        plain_str(&more, " more ");
+        plain_plural(&more, hidden, section->thing);
+        plain_str(&more, "; --full shows them");
         fprintf(out, "%s\n", plain_text(&more));
     }
 }
@@ -264,7 +280,7 @@ struct err *report_text(FILE *out, const struct report_input *input,
     fprintf(out, "%s", text.color ? "\x1b[1m" : "");
     put_wrapped(out, &text, doc.title ? doc.title : "", 0, 4);
     fprintf(out, "%s\n", text.color ? "\x1b[0m" : "");
-    vec_foreach(section, &doc.sections) {
+    vec_foreach (section, &doc.sections) {
         if (!section->title && section != doc.sections.items)
             fputc('\n', out);
         put_section(out, section, section->keep, &text);

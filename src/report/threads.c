@@ -8,11 +8,11 @@
 #include "report/page.h"
 #include "util/guard.h"
 
-#define USUAL_ROWS    40
+#define USUAL_ROWS 20
 #define IDLE_UNFOLDED 12 // so many idle threads are listed one by one
-#define FOLD_LEAST    3
-#define IDLE_WORKING  0.05 // of its samples at most
-#define IDLE_CPU      0.01 // of one processor
+#define FOLD_LEAST 3
+#define IDLE_WORKING 0.05 // of its samples at most
+#define IDLE_CPU 0.01     // of one processor
 
 struct idle {
     uint32_t index;
@@ -268,16 +268,17 @@ void page_threads(struct page *page)
     };
     const struct prof_report *profile = page->profile;
     size_t count = profile->thread_count + 1;
-    GUARD(table_deinit) struct table table = {.page = page,
-                                              .usual = calloc(count, sizeof(*table.usual)),
-                                              .idle = calloc(count, sizeof(*table.idle)),
-                                              .folded = calloc(count, sizeof(*table.folded))};
+    GUARD(table_deinit)
+    struct table table = {.page = page,
+                          .usual = calloc(count, sizeof(*table.usual)),
+                          .idle = calloc(count, sizeof(*table.idle)),
+                          .folded = calloc(count, sizeof(*table.folded))};
     if (!table.usual || !table.idle || !table.folded) {
         page->failed = true;
         return;
     }
     doc_section(page->doc, "Threads (CPU: % of one processor; states: % of the snapshots)",
-                "threads", 1, 40);
+                "thread", 1, 40);
     doc_table(page->doc, columns, ARRAY_SIZE(columns));
     add_rows(&table);
 }

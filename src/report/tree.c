@@ -8,10 +8,10 @@
 #include "util/guard.h"
 #include "util/hash.h"
 
-#define LEAST_SHARE    0.01
-#define ANCESTORS      200 // looked at for recursion; beyond it a call is taken for a new one
+#define LEAST_SHARE 0.01
+#define ANCESTORS 200 // looked at for recursion; beyond it a call is taken for a new one
 #define DEEPEST_INDENT 24
-#define CHAIN_NAMES    3 // calls without a choice that are named; the others are counted
+#define CHAIN_NAMES 3 // calls without a choice that are named; the others are counted
 
 // A call in the tree as shown: all calls of one function below the same call, whatever recursion
 // lies between.
@@ -88,8 +88,7 @@ static bool build(struct page *page, struct calls *calls)
     while (calls->slot_count < profile->node_count * 2)
         calls->slot_count *= 2;
     calls->slots = calloc(calls->slot_count, sizeof(*calls->slots));
-    if (!call_at || !calls->slots ||
-        !vec_push(&calls->list, (struct call){.function = UINT32_MAX}))
+    if (!call_at || !calls->slots || !vec_push(&calls->list, (struct call){.function = UINT32_MAX}))
         return false;
     uint32_t node = profile->nodes[0].first_child;
     while (node && !calls->failed) {
@@ -176,40 +175,65 @@ static void add_name(struct plain *line, const struct page *page, const struct c
     names_place(line, &page->names, function);
     if (line->size == before + 1 && !line->failed)
         line->bytes[line->size = before] = '\0';
-    if (call->deepest > 1)
-        plain_add(line, " (recursive, %u deep)", call->deepest);
+    if (call->deepest > 1) {
+        plain_str(line, " (recursive, ");
+        plain_count(line, call->deepest);
+        plain_str(line, " deep)");
+    }
 }
 
-// A chain with the first and last so many calls named and those between counted.
-static void add_names(struct plain *line, const struct page *page, const struct calls *calls,
-                      const struct snap_notes *chain, size_t first, size_t last)
+// Which calls of a chain are named; the others are counted.
+enum naming { NAME_ALL, NAME_OWN_AND_LAST_TWO, NAME_OWN_AND_LAST, NAME_LAST_TWO, NAME_LAST };
+
+static bool is_named(const struct page *page, uint32_t function, size_t after, enum naming naming)
 {
-    size_t skipped = first + last < chain->count ? chain->count - first - last : 0;
+    bool own = function < page->profile->function_count && page->own_code[function];
+    switch (naming) {
+    case NAME_ALL:
+        return true;
+    case NAME_OWN_AND_LAST_TWO:
+        return own || after < 2;
+    case NAME_OWN_AND_LAST:
+        return own || after == 0;
+    case NAME_LAST_TWO:
+        return after < 2;
+    case NAME_LAST:
+        break;
+    }
+    return after == 0;
+}
+
+static void add_names(struct plain *line, const struct page *page, const struct calls *calls,
+                      const struct snap_notes *chain, enum naming naming)
+{
+    size_t skipped = 0;
     for (size_t i = 0; i < chain->count; i++) {
-        if (i >= first && i < first + skipped) {
-            if (i == first)
-                plain_add(line, "%s%zu more", i ? " > ... " : "... ", skipped);
+        const struct call *call = &calls->list.items[chain->items[i]];
+        if (!is_named(page, call->function, chain->count - 1 - i, naming)) {
+            skipped++;
             continue;
         }
-        plain_str(line, i == 0 ? "" : skipped && i == first + skipped ? " ... > " : " > ");
-        add_name(line, page, &calls->list.items[chain->items[i]]);
+        plain_str(line, i > skipped ? " > " : "");
+        if (skipped) {
+            plain_str(line, "... ");
+            plain_count(line, skipped);
+            plain_str(line, " more ... > ");
+        }
+        skipped = 0;
+        add_name(line, page, call);
     }
 }
 
 // As many names of the chain as the line has room for.
-static void add_chain_names(struct plain *line, const struct page *page,
-                            const struct calls *calls, const struct snap_notes *chain)
+static void add_chain_names(struct plain *line, const struct page *page, const struct calls *calls,
+                            const struct snap_notes *chain, size_t after)
 {
-    static const struct {
-        size_t first, last;
-    } ways[] = {{CHAIN_NAMES, 0}, {1, 2}, {0, 3}, {0, 2}, {0, 1}};
-    size_t room = page->options->width ? page->options->width : 100, used = line->size;
+    size_t room = page->options->width ? page->options->width : 100, used = line->size + after;
     GUARD(plain_deinit) struct plain names = {0};
-    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
-        if (i == 0 && chain->count > CHAIN_NAMES)
-            continue;
+    for (int naming = chain->count <= CHAIN_NAMES ? NAME_ALL : NAME_OWN_AND_LAST_TWO;
+         naming <= NAME_LAST; naming++) {
         plain_clear(&names);
-        add_names(&names, page, calls, chain, ways[i].first, ways[i].last);
+        add_names(&names, page, calls, chain, (enum naming)naming);
         if (used + plain_columns(plain_text(&names)) <= room)
             break;
     }
@@ -237,9 +261,10 @@ static uint32_t add_chain(struct page *page, struct calls *calls, uint32_t index
     plain_percent(&percent, weigh_share(&page->weigh, items[index].weight));
     plain_add(&line, "%5s %% ", plain_text(&percent));
     plain_pad(&line, 2 * (size_t)(depth < DEEPEST_INDENT ? depth : DEEPEST_INDENT));
-    add_chain_names(&line, page, calls, &chain);
     double self = weigh_share(&page->weigh, items[last].self);
-    if (items[last].first_child && self >= LEAST_SHARE) {
+    bool tells_self = items[last].first_child && self >= LEAST_SHARE;
+    add_chain_names(&line, page, calls, &chain, tells_self ? strlen("  [99 % itself]") : 0);
+    if (tells_self) {
         plain_clear(&percent);
         plain_percent(&percent, self);
         plain_add(&line, "  [%s %% itself]", plain_text(&percent));
@@ -280,9 +305,14 @@ void page_tree(struct page *page)
         page->failed = true;
         return;
     }
+    bool any = false;
+    vec_foreach (call, &calls.list)
+        any |= call->weight > 0;
+    if (!any)
+        return;
     GUARD(plain_deinit) struct plain text = {0};
     plain_add(&text, "Call tree (%s)", page->weigh.base_words);
-    doc_section(page->doc, plain_text(&text), "lines", 5, 25);
+    doc_section(page->doc, plain_text(&text), "line", 5, 25);
     struct pruned pruned = {0};
     page->failed |= !show(page, &calls, &pruned);
     plain_clear(&text);

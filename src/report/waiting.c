@@ -61,8 +61,8 @@ static bool collect(const struct page *page, struct wait_stacks *ret)
         uint32_t thread = page_thread_of(page, stack);
         if (thread == UINT32_MAX)
             continue;
-        struct wait_place place = {.state = stack->state, .at = page_place_of(page, stack),
-                                   .samples = stack->samples};
+        struct wait_place place = {
+            .state = stack->state, .at = page_place_of(page, stack), .samples = stack->samples};
         if (!vec_push(ret, (struct wait_stack){place, thread}))
             return false;
     }
@@ -162,7 +162,7 @@ void page_waiting(struct page *page)
     }
     if (places.count == 0)
         return;
-    doc_section(page->doc, "Where threads wait (of the time of these threads)", "places", 4, 15);
+    doc_section(page->doc, "Where threads wait (of the time of these threads)", "place", 4, 15);
     doc_table(page->doc, columns, ARRAY_SIZE(columns));
     size_t rows = page_rows(page, USUAL_ROWS, places.count);
     for (size_t i = 0; i < rows; i++)

@@ -50,20 +50,14 @@ uint64_t weigh_line(const struct weigh *weigh, const struct prof_line *line)
 
 uint64_t weigh_line_total(const struct weigh *weigh, const struct prof_line *line)
 {
-    return weigh->kind == REPORT_WEIGHT_WALL ? line->total : line->total_working;
+    return chosen(weigh, line->total_working, line->total, line->total_cpu_ns);
 }
 
 uint64_t weigh_edge(const struct weigh *weigh, const struct prof_edge *edge)
 {
-    return weigh->kind == REPORT_WEIGHT_WALL ? edge->total : edge->total_working;
+    return chosen(weigh, edge->total_working, edge->total, edge->cpu_ns);
 }
 
-uint64_t weigh_edges_of(const struct weigh *weigh, const struct prof_function *function)
-{
-    return weigh->kind == REPORT_WEIGHT_WALL ? function->total : function->total_working;
-}
-
-// Nodes keep the CPU time of all below them only; a node's own is not told apart.
 uint64_t weigh_node(const struct weigh *weigh, const struct prof_node *node)
 {
     return chosen(weigh, node->samples_working, node->samples, node->cpu_ns);
@@ -71,7 +65,7 @@ uint64_t weigh_node(const struct weigh *weigh, const struct prof_node *node)
 
 uint64_t weigh_node_self(const struct weigh *weigh, const struct prof_node *node)
 {
-    return chosen(weigh, node->self_working, node->self, 0);
+    return chosen(weigh, node->self_working, node->self, node->self_cpu_ns);
 }
 
 double weigh_share(const struct weigh *weigh, uint64_t part)

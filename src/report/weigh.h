@@ -18,10 +18,8 @@ uint64_t weigh_self(const struct weigh *weigh, const struct prof_function *funct
 uint64_t weigh_total(const struct weigh *weigh, const struct prof_function *function);
 uint64_t weigh_line(const struct weigh *weigh, const struct prof_line *line);
 uint64_t weigh_line_total(const struct weigh *weigh, const struct prof_line *line);
-// Edges know samples only: for cpu they are those of working threads.
+// A share of weigh_total of its caller, and of its callee.
 uint64_t weigh_edge(const struct weigh *weigh, const struct prof_edge *edge);
-// What the edges of a function are a share of.
-uint64_t weigh_edges_of(const struct weigh *weigh, const struct prof_function *function);
 uint64_t weigh_node(const struct weigh *weigh, const struct prof_node *node);
 uint64_t weigh_node_self(const struct weigh *weigh, const struct prof_node *node);
 double weigh_share(const struct weigh *weigh, uint64_t part);

@@ -159,6 +159,9 @@ static bool add_python(struct builder *b, struct snap_thread *thread, struct py_
     }
     thread->holds_gil |= python->holds_gil;
     thread->in_gc |= python->in_gc;
+    // 3.15 says so itself, also in the moments before and after the futex.
+    if (python->wants_gil && !python->holds_gil && snap_state_works(thread->state))
+        thread->state = SNAP_GIL_WAIT, thread->on_cpu = false;
     for (size_t i = 0; b->in->names && i < b->in->names->count; i++) {
         const struct py_thread_name *name = &b->in->names->items[i];
         if (name->ident == python->ident && python->ident) {

@@ -13,7 +13,7 @@
 const char *snap_state_name(enum snap_state state)
 {
     static const char *const names[SNAP_STATE_COUNT] = {
-        [SNAP_RUNNING] = "running",   [SNAP_RUNNABLE] = "runnable",   [SNAP_GIL_WAIT] = "gil-wait",
+        [SNAP_RUNNING] = "running",     [SNAP_RUNNABLE] = "runnable", [SNAP_GIL_WAIT] = "gil-wait",
         [SNAP_LOCK_WAIT] = "lock-wait", [SNAP_IO_WAIT] = "io-wait",   [SNAP_SLEEP] = "sleep",
         [SNAP_UNKNOWN] = "unknown",
     };
@@ -40,7 +40,7 @@ void snapshot_destroy(struct snapshot *snapshot)
 {
     if (!snapshot)
         return;
-    vec_foreach(thread, &snapshot->threads)
+    vec_foreach (thread, &snapshot->threads)
         snap_thread_deinit(thread);
     vec_deinit(&snapshot->threads);
     vec_deinit(&snapshot->notes);
@@ -60,7 +60,7 @@ bool snap_note(struct strtab *strings, struct snap_notes *notes, const char *fmt
     uint32_t id = strtab_add(strings, text, kept);
     if (!id)
         return false;
-    vec_foreach(note, notes)
+    vec_foreach (note, notes)
         if (*note == id)
             return true;
     return vec_push(notes, id);

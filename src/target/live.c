@@ -35,13 +35,52 @@ static size_t read_proc_mem(struct live *live, uint64_t addr, void *buffer, size
     return done;
 }
 
+static bool is_alive(pid_t pid, pid_t tid)
+{
+    struct proc_stat stat;
+    AUTO_ERR struct err *err = proc_thread_stat(pid, tid, &stat);
+    return !err && stat.state != 'Z' && stat.state != 'X';
+}
+
+// The main thread, or the first that is alive when that has ended (pthread_exit): the memory is
+// reached through a thread, and one that has ended has none.
+static bool choose_reader(struct live *live)
+{
+    struct proc_tids tids = {0};
+    live->reader = live->pid;
+    if (is_alive(live->pid, live->pid))
+        return true;
+    AUTO_ERR struct err *err = proc_tasks(live->pid, &tids);
+    bool found = false;
+    for (size_t i = 0; !err && !found && i < tids.count; i++) {
+        found = is_alive(live->pid, tids.items[i]);
+        if (found)
+            live->reader = tids.items[i];
+    }
+    vec_deinit(&tids);
+    return found;
+}
+
+static ssize_t read_vectors(struct live *live, const struct iovec *local,
+                            const struct iovec *remote, size_t count)
+{
+    ssize_t got = process_vm_readv(live->reader, local, count, remote, count, 0);
+    if (got >= 0 || errno != ESRCH)
+        return got;
+    pid_t ended = live->reader;
+    if (choose_reader(live) && live->reader != ended)
+        return process_vm_readv(live->reader, local, count, remote, count, 0);
+    errno = ESRCH;
+    return -1;
+}
+
 static size_t live_read(void *arg, uint64_t addr, void *buffer, size_t size)
 {
     struct live *live = arg;
     if (live->use_proc_mem)
         return read_proc_mem(live, addr, buffer, size);
     struct iovec local = {buffer, size}, remote = {(void *)addr, size};
-    ssize_t got = process_vm_readv(live->pid, &local, 1, &remote, 1, 0);
+    ssize_t got = read_vectors(live, &local, &remote, 1);
     return got > 0 ? (size_t)got : 0;
 }
 
@@ -61,7 +100,7 @@ static struct err *read_some(struct live *live, const struct mem_range *ranges, 
     size_t left = 0, i = 0;
     ssize_t got = live->use_proc_mem
                       ? -1
-                      : process_vm_readv(live->pid, local, count, remote, count, 0);
+                      : read_vectors(live, local, remote, count);
     if (got > 0)
         left = (size_t)got;
     else if (!live->use_proc_mem && errno == ESRCH)
@@ -99,7 +138,7 @@ struct err *live_read_batch(struct live *live, const struct mem_range *ranges, s
 static void probe_reading(struct live *live)
 {
     char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/mem", live->pid);
+    snprintf(path, sizeof(path), "/proc/%d/mem", live->reader);
     if (live->proc_mem_fd >= 0)
         close(live->proc_mem_fd);
     live->proc_mem_fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -127,29 +166,39 @@ static void probe_reading(struct live *live)
 }
 
 // The ELF class of the main program; a 32-bit process has other structs than we know.
-static struct err *check_class(pid_t pid)
+static struct err *check_class(const struct live *live)
 {
     char path[64];
     unsigned char ident[EI_NIDENT];
-    snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+    snprintf(path, sizeof(path), "/proc/%d/exe", live->reader);
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || pread(fd, ident, sizeof(ident), 0) != sizeof(ident))
         return NULL;
     if (memcmp(ident, ELFMAG, SELFMAG) == 0 && ident[EI_CLASS] == ELFCLASS32)
         return err_create(ERR_UNSUPPORTED, "process %d is a 32-bit program; pycore reads 64-bit "
-                                           "ones only", pid);
+                                           "ones only", live->pid);
     return NULL;
 }
 
+static struct err *read_program(struct live *live)
+{
+    struct target *target = live->target;
+    TRY(check_class(live));
+    free(target->exe);
+    target->exe = proc_exe(live->reader);
+    for (char **arg = target->argv; arg && *arg; arg++)
+        free(*arg);
+    free(target->argv);
+    target->argv = proc_argv(live->reader);
+    return proc_mappings(live->reader, &target->mappings);
+}
 
 // The file behind /proc/PID/mem is that of the memory before an exec: it is opened anew, and the
 // new program may be one that we may not read.
 struct err *live_refresh(struct live *live)
 {
-    TRY(check_class(live->pid));
-    TRY(proc_mappings(live->pid, &live->target->mappings));
-    free(live->target->exe);
-    live->target->exe = proc_exe(live->pid);
+    choose_reader(live);
+    TRY(read_program(live));
     probe_reading(live);
     live->can_stop = live->can_read;
     if (!live->can_read)
@@ -169,16 +218,15 @@ static struct err *fill(struct live *live)
                                          "ps or top shows", pid);
     }
     live->start_ticks = stat.start_ticks;
-    if (stat.state == 'Z') {
-        // A main thread that ended before the others leaves a zombie in the list, and a process.
-        if (proc_thread_count(pid) <= 1)
-            return err_create(ERR_GONE, "process %d is a zombie: it has ended, and waits for its "
-                                        "parent to collect it", pid);
-    }
-    TRY(check_class(pid));
-    target->exe = proc_exe(pid);
-    target->argv = proc_argv(pid);
-    err = proc_mappings(pid, &target->mappings);
+    if (pid == getpid())
+        return err_create(ERR_UNSUPPORTED, "process %d is pycore itself", pid);
+    if (stat.kernel_thread)
+        return err_create(ERR_UNSUPPORTED, "process %d is a kernel thread (%s): it runs no program",
+                          pid, stat.comm);
+    if (!choose_reader(live))
+        return err_create(ERR_GONE, "process %d is a zombie: it has ended, and waits for its "
+                                    "parent to collect it", pid);
+    err = read_program(live);
     if (err && err_code(err) != ERR_PERMISSION)
         return err;
     err_destroy(err);

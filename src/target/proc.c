@@ -15,6 +15,7 @@
 #include "util/guard.h"
 #include "util/limits.h"
 
+#define KERNEL_THREAD 0x200000u // PF_KTHREAD, <linux/sched.h>
 #define FILE_LIMIT_BYTES (256u << 20) // maps of 1 M mappings are about 100 MB
 
 struct err *proc_read_file(const char *path, char **ret, size_t *ret_size)
@@ -90,11 +91,13 @@ struct err *proc_thread_stat(pid_t pid, pid_t tid, struct proc_stat *ret)
     memset(ret, 0, sizeof(*ret));
     size_t size = (size_t)(close - open - 1);
     memcpy(ret->comm, open + 1, size < sizeof(ret->comm) - 1 ? size : sizeof(ret->comm) - 1);
+    unsigned flags;
     unsigned long long user, system, start;
     if (sscanf(close + 1,
-               " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu",
-               &ret->state, &user, &system, &start) != 4)
+               " %c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu",
+               &ret->state, &flags, &user, &system, &start) != 5)
         return err_create(ERR_BAD_DATA, "%s", path);
+    ret->kernel_thread = flags & KERNEL_THREAD;
     ret->cpu_ticks = user + system;
     ret->start_ticks = start;
     return NULL;

@@ -188,13 +188,14 @@ static void load(struct source *source, struct file *file)
     if (!file->text)
         return;
     file->text[done] = '\0';
-    for (size_t at = 0; at <= done;) {
+    // A newline ends a line: behind the last one there is none, and an empty file has none at all.
+    for (size_t at = 0; at < done;) {
         char *end = memchr(file->text + at, '\n', done - at);
-        if (!vec_push(&file->lines, at) || !end)
-            break;
-        at = (size_t)(end - file->text) + 1;
+        if (!vec_push(&file->lines, at))
+            return;
+        at = end ? (size_t)(end - file->text) + 1 : done;
     }
-    (void)vec_push(&file->lines, done + 1);
+    (void)vec_push(&file->lines, done);
 }
 
 static struct file *file_of(struct source *source, const char *path)
@@ -228,7 +229,7 @@ const char *source_line(struct source *source, const char *path, int32_t line, b
     struct file *file = file_of(source, path);
     if (!file || !file->text || (size_t)line + 1 > file->lines.count)
         return NULL;
-    size_t start = file->lines.items[line - 1], end = file->lines.items[line] - 1;
+    size_t start = file->lines.items[line - 1], end = file->lines.items[line];
     while (end > start && (file->text[end - 1] == '\r' || file->text[end - 1] == '\n'))
         end--;
     free(source->line);

@@ -51,8 +51,8 @@ def start_workers():
         threading.Thread(target=work, args=arguments, daemon=True).start()
 
 
-def ready(text=""):
-    print(("READY " + text).strip())
+def ready():
+    print("READY %d" % os.getpid())
     sys.stdout.flush()
 
 
@@ -195,7 +195,6 @@ def job(*mode):
         for number in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
             signal.signal(number, signal.SIG_DFL)
         plain()
-    print(child)
     while True:
         _, status = os.waitpid(child, os.WUNTRACED | os.WCONTINUED)
         if os.WIFSTOPPED(status):

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A process full of difficult Python stacks, and what the interpreter itself says of them.
 
-usage: situations.py FOLDER [trace]
+usage: situations.py FOLDER plain|traced [NAME]...
 
 Each situation of situations_*.py parks a thread of its own. When all stand still, the process writes
 FOLDER/expected.json (sys._current_frames() of all of them, walked outwards) and
 FOLDER/faulthandler.txt (the same moment in faulthandler's words), prints READY and stays as it is.
 The main thread waits for a byte from FOLDER/go and then aborts. Runs on Python 3.6 to 3.15.
+
+'traced' adds threads with trace functions, which from 3.12 on instrument the code of all threads;
+NAMEs leave the other situations out.
 """
 
 import ctypes
@@ -20,7 +23,7 @@ import time
 import traceback
 
 PARK, PARK_WRITE = os.pipe()
-FOLDER = sys.argv[1] if len(sys.argv) > 1 else "."
+FOLDER, MODE = sys.argv[1:3]
 SITUATIONS = []  # [name, function, {function name: builtin it is calling}]
 FACTS = {}       # situation: what its thread is
 HIDDEN = {}      # situation: frames that lie inside of its own (another interpreter's)
@@ -35,10 +38,11 @@ def gettid():
     return LIBC.syscall(186)  # SYS_gettid of x86_64, asm/unistd_64.h
 
 
-def situation(*calls, name=None, **named):
+def situation(*calls, name=None, tracing=False, **named):
     """Registers a situation; named: the builtin that the frame of that function is calling."""
     def register(function):
-        SITUATIONS.append([name or function.__name__, function, dict(*calls, **named)])
+        if not tracing or MODE == "traced":
+            SITUATIONS.append([name or function.__name__, function, dict(*calls, **named)])
         return function
     return register
 
@@ -60,7 +64,8 @@ def body(name, function, calls):
 def column(code, instruction):
     if not hasattr(code, "co_positions") or instruction < 0:
         return None
-    return next(itertools.islice(code.co_positions(), instruction // 2, None))[2]
+    return next(itertools.islice(code.co_positions(), instruction // 2, None),
+                [None] * 4)[2]
 
 
 def walk(frame):
@@ -115,18 +120,26 @@ def wait_until_parked(limit_s=60):
             os._exit(1)
 
 
-def write_expected(path="expected.json"):
+def write_expected():
     frames = sys._current_frames()
     for name, facts in FACTS.items():
         # The frame of this very function is gone when anybody looks.
         facts["frames"] = [row for row in walk(frames.get(facts["ident"]))
                            if row[0] != "write_expected"]
         facts["hidden"] = HIDDEN.get(name, [])
-    with open(os.path.join(FOLDER, path), "w") as stream:
+    with open(os.path.join(FOLDER, "expected.json"), "w") as stream:
         json.dump({"threads": FACTS, "switch_interval": sys.getswitchinterval()}, stream)
 
 
 def collect():
+    try:
+        collect_all()
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def collect_all():
     register_thread("collector", {})
     FACTS["collector"]["moves"] = True
     stream = open(os.path.join(FOLDER, "faulthandler.txt"), "w")
@@ -160,7 +173,7 @@ def main():
     import situations_syntax
     import situations_names
     import situations_runtime
-    only = sys.argv[2:]
+    only = sys.argv[3:]
     for name, function, calls in SITUATIONS:
         if not only or name in only:
             start(name, function, calls)

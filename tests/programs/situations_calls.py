@@ -59,7 +59,7 @@ def reducing():
     functools.reduce(lambda left, right: park(), [1, 2, 3])
 
 
-@situation(substituting="{method 'sub' of 're.Pattern' objects}" if sys.version_info >= (3, 8) else
+@situation(substituting="{method 'sub' of 're.Pattern' objects}" if sys.version_info >= (3, 7) else
            "{method 'sub' of '_sre.SRE_Pattern' objects}")
 def substituting():
     pattern = re.compile("b")
@@ -626,6 +626,6 @@ def read_lines():
         pass
 
 
-@situation(call_c="*")  # a ctypes function; its name in the profiler is that of the object
+@situation(call_c=None)  # a ctypes function: profilers know no name for it
 def call_c():
     LIBC.pause()

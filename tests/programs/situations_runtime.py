@@ -56,8 +56,6 @@ STOP = [False]
 
 class Warm:
     def __init__(self, value):
-        if STOP[0]:
-            park()
         self.value = value
 
     @property
@@ -167,24 +165,13 @@ HOT = ("init", "property", "method", "getitem", "getattribute", "generator", "yi
 
 
 def warm_up_then(kind):
-    global STOP
-    # Every thread has a switch of its own, thrown in the middle of a hot loop.
     hot(kind, 3000)
-    SWITCHES.wait()
+    WARM.wait()
     hot(kind, 3000)
 
 
-class Switches:
-    """Lets all hot loops warm up with the switch off before one throws it for good."""
-
-    def __init__(self, count):
-        self.barrier = threading.Barrier(count, action=lambda: STOP.__setitem__(0, True))
-
-    def wait(self):
-        self.barrier.wait()
-
-
-SWITCHES = Switches(len(HOT))
+# All loops warm up with the switch off; then it is thrown for good.
+WARM = threading.Barrier(len(HOT), action=lambda: STOP.__setitem__(0, True))
 for _kind in HOT:
     situation(name="hot-" + _kind)(lambda kind=_kind: warm_up_then(kind))
 
@@ -199,7 +186,7 @@ def traced_function():
         )
 
 
-@situation(name="traced")
+@situation(name="traced", tracing=True)
 def traced():
     def trace(frame, event, argument):
         return trace
@@ -207,7 +194,7 @@ def traced():
     traced_function()
 
 
-@situation(name="inside-trace-function")
+@situation(name="inside-trace-function", tracing=True)
 def inside_trace():
     def trace(frame, event, argument):
         if event == "line" and frame.f_code.co_name == "traced_function":
@@ -218,7 +205,7 @@ def inside_trace():
     traced_function()
 
 
-@situation(name="traced-opcodes")
+@situation(name="traced-opcodes", tracing=True)
 def traced_opcodes():
     def trace(frame, event, argument):
         if hasattr(frame, "f_trace_opcodes"):
@@ -228,13 +215,13 @@ def traced_opcodes():
     traced_function()
 
 
-@situation(name="profiled")
+@situation(name="profiled", tracing=True)
 def profiled():
     sys.setprofile(lambda frame, event, argument: None)
     sorted([1, 2], key=lambda value: traced_function())
 
 
-@situation(name="inside-profile-function")
+@situation(name="inside-profile-function", tracing=True)
 def inside_profile():
     def profile(frame, event, argument):
         if event == "c_call" and argument is len:
@@ -253,7 +240,7 @@ if NEW:
             )
         return total
 
-    @situation(name="monitored")
+    @situation(name="monitored", tracing=True)
     def monitoring():
         tool, events = 3, sys.monitoring.events
         sys.monitoring.use_tool_id(tool, "test")
@@ -264,7 +251,7 @@ if NEW:
         sys.monitoring.set_local_events(tool, monitored.__code__, sum(kinds))
         monitored(3)
 
-    @situation(name="inside-monitor")
+    @situation(name="inside-monitor", tracing=True)
     def inside_monitor():
         tool, events = 4, sys.monitoring.events
         sys.monitoring.use_tool_id(tool, "test 2")

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/personality.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -268,6 +269,7 @@ MAYBE static bool make_kernel_core(const char *const *args, const char *filter, 
     char name[64], state = 0;
     pid_t pid = fork();
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
         int fd = open("/proc/self/coredump_filter", O_WRONLY);
         if (chdir(test_dir) < 0 || setrlimit(RLIMIT_CORE, &limit) < 0 || fd < 0 ||

@@ -141,6 +141,11 @@ static Elf64_Phdr *phdrs_of(struct library *library)
     return (Elf64_Phdr *)(library->bytes + sizeof(Elf64_Ehdr));
 }
 
+static Elf64_Dyn *dynamic_of(struct library *library)
+{
+    return (Elf64_Dyn *)(library->bytes + 0x2000);
+}
+
 static void fill_library(struct library *library, uint64_t vaddr, const char *build_id)
 {
     memset(library, 0, sizeof(*library));
@@ -154,7 +159,7 @@ static void fill_library(struct library *library, uint64_t vaddr, const char *bu
         .e_phoff = sizeof(Elf64_Ehdr),
         .e_ehsize = sizeof(Elf64_Ehdr),
         .e_phentsize = sizeof(Elf64_Phdr),
-        .e_phnum = 3,
+        .e_phnum = 4,
         .e_shentsize = sizeof(Elf64_Shdr)
     };
     Elf64_Phdr phdrs[] = {
@@ -178,8 +183,20 @@ static void fill_library(struct library *library, uint64_t vaddr, const char *bu
          .p_filesz = build_id ? 16 + 8 : 0,
          .p_memsz = 24,
          .p_align = 4},
+        {      .p_type = PT_DYNAMIC,
+         .p_flags = PF_R | PF_W,
+         .p_offset = 0x2000,
+         .p_vaddr = vaddr + 0x2000,
+         .p_filesz = 0x100,
+         .p_memsz = 0x100,
+         .p_align = 8},
     };
     memcpy(phdrs_of(library), phdrs, sizeof(phdrs));
+    Elf64_Dyn *dynamic = dynamic_of(library);
+    memset(dynamic, 0, 0x100);
+    dynamic[0] = (Elf64_Dyn){.d_tag = DT_STRSZ, .d_un.d_val = 0x123};
+    dynamic[1] = (Elf64_Dyn){.d_tag = DT_STRTAB, .d_un.d_ptr = vaddr + 0x500};
+    dynamic[2] = (Elf64_Dyn){.d_tag = DT_DEBUG};
     Elf64_Nhdr note = {.n_namesz = 4, .n_descsz = 8, .n_type = NT_GNU_BUILD_ID};
     memcpy(library->bytes + 0x400, &note, sizeof(note));
     memcpy(library->bytes + 0x400 + 12, "GNU", 4);
@@ -203,12 +220,27 @@ static void write_core(const char *name, struct library *library, const char *pa
     };
     static const uint32_t flags[] = {PF_R | PF_X, PF_R, PF_R | PF_W};
     struct builder builder = {0};
+    // What ld.so writes: the bias is added to pointers, and DT_DEBUG is filled in.
+    struct library running = *library;
+    dynamic_of(&running)[1].d_un.d_ptr += BASE - phdrs_of(&running)[0].p_vaddr;
+    dynamic_of(&running)[2].d_un.d_ptr = 0x7ffff7ffe100;
     builder_thread(&builder, 7, 6, 1, 2, 3);
     builder_files(&builder, files, ARRAY_SIZE(files));
     for (size_t i = 0; dump != DUMP_LIST && i < ARRAY_SIZE(files); i++)
         builder_load(&builder, files[i].start, 0x1000, dump == DUMP_KERNEL && i != 1 ? 0x1000 : 0,
                      flags[i], library->bytes + i * 0x1000);
     builder_load(&builder, BASE + 0x3000, 0x1000, 0x1000, PF_R | PF_W, NULL); // its .bss
+    builder_write(&builder, test_path(name));
+}
+
+// One executable mapping, nothing of it dumped.
+static void write_one_range_core(const char *name, const char *path)
+{
+    const struct builder_file file = {BASE, BASE + 0x1000, 0, path};
+    struct builder builder = {0};
+    builder_thread(&builder, 7, 6, 1, 2, 3);
+    builder_files(&builder, &file, 1);
+    builder_load(&builder, BASE, 0x1000, 0, PF_R | PF_X, NULL);
     builder_write(&builder, test_path(name));
 }
 
@@ -220,18 +252,19 @@ static void test_verification(void **state)
     static const struct {
         enum dump dump;
         int core_id, file_id;
-        bool other_header, other_layout;
+        bool other_header, other_layout, other_dynamic;
         enum module_file want;
     } rows[] = {
-        {DUMP_KERNEL,  ID_A,    ID_A,    false, false, MODULE_FILE_VERIFIED  },
-        {DUMP_KERNEL,  ID_A,    ID_B,    false, false, MODULE_FILE_WRONG     },
-        {DUMP_KERNEL,  ID_A,    ID_NONE, false, false, MODULE_FILE_WRONG     },
-        {DUMP_KERNEL,  ID_NONE, ID_A,    false, false, MODULE_FILE_WRONG     },
-        {DUMP_KERNEL,  ID_NONE, ID_NONE, false, false, MODULE_FILE_UNVERIFIED},
-        {DUMP_KERNEL,  ID_NONE, ID_NONE, true,  false, MODULE_FILE_WRONG     },
-        {DUMP_NOTHING, ID_A,    ID_A,    false, false, MODULE_FILE_UNVERIFIED},
-        {DUMP_NOTHING, ID_A,    ID_A,    false, true,  MODULE_FILE_WRONG     },
-        {DUMP_LIST,    ID_A,    ID_A,    false, false, MODULE_FILE_UNVERIFIED},
+        {DUMP_KERNEL,  ID_A,    ID_A,    false, false, false, MODULE_FILE_VERIFIED  },
+        {DUMP_KERNEL,  ID_A,    ID_B,    false, false, false, MODULE_FILE_WRONG     },
+        {DUMP_KERNEL,  ID_A,    ID_NONE, false, false, false, MODULE_FILE_WRONG     },
+        {DUMP_KERNEL,  ID_NONE, ID_A,    false, false, false, MODULE_FILE_WRONG     },
+        {DUMP_KERNEL,  ID_NONE, ID_NONE, false, false, false, MODULE_FILE_UNVERIFIED},
+        {DUMP_KERNEL,  ID_NONE, ID_NONE, true,  false, false, MODULE_FILE_WRONG     },
+        {DUMP_KERNEL,  ID_NONE, ID_NONE, false, false, true,  MODULE_FILE_WRONG     },
+        {DUMP_NOTHING, ID_A,    ID_A,    false, false, false, MODULE_FILE_UNVERIFIED},
+        {DUMP_NOTHING, ID_A,    ID_A,    false, true,  false, MODULE_FILE_WRONG     },
+        {DUMP_LIST,    ID_A,    ID_A,    false, false, false, MODULE_FILE_UNVERIFIED},
     };
     struct library library;
     const char *path = test_path("library.so");
@@ -241,6 +274,8 @@ static void test_verification(void **state)
         fill_library(&library, 0, ids[rows[i].file_id]);
         if (rows[i].other_header)
             header_of(&library)->e_entry = 0x123;
+        if (rows[i].other_dynamic)
+            dynamic_of(&library)[0].d_un.d_val++;
         if (rows[i].other_layout)
             phdrs_of(&library)[1].p_vaddr += 0x1000;
         write_file(path, &library, sizeof(library));
@@ -285,6 +320,16 @@ static void test_lending_rules(void **state)
     assert_memory_equal(got, library.bytes, sizeof(got));
     close_both(&opened);
 
+    // Text relocations are written into pages that look untouched.
+    dynamic_of(&library)[2] = (Elf64_Dyn){.d_tag = DT_TEXTREL};
+    write_file(path, &library, sizeof(library));
+    opened = open_both(test_path("core"), NULL);
+    assert_int_equal(image_module(opened.image, 0)->file_state, MODULE_FILE_UNVERIFIED);
+    assert_int_equal(origin_at(opened.target, BASE), MEM_ABSENT);
+    close_both(&opened);
+    dynamic_of(&library)[2] = (Elf64_Dyn){.d_tag = DT_DEBUG};
+    write_file(path, &library, sizeof(library));
+
     // A file that is replaced while it is in use is not read any more.
     opened = open_both(test_path("core"), NULL);
     library.bytes[0x900] ^= 1;
@@ -306,12 +351,87 @@ static void test_lending_rules(void **state)
     assert_int_equal(origin_at(opened.target, BASE), MEM_CORE);
     close_both(&opened);
 
-    // The file is shorter than what was mapped of it: the rest stays absent.
+    // What a mapping holds behind the end of its file is not in the file, and stays absent.
+    write_core("core", &library, path, DUMP_NOTHING);
+    phdrs_of(&library)[0].p_filesz = 0x900;
+    phdrs_of(&library)[0].p_memsz = 0x900;
+    header_of(&library)->e_phnum = 1;
+    write_file(path, &library, 0x900);
+    write_one_range_core("one", path);
+    opened = open_both(test_path("one"), NULL);
+    assert_int_equal(origin_at(opened.target, BASE + 0x8ff), MEM_FILE);
+    assert_int_equal(origin_at(opened.target, BASE + 0x900), MEM_ABSENT);
+    assert_int_equal(mem_read_some(opened.target->mem, BASE + 0x800, got, 0x400), 0x100);
+    close_both(&opened);
+
+    // A file that is shorter than its own headers say is refused.
+    fill_library(&library, 0, "AAAAAAAA");
     write_core("core", &library, path, DUMP_NOTHING);
     write_file(path, &library, 0x800);
     opened = open_both(test_path("core"), NULL);
     assert_int_equal(image_module(opened.image, 0)->file_state, MODULE_FILE_WRONG);
     assert_int_equal(origin_at(opened.target, BASE), MEM_ABSENT);
+    close_both(&opened);
+}
+
+// dlmopen(3) loads a library again, next to itself: two modules, two biases.
+static void test_loaded_twice(void **state)
+{
+    (void)state;
+    struct library library;
+    const char *path = test_path("library.so");
+    const struct builder_file files[] = {
+        {BASE,          BASE + 0x1000, 0, path},
+        {BASE + 0x1000, BASE + 0x4000, 1, path},
+        {BASE + 0x5000, BASE + 0x6000, 0, path},
+        {BASE + 0x6000, BASE + 0x9000, 1, path},
+    };
+    fill_library(&library, 0, "AAAAAAAA");
+    phdrs_of(&library)[1].p_memsz = 0x3800; // a .bss that would reach into the next one
+    write_file(path, &library, sizeof(library));
+    struct builder builder = {0};
+    builder_thread(&builder, 7, 6, 1, 2, 3);
+    builder_files(&builder, files, ARRAY_SIZE(files));
+    for (size_t i = 0; i < ARRAY_SIZE(files); i += 2) {
+        builder_load(&builder, files[i].start, 0x1000, 0x1000, PF_R | PF_X, library.bytes);
+        builder_load(&builder, files[i + 1].start, 0x3000, 0, PF_R | PF_W, NULL);
+    }
+    builder_write(&builder, test_path("core"));
+    struct opened opened = open_both(test_path("core"), NULL);
+    assert_int_equal(image_module_count(opened.image), 2);
+    for (size_t i = 0; i < 2; i++) {
+        struct module *module = image_module(opened.image, i);
+        assert_int_equal(module->bias, BASE + i * 0x5000);
+        assert_int_equal(module->start, BASE + i * 0x5000);
+        assert_int_equal(module->end, BASE + (i + 1) * 0x5000);
+        assert_int_equal(module->file_state, MODULE_FILE_VERIFIED);
+        assert_ptr_equal(image_module_at(opened.image, module->end - 1), module);
+    }
+    close_both(&opened);
+}
+
+// A header that claims more .bss than there is room for does not get its neighbour's addresses.
+static void test_claimed_bss(void **state)
+{
+    (void)state;
+    struct library library;
+    const char *path = test_path("library.so"), *other = test_path("other.so");
+    const struct builder_file files[] = {
+        {BASE,           BASE + 0x1000,  0, path },
+        {BASE + 0x10000, BASE + 0x11000, 0, other},
+    };
+    fill_library(&library, 0, "AAAAAAAA");
+    phdrs_of(&library)[1].p_memsz = 1ull << 40;
+    struct builder builder = {0};
+    builder_thread(&builder, 7, 6, 1, 2, 3);
+    builder_files(&builder, files, ARRAY_SIZE(files));
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+        builder_load(&builder, files[i].start, 0x1000, 0x1000, PF_R | PF_X, library.bytes);
+    builder_write(&builder, test_path("core"));
+    struct opened opened = open_both(test_path("core"), NULL);
+    assert_int_equal(image_module_count(opened.image), 2);
+    assert_int_equal(image_module(opened.image, 0)->end, BASE + 0x10000);
+    assert_ptr_equal(image_module_at(opened.image, BASE + 0x10800), image_module(opened.image, 1));
     close_both(&opened);
 }
 
@@ -672,6 +792,7 @@ static void test_gcore(void **state)
     char command[512];
     pid_t pid = fork();
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         execv(sleeper[0], (char *const *)sleeper);
         _exit(1);
     }
@@ -711,6 +832,7 @@ static pid_t start_mapper(const char *path, int *ret_go, int *ret_done)
     assert_int_equal(pipe(done), 0);
     pid_t pid = fork();
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         char byte;
         if (read(go[0], &byte, 1) != 1)
             _exit(1);
@@ -935,6 +1057,8 @@ int main(void)
         cmocka_unit_test(test_bias),
         cmocka_unit_test(test_verification),
         cmocka_unit_test(test_lending_rules),
+        cmocka_unit_test(test_loaded_twice),
+        cmocka_unit_test(test_claimed_bss),
         cmocka_unit_test(test_no_modules),
         cmocka_unit_test(test_places),
         cmocka_unit_test(test_exe_option),

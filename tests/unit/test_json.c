@@ -150,6 +150,7 @@ static void test_invalid_utf8(void **state)
     assert_string("\xe0\x9f\xbf", "\\udce0\\udc9f\\udcbf"); // overlong
     assert_string("\xf0\x8f\xbf\xbf", "\\udcf0\\udc8f\\udcbf\\udcbf");
     assert_string("\xf4\x90\x80\x80", "\\udcf4\\udc90\\udc80\\udc80"); // beyond U+10FFFF
+    assert_string_equal(write_string("\xe2\x82\xac", 2), "\"\\udce2\\udc82\""); // no further
     assert_string("\xf8\x88\x80\x80\x80", "\\udcf8\\udc88\\udc80\\udc80\\udc80");
     assert_string("\xed\xa0\x80", "\\ud800"); // surrogates
     assert_string("\xed\xbf\xbf", "\\udfff");

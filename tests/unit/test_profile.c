@@ -350,6 +350,41 @@ static void test_recursion(void **state)
     assert_int_equal(r->lines[0].total, 1);
     assert_int_equal(r->node_count, 8);
     assert_int_equal(r->stacks[0].frame_count, 7);
+    // At two lines: each counts, the function once.
+    thread(run, 1, SNAP_RUNNING, "f:5 f:6 main:1");
+    add(run);
+    r = report(run);
+    assert_counts(run, "f", 2, 2, 2, 2);
+    assert_int_equal(r->lines[0].line, 5);
+    assert_int_equal(r->lines[0].total, 2);
+    assert_int_equal(r->line_count, 4);
+}
+
+// The same stack of a thread at work and waiting, and of another thread, are three.
+static void test_stacks_of_states(void **state)
+{
+    struct run *run = *state;
+    thread(run, 1, SNAP_RUNNING, "f:5");
+    thread(run, 2, SNAP_RUNNING, "f:5");
+    add(run);
+    thread(run, 1, SNAP_SLEEP, "f:5");
+    thread(run, 2, SNAP_RUNNING, "f:5");
+    add(run);
+    const struct prof_report *r = report(run);
+    assert_int_equal(r->stack_count, 3);
+    assert_int_equal(r->stacks[0].samples, 2);
+    assert_int_equal(r->stacks[0].tid, 2);
+    assert_int_equal(r->stacks[1].state, SNAP_RUNNING);
+    assert_int_equal(r->stacks[2].state, SNAP_SLEEP);
+    assert_int_equal(r->node_count, 2);
+    // Seen equally often: by TID.
+    thread(run, 9, SNAP_RUNNING, "f:5");
+    thread(run, 8, SNAP_RUNNING, "f:5");
+    add(run);
+    r = report(run);
+    assert_int_equal(r->stack_count, 5);
+    assert_int_equal(r->stacks[3].tid, 8);
+    assert_int_equal(r->stacks[4].tid, 9);
 }
 
 // Threads without frames, unreadable frames, and names that differ in one part of the key only.
@@ -357,16 +392,17 @@ static void test_odd_frames(void **state)
 {
     struct run *run = *state;
     thread_cpu(run, 1, SNAP_RUNNING, 5 * MS, "");
-    struct snap_thread *t = thread(run, 2, SNAP_UNKNOWN, "f:3 f:3 f:3 f:3 f~ f!");
+    struct snap_thread *t = thread(run, 2, SNAP_UNKNOWN, "f:3 f:3 f:3 f:3 f~ f! f~");
     t->frames.items[0].function = 0;
     t->frames.items[0].flags = SNAP_FRAME_UNREADABLE;
     t->frames.items[1].first_line = 2;
     t->frames.items[2].file = strtab_add_cstr(run->strings, "other.py");
     t->frames.items[3].qualname = strtab_add_cstr(run->strings, "C.f");
     t->frames.items[5].flags = SNAP_FRAME_INFERRED;
+    t->frames.items[6].module = strtab_add_cstr(run->strings, "libm.so.6");
     add(run);
     const struct prof_report *r = report(run);
-    assert_int_equal(r->function_count, 6);
+    assert_int_equal(r->function_count, 7);
     assert_int_equal(function(run, "(none)")->self, 1);
     assert_int_equal(function(run, "(none)")->self_working, 0);
     assert_int_equal(r->samples_working, 1);
@@ -464,11 +500,17 @@ static void test_activations_of_recursion(void **state)
     report(run);
     assert_calls(run, "f", 5, 2, 200);
     assert_calls(run, "g", 1, 2, 200);
+    // They are back.
+    thread(run, 1, SNAP_RUNNING, "g:1#3 f:1#5 f:1#4 f:1#1 main:1#9");
+    add(run);
+    report(run);
+    assert_calls(run, "f", 6, 3, 400); // f:1#1, of which nothing was seen in between
+    assert_calls(run, "g", 1, 3, 400);
     // And an id that stands twice where it cannot is one call.
     thread(run, 1, SNAP_RUNNING, "f:1#77 f:1#77");
     add(run);
     report(run);
-    assert_calls(run, "f", 6, 2, 200);
+    assert_calls(run, "f", 7, 3, 400);
 }
 
 static void test_activations_of_generators(void **state)
@@ -758,6 +800,25 @@ static void test_many_functions(void **state)
     assert_int_equal(function(run, "(none)")->total, 1);
 }
 
+// 601 functions that call each other at all distances: a prime number, so no pair comes twice.
+static void test_many_edges(void **state)
+{
+    struct run *run = *state;
+    struct snap_thread *t = thread(run, 1, SNAP_RUNNING, "");
+    struct snap_frame frame = make_frame(run->strings, "f:1");
+    int at = 0;
+    for (int i = 0; i <= PROF_EDGES_MAX + 9; i++) {
+        frame.first_line = at;
+        assert_true(vec_push(&t->frames, frame));
+        at = (at + 1 + i / 601) % 601;
+    }
+    add(run);
+    const struct prof_report *r = report(run);
+    assert_int_equal(r->function_count, 601);
+    assert_int_equal(r->edge_count, PROF_EDGES_MAX);
+    assert_int_equal(r->dropped_edges, 9);
+}
+
 static void test_many_threads(void **state)
 {
     struct run *run = *state;
@@ -788,6 +849,7 @@ int main(void)
         TEST(test_tree_and_stacks),
         TEST(test_pauses),
         TEST(test_recursion),
+        TEST(test_stacks_of_states),
         TEST(test_odd_frames),
         TEST(test_frames_agree),
         TEST(test_cpu_skew),
@@ -805,6 +867,7 @@ int main(void)
         TEST(test_deep),
         TEST(test_many_stacks),
         TEST(test_many_functions),
+        TEST(test_many_edges),
         TEST(test_many_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

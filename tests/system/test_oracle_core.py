@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cores: pycore says of every thread what the interpreter itself said before it was dumped."""
+
+import glob
+import os
+import shutil
+import subprocess
+
+import oracle
+import support
+import tap
+
+BUILDS = ("release", "debug", "free-threaded", "free-threaded debug")
+LIMIT_S = 600
+
+
+def kernel_core_pattern():
+    with open("/proc/sys/kernel/core_pattern") as stream:
+        return stream.read().strip()
+
+
+class OracleCore(support.TestCase):
+    @support.each_python(builds=BUILDS)
+    def test_kernel_core(self, python):
+        """os.abort() in the main thread, while all others wait."""
+        pattern = kernel_core_pattern()
+        if "/" in pattern or pattern.startswith("|"):
+            self.skipTest("cores of this machine go to %s" % pattern)
+        with oracle.situations(python) as (target, folder, expected):
+            with open(os.path.join(folder, "go"), "wb") as stream:
+                stream.write(b"x")
+            oracle.wait_for_end(target)
+            cores = glob.glob(os.path.join(folder, "core*"))
+            if not cores:
+                self.skipTest("the kernel wrote no core (ulimit -c)")
+            document = support.pycore_json("analyze", cores[0], timeout=120)
+            # It has moved on to the other call of its line.
+            expected["MainThread"]["calls"] = {"main": "{built-in method posix.abort}"}
+            expected["MainThread"]["frames"][0][4] = "any"
+            problems = oracle.compare(document, expected, python, running="MainThread")
+            self.assertFalse(problems, "\n  " + problems)
+            self.assertEqual(document["source"]["signal"]["name"], "SIGABRT")
+            self.assertEqual(document["source"]["signal"]["tid"], target.pid)
+            problems = oracle.compare_faulthandler(document, expected,
+                                                   os.path.join(folder, "faulthandler.txt"))
+            self.assertFalse(problems, "\n  " + problems)
+
+    @support.each_python(builds=BUILDS)
+    def test_gcore(self, python):
+        """gdb's gcore of the living process."""
+        gcore = shutil.which("gcore")
+        if not gcore:
+            self.skipTest("no gcore on this machine")
+        with oracle.situations(python) as (target, folder, expected):
+            core = os.path.join(folder, "gcore")
+            done = subprocess.run([gcore, "-o", core, str(target.pid)], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
+                                  env=support.clean_environment())
+            core += ".%d" % target.pid
+            if not os.path.exists(core):
+                self.skipTest("gcore failed: %s" % done.stdout[-300:].decode("utf-8", "replace"))
+            document = support.pycore_json("analyze", core, timeout=120)
+            problems = oracle.compare(document, expected, python)
+            self.assertFalse(problems, "\n  " + problems)
+
+
+if __name__ == "__main__":
+    tap.main()

@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The reports for people: text and Markdown of values written by hand, against golden files
+// (PYCORE_GOLDEN=write makes them anew), and what must hold of every report: hostile names are
+// harmless, lengths are kept, what is cut is counted.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "report/groups.h"
+#include "report_values.h"
+
+// ---- The snapshot --------------------------------------------------------------------------------
+
+static void test_snapshot(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"running", "runnable", "gil-wait", "lock-wait",
+                                        "io-wait", "sleep",    "unknown"};
+    for (int i = 0; i < SNAP_STATE_COUNT; i++) {
+        assert_string_equal(snap_state_name((enum snap_state)i), names[i]);
+        assert_int_equal(snap_state_works((enum snap_state)i), i < 2);
+    }
+    VALUES v = values_create();
+    assert_true(snap_note(v->strings, &v->notes, "%d pages", 3));
+    assert_true(snap_note(v->strings, &v->notes, "%d pages", 3));
+    assert_true(snap_note(v->strings, &v->notes, "%d pages", 4));
+    assert_int_equal(v->notes.count, 2);
+    assert_string_equal(strtab_get(v->strings, v->notes.items[1]), "4 pages");
+}
+
+// ---- Golden files --------------------------------------------------------------------------------
+
+static void check_golden(const char *name, char *text)
+{
+    assert_non_null(text);
+    const char *top = getenv("srcdir"), *mode = getenv("PYCORE_GOLDEN");
+    char path[4096];
+    snprintf(path, sizeof(path), "%s/tests/golden/%s", top ? top : ".", name);
+    if (mode && strcmp(mode, "write") == 0) {
+        FILE *out = fopen(path, "w");
+        assert_non_null(out);
+        fputs(text, out);
+        fclose(out);
+    }
+    char expected[65536];
+    FILE *in = fopen(path, "r");
+    assert_non_null(in);
+    expected[fread(expected, 1, sizeof(expected) - 1, in)] = '\0';
+    fclose(in);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+static void test_hotspots(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_profile(v);
+    snap_note(v->strings, &v->notes, "native frames are missing: --no-native was given");
+    check_golden("hotspots.txt", render(report_text, v));
+    check_golden("hotspots.md", render(report_md, v));
+    v->options.color = true;
+    v->options.width = 80;
+    v->options.weight = REPORT_WEIGHT_CPU;
+    check_golden("hotspots_cpu_color_80.txt", render(report_text, v));
+}
+
+static void make_dump(struct values *v)
+{
+    struct snap_thread *main_thread = add_thread(v, "MainThread", SNAP_SLEEP);
+    main_thread->syscall = id_of(v, "clock_nanosleep");
+    add_frame(v, main_thread, "{built-in method time.sleep}", NULL, -1)->kind = SNAP_BUILTIN;
+    main_thread->frames.items[0].flags = SNAP_FRAME_INFERRED;
+    add_frame(v, main_thread, "<module>", "/srv/shop/app.py", 80);
+    struct snap_thread *hot = add_thread(v, "pricing", SNAP_RUNNING);
+    hot->has_cpu = hot->has_holds_gil = hot->holds_gil = hot->in_gc = true;
+    hot->cpu_ns = 98 * MS;
+    hot->crashed = true;
+    for (int i = 0; i < 10000; i++)
+        add_frame(v, hot, "down", "/srv/shop/app.py", 12);
+    for (int i = 0; i < 8; i++)
+        add_frame(v, hot, i % 2 ? "pong" : "ping", "/srv/shop/app.py", 20);
+    add_frame(v, hot, "work", "/srv/shop/app.py", 44)->qualname = id_of(v, "Shop.work");
+    snap_note(v->strings, &hot->notes, "the stack may go on");
+    hot->cut = true;
+    for (int i = 0; i < 30; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "worker-%d", i);
+        struct snap_thread *idle = add_thread(v, name, SNAP_LOCK_WAIT);
+        add_frame(v, idle, "get", "/usr/lib/python3.11/queue.py", 171);
+    }
+    struct snap_thread *native = add_thread(v, "poller", SNAP_IO_WAIT);
+    native->known_to_python = false;
+    struct snap_frame *frame = add_frame(v, native, "epoll_wait", NULL, -1);
+    frame->kind = SNAP_NATIVE;
+    frame->module = id_of(v, "libc.so.6");
+    v->snapshot->cpu_window_ns = 100 * MS;
+    v->snapshot->pause_ns = 84000;
+    v->source.signal = (struct snap_signal){.signo = 11,
+                                            .name = id_of(v, "SIGSEGV"),
+                                            .code_text = id_of(v, "address not mapped"),
+                                            .has_fault_address = true,
+                                            .fault_address = 8,
+                                            .tid = 4712};
+    v->source.kind = SNAP_CORE;
+    v->source.path = id_of(v, "/var/crash/core.4711");
+    v->source.complete = false;
+}
+
+static void test_dump(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    make_dump(v);
+    check_golden("dump.txt", render(report_text, v));
+    check_golden("dump.md", render(report_md, v));
+}
+
+// ---- Sentences -----------------------------------------------------------------------------------
+
+static void check_says(struct values *v, const char *wanted, bool says)
+{
+    char *text = render(report_md, v); // not wrapped
+    assert_non_null(text);
+    if ((strstr(text, wanted) != NULL) != says)
+        fail_msg("%s \"%s\" in:\n%s", says ? "no" : "an unwanted", wanted, text);
+    free(text);
+}
+
+static void test_calls(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_profile(v);
+    struct prof_function *hot = &v->functions[HOT];
+    check_says(v, "at least 37 calls seen, none of them in two snapshots.", true);
+    hot->longest_snapshots = 4;
+    hot->longest_ns = 600 * MS;
+    check_says(v, "at least 37 calls seen, the longest over 600 ms.", true);
+    hot->longest_snapshots = 49;
+    check_says(v, "at least 37 calls seen, one of them the whole time.", true);
+    hot->activations = 1;
+    check_says(v, "one call lasted the whole time.", true);
+    hot->activations = 0;
+    check_says(v, "call lasted", false);
+}
+
+static void test_nothing_works(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_profile(v);
+    v->profile.samples_working = 0;
+    v->profile.states[SNAP_RUNNING] = 0;
+    v->profile.states[SNAP_LOCK_WAIT] = 995;
+    v->profile.process_cpu_ns = 0;
+    check_says(v, "no thread was seen working", true);
+    check_says(v, "all threads wait", true);
+    check_says(v, "**Hottest**", false);
+    check_says(v, "of all threads' time", true);
+    v->profile.snapshots = 3;
+    check_says(v, "only 3 snapshots", true);
+}
+
+static void test_what_numbers_carry(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_profile(v);
+    check_says(v, "**Unseen**", false);
+    check_says(v, "**GC**", false);
+    check_says(v, "**Processor**", false);
+    v->profile.process_cpu_ns = 5 * S;
+    v->profile.cpu_unseen_ns = 2500 * MS;
+    v->profile.states[SNAP_RUNNABLE] = 20;
+    v->threads[0].in_gc = 10;
+    check_says(v, "**Unseen**: 50 % of the CPU time", true);
+    check_says(v, "**GC**: garbage was being collected in 20 % of", true);
+    check_says(v, "**Processor**: in 40 % of", true);
+    v->profile.process_cpu_ns = 10 * S; // as much as one thread that was never kept waiting
+    check_says(v, "**Processor**", false);
+    check_says(v, "## Notes", false);
+    v->profile.dropped_stacks = 1234;
+    check_says(v, "- 1,234 samples beyond the bound on distinct stacks", true);
+}
+
+// ---- Trees and stacks ----------------------------------------------------------------------------
+
+static void test_deep_tree(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_profile(v);
+    size_t count = 100000;
+    struct prof_node *nodes = calloc(count + 1, sizeof(*nodes));
+    nodes[0] = (struct prof_node){.function = UINT32_MAX, .first_child = 1};
+    for (size_t i = 1; i <= count; i++) // a chain of hot > work > hot > work ...
+        nodes[i] = (struct prof_node){.function = i % 2 ? HOT : WORK,
+                                      .parent = (uint32_t)i - 1,
+                                      .first_child = i < count ? (uint32_t)i + 1 : 0,
+                                      .samples_working = 50};
+    nodes[count].self_working = 50;
+    v->profile.nodes = nodes;
+    v->profile.node_count = count + 1;
+    check_says(v, "  100 % hot app.py:10 (recursive, 50,000 deep)\n", true);
+    // A cold branch is left out and counted.
+    nodes[0].samples_working = 50;
+    nodes[1] = (struct prof_node){.function = HOT, .next_sibling = 2, .samples_working = 49};
+    nodes[2] = (struct prof_node){.function = WORK, .next_sibling = 3, .samples_working = 1};
+    nodes[3] = (struct prof_node){.function = RANK, .samples_working = 0};
+    v->profile.samples_working = 500;
+    check_says(v, "1 branch below 1 % left out (0.2 % in all).", true);
+    free(nodes);
+}
+
+static void test_repetitions(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    struct snap_thread *thread = add_thread(v, "t", SNAP_RUNNING);
+    static const char pattern[] = "xaaaabcbcbcyzz";
+    for (size_t i = 0; pattern[i]; i++)
+        add_frame(v, thread, (char[]){pattern[i], 0}, "a.py", 1);
+    struct repetitions runs = {0};
+    assert_true(repetitions_find(&thread->frames, &runs));
+    static const struct repetition expected[] = {{0, 1, 1},  {1, 1, 4},  {5, 2, 3},
+                                                 {11, 1, 1}, {12, 1, 1}, {13, 1, 1}};
+    assert_int_equal(runs.count, ARRAY_SIZE(expected));
+    for (size_t i = 0; i < runs.count; i++) {
+        assert_int_equal(runs.items[i].start, expected[i].start);
+        assert_int_equal(runs.items[i].period, expected[i].period);
+        assert_int_equal(runs.items[i].times, expected[i].times);
+    }
+    vec_deinit(&runs);
+}
+
+static void test_groups(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    for (int i = 0; i < 6; i++) {
+        struct snap_thread *thread = add_thread(v, "t",
+                                                i == 3   ? SNAP_RUNNING
+                                                : i == 2 ? SNAP_GIL_WAIT
+                                                         : SNAP_SLEEP);
+        add_frame(v, thread, "f", "a.py", i < 2 ? 1 : i)->activation = (uint64_t)i;
+        thread->crashed = i == 5;
+    }
+    add_frame(v, add_thread(v, "t", SNAP_SLEEP), "f", "a.py", 1);
+    struct groups groups;
+    assert_true(groups_init(&groups, v->snapshot));
+    static const uint32_t counts[] = {1, 1, 1, 3, 1}, firsts[] = {5, 2, 3, 0, 4};
+    assert_int_equal(groups.list.count, ARRAY_SIZE(counts));
+    for (size_t i = 0; i < groups.list.count; i++) {
+        assert_int_equal(groups.list.items[i].count, counts[i]);
+        assert_int_equal(groups.order[groups.list.items[i].first], firsts[i]);
+    }
+    groups_deinit(&groups);
+}
+
+// ---- What holds of every report ------------------------------------------------------------------
+
+static void check_harmless(const char *text)
+{
+    for (const char *at = text; *at; at++)
+        assert_true((unsigned char)*at >= 0x20 || *at == '\n');
+    assert_null(strstr(text, "\x7f"));
+    assert_null(strstr(text, "\xe2\x80\xae"));
+}
+
+// Every row of a Markdown table has the cells of its head.
+static void check_tables(const char *text)
+{
+    size_t cells = 0;
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1) {
+        size_t size = strcspn(line, "\n"), pipes = 0;
+        for (size_t i = 0; i < size; i++)
+            pipes += line[i] == '|' && (i == 0 || line[i - 1] != '\\');
+        if (line[0] != '|')
+            cells = 0;
+        else if (cells)
+            assert_int_equal(pipes, cells);
+        else
+            cells = pipes;
+        if (!line[size])
+            break;
+    }
+}
+
+static const char hostile[] =
+    "a|b``<img>\x1b[2J\n# x\xe2\x80\xae\xff\r\n\\|*_[l](u)&@me \x01\x02\x1f";
+
+static void test_hostile_names(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_profile(v);
+    uint32_t id = strtab_add(v->strings, hostile, sizeof(hostile) - 1);
+    for (size_t i = 0; i < FUNCTIONS; i++)
+        v->functions[i].qualname = v->functions[i].function = v->functions[i].file = id;
+    for (size_t i = 0; i < ARRAY_SIZE(v->threads); i++)
+        v->threads[i].name = id;
+    v->source.host = v->source.arch = v->argv[1] = v->source.process.exe = id;
+    vec_push(&v->notes, id);
+    for (int dump = 0; dump < 2; dump++) {
+        char *text = render(report_text, v), *md = render(report_md, v);
+        assert_non_null(text);
+        assert_non_null(md);
+        check_harmless(text);
+        check_harmless(md);
+        check_tables(md);
+        assert_non_null(strstr(md, dump ? "```a|b``<img>" : "| ```a\\|b``<img>"));
+        // The note stands outside of code spans.
+        assert_non_null(strstr(md, "\n- a\\|b\\`\\`\\<img>\\\\x1b\\[2J\\\\n`#` x"));
+        assert_non_null(strstr(md, "\\&`@`me "));
+        free(text);
+        free(md);
+        struct snap_thread *thread = add_thread(v, "t", SNAP_SLEEP);
+        thread->name = thread->syscall = id;
+        *add_frame(v, thread, "f", "a.py", 1) =
+            (struct snap_frame){.kind = SNAP_PYTHON,
+                                .function = id,
+                                .file = strtab_add_cstr(v->strings, "````"),
+                                .line = 1};
+        vec_push(&thread->notes, id);
+        v->input.profile = NULL;
+        if (dump) {
+            char *stack = render(report_md, v);
+            assert_non_null(strstr(stack, "\n`````text\n"));
+            assert_non_null(strstr(stack, "\n`````\n"));
+            free(stack);
+        }
+    }
+}
+
+static size_t count_of(const char *text, const char *wanted)
+{
+    size_t count = 0;
+    for (const char *at = text; (at = strstr(at, wanted)); at++)
+        count++;
+    return count;
+}
+
+// The number before "more THING", without its commas.
+static size_t hidden_of(const char *text, const char *thing)
+{
+    char wanted[64];
+    snprintf(wanted, sizeof(wanted), " more %s; --full", thing);
+    const char *end = strstr(text, wanted), *at = end;
+    size_t number = 0;
+    while (at && at[-1] != ' ')
+        at--;
+    for (; at && at < end; at++)
+        if (*at != ',')
+            number = number * 10 + (size_t)(*at - '0');
+    return number;
+}
+
+static void test_length_of_dump(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    for (int i = 0; i < 5000; i++)
+        add_frame(v, add_thread(v, "t", SNAP_SLEEP), "f", "/a/rather/long/path/to/a/file.py", i);
+    report_fn *const reports[] = {report_text, report_md};
+    for (size_t i = 0; i < ARRAY_SIZE(reports); i++) {
+        v->options.full = false;
+        char *text = render(reports[i], v);
+        assert_in_range(strlen(text), 20000, REPORT_CUT_CHARS);
+        assert_int_equal(count_of(text, "/file.py:") + hidden_of(text, "threads"), 5000);
+        assert_int_equal(count_of(text, "```") % 2, 0);
+        free(text);
+        v->options.full = true;
+        text = render(reports[i], v);
+        assert_int_equal(count_of(text, "/file.py:"), 5000);
+        assert_int_equal(hidden_of(text, "threads"), 0);
+        free(text);
+    }
+}
+
+static void test_length_of_hotspots(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_profile(v);
+    size_t count = 3000;
+    struct prof_thread *threads = calloc(count, sizeof(*threads));
+    char name[200];
+    memset(name, 'n', sizeof(name));
+    for (size_t i = 0; i < count; i++) {
+        threads[i] = v->threads[0];
+        threads[i].tid = 5000 + (pid_t)i;
+    }
+    for (size_t i = 0; i < FUNCTIONS; i++) {
+        name[0] = (char)('a' + i);
+        v->functions[i].qualname = strtab_add(v->strings, name, sizeof(name));
+    }
+    for (size_t i = 0; i < 3000; i++)
+        snap_note(v->strings, &v->notes, "note number %zu, which is long and says little", i);
+    v->profile.threads = threads;
+    v->profile.thread_count = count;
+    v->options.top = 3000; // --top asks for more than fits
+    report_fn *const reports[] = {report_text, report_md};
+    for (size_t i = 0; i < ARRAY_SIZE(reports); i++) {
+        v->options.full = false;
+        char *text = render(reports[i], v);
+        assert_in_range(strlen(text), 15000, REPORT_CUT_CHARS);
+        assert_int_equal(count_of(text, i ? "| `pricing` |" : "  pricing  ") +
+                             hidden_of(text, "threads"),
+                         count);
+        assert_int_equal(count_of(text, "note number") + hidden_of(text, "notes"), 3000);
+        assert_non_null(strstr(text, i ? "## Summary" : "SUMMARY"));
+        free(text);
+        v->options.full = true;
+        text = render(reports[i], v);
+        assert_int_equal(count_of(text, "note number"), 3000);
+        free(text);
+    }
+    free(threads);
+}
+
+static void test_rows(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_profile(v);
+    v->options.top = 1;
+    char *text = render(report_text, v);
+    assert_int_equal(hidden_of(strstr(text, "BY THEIR OWN"), "functions"), 2);
+    free(text);
+    v->input.profile = NULL;
+    v->input.snapshot_count = 0;
+    assert_null(render(report_text, v));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_snapshot),       cmocka_unit_test(test_hotspots),
+        cmocka_unit_test(test_dump),           cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_nothing_works),  cmocka_unit_test(test_what_numbers_carry),
+        cmocka_unit_test(test_deep_tree),      cmocka_unit_test(test_repetitions),
+        cmocka_unit_test(test_groups),         cmocka_unit_test(test_hostile_names),
+        cmocka_unit_test(test_length_of_dump), cmocka_unit_test(test_length_of_hotspots),
+        cmocka_unit_test(test_rows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
