@@ -51,6 +51,8 @@ struct py_stack {
     uint64_t outermost_shim; // address on the C stack that belongs to this thread state, or 0
     // Private to the walk.
     uint64_t next;
+    uint64_t mark;             // a place in the chain that was passed
+    size_t mark_frames, steps; // frames that were known there; steps of the walk
     bool entry_pending;
     uint64_t chunk_next;
     size_t completed;

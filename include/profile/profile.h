@@ -84,7 +84,8 @@ struct prof_report {
     uint64_t cpu_on_stacks_ns;    // booked to stacks
     uint64_t cpu_between_ns;      // threads seen waiting
     uint64_t cpu_unseen_ns;       // threads that came and went: process - all threads' shares
-    struct prof_function *functions; // by self_working, total_working, name: hottest first
+    // By self_working, total_working, self, total, name: hottest first.
+    struct prof_function *functions;
     size_t function_count;
     struct prof_line *lines;      // by self_working
     size_t line_count;

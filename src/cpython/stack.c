@@ -27,6 +27,28 @@ static bool is_miss(const struct py_decoder *dec, const struct err *err)
     return dec->copy && err_code(err) == ERR_FAULT && mem_copy_misses(dec->copy)->count;
 }
 
+// After a step: does the chain come back to a place it has passed? The mark moves on at each power
+// of two (R. P. Brent's way), so any round is found before it was walked three times; what was taken
+// more than once is dropped.
+static bool comes_round(struct py_stack *stack, uint64_t from)
+{
+    struct py_frames *frames = &stack->frames;
+    if (stack->steps++ == 0)
+        stack->mark = from;
+    if (stack->next != stack->mark) {
+        if ((stack->steps & (stack->steps - 1)) == 0) {
+            stack->mark = stack->next;
+            stack->mark_frames = frames->count;
+        }
+        return false;
+    }
+    size_t round = frames->count - stack->mark_frames;
+    for (size_t i = 0; round && i + round < frames->count; i++)
+        if (frames->items[i].addr == frames->items[i + round].addr)
+            frames->count = i + round;
+    return true;
+}
+
 // False: bytes are missing. The end of the chain, good or bad, is true.
 static bool walk_chain(struct py_process *process, struct py_stack *stack)
 {
@@ -53,7 +75,7 @@ static bool walk_chain(struct py_process *process, struct py_stack *stack)
         }
         uint64_t here = stack->next;
         err = modern ? py_walk_iframe(process, stack) : py_walk_frame_object(process, stack);
-        if (!err && stack->next == here)
+        if (!err && comes_round(stack, here))
             err = err_create(ERR_BAD_DATA, "the frame chain bites its tail");
     }
     if (!err)

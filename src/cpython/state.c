@@ -126,6 +126,23 @@ static struct err *read_thread(struct py_process *process, uint64_t tstate, uint
     return NULL;
 }
 
+// Does the list, whose newest thread is the last one, come back to one that was met? *mark moves on
+// at each power of two, as in stack.c. What was taken more than once is dropped.
+static bool comes_round(struct py_threads *threads, size_t first, size_t *mark)
+{
+    size_t last = threads->count - 1, steps = last - first;
+    if (last == *mark || threads->items[last].tstate != threads->items[*mark].tstate) {
+        if (steps && (steps & (steps - 1)) == 0)
+            *mark = last;
+        return false;
+    }
+    size_t round = last - *mark;
+    for (size_t i = first; i + round < threads->count; i++)
+        if (threads->items[i].tstate == threads->items[i + round].tstate)
+            threads->count = i + round;
+    return true;
+}
+
 static struct err *read_interpreter(struct py_process *process, struct py_state *state,
                                     uint64_t interp, const struct gil *shared)
 {
@@ -141,7 +158,7 @@ static struct err *read_interpreter(struct py_process *process, struct py_state 
     else if (process->runtime && py_layout_has(lay, PY_RT_gc_collecting))
         TRY(py_read(mem, lay, process->runtime, PY_RT_gc_collecting, &collecting));
     TRY(py_read(mem, lay, interp, PY_IS_threads_head, &tstate));
-    size_t first = state->threads.count;
+    size_t first = state->threads.count, mark = first;
     while (tstate) {
         struct py_thread thread;
         if (state->threads.count >= LIMIT_THREADS)
@@ -153,11 +170,10 @@ static struct err *read_interpreter(struct py_process *process, struct py_state 
         // Modules/gcmodule.c sets `collecting` with the GIL held, and keeps it while finalizers
         // and weakref callbacks run.
         thread.in_gc = collecting && thread.holds_gil;
-        // The list is newest first; one that comes round again is damaged.
-        if (state->threads.count > first && state->threads.items[first].tstate == thread.tstate)
-            return err_create(ERR_BAD_DATA, "the list of thread states bites its tail");
         if (!vec_push(&state->threads, thread))
             return err_create(ERR_NO_MEMORY, "threads");
+        if (comes_round(&state->threads, first, &mark))
+            return err_create(ERR_BAD_DATA, "the list of thread states bites its tail");
     }
     return NULL;
 }
@@ -165,7 +181,7 @@ static struct err *read_interpreter(struct py_process *process, struct py_state 
 static struct err *read_all(struct py_process *process, struct py_state *state)
 {
     const struct py_layout *lay = &process->dec.layout;
-    uint64_t interp;
+    uint64_t interp, seen[LIMIT_INTERPRETERS];
     struct gil shared;
     TRY(shared_gil(process, state, &shared));
     TRY(mem_read_u64(process->dec.mem, process->head_addr, &interp));
@@ -174,6 +190,10 @@ static struct err *read_all(struct py_process *process, struct py_state *state)
     for (; interp; state->interpreters++) {
         if (state->interpreters >= LIMIT_INTERPRETERS)
             return err_create(ERR_LIMIT, "more than %d interpreters", LIMIT_INTERPRETERS);
+        for (size_t i = 0; i < state->interpreters; i++)
+            if (seen[i] == interp)
+                return err_create(ERR_BAD_DATA, "the list of interpreters bites its tail");
+        seen[state->interpreters] = interp;
         TRY(err_wrap(read_interpreter(process, state, interp, &shared), "interpreter at 0x%llx",
                      (unsigned long long)interp));
         TRY(py_read(process->dec.mem, lay, interp, PY_IS_next, &interp));

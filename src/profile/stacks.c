@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The call tree over all threads and the distinct stacks of each thread, both bounded. No recursion:
-// stacks of 100,000 frames are real.
+// The call tree over all threads and the distinct stacks of each thread, both bounded. Never by
+// recursion: stacks of 100,000 frames are real.
 #include "profile/profile_private.h"
 
 static uint64_t hash_child(uint32_t parent, uint32_t function)

@@ -208,7 +208,7 @@ static void write_frames(struct json_report *report, const struct prof_report *p
     json_end_array(&report->json, JSON_LINES);
 }
 
-// ---- The tree ------------------------------------------------------------------------------------
+// ---- The tree -----------------------------------------------------------------------------------
 
 static void begin_node(struct json_report *report, const struct prof_node *node,
                        const uint32_t *frame_of)
@@ -271,7 +271,7 @@ static void write_tree(struct json_report *report, const struct prof_report *pro
     json_end_object(json, JSON_LINE);
 }
 
-// ---- All of it -----------------------------------------------------------------------------------
+// ---- All of it ----------------------------------------------------------------------------------
 
 #define WRITE_LIST(key, items, count, write)   \
     do {                                       \

@@ -4,6 +4,7 @@
 // not answer in time "linger", and a SIGCHLD handler lets go of them whatever pycore does then.
 #include <elf.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -449,6 +450,9 @@ void live_resume(struct live *live, struct stop_times *ret)
     on_child(SIGCHLD); // for those who answered while the signal was waited for elsewhere
     ret->end_ns = live_now_ns();
     unblock_signals(live);
+    // The threads run on before pycore digests what it has read of them.
+    if (ret->begin_ns)
+        sched_yield();
 }
 
 void live_abandon(struct live *live)

@@ -174,6 +174,7 @@ def main():
     import situations_names
     import situations_runtime
     only = sys.argv[3:]
+    threading.stack_size(1 << 20)  # cores hold all of the stacks
     for name, function, calls in SITUATIONS:
         if not only or name in only:
             start(name, function, calls)

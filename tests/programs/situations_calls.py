@@ -379,7 +379,7 @@ def thread_local():
     Local()
 
 
-@situation()
+@situation(tracing=True)  # not where the GIL's holder is asked for: the collection is not its own
 def garbage_finalizer():
     class Cycle:
         def __init__(self):

@@ -151,6 +151,9 @@ def compare(document, expected, python, running=None):
             problems.append("%s: its thread %d is missing" % (ascii(name), facts["tid"]))
             continue
         compare_thread(name, facts, thread, problems)
+    if not document["source"]["complete"] or document["notes"]:
+        problems.append("incomplete: %r" % [document["notes"], document["source"].get("notes"),
+                                            document["snapshots"][0].get("notes")])
     processes = document["source"]["processes"]
     if [process["python"] for process in processes] != [{"version": python.full,
                                                          "build": python.build}]:

@@ -33,7 +33,7 @@ class OracleCore(support.TestCase):
             cores = glob.glob(os.path.join(folder, "core*"))
             if not cores:
                 self.skipTest("the kernel wrote no core (ulimit -c)")
-            document = support.pycore_json("analyze", cores[0], timeout=120)
+            document = support.pycore_json("analyze", cores[0], ok=(0, 1), timeout=120)
             # It has moved on to the other call of its line.
             expected["MainThread"]["calls"] = {"main": "{built-in method posix.abort}"}
             expected["MainThread"]["frames"][0][4] = "any"
@@ -56,10 +56,16 @@ class OracleCore(support.TestCase):
             done = subprocess.run([gcore, "-o", core, str(target.pid)], stdin=subprocess.DEVNULL,
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120,
                                   env=support.clean_environment())
+            # gdb gives up a whole stack when it meets guard pages made with MADV_GUARD_INSTALL
+            # (glibc 2.42), and writes zeros in its place.
+            lost = [line for line in done.stdout.decode("utf-8", "replace").splitlines()
+                    if "Memory read failed" in line and "0xffffffffff600000" not in line]
+            if lost:
+                self.skipTest("this gdb cannot read all of that process: %s" % lost[0])
             core += ".%d" % target.pid
             if not os.path.exists(core):
                 self.skipTest("gcore failed: %s" % done.stdout[-300:].decode("utf-8", "replace"))
-            document = support.pycore_json("analyze", core, timeout=120)
+            document = support.pycore_json("analyze", core, ok=(0, 1), timeout=120)
             problems = oracle.compare(document, expected, python)
             self.assertFalse(problems, "\n  " + problems)
 

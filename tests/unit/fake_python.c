@@ -238,6 +238,64 @@ uint64_t fake_first_instruction(struct fake_python *py, uint64_t code)
     return code + fake_offset(py, PY_CO_code_adaptive);
 }
 
+struct call_row {
+    uint16_t version;
+    uint8_t code[32];
+    size_t code_bytes;
+    int32_t offset;
+    size_t slot; // of the value stack
+    uint8_t lines[8];
+    size_t lines_bytes;
+};
+
+// dis.dis("f()") of each version, and a line table: line 11 up to the call, which is on line 12.
+static const struct call_row call_rows[] = {
+    {0x0306, {116, 0, 131, 0, 1, 0, 100, 0, 83, 0}, 10, 2, 0, {0, 1, 2, 1}, 4},
+    {0x030a, {116, 0, 131, 0, 1, 0, 100, 0, 83, 0}, 10, 2, 0, {2, 1, 8, 1}, 4},
+    {0x030b, {151, 0, 116, 1, [14] = 166, [18] = 171, [28] = 1, [30] = 9}, 32, 18, 1,
+     {0xd8, 0, 0, 0x87, 0, 0xdf, 0, 0}, 8},
+    {0x030c, {151, 0, 116, 1, [12] = 171, [20] = 1, [22] = 9}, 24, 12, 1,
+     {0xdd, 0, 0, 0xdd, 0, 0}, 6},
+    {0x030d, {149, 0, 91, 1, [12] = 53, [20] = 32, [22] = 30}, 24, 12, 0,
+     {0xdd, 0, 0, 0xdd, 0, 0}, 6},
+    {0x030e, {128, 0, 92, 1, [12] = 52, [20] = 31, [22] = 27}, 24, 12, 0,
+     {0xdd, 0, 0, 0xdd, 0, 0}, 6},
+};
+
+struct fake_call fake_calling_code(struct fake_python *py, const char *name, const char *file)
+{
+    const struct call_row *row = call_rows;
+    for (size_t i = 0; i < ARRAY_SIZE(call_rows); i++)
+        if (call_rows[i].version <= py->dec->layout.version)
+            row = &call_rows[i];
+    uint64_t global = fake_str(py, "f");
+    struct fake_code code = {.name = name, .file = file, .first_line = 10, .slots = 3,
+                             .stack_size = 4, .bytecode = row->code,
+                             .bytecode_bytes = row->code_bytes, .line_table = row->lines,
+                             .line_table_bytes = row->lines_bytes,
+                             .names = fake_tuple(py, &global, 1)};
+    return (struct fake_call){fake_code_object(py, &code), row->offset,
+                              row->slot + (row->version >= 0x030b ? 3 : 0), 7};
+}
+
+uint64_t fake_builtin(struct fake_python *py, const char *module, const char *name)
+{
+    uint64_t object = fake_object(py, py->builtin, 64), ml = fake_alloc(&py->memory, 64);
+    uint64_t text = fake_alloc(&py->memory, strlen(name) + 1);
+    fake_put(&py->memory, text, name, strlen(name) + 1);
+    fake_set(py, ml, PY_ML_name, text);
+    fake_set(py, object, PY_CFUNC_ml, ml);
+    fake_set(py, object, PY_CFUNC_module, fake_str(py, module));
+    return object;
+}
+
+void fake_put_slot(struct fake_python *py, uint64_t frame, size_t slot, uint64_t object)
+{
+    bool modern = py->dec->layout.version >= 0x030b;
+    frame += fake_offset(py, modern ? PY_IF_localsplus : PY_FO_localsplus);
+    fake_put_u64(&py->memory, frame + 8 * slot, object | (py->dec->layout.version >= 0x030e));
+}
+
 uint64_t fake_frame(struct fake_python *py, uint64_t code, uint64_t back, int32_t offset,
                     size_t slots, unsigned owner)
 {

@@ -57,6 +57,17 @@ uint64_t fake_code_object(struct fake_python *py, const struct fake_code *code);
 // Where its bytecode begins (3.11+).
 uint64_t fake_first_instruction(struct fake_python *py, uint64_t code);
 
+// A function whose code calls a builtin without arguments: lines 11 (before it), 12 (the call).
+struct fake_call {
+    uint64_t code;
+    int32_t offset; // of the call
+    size_t slot;    // of the frame, that holds the callable
+    size_t slots;   // the frame's
+};
+struct fake_call fake_calling_code(struct fake_python *py, const char *name, const char *file);
+uint64_t fake_builtin(struct fake_python *py, const char *module, const char *name);
+void fake_put_slot(struct fake_python *py, uint64_t frame, size_t slot, uint64_t object);
+
 // A frame of the version's kind, at `offset` bytes in its code, with `slots` words behind it.
 // `owner` (3.11+): 0 thread, 1 generator, 3 a shim.
 uint64_t fake_frame(struct fake_python *py, uint64_t code, uint64_t back, int32_t offset,

@@ -106,7 +106,7 @@ static void assert_value(const struct fixture *f, const char *path, const char *
         fail_msg("%s is %s, not %s", path, value, expected);
 }
 
-// ---- The writer ----------------------------------------------------------------------------------
+// ---- The writer ---------------------------------------------------------------------------------
 
 static char written[4096];
 
@@ -196,7 +196,7 @@ static void test_numbers(void **state)
     setlocale(LC_ALL, "C");
 }
 
-// ---- A dump --------------------------------------------------------------------------------------
+// ---- A dump -------------------------------------------------------------------------------------
 
 static void test_source(void **state)
 {
@@ -438,7 +438,7 @@ static void test_hostile_names(void **state)
     assert_value(f, "tool.command", "\"\\udc80\\\"\\n\"");
 }
 
-// ---- A profile -----------------------------------------------------------------------------------
+// ---- A profile ----------------------------------------------------------------------------------
 
 // Two snapshots: thread 1 in hot <- main (then sum! <- main), thread 2 waits in poll~.
 static void feed(struct fixture *f)
@@ -646,7 +646,7 @@ static void test_empty_profile(void **state)
     assert_value(f, "profile.tree.children", "[]");
 }
 
-// ---- The rest ------------------------------------------------------------------------------------
+// ---- The rest -----------------------------------------------------------------------------------
 
 static void test_full_disk(void **state)
 {

@@ -44,7 +44,7 @@ static int teardown(void **state)
     return 0;
 }
 
-// ---- Feeding and asking --------------------------------------------------------------------------
+// ---- Feeding and asking -------------------------------------------------------------------------
 
 static struct snap_thread *thread(struct run *run, pid_t tid, enum snap_state state,
                                   const char *stack)
@@ -165,7 +165,7 @@ static void assert_calls(const struct run *run, const char *text, uint64_t activ
     assert_int_equal(f->longest_ns, longest_ms * MS);
 }
 
-// ---- Counts --------------------------------------------------------------------------------------
+// ---- Counts -------------------------------------------------------------------------------------
 
 // Three snapshots of two threads. Thread 1: hot <- work <- main, then sum! <- work <- main, then
 // work <- main, always at work. Thread 2: waits in a lock, but works in hot the last time.
@@ -455,7 +455,7 @@ static void test_cpu_skew(void **state)
     assert_int_equal(run->report->cpu_between_ns, 2);
 }
 
-// ---- Activations ---------------------------------------------------------------------------------
+// ---- Activations --------------------------------------------------------------------------------
 
 static void test_activations(void **state)
 {
@@ -586,7 +586,7 @@ static void test_activations_of_builtins(void **state)
     assert_calls(run, "poll", 5, 2, 200);
 }
 
-// ---- Bounds --------------------------------------------------------------------------------------
+// ---- Bounds -------------------------------------------------------------------------------------
 
 static void assert_bounds(double low, double high, double expected_low, double expected_high)
 {
@@ -648,7 +648,7 @@ static void test_nothing_at_work(void **state)
     assert_string_equal(name(run, run->report->threads[0].top_frame), "f");
 }
 
-// ---- The report ----------------------------------------------------------------------------------
+// ---- The report ---------------------------------------------------------------------------------
 
 static void test_empty(void **state)
 {
@@ -720,7 +720,7 @@ static void test_order(void **state)
     assert_string_equal(texts[0], texts[1]);
 }
 
-// ---- Too much ------------------------------------------------------------------------------------
+// ---- Too much -----------------------------------------------------------------------------------
 
 #define DEEP 100000
 
