@@ -74,6 +74,16 @@ struct prof_thread {
     uint32_t top_frame;           // most frequent innermost function in any state
 };
 
+// Threads that Python does not know (OpenMP, BLAS, torch pools), and the Python call that seems to
+// wait for their work: the one that goes on whenever they work, and seldom otherwise. Inferred.
+struct prof_pool {
+    uint64_t threads, snapshots;  // of them; snapshots in which at least one of them worked
+    uint64_t samples_working, cpu_ns;
+    uint32_t function;            // index; UINT32_MAX: no call goes with them
+    uint32_t thread;              // index of the thread that makes it, in prof_report.threads
+    uint64_t together;            // snapshots in which both were seen
+};
+
 struct prof_report {
     uint64_t snapshots, interval_ns, duration_ns;
     uint64_t pause_total_ns, pause_max_ns, pause_median_ns;
@@ -103,6 +113,7 @@ struct prof_report {
     struct prof_thread *threads;  // by cpu_ns, samples
     size_t thread_count;
     // What met a bound of src/profile/bounds.h. All of it is counted in the sums above.
+    struct prof_pool pool;
     uint64_t dropped_stacks;      // samples whose stack met the bound: counted in functions only
     uint64_t dropped_tree;        // of these, the ones that the call tree lacks
     uint64_t dropped_functions;   // frames booked to a function without any name

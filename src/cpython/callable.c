@@ -125,6 +125,21 @@ static struct err *describe_type(struct py_decoder *dec, uint64_t type, uint32_t
     return set(dec, dot ? dot + 1 : full, text, ret_name, ret_qualname);
 }
 
+// functools.update_wrapper leaves a __name__ in the wrapper's own dict: functools.lru_cache, and all
+// functions of numpy since 1.25, have one.
+static struct err *own_name(struct py_decoder *dec, uint64_t object, char **ret)
+{
+    uint64_t value;
+    size_t size;
+    struct err *err = py_instance_attr(dec, object, "__name__", &value);
+    if (!err && value)
+        err = py_str(dec, value, ret, &size);
+    if (!err || err_code(err) == ERR_FAULT || err_code(err) == ERR_NO_MEMORY)
+        return err;
+    err_destroy(err);
+    return NULL;
+}
+
 // Callable objects of C types (functools.partial, numpy.ufunc, ...). Those of classes written in
 // Python are left out: their __call__ has a frame of its own.
 static struct err *describe_object(struct py_decoder *dec, uint64_t object,
@@ -140,10 +155,11 @@ static struct err *describe_object(struct py_decoder *dec, uint64_t object,
     if (!of_c || info->kind != PY_KIND_OTHER)
         return NULL;
     const char *dot = strrchr(name, '.');
-    AUTO_FREE char *text = NULL;
-    if (asprintf(&text, "{%s object}", name) < 0)
+    AUTO_FREE char *text = NULL, *own = NULL;
+    TRY(own_name(dec, object, &own));
+    if (asprintf(&text, own ? "{%s object '%s'}" : "{%s object}", name, own) < 0)
         return err_create(ERR_NO_MEMORY, "name");
-    return set(dec, dot ? dot + 1 : name, text, ret_name, ret_qualname);
+    return set(dec, own ? own : dot ? dot + 1 : name, text, ret_name, ret_qualname);
 }
 
 struct err *py_describe_callable(struct py_decoder *dec, uint64_t object, uint32_t *ret_name,

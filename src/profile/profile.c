@@ -120,6 +120,7 @@ bool profile_add(struct profile *profile, const struct snapshot *snapshot)
         profile->sum.has_process_cpu = true;
         profile->sum.process_cpu_ns += snapshot->process_cpu_ns;
     }
+    prof_count_pool(profile, snapshot);
     for (size_t i = 0; i < snapshot->threads.count; i++)
         done = add_thread(profile, snapshot, &snapshot->threads.items[i]) && done;
     prof_threads_gone(profile);

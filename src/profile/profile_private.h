@@ -57,6 +57,7 @@ struct prof_thread_entry {
 struct prof_pair { // a thread and an innermost function of it
     uint32_t thread, function;
     uint64_t self, self_working;
+    uint64_t active, with_pool; // working or waiting for a lock; of that, beside a working pool
 };
 
 struct prof_id_set { // of 64-bit keys
@@ -89,6 +90,8 @@ struct profile {
     uint64_t pause_stride; // every so many snapshots one of `pauses`
 
     struct prof_id_set generators, generators_before;
+
+    bool pool_works; // in the snapshot being added: a thread that Python does not know
 
     // Of the thread sample being added.
     VEC(uint32_t) path; // its frames, innermost first
@@ -132,6 +135,11 @@ bool prof_count_stack(struct profile *profile, const struct prof_sample *sample)
 bool prof_thread(struct profile *profile, const struct snap_thread *thread, uint32_t *ret_thread);
 bool prof_count_thread(struct profile *profile, const struct prof_sample *sample);
 void prof_threads_gone(struct profile *profile);
+// pool.c: whether native threads work in this snapshot; which call goes with them. order[i] is the
+// entry that report->threads[i] comes from, place[f] the index of function f in the report.
+void prof_count_pool(struct profile *profile, const struct snapshot *snapshot);
+void prof_find_pool(const struct profile *profile, const uint32_t *order, const uint32_t *place,
+                    struct prof_report *report);
 
 // bounds.c: the 95 % bounds of `count` functions; from[i] is the entry that ret[i] comes from
 bool prof_function_bounds(const struct profile *profile, const uint32_t *from, size_t count,

@@ -229,6 +229,8 @@ static bool find_hottest(struct prof_result *result, const uint32_t *order)
     if (!place || !most || !most_working)
         return false;
     vec_foreach(pair, &profile->pairs) {
+        if (!pair->self)
+            continue; // counted for its pool only
         struct prof_thread *t = &result->report->threads[place[pair->thread]];
         uint32_t function = result->function_place[pair->function];
         if (pair->self_working > most_working[pair->thread] ||
@@ -261,6 +263,7 @@ static bool copy_threads(struct prof_result *result)
         t->cpu_share = report->duration_ns ? (double)t->cpu_ns / (double)report->duration_ns : 0;
         t->hottest = t->top_frame = UINT32_MAX;
     }
+    prof_find_pool(profile, order, result->function_place, report);
     return find_hottest(result, order);
 }
 

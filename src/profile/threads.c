@@ -58,27 +58,56 @@ static void learn(struct prof_thread *t, const struct snap_thread *thread)
     t->known_to_python |= thread->known_to_python;
 }
 
-static bool count_pair(struct profile *profile, const struct prof_sample *sample, uint32_t function)
+// *ret is NULL when the bound is met.
+static bool find_pair(struct profile *profile, uint32_t thread, uint32_t function,
+                      struct prof_pair **ret)
 {
-    uint64_t hash = hash_u64(HASH_SEED, (uint64_t)sample->thread_id << 32 | function);
+    uint64_t hash = hash_u64(HASH_SEED, (uint64_t)thread << 32 | function);
     struct prof_probe probe = prof_probe(&profile->pair_index, hash);
     uint32_t id;
+    *ret = NULL;
     while ((id = prof_probe_next(&probe)) != PROF_NONE) {
-        const struct prof_pair *pair = &profile->pairs.items[id];
-        if (pair->thread == sample->thread_id && pair->function == function)
-            break;
-    }
-    if (id == PROF_NONE) {
-        if (profile->pairs.count >= PROF_PAIRS_MAX)
+        struct prof_pair *pair = &profile->pairs.items[id];
+        if (pair->thread == thread && pair->function == function) {
+            *ret = pair;
             return true;
-        struct prof_pair pair = {.thread = sample->thread_id, .function = function};
-        if (!prof_index_reserve(&profile->pair_index, 1) || !vec_push(&profile->pairs, pair))
-            return false;
-        id = (uint32_t)profile->pairs.count - 1;
-        prof_index_add(&profile->pair_index, hash, id);
+        }
     }
-    profile->pairs.items[id].self++;
-    profile->pairs.items[id].self_working += sample->works;
+    if (profile->pairs.count >= PROF_PAIRS_MAX)
+        return true;
+    struct prof_pair pair = {.thread = thread, .function = function};
+    if (!prof_index_reserve(&profile->pair_index, 1) || !vec_push(&profile->pairs, pair))
+        return false;
+    id = (uint32_t)profile->pairs.count - 1;
+    prof_index_add(&profile->pair_index, hash, id);
+    *ret = &profile->pairs.items[id];
+    return true;
+}
+
+// The innermost function, and the innermost one of Python: the first is what the thread is in, the
+// second what may wait for a pool (in a call, or in an operator, which is none).
+static bool count_pairs(struct profile *profile, const struct prof_sample *sample)
+{
+    const struct snap_thread *thread = sample->thread;
+    bool active = sample->works || thread->state == SNAP_LOCK_WAIT;
+    struct prof_pair *pair;
+    if (!find_pair(profile, sample->thread_id, prof_path_function(profile, 0), &pair))
+        return false;
+    if (pair) {
+        pair->self++;
+        pair->self_working += sample->works;
+    }
+    size_t python = 0;
+    while (python < thread->frames.count && thread->frames.items[python].kind != SNAP_PYTHON)
+        python++;
+    if (!active || python == thread->frames.count)
+        return true;
+    if (!find_pair(profile, sample->thread_id, prof_path_function(profile, python), &pair))
+        return false;
+    if (pair) {
+        pair->active++;
+        pair->with_pool += profile->pool_works;
+    }
     return true;
 }
 
@@ -103,7 +132,7 @@ bool prof_count_thread(struct profile *profile, const struct prof_sample *sample
     if (!listed && !vec_push(&profile->present, sample->thread_id))
         return false;
     entry->seen = profile->sum.snapshots;
-    return !profile->path.count || count_pair(profile, sample, prof_path_function(profile, 0));
+    return !profile->path.count || count_pairs(profile, sample);
 }
 
 // Of threads that are not in this snapshot nothing is compared any more.

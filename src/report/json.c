@@ -161,6 +161,8 @@ static void write_snapshots(struct json_report *report)
         json_u64(json, "at_ns", snapshot->at_ns);
         json_u64(json, "pause_ns", snapshot->pause_ns);
         json_bool(json, "stopped", snapshot->stopped);
+        json_u64_if(report, "cpu_window_ns", snapshot->cpu_window_ns != 0,
+                    snapshot->cpu_window_ns);
         json_u64_if(report, "process_cpu_ns", snapshot->has_process_cpu, snapshot->process_cpu_ns);
         json_line(json);
         json_begin_array(json, "threads");

@@ -88,6 +88,23 @@ static void write_thread(struct json_report *report, const struct prof_thread *t
     json_end_object(json, JSON_LINE);
 }
 
+static void write_pool(struct json_report *report, const struct prof_pool *pool)
+{
+    struct json_writer *json = &report->json;
+    json_line(json);
+    json_begin_object(json, "native_pool");
+    json_u64(json, "threads", pool->threads);
+    json_u64(json, "snapshots", pool->snapshots);
+    json_u64(json, "samples_working", pool->samples_working);
+    json_u64(json, "cpu_ns", pool->cpu_ns);
+    bool linked = pool->function != UINT32_MAX;
+    json_u64_if(report, "waited_for_by", linked && pool->thread != UINT32_MAX, pool->thread);
+    json_u64_if(report, "waited_for_in", linked, pool->function);
+    json_u64_if(report, "together", linked, pool->together);
+    json_bool(json, "inferred", true);
+    json_end_object(json, JSON_LINE);
+}
+
 static void write_function(struct json_report *report, const struct prof_function *f)
 {
     static const char *const kinds[] = {
@@ -292,6 +309,7 @@ struct err *json_profile(struct json_report *report, const struct prof_report *p
         return err_create(ERR_NO_MEMORY, "no memory for the JSON report");
     json_begin_object(json, "profile");
     write_sums(report, profile);
+    write_pool(report, &profile->pool);
     WRITE_LIST("threads", profile->threads, profile->thread_count, write_thread);
     WRITE_LIST("functions", profile->functions, profile->function_count, write_function);
     WRITE_LIST("lines", profile->lines, profile->line_count, write_line);

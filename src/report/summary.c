@@ -183,6 +183,23 @@ static void say_hottest(struct page *page, struct plain *line)
 
 // ---- Threads -------------------------------------------------------------------------------------
 
+// Which Python call the native threads seem to work for.
+static void say_pool(struct plain *line, const struct page *page)
+{
+    const struct prof_report *profile = page->profile;
+    const struct prof_pool *pool = &profile->pool;
+    if (pool->function == UINT32_MAX || pool->thread == UINT32_MAX)
+        return;
+    plain_str(line, ", and in ");
+    say_percent(line, weigh_ratio(pool->together, pool->snapshots));
+    plain_str(line, " of the snapshots while ");
+    page_say_thread(line, page, profile->threads[pool->thread].name,
+                    profile->threads[pool->thread].tid);
+    plain_str(line, " was in ");
+    names_say(line, &page->names, &profile->functions[pool->function]);
+    plain_str(line, ": it seems to wait for them (inferred)");
+}
+
 static void say_busiest(struct page *page, struct plain *line)
 {
     const struct prof_report *profile = page->profile;
@@ -212,7 +229,9 @@ static void say_busiest(struct page *page, struct plain *line)
         plain_things(line, native, "thread");
         plain_str(line, " that Python does not know used ");
         say_percent(line, weigh_ratio(native_ns, cpu_ns));
-        plain_str(line, " of the threads' CPU time.");
+        plain_str(line, " of the threads' CPU time");
+        say_pool(line, page);
+        plain_str(line, ".");
         say(page, "Native", line);
     }
 }

@@ -669,6 +669,8 @@ static void test_kernel_core(void **state)
     check_libc_symbols(&opened);
     libc = module_named(opened.image, "libc.so.6");
     uint64_t addr, size, text;
+    // What a program only imports is not in it.
+    assert_false(image_symbol(opened.image, exe, "__libc_start_main", &addr, &size));
     assert_true(image_section(opened.image, libc, ".text", &addr, &size));
     assert_true(image_symbol(opened.image, libc, "qsort", &text, &size));
     assert_true(text > addr);
