@@ -70,7 +70,8 @@ struct snap_thread {
     bool in_gc;
     bool on_cpu;             // on a processor at that moment
     bool crashed;            // the thread that took the fatal signal
-    bool known_to_python;    // it has a thread state
+    bool known_to_python;    // it has a thread state; true, too, where Python could not be read
+                             // and nothing is known (snap_process.python_version is 0)
     bool cut;                // its frames may be incomplete; a note says why
     bool has_cpu;
     uint64_t cpu_ns;         // CPU time since the previous snapshot (first one: since it is known)

@@ -23,7 +23,8 @@ struct scan {
 
 static bool could_point(const struct scan *scan, uint64_t word)
 {
-    return word % 16 == 0 && word >= scan->low && word < scan->high;
+    // From 3.11 on the main interpreter is a member of _PyRuntime: aligned to a word, not more.
+    return word % 8 == 0 && word >= scan->low && word < scan->high;
 }
 
 // Does `interp` look like an interpreter of this layout?

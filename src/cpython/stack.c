@@ -55,18 +55,20 @@ static bool walk_chain(struct py_process *process, struct py_stack *stack)
     bool modern = process->dec.layout.version >= 0x030b;
     struct err *err = NULL;
     if (stack->next == UINT64_MAX) {
+        stack->next = stack->thread.root;
         if (modern)
             err = py_walk_root(process, stack);
-        else
-            stack->next = stack->thread.root;
+        if (err)
+            stack->next = UINT64_MAX; // not found yet: it is to be tried again
     }
-    if (!err && stack->chunk_next)
+    if (!err && stack->chunk_next) {
         err = py_walk_datastack(process, stack);
-    if (err && stack->next != UINT64_MAX && !is_miss(&process->dec, err)) {
-        // Chunks only save reads; without them the frames are read one by one.
-        err_destroy(err);
-        err = NULL;
-        stack->chunk_next = 0;
+        if (err && !is_miss(&process->dec, err)) {
+            // Chunks only save reads; without them the frames are read one by one.
+            err_destroy(err);
+            err = NULL;
+            stack->chunk_next = 0;
+        }
     }
     while (!err && stack->next) {
         if (stack->frames.count >= LIMIT_FRAMES_PER_THREAD) {

@@ -38,6 +38,9 @@ static struct err *read_gil(struct py_process *process, struct py_state *state, 
     // last_holder stays set after a release, so `locked` decides; -1 is a GIL not created yet.
     ret->known = enabled != 0;
     ret->holder = enabled && (int32_t)locked == 1 ? holder : 0;
+    vec_foreach(known, &state->gils)
+        if (known->start == addr)
+            return NULL; // another interpreter uses it, too
     struct py_gil gil = {addr, addr + py_offset(lay, PY_GIL_end), true, ret->holder != 0};
     if (enabled && !vec_push(&state->gils, gil))
         return err_create(ERR_NO_MEMORY, "GIL");

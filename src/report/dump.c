@@ -376,6 +376,10 @@ void page_dump(struct page *page)
     doc_section(page->doc, "Summary", NULL, 0, 0);
     add_signal(page);
     add_states(page, snapshot);
+    if (!page->input->source->process.python_version) {
+        page_dump_table(page, snapshot);
+        return;
+    }
     add_gil(page, snapshot);
     add_section(page, &groups, true);
     add_section(page, &groups, false);

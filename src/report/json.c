@@ -112,7 +112,10 @@ static void thread_facts(struct json_report *report, const struct snap_thread *t
     json_bool(json, "name_from_kernel", thread->name && thread->name_from_kernel);
     hex_if(report, "python_thread_id", thread->python_id != 0, thread->python_id);
     number_if(report, "interpreter", thread->interpreter >= 0, thread->interpreter);
-    json_bool(json, "known_to_python", thread->known_to_python);
+    if (report->input->source->process.python_version)
+        json_bool(json, "known_to_python", thread->known_to_python);
+    else
+        json_null(json, "known_to_python");
     json_text(json, "state", snap_state_name(thread->state));
     json_name(report, "syscall", thread->syscall);
     if (thread->has_holds_gil)

@@ -71,7 +71,10 @@ static void write_thread(struct json_report *report, const struct prof_thread *t
         json_hex(json, "python_thread_id", thread->python_id);
     else
         json_null(json, "python_thread_id");
-    json_bool(json, "known_to_python", thread->known_to_python);
+    if (report->input->source->process.python_version)
+        json_bool(json, "known_to_python", thread->known_to_python);
+    else
+        json_null(json, "known_to_python");
     json_u64_if(report, "cpu_ns", thread->has_cpu, thread->cpu_ns);
     json_u64_if(report, "cpu_between_ns", thread->has_cpu, thread->cpu_between_ns);
     if (thread->has_cpu)

@@ -42,6 +42,7 @@ void page_waiting(struct page *page);   // waiting.c
 void page_cpu(struct page *page);       // page.c
 // The one of a thread dump.
 void page_dump(struct page *page); // dump.c
+void page_dump_table(struct page *page, const struct snapshot *snapshot); // dump_table.c
 
 // Rows of a table: --top, all with --full, or the default.
 size_t page_rows(const struct page *page, size_t usual, size_t there);

@@ -183,6 +183,7 @@ static void fill_kernel(struct builder *b, const struct live_thread *as_read,
     to->pid = in->target->pid;
     to->tid = from->tid;
     to->interpreter = -1;
+    to->known_to_python = !in->process;
     if (from->comm[0]) {
         to->name = strtab_add_cstr(in->strings, from->comm);
         to->name_from_kernel = true;

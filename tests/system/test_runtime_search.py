@@ -4,6 +4,7 @@ headers, deleted, renamed, started through the loader, embedded, beside a second
 what is no CPython 3."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -88,7 +89,7 @@ def rename_runtime(data):
     """Another name of the same length and the same GNU hash (h * 33 + c), so that ld.so still finds
     it: +1 in one character, -33 in the next."""
     for name, other in ((b"_PyRuntime", b"_PySTntime"),
-                        (b"_PyThreadState_Current", b"_PyThreadState_CvSrent"),
+                        (b"_PyThreadState_Current", b"_PyThreadState_CvQrent"),
                         (b".PyRuntime", b".PySTntime")):
         for match in list(re.finditer(b"\0" + re.escape(name) + b"\0", data)):
             data[match.start() + 1:match.end() - 1] = other
@@ -128,7 +129,7 @@ class RuntimeSearch(support.TestCase):
         while frames[:1] != ["inner"] and time.monotonic() < deadline:
             outcome = support.pycore("snap", target.pid, "-v", "-f", "json")
             self.assertEqual(outcome.rc, 0, outcome.err)
-            document = __import__("json").loads(outcome.out)
+            document = json.loads(outcome.out)
             main = document["snapshots"][0]["threads"][0]
             frames = [frame["function"] for frame in main["frames"] if frame["kind"] == "python"]
         self.assertEqual(frames[:3], ["inner", "outer", "<module>"])
@@ -174,7 +175,9 @@ class RuntimeSearch(support.TestCase):
             self.skipTest("no strip on this machine")
         copy = self.copy(python)
         for file in copy.files:
-            subprocess.run([strip, "--strip-all", file], check=True)
+            done = subprocess.run([strip, "--strip-all", file], stderr=subprocess.PIPE, check=True)
+            if done.stderr:
+                self.skipTest("strip cannot do that: %s" % done.stderr.decode().strip()[-200:])
         with copy.run() as target:
             for file in copy.files:
                 shutil.copy("/bin/sh", file + ".new")

@@ -669,6 +669,8 @@ static void test_kernel_core(void **state)
     check_libc_symbols(&opened);
     libc = module_named(opened.image, "libc.so.6");
     uint64_t addr, size, text;
+    // Descriptors are given back.
+    assert_int_equal(((struct image_module *)exe)->file.fd, -1);
     // What a program only imports is not in it.
     assert_false(image_symbol(opened.image, exe, "__libc_start_main", &addr, &size));
     assert_true(image_section(opened.image, libc, ".text", &addr, &size));
@@ -679,8 +681,6 @@ static void test_kernel_core(void **state)
     assert_non_null(module_named(opened.image, "[vdso]"));
     assert_true(image_symbol(opened.image, module_named(opened.image, "[vdso]"),
                              "__vdso_clock_gettime", &addr, &size));
-    // Descriptors are given back.
-    assert_int_equal(((struct image_module *)exe)->file.fd, -1);
     close_both(&opened);
 }
 
