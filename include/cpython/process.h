@@ -12,6 +12,7 @@ struct py_process {
     struct image *image;     // borrowed
     struct py_decoder dec;
     uint32_t hexversion;     // sys.hexversion
+    bool build_known;        // release or debug: sys.__dict__ could be read
     char version[24];        // "3.11.7", "3.15.0rc1"
     uint64_t runtime;        // &_PyRuntime; 0 in 3.6
     uint64_t head_addr;      // the word that points to the newest interpreter

@@ -92,19 +92,6 @@ static struct err *open_core(struct core *core, const char *path, const struct o
     return err_wrap(decode(core), "%s", path);
 }
 
-// What the core lacks of what a report needs; nothing is guessed in its place.
-static void note_gaps(struct session *session, const struct target *target)
-{
-    struct strtab *strings = session->strings;
-    if (target->truncated) {
-        session->incomplete = true;
-        snap_note(strings, &session->notes,
-                  "the core is cut off: %llu bytes of memory are missing (a size limit, \"ulimit "
-                  "-c\", or a full disk); what lay in them is not shown",
-                  (unsigned long long)target->missing_bytes);
-    }
-}
-
 static struct err *add(struct session *session, const char *path)
 {
     struct core core = {0};
@@ -136,7 +123,8 @@ static struct err *add(struct session *session, const char *path)
             session->source.host = 0; // a core does not say where it was made
             fill_process(&session->source, session->strings, core.target, core.process);
         }
-        note_gaps(session, core.target);
+        // The target's own note says how much is missing, and why.
+        session->incomplete |= core.target->truncated;
         session_add(session, snapshot);
     } else {
         snapshot_destroy(snapshot);

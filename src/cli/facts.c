@@ -124,7 +124,8 @@ void fill_process(struct snap_source *source, struct strtab *strings, const stru
         to->argc = 0;
     if (process) {
         to->python_version = strtab_add_cstr(strings, process->version);
-        to->python_build = strtab_add_cstr(strings, py_build_name(process->dec.layout.build));
+        if (process->build_known)
+            to->python_build = strtab_add_cstr(strings, py_build_name(process->dec.layout.build));
     }
     fill_signal(&source->signal, &target->signal, strings);
     for (size_t i = 0; i < target->notes.count; i++)

@@ -7,11 +7,35 @@
 #include "cpython/find.h"
 #include "util/guard.h"
 
+struct facts {
+    uint32_t hexversion;
+    uint8_t build;
+    bool build_known;
+};
+
+// What sys.__dict__ says of version and build; ERR_BAD_DATA when it contradicts the layout.
+static struct err *read_facts(struct py_decoder *dec, uint64_t sysdict, struct facts *ret)
+{
+    uint64_t object, total_refs, objects;
+    int64_t hexversion = 0;
+    TRY(py_dict_get(dec, sysdict, "hexversion", &object));
+    if (object)
+        TRY(py_int(dec, object, &hexversion));
+    if (hexversion >> 16 != dec->layout.version)
+        return err_create(ERR_BAD_DATA, "sys.hexversion is 0x%llx",
+                          (unsigned long long)hexversion);
+    ret->hexversion = (uint32_t)hexversion;
+    TRY(py_dict_get(dec, sysdict, "gettotalrefcount", &total_refs));
+    TRY(py_dict_get(dec, sysdict, "getobjects", &objects));
+    ret->build |= (total_refs ? PY_BUILD_DEBUG : 0) | (objects ? PY_BUILD_TRACE_REFS : 0);
+    return NULL;
+}
+
 static struct err *attempt(struct py_process *process, const struct py_candidate *candidate,
                            const struct py_layout *layout, struct strtab *strings)
 {
     struct mem *mem = process->target->mem;
-    uint64_t head_addr = candidate->head_addr, interp, tstate, back, sysdict, object;
+    uint64_t head_addr = candidate->head_addr, interp, tstate, back, sysdict;
     if (candidate->runtime && py_layout_has(layout, PY_RT_interpreters_head))
         head_addr = candidate->runtime + py_offset(layout, PY_RT_interpreters_head);
     if (!head_addr)
@@ -28,29 +52,25 @@ static struct err *attempt(struct py_process *process, const struct py_candidate
     if (back != interp)
         return err_create(ERR_BAD_DATA, "thread state and interpreter disagree");
     struct py_decoder dec;
+    struct facts facts = {.hexversion = candidate->hexversion, .build = layout->build, .build_known = true};
     TRY(py_decoder_init(&dec, layout, mem, strings));
     struct err *err = py_read(mem, layout, interp, PY_IS_sysdict, &sysdict);
     if (!err)
-        err = py_dict_get(&dec, sysdict, "hexversion", &object);
-    int64_t hexversion = 0;
-    uint64_t total_refs = 0, objects = 0;
-    if (!err && object)
-        err = py_int(&dec, object, &hexversion);
-    if (!err && hexversion >> 16 != layout->version)
-        err = err_create(ERR_BAD_DATA, "sys.hexversion is 0x%llx",
-                         (unsigned long long)hexversion);
-    if (!err)
-        err = py_dict_get(&dec, sysdict, "gettotalrefcount", &total_refs);
-    if (!err)
-        err = py_dict_get(&dec, sysdict, "getobjects", &objects);
+        err = read_facts(&dec, sysdict, &facts);
+    if (err && err_code(err) == ERR_FAULT && candidate->hexversion) {
+        // A core that lost its heap: the runtime says its version itself.
+        err_destroy(err);
+        err = NULL;
+        facts.build_known = false;
+    }
     if (err) {
         py_decoder_deinit(&dec);
         return err;
     }
     process->dec = dec;
-    process->dec.layout.build |= (total_refs ? PY_BUILD_DEBUG : 0) |
-                                 (objects ? PY_BUILD_TRACE_REFS : 0);
-    process->hexversion = (uint32_t)hexversion;
+    process->dec.layout.build = facts.build;
+    process->build_known = facts.build_known;
+    process->hexversion = facts.hexversion;
     process->head_addr = head_addr;
     process->runtime = candidate->runtime;
     process->found_by = candidate->found_by;

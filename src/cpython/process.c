@@ -131,6 +131,11 @@ static struct err *refusal(struct search *search)
     }
     if (looks_like(target, "python2"))
         return err_create(ERR_UNSUPPORTED, "this is Python 2; pycore reads CPython 3.6 to 3.15");
+    if (target->truncated)
+        return err_create(ERR_NOT_FOUND,
+                          "no Python could be found in what is left of the core: %llu bytes of its "
+                          "memory are cut off (\"ulimit -c\", or a full disk?)",
+                          (unsigned long long)target->missing_bytes);
     if (looks_like(target, "python"))
         return err_create(ERR_NOT_FOUND,
                           "Python is mapped, but its runtime could not be found%s",

@@ -208,12 +208,11 @@ static void add_heading(struct page *page, const struct snap_thread *threads, co
             page->options->full || group->count <= NAMED_THREADS + 1 ? group->count : NAMED_THREADS;
         for (size_t i = 0; i < named; i++) {
             const struct snap_thread *thread = &threads[order[i]];
-            plain_str(&head, i ? ", " : "");
+            plain_str(&head, i == 0 ? "" : alike ? ", " : "; ");
             page_say_thread(&head, page, thread->name, thread->tid);
             if (!alike) {
                 plain_str(&head, " ");
                 add_details(&head, page, thread);
-                plain_str(&head, i + 1 < named ? ";" : "");
             }
         }
         if (named < group->count) {

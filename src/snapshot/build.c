@@ -19,10 +19,16 @@ struct builder {
     size_t *owner; // per stack: index of its kernel thread, or SIZE_MAX
 };
 
+// Whoever has ended owns nothing: its ident and its ids may be another's by now.
+static bool lives(const struct snap_input *in, size_t thread)
+{
+    return in->threads[thread].state != LIVE_GONE;
+}
+
 static size_t by_tls(const struct snap_input *in, uint64_t ident)
 {
     for (size_t i = 0; ident && i < in->thread_count; i++)
-        if (in->threads[i].has_regs && in->threads[i].regs.tls == ident)
+        if (lives(in, i) && in->threads[i].has_regs && in->threads[i].regs.tls == ident)
             return i;
     return SIZE_MAX;
 }
@@ -30,7 +36,7 @@ static size_t by_tls(const struct snap_input *in, uint64_t ident)
 static size_t by_native_id(const struct snap_input *in, uint64_t native_id)
 {
     for (size_t i = 0; native_id && i < in->thread_count; i++)
-        if ((uint64_t)in->threads[i].ns_tid == native_id)
+        if (lives(in, i) && (uint64_t)in->threads[i].ns_tid == native_id)
             return i;
     return SIZE_MAX;
 }
@@ -49,7 +55,7 @@ static size_t by_pthread_struct(const struct snap_input *in, uint64_t ident)
 static size_t by_stack(const struct snap_input *in, uint64_t on_stack)
 {
     for (size_t i = 0; on_stack && i < in->thread_count; i++) {
-        uint64_t sp = in->threads[i].has_regs ? in->threads[i].regs.sp : 0;
+        uint64_t sp = lives(in, i) && in->threads[i].has_regs ? in->threads[i].regs.sp : 0;
         const struct target_mapping *mapping = sp ? target_mapping_at(in->target, sp) : NULL;
         if (mapping && on_stack >= sp && on_stack < mapping->end)
             return i;
@@ -235,7 +241,7 @@ static struct err *join(struct builder *b)
     for (size_t i = 0; i < in->stack_count; i++)
         b->owner[i] = owner_of(in, &in->stacks[i]);
     for (size_t t = 0; t < in->thread_count; t++) {
-        if (in->threads[t].state == LIVE_GONE)
+        if (!lives(in, t))
             continue;
         struct snap_thread thread = {0};
         fill_kernel(b, &in->threads[t], &thread);

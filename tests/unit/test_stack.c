@@ -289,6 +289,14 @@ static void cut_off(struct fake_python *py)
         assert_string_equal(strtab_get(py->strings, stack.frames.items[0].file), "lib.py");
     assert_int_equal(stack.frames.items[0].line.line, -1);
     py_stack_deinit(&stack);
+    if (py_layout_has(&py->dec->layout, PY_TS_cframe)) {
+        struct py_thread thread = {.root = 0x1000}; // not even the head of the chain is there
+        py_stack_init(&stack, &thread, false);
+        assert_true(py_stack_step(&py->process, &stack));
+        assert_int_equal(stack.frames.count, 0);
+        assert_int_equal(err_code(stack.cut), ERR_FAULT);
+        py_stack_deinit(&stack);
+    }
 }
 
 static void test_cut_off(void **state)
