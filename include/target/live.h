@@ -40,7 +40,8 @@ struct live_thread {
     pid_t tracer;            // who holds it, when somebody else does
 
     // Private to the stop.
-    uint64_t slices_before;
+    bool has_before;          // its clock as it was right before the interrupt
+    struct proc_clock before;
     int pending_signal, schedstat_fd;
     bool seized, interrupted, listed, lingering, named;
     bool sleeper; // it slept when it was last looked at
@@ -59,6 +60,7 @@ struct live {
     uint64_t process_cpu_ns;     // the whole process, threads that ended included
     bool has_process_cpu;
     uint64_t start_ticks;        // tells a reused PID
+    uint64_t woken_ns;           // set by the caller: when it came to take this snapshot
     // Private.
     pid_t reader; // a thread whose memory is there: a main thread that ended first has none
     bool use_proc_mem;

@@ -279,6 +279,7 @@ static struct err *take_once(struct sampler *sampler, struct sample *ret)
 struct err *sampler_take(struct sampler *sampler, struct sample *ret)
 {
     memset(ret, 0, sizeof(*ret));
+    sampler->live->woken_ns = live_now_ns();
     struct err *err = take_once(sampler, ret);
     bool lost = !err && sampler->process && ret->state.cut && !ret->state.threads.count;
     if (lost) {

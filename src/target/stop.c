@@ -170,13 +170,22 @@ static void stop_watching(struct live *live)
     }
 }
 
-// How often it was put on a processor; UINT64_MAX: not known.
-static uint64_t slices(const struct live_thread *thread)
+static void look_at_clock(struct live_thread *thread)
 {
-    struct proc_clock clock;
-    return thread->schedstat_fd >= 0 && proc_read_clock(thread->schedstat_fd, &clock)
-               ? clock.slices
-               : UINT64_MAX;
+    thread->has_before =
+        thread->schedstat_fd >= 0 && proc_read_clock(thread->schedstat_fd, &thread->before);
+}
+
+// Was it on a processor when we came? If it was not put on one since its clock was read: yes. If it
+// was, it waited for one in between; but when it waited for less time than we have been awake, it
+// is we who took its processor, and without us it would have run on.
+static bool was_on_cpu(const struct live *live, const struct live_thread *thread)
+{
+    struct proc_clock now;
+    if (!thread->has_before || !proc_read_clock(thread->schedstat_fd, &now))
+        return true;
+    return now.slices == thread->before.slices ||
+           (live->woken_ns && now.wait_ns - thread->before.wait_ns < live_now_ns() - live->woken_ns);
 }
 
 static void seize(struct live *live, struct live_thread *thread)
@@ -192,7 +201,7 @@ static void seize(struct live *live, struct live_thread *thread)
     }
     thread->state = LIVE_RUNNING;
     thread->why = NULL;
-    thread->slices_before = slices(thread);
+    look_at_clock(thread);
     if (thread->fresh)
         thread->sleeper = kernel_state(live, thread) == 'S';
     if (ptrace(PTRACE_SEIZE, thread->tid, 0, 0) == 0) {
@@ -217,7 +226,7 @@ static void seize(struct live *live, struct live_thread *thread)
     }
 }
 
-static void take_registers(struct live_thread *thread)
+static void take_registers(const struct live *live, struct live_thread *thread)
 {
     const struct arch *arch = arch_host();
     unsigned char gregset[ARCH_MAX_RAW * 8];
@@ -230,9 +239,8 @@ static void take_registers(struct live_thread *thread)
     arch->regs_from_gregset(gregset, &thread->regs);
     thread->has_regs = true;
     thread->sleeper = arch_blocked_in_syscall(&thread->regs);
-    // Put on a processor since we looked: then it was waiting for one when we came.
     if (!thread->sleeper && !thread->was_stopped)
-        thread->on_cpu = thread->slices_before == slices(thread);
+        thread->on_cpu = was_on_cpu(live, thread);
 }
 
 // True when it makes no sense to wait any longer. Main threads that ended before the others are
@@ -335,7 +343,7 @@ static void interrupt(struct live *live, bool sleepers, uint64_t deadline_ns)
         thread->interrupted = true;
         // The sleepers that woke to stop may have put it off its processor: that is not its doing.
         if (!sleepers)
-            thread->slices_before = slices(thread);
+            look_at_clock(thread);
         if (ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0) != 0)
             poll_thread(thread); // it has ended
     }
@@ -344,7 +352,7 @@ static void interrupt(struct live *live, bool sleepers, uint64_t deadline_ns)
     await_stops(live, deadline_ns);
     vec_foreach(thread, &live->threads)
         if (thread->state == LIVE_STOPPED && !thread->has_regs)
-            take_registers(thread);
+            take_registers(live, thread);
 }
 
 struct err *live_stop(struct live *live, uint64_t deadline_ns, struct stop_times *ret)

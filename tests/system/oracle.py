@@ -183,7 +183,7 @@ def escape(text):
 def compare_faulthandler(document, expected, path):
     """The same against faulthandler.txt."""
     problems = []
-    with open(path, encoding="ascii") as stream:
+    with open(path, encoding="latin-1") as stream:  # 3.14+: names of threads as bytes
         blocks = stream.read().split("\n\n")
     by_ident = {int(thread["python_thread_id"], 16): thread
                 for thread in document["snapshots"][0]["threads"] if thread["python_thread_id"]}

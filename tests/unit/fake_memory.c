@@ -11,12 +11,18 @@ static size_t read_arena(void *arg, uint64_t addr, void *buffer, size_t size)
 
 void fake_memory_init(struct fake_memory *memory, size_t size)
 {
-    *memory = (struct fake_memory){
-        .mem = mem_create(), .bytes = calloc(1, size), .size = size, .used = 0};
-    assert_non_null(memory->mem);
+    *memory = (struct fake_memory){.bytes = calloc(1, size), .size = size};
     assert_non_null(memory->bytes);
-    assert_ok(mem_add(memory->mem, FAKE_BASE, FAKE_BASE + size, MEM_CORE, read_arena, memory,
-                      false));
+    fake_memory_reset(memory);
+}
+
+void fake_memory_reset(struct fake_memory *memory)
+{
+    mem_destroy(memory->mem);
+    memory->mem = mem_create();
+    assert_non_null(memory->mem);
+    assert_ok(mem_add(memory->mem, FAKE_BASE, FAKE_BASE + memory->size, MEM_CORE, read_arena,
+                      memory, false));
 }
 
 void fake_memory_deinit(struct fake_memory *memory)

@@ -28,6 +28,8 @@ struct fake_memory {
 
 // `size` bytes at FAKE_BASE, all readable and zero.
 void fake_memory_init(struct fake_memory *memory, size_t size);
+// Everything is readable again.
+void fake_memory_reset(struct fake_memory *memory);
 void fake_memory_deinit(struct fake_memory *memory);
 // Fresh zeros, aligned to 16. Never two objects of one address; fails the test when it is full.
 uint64_t fake_alloc(struct fake_memory *memory, size_t size);

@@ -11,6 +11,7 @@ struct scene {
     struct fake_memory memory;
     struct target target;
     struct strtab *strings;
+    struct py_process process;
     struct py_state state;
     struct py_stack stacks[MAX];
     struct py_thread_names names;
@@ -27,9 +28,9 @@ static struct scene *scene_create(void)
     scene->strings = strtab_create();
     scene->target = (struct target){.kind = TARGET_LIVE, .pid = PID, .mem = scene->memory.mem};
     scene->in = (struct snap_input){
-        .strings = scene->strings, .target = &scene->target, .state = &scene->state,
-        .stacks = scene->stacks, .names = &scene->names, .threads = scene->threads,
-        .stopped = true};
+        .strings = scene->strings, .target = &scene->target, .process = &scene->process,
+        .state = &scene->state, .stacks = scene->stacks, .names = &scene->names,
+        .threads = scene->threads, .stopped = true};
     return scene;
 }
 
@@ -154,8 +155,10 @@ static void test_matching(void **state)
     // In a core the registers say all; what a struct might hold there is not asked.
     scene->in.is_core = true;
     snapshot = build(scene);
-    assert_frames(scene, 2, "");
     assert_int_equal(snapshot->threads.count, 6);
+    assert_int_equal(snapshot->threads.items[1].tid, 0);
+    assert_frames(scene, 1, "pthread");
+    assert_frames(scene, 3, "");
     scene_destroy(scene);
 }
 
@@ -206,10 +209,11 @@ static void test_orphans(void **state)
     add_stack(scene, 0xbeef, 0);
     struct snapshot *snapshot = build(scene);
     assert_int_equal(snapshot->threads.count, 2);
-    assert_frames(scene, 0, "lost"); // tid 0: not known
-    assert_int_equal(snapshot->threads.items[0].tid, 0);
-    assert_int_equal(snapshot->threads.items[0].python_id, 0xdead);
-    assert_int_equal(snapshot->threads.items[0].state, SNAP_UNKNOWN);
+    assert_frames(scene, 0, "main");
+    assert_frames(scene, 1, "lost"); // tid 0: not known
+    assert_int_equal(snapshot->threads.items[1].tid, 0);
+    assert_int_equal(snapshot->threads.items[1].python_id, 0xdead);
+    assert_int_equal(snapshot->threads.items[1].state, SNAP_UNKNOWN);
     assert_int_equal(snapshot->notes.count, 1);
     assert_note(scene, &snapshot->notes, 0, "1 thread state without frames belongs to no");
     add_stack(scene, 0xbeef, 0);
@@ -425,14 +429,16 @@ static void test_names_and_facts(void **state)
     assert_false(t[1].has_holds_gil || t[1].holds_gil || t[1].in_gc || t[1].has_cpu);
     assert_int_equal(t[0].cpu_ns, 5);
     assert_int_equal(t[0].cpu_total_ns, 50);
-    // Without Python there is still the table of threads.
+    // Without Python there is still the table of threads, and no claim that Python knows none.
+    scene->in.process = NULL;
     scene->in.state = NULL;
     scene->in.names = NULL;
     scene->in.stack_count = 0;
     t = build(scene)->threads.items;
     assert_int_equal(scene->snapshot->threads.count, 2);
     assert_string_equal(strtab_get(scene->strings, t[0].name), "python3");
-    assert_false(t[0].known_to_python);
+    assert_true(t[0].known_to_python && t[1].known_to_python);
+    assert_int_equal(t[0].interpreter, -1);
     py_stack_deinit(stack);
     scene_destroy(scene);
 }
@@ -465,6 +471,25 @@ static void test_system_calls(void **state)
     *thread = (struct live_thread){.tid = PID, .state = LIVE_RUNNING, .has_regs = true};
     assert_string_equal(syscall_of(scene), "read");
     assert_int_equal(scene->snapshot->threads.items[0].state, SNAP_IO_WAIT);
+    scene_destroy(scene);
+}
+
+// 3.15 says itself that a thread asks for the GIL: true of one that looks busy, not of a sleeper.
+static void test_wants_gil(void **state)
+{
+    (void)state;
+    struct scene *scene = scene_create();
+    struct live_thread *thread = add_thread(scene, PID, 0x7001);
+    struct py_stack *stack = add_stack(scene, 0x7001, 0);
+    thread->on_cpu = true;
+    stack->thread.wants_gil = true;
+    assert_int_equal(build(scene)->threads.items[0].state, SNAP_GIL_WAIT);
+    assert_false(scene->snapshot->threads.items[0].on_cpu);
+    stack->thread.holds_gil = true; // got it, and has not taken its wish back
+    assert_int_equal(build(scene)->threads.items[0].state, SNAP_RUNNING);
+    stack->thread.holds_gil = false;
+    thread->regs = (struct arch_regs){.tls = 0x7001, .syscall = 0, .syscall_value = -512};
+    assert_int_equal(build(scene)->threads.items[0].state, SNAP_IO_WAIT);
     scene_destroy(scene);
 }
 
@@ -508,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_activations_skip_builtins),
         cmocka_unit_test(test_names_and_facts),
         cmocka_unit_test(test_system_calls),
+        cmocka_unit_test(test_wants_gil),
         cmocka_unit_test(test_notes_of_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,6 +47,7 @@ static int setup(void **state)
     f.snapshots[0] = f.snapshot;
     f.source = (struct snap_source){.kind = SNAP_LIVE, .pid = 100, .complete = true};
     f.source.arch = id(&f, "x86_64");
+    f.source.process.python_version = id(&f, "3.11.7"); // Python could be read
     f.input = (struct report_input){.tool_version = "0.1.0",
                                     .strings = f.strings,
                                     .source = &f.source,
