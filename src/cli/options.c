@@ -76,8 +76,8 @@ void print_help(FILE *out)
           "  pycore snap 4711 -n 50 -i 200ms         where the time goes\n"
           "  pycore snap 4711 -d 30s -o report.md    the same, for a ticket\n"
           "  pycore analyze core.4711                a crash\n\n"
-          "Exit codes: 0 complete report, 1 report with gaps (its notes say which), 2 no report,\n"
-          "64 usage. The target is only read, never written to, and never left stopped.\n",
+          "Exit codes: 0 complete report, 1 report with gaps (its notes say which),\n"
+          "2 no report, 64 usage. The target is only read, and never left stopped.\n",
           out);
 }
 

@@ -57,7 +57,8 @@ static struct err *attempt(struct py_process *process, const struct py_candidate
     struct err *err = py_read(mem, layout, interp, PY_IS_sysdict, &sysdict);
     if (!err)
         err = read_facts(&dec, sysdict, &facts);
-    if (err && err_code(err) == ERR_FAULT && candidate->hexversion) {
+    if (err && err_code(err) == ERR_FAULT && candidate->says_version &&
+        process->target->kind == TARGET_CORE) {
         // A core that lost its heap: the runtime says its version itself.
         err_destroy(err);
         err = NULL;

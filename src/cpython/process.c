@@ -57,6 +57,7 @@ static bool try_runtime(struct search *search, struct module *module, uint64_t a
     candidate.debug_offsets = !no_cookie;
     if (no_cookie)
         candidate.hexversion = version_of(search->process, module);
+    candidate.says_version = candidate.hexversion != 0;
     return try_candidate(search, &candidate);
 }
 

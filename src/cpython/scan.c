@@ -46,7 +46,8 @@ static bool visit_cookie(const struct scan *scan, uint64_t addr)
     AUTO_ERR struct err *err =
         py_debug_offsets_head(scan->target->mem, addr, &hexversion, &free_threaded);
     struct py_candidate candidate = {.runtime = addr, .hexversion = hexversion,
-                                     .free_threaded = free_threaded, .debug_offsets = true,
+                                     .free_threaded = free_threaded, .says_version = true,
+                                     .debug_offsets = true,
                                      .found_by = "a scan for its cookie"};
     return !err && scan->visit(scan->arg, &candidate);
 }

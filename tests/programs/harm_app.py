@@ -104,7 +104,7 @@ def become(caller, rounds):
         while True:
             time.sleep(0.003)
             beats[8] += 1
-    time.sleep(0.02)
+    time.sleep(0.02 if int(rounds) > 1 else 0.35)
     become_program(caller, [sys.executable, os.path.abspath(__file__)] + sys.argv[1:],
                    dict(os.environ, HARM_ROUND=str(done + 1)))
 

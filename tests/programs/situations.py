@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A process full of difficult Python stacks, and what the interpreter itself says of them.
 
-usage: situations.py FOLDER plain|traced [NAME]...
+usage: situations.py FOLDER plain|traced|interpreters [NAME]...
 
 Each situation of situations_*.py parks a thread of its own. When all stand still, the process writes
 FOLDER/expected.json (sys._current_frames() of all of them, walked outwards) and
@@ -9,7 +9,7 @@ FOLDER/faulthandler.txt (the same moment in faulthandler's words), prints READY 
 The main thread waits for a byte from FOLDER/go and then aborts. Runs on Python 3.6 to 3.15.
 
 'traced' adds threads with trace functions, which from 3.12 on instrument the code of all threads;
-NAMEs leave the other situations out.
+'interpreters' is about threads that run other interpreters. NAMEs leave other situations out.
 """
 
 import ctypes
@@ -176,10 +176,13 @@ def main():
     only = sys.argv[3:]
     threading.stack_size(1 << 20)  # cores hold all of the stacks
     for name, function, calls in SITUATIONS:
-        if not only or name in only:
+        if MODE != "interpreters" and (not only or name in only):
             start(name, function, calls)
-    if not only:
-        situations_runtime.start_unusual(FACTS)
+    if MODE == "interpreters":
+        situations_runtime.start_interpreters(FACTS)
+    elif not only:
+        situations_runtime.start_raw(FACTS)
+        situations_runtime.start_foreign(FACTS)
     register_thread("MainThread", {"main": "{built-in method posix.read}"})
     threading.Thread(target=collect, name="collector", daemon=True).start()
     os.read(go, 1); os.abort()

@@ -397,9 +397,7 @@ def start_raw(facts):
         time.sleep(0.001)
 
 
-def start_unusual(facts):
-    start_raw(facts)
-    start_foreign(facts)
+def start_interpreters(facts):
     api = find_api()
     if api:
         create, run = api

@@ -38,12 +38,12 @@ class OracleCore(support.TestCase):
             expected["MainThread"]["calls"] = {"main": "{built-in method posix.abort}"}
             expected["MainThread"]["frames"][0][4] = "any"
             problems = oracle.compare(document, expected, python, running="MainThread")
-            self.assertFalse(problems, "\n  " + problems)
+            self.assertFalse(bool(problems), "\n  " + problems)
             self.assertEqual(document["source"]["signal"]["name"], "SIGABRT")
             self.assertEqual(document["source"]["signal"]["tid"], target.pid)
             problems = oracle.compare_faulthandler(document, expected,
                                                    os.path.join(folder, "faulthandler.txt"))
-            self.assertFalse(problems, "\n  " + problems)
+            self.assertFalse(bool(problems), "\n  " + problems)
 
     @support.each_python(builds=BUILDS)
     def test_gcore(self, python):
@@ -67,7 +67,7 @@ class OracleCore(support.TestCase):
                 self.skipTest("gcore failed: %s" % done.stdout[-300:].decode("utf-8", "replace"))
             document = support.pycore_json("analyze", core, ok=(0, 1), timeout=120)
             problems = oracle.compare(document, expected, python)
-            self.assertFalse(problems, "\n  " + problems)
+            self.assertFalse(bool(problems), "\n  " + problems)
 
 
 if __name__ == "__main__":

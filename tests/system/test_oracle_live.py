@@ -17,25 +17,36 @@ BUILDS = ("release", "debug", "free-threaded", "free-threaded debug")
 class OracleLive(support.TestCase):
     @support.each_python(builds=BUILDS)
     def test_plain(self, python):
-        self.check(python, "plain")
+        with oracle.situations(python) as (target, folder, expected):
+            document = support.pycore_json("snap", target.pid)
+            self.check(oracle.compare(document, expected, python))
+            self.check(oracle.compare_faulthandler(document, expected,
+                                                   os.path.join(folder, "faulthandler.txt")))
 
     @support.each_python(builds=BUILDS)
     def test_traced(self, python):
-        self.check(python, "traced")
-
-    def check(self, python, mode):
-        with oracle.situations(python, mode) as (target, folder, expected):
+        """Trace, profile and monitoring functions are at work."""
+        with oracle.situations(python, "traced") as (target, folder, expected):
             document = support.pycore_json("snap", target.pid)
-            problems = oracle.compare(document, expected, python)
-            self.assertFalse(problems, "\n  " + problems)
-            problems = oracle.compare_faulthandler(document, expected,
-                                                   os.path.join(folder, "faulthandler.txt"))
-            self.assertFalse(problems, "\n  " + problems)
+        with self.subTest("frames"):
+            self.check(oracle.compare(document, expected, python, calls=False))
+        with self.subTest("calls"):
+            self.check(oracle.compare(document, expected, python))
 
     @support.each_python(builds=BUILDS)
+    def test_interpreters(self, python):
+        """Other interpreters, made by one thread and run by another."""
+        with oracle.situations(python, "interpreters") as (target, folder, expected):
+            document = support.pycore_json("snap", target.pid)
+        self.check(oracle.compare(document, expected, python))
+
+    def check(self, problems):
+        self.assertFalse(bool(problems), "\n  " + problems)
+
+    @support.each_python(builds=("release", "free-threaded"))
     def test_deep(self, python):
-        """150 threads, 50,000 and 100,000 frames, and 'python -X dev'."""
-        depths = (1000, 50000, 100000)
+        """150 threads, 1,000 and 100,000 frames, and 'python -X dev'."""
+        depths = (1000, 100000)
         with tempfile.TemporaryDirectory(prefix="pycore-oracle-") as folder:
             with support.start_target(python, support.path("tests/programs/deep.py"), folder, 150,
                                       *depths, flags=("-X", "dev")) as target:

@@ -186,8 +186,9 @@ class Permission(Scratch):
     def test_own_process(self):
         """The same user needs no privilege."""
         scope = "/proc/sys/kernel/yama/ptrace_scope"
-        program = "import os\nos.setgid(65534); os.setuid(65534)\n" \
-                  "import ctypes\nctypes.CDLL(None).prctl(4, 1, 0, 0, 0)\n" + IDLE
+        # All imports come first: nobody may not be able to read the interpreter's own folder.
+        program = "import ctypes, os, sys, time\nos.setgid(65534); os.setuid(65534)\n" \
+                  "ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)\n" + IDLE
         if os.path.exists(scope):
             self.skipTest("Yama is on: see test_other_user for what it says")
         with support.start_program([some_python().path, "-c", program]) as target:

@@ -391,7 +391,7 @@ static int dump(const char *elf, const char *big_elf, const char *debug_root)
         if (!group || strcmp(group, field_info[field].group) != 0)
             printf("\n");
         group = field_info[field].group;
-        char cells[2][16], head[64];
+        char cells[2][24], head[64];
         const uint64_t values[2] = {plain[field], big_elf ? big[field] : ABSENT};
         for (int i = 0; i < 2; i++)
             snprintf(cells[i], sizeof(cells[i]), values[i] == ABSENT ? "NO" : "%lu",

@@ -134,7 +134,7 @@ MAYBE static void builder_psinfo(struct builder *builder, int pid, const char *a
     uint8_t desc[136] = {0};
     memcpy(desc + 24, &pid, sizeof(pid));
     memcpy(desc + 40, "program", 7);
-    strncpy((char *)desc + 56, args, 80);
+    memcpy(desc + 56, args, strnlen(args, 80));
     builder_note(builder, NT_PRPSINFO, desc, sizeof(desc));
 }
 

@@ -229,6 +229,13 @@ static void test_used(void **state)
     mem_copy_clear(copy);
     assert_true(mem_copy_used(copy, &used));
     assert_int_equal(used.count, 0);
+    // Read from a piece that another one covers whole.
+    commit(copy, BASE, 100, 100);
+    commit(copy, BASE + 10, 10, 10);
+    assert_int_equal(read_some(copy, BASE + 10, 10), 10);
+    assert_true(mem_copy_used(copy, &used));
+    assert_int_equal(used.count, 1);
+    assert_int_equal(used.items[0].addr, BASE);
     vec_deinit(&used);
     mem_copy_destroy(copy);
 }

@@ -389,7 +389,8 @@ static void test_thread_local_bytecode(void **state)
     walk(&py, frame, &stack);
     assert_frame(&py, &stack, 0, "f", 12);
     py_stack_deinit(&stack);
-    fake_set(&py, frame, PY_IF_tlbc_index, 2); // there is none
+    fake_put_u64(&py.memory, array + 24, copy); // behind its end
+    fake_set(&py, frame, PY_IF_tlbc_index, 2);
     walk(&py, frame, &stack);
     assert_frame(&py, &stack, 0, "f", -1);
     assert_true(stack.frames.items[0].flags & PY_FRAME_LINE_LOST);

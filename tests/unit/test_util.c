@@ -111,9 +111,9 @@ static int without_memory(void)
     VEC(uint64_t) numbers = {0};
     if (!tab || !vec_push(&numbers, 1) || !vec_reserve(&numbers, 8) || !strtab_add(tab, "a", 1))
         return 3;
+    // Kept in a chain, so that nothing may take the allocations for useless.
+    static void **chain;
     for (size_t size = 64u << 20; size >= 16; size /= 2) {
-        // Kept in a chain, so that nothing may take the allocations for useless.
-        static void **chain;
         for (void **more; (more = malloc(size)); chain = more)
             *more = chain;
     }
@@ -132,6 +132,13 @@ static int without_memory(void)
     char big[70000]; // more than a block has left
     memset(big, 'x', sizeof(big));
     ok = ok && strtab_add(tab, big, sizeof(big)) == 0 && strtab_add(tab, "a", 1) == 1;
+    // When there is memory again, the static object is still nobody's to write to.
+    for (void **next; chain; chain = next) {
+        next = *chain;
+        free(chain);
+    }
+    ok = ok && err_wrap(err, "%s", "context") == err &&
+         strcmp(err_message(err), "out of memory") == 0;
     return ok ? 0 : 1;
 }
 
@@ -228,7 +235,11 @@ static void test_strtab_large_strings(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
         size_t before = strtab_bytes(tab);
         memset(big, 'a' + (int)i, sizes[i]);
-        uint32_t id = strtab_add(tab, big, sizes[i]), small = strtab_add(tab, big, 3);
+        uint32_t id = strtab_add(tab, big, sizes[i]);
+        size_t with_big = strtab_bytes(tab);
+        uint32_t small = strtab_add(tab, big, 3);
+        // A large string has a block of its own and does not end the one of the small ones.
+        assert_true(sizes[i] < 65536 || strtab_bytes(tab) < with_big + 60000);
         assert_int_equal(id, 2 * i + 1);
         assert_int_equal(small, 2 * i + 2);
         kept[i] = strtab_get(tab, id);
@@ -298,6 +309,9 @@ static void test_vec_overflow(void **state)
         assert_int_equal(vec.count, 1);
     }
     assert_int_equal(vec.items[0].c, 3);
+    // 2^10 items of 2^54 + 1 bytes are 2^10 bytes, modulo 2^64.
+    void *place = vec.items;
+    assert_false(vec_grow(&place, &capacity, 1000, ((size_t)1 << 54) + 1));
     vec_deinit(&vec);
 }
 

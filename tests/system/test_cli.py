@@ -1,0 +1,308 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line itself: help, usage errors, exit codes, report files, colours."""
+
+import json
+import os
+import pty
+import re
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+import unittest
+
+import support
+
+COMMANDS = ("snap", "analyze")
+SLEEPER = "import time; print('READY', flush=True); time.sleep(1000)"
+ESCAPE = "\x1b["
+
+
+def sleeper():
+    """Any Python, doing nothing; skips the test where there is none."""
+    pythons = support.interpreters()
+    if not pythons:
+        raise unittest.SkipTest("no Python on this machine")
+    return support.start_program([pythons[-1].path, "-c", SLEEPER])
+
+
+def options():
+    """(short or None, long, takes a value, commands) of every option there is."""
+    with open(support.path("src/cli/options.def")) as stream:
+        rows = re.findall(r'^OPTION\(\w+, (?:\'(.)\'|0), "([\w-]+)", (NULL|"\w+"), (\w+),',
+                          stream.read(), re.M)
+    which = {"SNAP": ("snap",), "ANALYZE": ("analyze",), "BOTH": COMMANDS}
+    return [(short or None, long, value != "NULL", which[commands])
+            for short, long, value, commands in rows]
+
+
+class Help(support.TestCase):
+    def assert_fits(self, text):
+        """One screen of an old terminal."""
+        lines = text.splitlines()
+        self.assertLessEqual(len(lines), 24)
+        self.assertLessEqual(max(map(len, lines)), 80, max(lines, key=len))
+        self.assertTrue(text.endswith("\n"))
+
+    def test_overview(self):
+        texts = [support.pycore(*words) for words in (["--help"], ["-h"], ["help"])]
+        for done in texts:
+            self.assertEqual((done.rc, done.err), (0, ""))
+            self.assertEqual(done.out, texts[0].out)
+        self.assert_fits(texts[0].out)
+        for command in COMMANDS:
+            self.assertIn("\n  %s " % command, texts[0].out)
+
+    def test_commands(self):
+        for command in COMMANDS:
+            with self.subTest(command):
+                texts = [support.pycore(*words) for words in
+                         (["help", command], [command, "--help"], [command, "-h"])]
+                for done in texts:
+                    self.assertEqual((done.rc, done.err), (0, ""))
+                    self.assertEqual(done.out, texts[0].out)
+                self.assert_fits(texts[0].out)
+                self.assertTrue(texts[0].out.startswith("Usage: pycore %s " % command))
+                for short, long, _value, commands in options():
+                    line = re.search(r"^ +(-., )? *--%s( |$)" % long, texts[0].out, re.M)
+                    self.assertEqual(line is not None, command in commands, long)
+                    if line and short:
+                        self.assertIn("-%s, --%s" % (short, long), texts[0].out)
+
+    def test_nothing(self):
+        done = support.pycore()
+        self.assertEqual((done.rc, done.out), (64, ""))
+        self.assertEqual(done.err, support.pycore("--help").out)
+
+    def test_version(self):
+        done = support.pycore("--version")
+        with open(support.path("configure.ac")) as stream:
+            version = re.search(r"AC_INIT\(\[pycore\],\s*\[([^]]+)\]", stream.read()).group(1)
+        self.assertEqual(done, (0, "pycore %s\n" % version, ""))
+
+
+class Usage(support.TestCase):
+    def assert_refused(self, words, *parts):
+        done = support.pycore(*words)
+        self.assertEqual((done.rc, done.out), (64, ""), words)
+        self.assertRegex(done.err, r"\Apycore: [^\n]+\n\Z")
+        for part in parts:
+            self.assertIn(part, done.err)
+
+    def test_commands(self):
+        self.assert_refused(["frobnicate"], '"frobnicate"', "--help")
+        self.assert_refused(["help", "frobnicate"], '"frobnicate"')
+        self.assert_refused(["--frobnicate"], '"--frobnicate"')
+        self.assert_refused([""], '""')
+
+    def test_options_of_other_commands(self):
+        for short, long, value, commands in options():
+            for command in set(COMMANDS) - set(commands):
+                words = [command, "--" + long] + (["1"] if value else [])
+                self.assert_refused(words, "--" + long, "help " + command)
+                if short:
+                    self.assert_refused([command, "-" + short, "1"], "-" + short)
+
+    def test_missing_values(self):
+        for short, long, value, commands in options():
+            for command in commands:
+                if value:
+                    self.assert_refused([command, "--" + long], "--" + long, "value")
+                    if short:
+                        self.assert_refused([command, "-" + short], "-" + short, "value")
+                else:
+                    self.assert_refused([command, "--%s=1" % long], "--" + long)
+
+    def test_bad_values(self):
+        for option, values in {
+                "--count": ("0", "-1", "1x", "", "1.5", "99999999999999999999"),
+                "--interval": ("0", "5", "1 s", "ms", "-1s", "1d", "nan", "1e400s", ""),
+                "--duration": ("0", "x", "-5", "1e99", ""),
+                "--pid": ("0", "-1", "x", "4294967297"),
+                "--top": ("0", "x"),
+                "--format": ("xml", "TEXT", ""),
+                "--color": ("sometimes", "yes"),
+                "--stop": ("some",)}.items():
+            for value in values:
+                self.assert_refused(["snap", option, value, "1"], option, '"%s"' % value)
+
+    def test_operands(self):
+        self.assert_refused(["snap"])
+        self.assert_refused(["snap", "1", "2"])
+        self.assert_refused(["snap", "--pid", "1", "2"])
+        self.assert_refused(["analyze"])
+        for pid in ("abc", "0", "-", "1x", "4294967297", "core.1"):
+            self.assert_refused(["snap", "--", pid], '"%s"' % pid)
+
+    def test_too_many_outputs(self):
+        self.assert_refused(["snap", "1"] + ["-o", "x"] * 17, "one output too many")
+
+    def test_messages_do_not_steer_the_terminal(self):
+        done = support.pycore("\x1b]0;x\x07\r\nfake: all is well")
+        self.assertEqual(done.rc, 64)
+        self.assertNotRegex(done.err, r"[\x00-\x09\x0b-\x1f]")
+        self.assertEqual(done.err.count("\n"), 1)
+
+
+class NoReport(support.TestCase):
+    def assert_no_report(self, *words):
+        done = support.pycore(*words)
+        self.assertEqual((done.rc, done.out), (2, ""), words)
+        self.assertRegex(done.err, r"\Apycore: [^\n]+\n\Z")
+        return done.err
+
+    def test_no_such_process(self):
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        self.assertIn(str(ended.pid), self.assert_no_report("snap", ended.pid))
+
+    def test_no_such_core(self):
+        self.assertIn("/no/such/core", self.assert_no_report("analyze", "/no/such/core"))
+
+    def test_no_file_is_left(self):
+        with tempfile.TemporaryDirectory() as folder:
+            self.assert_no_report("analyze", "/no/such/core", "-o", os.path.join(folder, "r.md"))
+            self.assertEqual(os.listdir(folder), [])
+
+
+class Outputs(support.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def file(self, name):
+        return os.path.join(self.folder, name)
+
+    def read(self, name):
+        with open(self.file(name)) as stream:
+            return stream.read()
+
+    def test_formats_by_ending(self):
+        with sleeper() as target:
+            done = support.pycore("snap", target.pid, "-o", self.file("a.json"), "-o",
+                                  self.file("a.md"), "-o", self.file("a.txt"), "-o",
+                                  self.file("plain"), "-o", self.file("a.MD.x"))
+        self.assertEqual(done, (0, "", ""))
+        self.assertEqual(json.loads(self.read("a.json"))["schema"], "pycore/1")
+        self.assertTrue(self.read("a.md").startswith("#"))
+        self.assertFalse(self.read("a.txt").startswith("#"))
+        for name in ("plain", "a.MD.x"):
+            self.assertEqual(self.read(name), self.read("a.txt"))
+        # They may hold secrets, and nothing is left beside them.
+        self.assertEqual(sorted(os.listdir(self.folder)),
+                         ["a.MD.x", "a.json", "a.md", "a.txt", "plain"])
+        for name in os.listdir(self.folder):
+            self.assertEqual(stat.S_IMODE(os.stat(self.file(name)).st_mode), 0o600, name)
+
+    def test_format_beats_ending(self):
+        with sleeper() as target:
+            done = support.pycore("snap", target.pid, "-f", "json", "-o", self.file("a.md"))
+        self.assertEqual(done, (0, "", ""))
+        self.assertEqual(json.loads(self.read("a.md"))["schema"], "pycore/1")
+
+    def test_standard_output_too(self):
+        with sleeper() as target:
+            done = support.pycore("snap", target.pid, "-o", self.file("a.json"), "-o", "-")
+        self.assertEqual((done.rc, done.err), (0, ""))
+        self.assertIn("Thread", done.out)
+        self.assertFalse(done.out.startswith("{"))
+        json.loads(self.read("a.json"))
+
+    def test_old_report_is_replaced(self):
+        with open(self.file("a.txt"), "w") as stream:
+            stream.write("old\n" * 100000)
+        os.chmod(self.file("a.txt"), 0o644)
+        with sleeper() as target:
+            support.pycore("snap", target.pid, "-o", self.file("a.txt"))
+        self.assertNotIn("old", self.read("a.txt"))
+        self.assertEqual(stat.S_IMODE(os.stat(self.file("a.txt")).st_mode), 0o600)
+
+    def test_a_failing_output_costs_the_others_nothing(self):
+        for bad in ("/no/such/folder/r.txt", self.folder, "/dev/full"):
+            with self.subTest(bad), sleeper() as target:
+                done = support.pycore("snap", target.pid, "-o", bad, "-o", self.file("good.json"))
+                self.assertEqual((done.rc, done.out), (2, ""))
+                self.assertRegex(done.err, r"\Apycore: [^\n]+\n\Z")
+                json.loads(self.read("good.json"))
+                self.assertEqual(os.listdir(self.folder), ["good.json"])
+
+    def test_full_standard_output(self):
+        with sleeper() as target, open("/dev/full", "w") as full:
+            done = subprocess.run([support.PYCORE, "snap", str(target.pid)], stdout=full,
+                                  stderr=subprocess.PIPE, timeout=60,
+                                  env=support.clean_environment())
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(b"report", done.stderr)
+
+    def test_quiet_and_verbose(self):
+        with sleeper() as target:
+            quiet = support.pycore("snap", target.pid, "-q")
+            verbose = support.pycore("snap", target.pid, "-v")
+        self.assertEqual((quiet.rc, quiet.err), (0, ""))
+        self.assertEqual(verbose.rc, 0)
+        self.assertIn("found by", verbose.err)
+
+    def test_interrupted(self):
+        """Ctrl-C ends with a report of what was taken, and says that it is not all."""
+        with sleeper() as target:
+            process = subprocess.Popen([support.PYCORE, "snap", str(target.pid), "-n", "10000",
+                                        "-i", "10ms"], stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, env=support.clean_environment())
+            time.sleep(1.5)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 1, err)
+        self.assertIn(b"interrupted after", out)
+
+
+class Colour(support.TestCase):
+    def on_terminal(self, *words, **environment):
+        """What pycore writes to a terminal."""
+        master, slave = pty.openpty()
+        try:
+            process = subprocess.Popen([support.PYCORE, *map(str, words)], stdout=slave,
+                                       stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                       env=support.clean_environment(TERM="xterm", **environment))
+        finally:
+            os.close(slave)
+        text = b""
+        try:
+            while True:
+                text += os.read(master, 65536)
+        except OSError:  # EIO: the other end is closed
+            pass
+        os.close(master)
+        err = process.communicate(timeout=30)[1]
+        self.assertEqual((process.returncode, err), (0, b""))
+        return text.decode()
+
+    def test_terminal(self):
+        with sleeper() as target:
+            self.assertIn(ESCAPE, self.on_terminal("snap", target.pid))
+            self.assertNotIn(ESCAPE, self.on_terminal("snap", target.pid, NO_COLOR="1"))
+            self.assertNotIn(ESCAPE, self.on_terminal("snap", target.pid, "--color", "never"))
+            # What was asked for on the command line counts more than the environment.
+            self.assertIn(ESCAPE, self.on_terminal("snap", target.pid, "--color", "always",
+                                                   NO_COLOR="1"))
+
+    def test_no_terminal(self):
+        with sleeper() as target, tempfile.TemporaryDirectory() as folder:
+            plain = support.pycore("snap", target.pid).out
+            self.assertNotIn(ESCAPE, plain)
+            self.assertNotIn(ESCAPE, support.pycore("snap", target.pid, "--color", "auto").out)
+            self.assertIn(ESCAPE, support.pycore("snap", target.pid, "--color", "always").out)
+            # Files hold none, whatever was asked for; neither do the formats for programs.
+            file = os.path.join(folder, "a.txt")
+            support.pycore("snap", target.pid, "--color", "always", "-o", file)
+            with open(file) as stream:
+                self.assertNotIn(ESCAPE, stream.read())
+            for name in ("json", "md"):
+                done = support.pycore("snap", target.pid, "--color", "always", "-f", name)
+                self.assertNotIn("\x1b", done.out, name)
+
+
+if __name__ == "__main__":
+    unittest.main()
