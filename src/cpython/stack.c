@@ -28,8 +28,8 @@ static bool is_miss(const struct py_decoder *dec, const struct err *err)
 }
 
 // After a step: does the chain come back to a place it has passed? The mark moves on at each power
-// of two (R. P. Brent's way), so any round is found before it was walked three times; what was taken
-// more than once is dropped.
+// of two (R. P. Brent's way), so that every round is found after a few times its length; what was
+// taken more than once is dropped.
 static bool comes_round(struct py_stack *stack, uint64_t from)
 {
     struct py_frames *frames = &stack->frames;

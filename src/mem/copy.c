@@ -10,7 +10,8 @@
 
 #define PAGE_BYTES 4096u
 #define BLOCK_BYTES (1u << 20)
-#define TAIL_PIECES 256 // looked through one by one before they are merged into the sorted ones
+#define TAIL_PIECES 256 // looked through one by one
+#define LEVELS 6        // of sorted pieces, each eight times as large as the one before
 #define MERGE_BYTES 128
 #define WINDOW_BYTES 256
 
@@ -25,12 +26,19 @@ struct block {
     size_t size, used;
 };
 
+// Pieces come one at a time while the target runs (150,000 frames are as many reads): merging each
+// tail into all that is there would cost the square of that, hence the levels.
+struct run {
+    struct piece *items;
+    size_t count, capacity;
+    size_t last; // index of the last hit
+};
+
 struct mem_copy {
     struct mem *view;
     struct mem *fallback;
-    VEC(struct piece) pieces;
-    size_t sorted; // pieces below this index are sorted and do not overlap
-    size_t last;
+    struct run tail;           // unsorted, the newest last
+    struct run levels[LEVELS]; // each sorted and without overlaps, the newest first
     VEC(struct block) blocks;
     size_t block; // the one being filled
     struct mem_ranges misses;
@@ -63,7 +71,9 @@ void mem_copy_destroy(struct mem_copy *copy)
     vec_foreach(block, &copy->blocks)
         munmap(block->bytes, block->size);
     vec_deinit(&copy->blocks);
-    vec_deinit(&copy->pieces);
+    vec_deinit(&copy->tail);
+    for (size_t i = 0; i < LEVELS; i++)
+        vec_deinit(&copy->levels[i]);
     vec_deinit(&copy->misses);
     mem_destroy(copy->view);
     free(copy);
@@ -84,7 +94,9 @@ void mem_copy_clear(struct mem_copy *copy)
     }
     copy->blocks.count = kept;
     copy->block = 0;
-    copy->pieces.count = copy->sorted = copy->last = 0;
+    copy->tail.count = 0;
+    for (size_t i = 0; i < LEVELS; i++)
+        copy->levels[i].count = 0;
     copy->misses.count = 0;
     copy->bytes = 0;
     copy->fallback = NULL;
@@ -190,37 +202,51 @@ static void merge_add(struct merge *merge, struct piece piece)
     }
 }
 
-// Merges the newest pieces, which lie unsorted behind the sorted ones, into them.
-static bool settle(struct mem_copy *copy)
+// Merges the sorted run `from` into the sorted run `into`, and empties it.
+static bool merge_runs(struct run *into, struct run *from)
 {
-    size_t fresh = copy->pieces.count - copy->sorted;
-    if (!fresh)
+    if (!from->count)
         return true;
-    struct piece *old = copy->pieces.items, *tail = old + copy->sorted;
-    qsort(tail, fresh, sizeof(*tail), piece_compare);
     // Bytes may cut one gap in two.
-    size_t capacity = 2 * copy->pieces.count;
-    struct merge merge = {.pieces = malloc(capacity * sizeof(*old))};
+    size_t capacity = 2 * (into->count + from->count);
+    struct merge merge = {.pieces = malloc(capacity * sizeof(*merge.pieces))};
     if (!merge.pieces)
         return false;
-    for (size_t i = 0, j = 0; i < copy->sorted || j < fresh;) {
-        bool take_old = j == fresh || (i < copy->sorted && piece_compare(&old[i], &tail[j]) <= 0);
-        merge_add(&merge, take_old ? old[i++] : tail[j++]);
+    for (size_t i = 0, j = 0; i < into->count || j < from->count;) {
+        bool old = j == from->count ||
+                   (i < into->count && piece_compare(&into->items[i], &from->items[j]) <= 0);
+        merge_add(&merge, old ? into->items[i++] : from->items[j++]);
     }
     merge_gap_until(&merge, UINT64_MAX);
-    free(old);
-    copy->pieces.items = merge.pieces;
-    copy->pieces.capacity = capacity;
-    copy->pieces.count = copy->sorted = merge.count;
-    copy->last = 0;
+    free(into->items);
+    *into = (struct run){merge.pieces, merge.count, capacity, 0};
+    from->count = 0;
+    return true;
+}
+
+// Makes room in the tail, and wherever that overflows.
+static bool settle(struct mem_copy *copy)
+{
+    if (copy->tail.count)
+        qsort(copy->tail.items, copy->tail.count, sizeof(*copy->tail.items), piece_compare);
+    if (!merge_runs(&copy->levels[0], &copy->tail))
+        return false;
+    size_t room = TAIL_PIECES;
+    for (size_t i = 0; i + 1 < LEVELS; i++) {
+        room *= 8;
+        if (copy->levels[i].count < room)
+            break;
+        if (!merge_runs(&copy->levels[i + 1], &copy->levels[i]))
+            return false;
+    }
     return true;
 }
 
 static bool push(struct mem_copy *copy, struct piece piece)
 {
-    if (copy->pieces.count - copy->sorted >= TAIL_PIECES && !settle(copy))
+    if (copy->tail.count >= TAIL_PIECES && !settle(copy))
         return false;
-    return vec_push(&copy->pieces, piece);
+    return vec_push(&copy->tail, piece);
 }
 
 bool mem_copy_commit(struct mem_copy *copy, struct mem_range range, void *bytes, size_t got)
@@ -232,13 +258,12 @@ bool mem_copy_commit(struct mem_copy *copy, struct mem_range range, void *bytes,
            push(copy, (struct piece){range.addr + got, range.addr + range.size, NULL, false});
 }
 
-static struct piece *find_sorted(struct mem_copy *copy, uint64_t addr)
+static struct piece *find_in(struct run *run, uint64_t addr)
 {
-    struct piece *items = copy->pieces.items;
-    if (copy->last < copy->sorted && addr >= items[copy->last].start &&
-        addr < items[copy->last].end)
-        return &items[copy->last];
-    size_t low = 0, high = copy->sorted;
+    struct piece *items = run->items;
+    if (run->last < run->count && addr >= items[run->last].start && addr < items[run->last].end)
+        return &items[run->last];
+    size_t low = 0, high = run->count;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
         if (items[mid].end > addr)
@@ -246,25 +271,30 @@ static struct piece *find_sorted(struct mem_copy *copy, uint64_t addr)
         else
             low = mid + 1;
     }
-    copy->last = low;
-    return low < copy->sorted && addr >= items[low].start ? &items[low] : NULL;
+    run->last = low;
+    return low < run->count && addr >= items[low].start ? &items[low] : NULL;
 }
 
+// The newest bytes at addr; a gap only where there are none.
 static struct piece *find(struct mem_copy *copy, uint64_t addr)
 {
-    // The newest pieces are few and unsorted, and newer bytes win. A gap says that one read got no
-    // further; another one may have begun behind the hole.
     struct piece *gap = NULL;
-    for (size_t i = copy->pieces.count; i > copy->sorted; i--) {
-        struct piece *piece = &copy->pieces.items[i - 1];
+    for (size_t i = copy->tail.count; i > 0; i--) {
+        struct piece *piece = &copy->tail.items[i - 1];
         if (addr < piece->start || addr >= piece->end)
             continue;
         if (piece->bytes)
             return piece;
         gap = piece;
     }
-    struct piece *piece = find_sorted(copy, addr);
-    return piece ? piece : gap;
+    for (size_t i = 0; i < LEVELS; i++) {
+        struct piece *piece = find_in(&copy->levels[i], addr);
+        if (piece && piece->bytes)
+            return piece;
+        if (piece)
+            gap = piece;
+    }
+    return gap;
 }
 
 // Copies what is there from addr on; *ret_gap: it ended at a known gap, not at a miss.
@@ -357,7 +387,11 @@ bool mem_copy_used(struct mem_copy *copy, struct mem_ranges *ret)
     vec_clear(ret);
     if (!settle(copy))
         return false;
-    vec_foreach(piece, &copy->pieces) {
+    struct run *all = &copy->levels[LEVELS - 1];
+    for (size_t i = 0; i + 1 < LEVELS; i++)
+        if (!merge_runs(all, &copy->levels[i]))
+            return false;
+    vec_foreach(piece, all) {
         if (!piece->used || !piece->bytes)
             continue;
         struct mem_range *last = ret->count ? &ret->items[ret->count - 1] : NULL;

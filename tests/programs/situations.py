@@ -3,7 +3,7 @@
 
 usage: situations.py FOLDER plain|traced|interpreters [NAME]...
 
-Each situation of situations_*.py parks a thread of its own. When all stand still, the process writes
+Each situation of situations_*.py parks a thread of its own. When all stand still, it writes
 FOLDER/expected.json (sys._current_frames() of all of them, walked outwards) and
 FOLDER/faulthandler.txt (the same moment in faulthandler's words), prints READY and stays as it is.
 The main thread waits for a byte from FOLDER/go and then aborts. Runs on Python 3.6 to 3.15.

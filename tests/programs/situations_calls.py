@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Situations in which Python is called by C that was called by Python, and C calls of all shapes."""
+"""Situations in which Python is called by C that Python called, and C calls of all shapes."""
 
 import cProfile
 import ctypes
@@ -38,8 +38,8 @@ def sort_in_place():
     [3, 1, 2].sort(key=lambda item: park())
 
 
-@situation(sort_in_sort="{built-in method builtins.sorted}", outer="{built-in method builtins.sorted}",
-           inner="{built-in method posix.read}")
+@situation(sort_in_sort="{built-in method builtins.sorted}",
+           outer="{built-in method builtins.sorted}", inner="{built-in method posix.read}")
 def sort_in_sort():
     def inner(item):
         os.read(PARK, 1)

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from situations import FOLDER, HIDDEN, LIBC, PARK, body, gettid, park, situation
+from situations import FOLDER, HIDDEN, LIBC, PARK, body, park, situation, start
 
 NEW = sys.version_info >= (3, 12)
 
@@ -323,8 +323,7 @@ def start_foreign(facts):
 # ---- Other interpreters --------------------------------------------------------------------------
 
 SUB = r"""
-import json, os, sys, time
-sys.path.insert(0, %(here)r)
+import json, os, sys
 def column(code, instruction):
     if not hasattr(code, "co_positions"):
         return None
@@ -348,7 +347,6 @@ def tell(frame, name):
     with open(os.path.join(%(folder)r, name + ".tmp"), "w") as stream:
         json.dump(frames, stream)
     os.rename(os.path.join(%(folder)r, name + ".tmp"), os.path.join(%(folder)r, name + ".json"))
-%(threads)s
 sub_park(5, %(name)r)
 """
 
@@ -371,13 +369,11 @@ def find_api():
 
 
 def start_sub(name, create, run, facts):
-    source = SUB % {"here": os.path.dirname(os.path.abspath(__file__)), "pipe": PARK,
-                    "folder": FOLDER, "name": name, "threads": ""}
+    source = SUB % {"pipe": PARK, "folder": FOLDER, "name": name}
     ident = create()
 
     def in_thread():
         run(ident, source)
-    from situations import start
     start(name, in_thread, {"interpreter": None if ident is None else int(ident)})
     path = os.path.join(FOLDER, name + ".json")
     limit = time.time() + 20

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finding the interpreter in programs that do not make it easy: stripped, without symbols or section
-headers, deleted, renamed, started through the loader, embedded, beside a second one; and refusing
+"""Finding the interpreter in programs that do not make it easy: stripped, without symbols or
+section headers, deleted, renamed, started through the loader, embedded, beside a second one; and refusing
 what is no CPython 3."""
 
 import contextlib

@@ -79,14 +79,15 @@ uint64_t fake_object(struct fake_python *py, uint64_t type, size_t size)
 
 uint64_t fake_type(struct fake_python *py, const char *name, uint64_t flags)
 {
-    uint64_t type = fake_object(py, py->type, 1200), text = fake_alloc(&py->memory, strlen(name) + 1);
+    uint64_t type = fake_object(py, py->type, 1200);
+    uint64_t text = fake_alloc(&py->memory, strlen(name) + 1);
     fake_put(&py->memory, text, name, strlen(name) + 1);
     fake_set(py, type, PY_TYPE_name, text);
     fake_set(py, type, PY_TYPE_flags, flags);
     return type;
 }
 
-// ---- Values --------------------------------------------------------------------------------------
+// ---- Values -------------------------------------------------------------------------------------
 
 static void set_str_state(struct fake_python *py, uint64_t str, unsigned kind, bool compact,
                           bool ascii)
@@ -156,7 +157,7 @@ uint64_t fake_tuple(struct fake_python *py, const uint64_t *items, size_t count)
     return object;
 }
 
-// ---- Dicts ---------------------------------------------------------------------------------------
+// ---- Dicts --------------------------------------------------------------------------------------
 
 uint64_t fake_keys(struct fake_python *py, enum fake_keys kind, const uint64_t *keys,
                    const uint64_t *values, size_t count, unsigned log2_size)
@@ -203,7 +204,7 @@ uint64_t fake_dict_of(struct fake_python *py, const uint64_t *keys, const uint64
     return fake_dict(py, fake_keys(py, FAKE_GENERAL, keys, values, count, log2_size), 0);
 }
 
-// ---- Code and frames -----------------------------------------------------------------------------
+// ---- Code and frames ----------------------------------------------------------------------------
 
 uint64_t fake_code_object(struct fake_python *py, const struct fake_code *code)
 {
@@ -323,7 +324,7 @@ uint64_t fake_frame(struct fake_python *py, uint64_t code, uint64_t back, int32_
     return frame;
 }
 
-// ---- Interpreters --------------------------------------------------------------------------------
+// ---- Interpreters -------------------------------------------------------------------------------
 
 uint64_t fake_interpreter(struct fake_python *py, uint64_t next, int64_t id)
 {

@@ -68,7 +68,7 @@ static void test_blocked(void **state)
     assert_true(arch_blocked_in_syscall(&read));
 }
 
-// ---- restart_syscall -----------------------------------------------------------------------------
+// ---- restart_syscall ----------------------------------------------------------------------------
 
 enum { READ = 0, POLL = 7, SELECT = 23, NANOSLEEP = 35, FUTEX = 202, RESTART = 219,
        CLOCK_NANOSLEEP = 230 };
@@ -143,7 +143,7 @@ static void test_other_calls_stay(void **state)
     assert_int_equal(arch_original_syscall(arch(), NULL, &regs), -1);
 }
 
-// ---- What a call waits for -----------------------------------------------------------------------
+// ---- What a call waits for ----------------------------------------------------------------------
 
 static void test_waits(void **state)
 {

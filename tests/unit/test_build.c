@@ -1,141 +1,32 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Putting a snapshot together from hand-made threads and stacks: who belongs to whom, in which
 // order, and which calls count as the same one.
-#include "fake_memory.h"
+#include "fake_scene.h"
 
-#include "snapshot/build.h"
-
-enum { PID = 100, MAX = 8 };
-
-struct scene {
-    struct fake_memory memory;
-    struct target target;
-    struct strtab *strings;
-    struct py_process process;
-    struct py_state state;
-    struct py_stack stacks[MAX];
-    struct py_thread_names names;
-    struct live_thread threads[MAX];
-    struct snap_input in;
-    struct snapshot *snapshot;
-};
-
-static struct scene *scene_create(void)
-{
-    struct scene *scene = calloc(1, sizeof(*scene));
-    assert_non_null(scene);
-    fake_memory_init(&scene->memory, 1 << 16);
-    scene->strings = strtab_create();
-    scene->target = (struct target){.kind = TARGET_LIVE, .pid = PID, .mem = scene->memory.mem};
-    scene->in = (struct snap_input){
-        .strings = scene->strings, .target = &scene->target, .process = &scene->process,
-        .state = &scene->state, .stacks = scene->stacks, .names = &scene->names,
-        .threads = scene->threads, .stopped = true};
-    return scene;
-}
-
-static void scene_destroy(struct scene *scene)
-{
-    for (size_t i = 0; i < scene->in.stack_count; i++)
-        py_stack_deinit(&scene->stacks[i]);
-    snapshot_destroy(scene->snapshot);
-    vec_deinit(&scene->names);
-    vec_deinit(&scene->target.mappings);
-    py_state_deinit(&scene->state);
-    strtab_destroy(scene->strings);
-    fake_memory_deinit(&scene->memory);
-    free(scene);
-}
-
-static struct live_thread *add_thread(struct scene *scene, pid_t tid, uint64_t tls)
-{
-    struct live_thread *thread = &scene->threads[scene->in.thread_count++];
-    *thread = (struct live_thread){.tid = tid, .ns_tid = tid, .state = LIVE_STOPPED,
-                                   .has_regs = tls != 0, .regs = {.tls = tls, .syscall = -1}};
-    return thread;
-}
-
-static struct py_stack *add_stack(struct scene *scene, uint64_t ident, int64_t interp)
-{
-    struct py_stack *stack = &scene->stacks[scene->in.stack_count++];
-    struct py_thread thread = {.tstate = 0x9000 + 16 * scene->in.stack_count, .ident = ident,
-                               .interp_id = interp};
-    py_stack_init(stack, &thread, false);
-    return stack;
-}
-
-// Frames are added innermost first; "?" has no name.
-static struct py_frame *add_frame(struct scene *scene, struct py_stack *stack, const char *name)
-{
-    struct py_frame frame = {.addr = 0x1000 + 0x100 * stack->frames.count,
-                             .fingerprint = name[0],
-                             .content = 7,
-                             .first_line = 3,
-                             .line = {.line = 5, .column = -1}};
-    if (name[0] != '?') {
-        frame.name = strtab_add_cstr(scene->strings, name);
-        frame.file = strtab_add_cstr(scene->strings, "app.py");
-    }
-    assert_true(vec_push(&stack->frames, frame));
-    return &stack->frames.items[stack->frames.count - 1];
-}
-
-static struct snapshot *build(struct scene *scene)
-{
-    snapshot_destroy(scene->snapshot);
-    scene->snapshot = snapshot_create();
-    assert_non_null(scene->snapshot);
-    assert_ok(snapshot_build(&scene->in, scene->snapshot));
-    return scene->snapshot;
-}
-
-// "name name ..." of a thread's frames, innermost first.
-static void assert_frames(struct scene *scene, size_t thread, const char *expected)
-{
-    char text[256] = "";
-    assert_true(thread < scene->snapshot->threads.count);
-    vec_foreach(frame, &scene->snapshot->threads.items[thread].frames) {
-        const char *name = strtab_get(scene->strings, frame->function);
-        if (text[0])
-            strcat(text, " ");
-        strcat(text, name ? name : "?");
-    }
-    assert_string_equal(text, expected);
-}
-
-static void assert_note(struct scene *scene, const struct snap_notes *notes, size_t index,
-                        const char *part)
-{
-    assert_true(index < notes->count);
-    const char *text = strtab_get(scene->strings, notes->items[index]);
-    if (!strstr(text, part))
-        fail_msg("\"%s\" does not say \"%s\"", text, part);
-}
-
-// ---- Who belongs to whom -------------------------------------------------------------------------
+// ---- Who belongs to whom ------------------------------------------------------------------------
 
 static void test_matching(void **state)
 {
     (void)state;
     struct scene *scene = scene_create();
-    add_thread(scene, 102, 0x7002);
-    add_thread(scene, PID, 0x7001);
-    add_thread(scene, 103, 0);
-    add_thread(scene, 104, 0)->ns_tid = 4;
-    add_thread(scene, 105, 0x7005); // not Python's
+    scene_thread(scene, 102, 0x7002);
+    scene_thread(scene, PID, 0x7001);
+    scene_thread(scene, 103, 0);
+    scene_thread(scene, 104, 0)->ns_tid = 4;
+    scene_thread(scene, 105, 0x7005); // not Python's
     // In another order than the kernel's.
-    add_frame(scene, add_stack(scene, FAKE_BASE + 0x100, 0), "pthread");
-    add_frame(scene, add_stack(scene, 0x7002, 0), "tls");
-    struct py_stack *native = add_stack(scene, 0x7fff, 0);
+    scene_frame(scene, scene_stack(scene, FAKE_BASE + 0x100, 0), "pthread");
+    scene_frame(scene, scene_stack(scene, 0x7002, 0), "tls");
+    struct py_stack *native = scene_stack(scene, 0x7fff, 0);
     native->thread.native_id = 4; // as the target's own PID namespace numbers it
-    add_frame(scene, native, "native");
+    scene_frame(scene, native, "native");
     // Both speak: the register is of this moment, the number may be of before a fork.
-    struct py_stack *main = add_stack(scene, 0x7001, 0);
+    struct py_stack *main = scene_stack(scene, 0x7001, 0);
     main->thread.native_id = 105;
-    add_frame(scene, main, "main");
+    scene_frame(scene, main, "main");
     uint32_t tid = 103;
     fake_put(&scene->memory, FAKE_BASE + 0x100 + 0x2d0, &tid, 4); // glibc's struct pthread
-    struct snapshot *snapshot = build(scene);
+    struct snapshot *snapshot = scene_build(scene);
     assert_int_equal(snapshot->threads.count, 5);
     static const pid_t tids[] = {PID, 102, 103, 104, 105}; // main first
     for (size_t i = 0; i < 5; i++) {
@@ -144,25 +35,25 @@ static void test_matching(void **state)
         assert_int_equal(snapshot->threads.items[i].known_to_python, i < 4);
         assert_int_equal(snapshot->threads.items[i].interpreter, i < 4 ? 0 : -1);
     }
-    assert_frames(scene, 0, "main");
-    assert_frames(scene, 1, "tls");
-    assert_frames(scene, 2, "pthread");
-    assert_frames(scene, 3, "native");
-    assert_frames(scene, 4, "");
+    scene_assert_frames(scene, 0, "main");
+    scene_assert_frames(scene, 1, "tls");
+    scene_assert_frames(scene, 2, "pthread");
+    scene_assert_frames(scene, 3, "native");
+    scene_assert_frames(scene, 4, "");
     assert_int_equal(snapshot->threads.items[3].python_id, 0x7fff);
     assert_int_equal(snapshot->notes.count, 0);
     assert_true(snapshot->stopped);
     // In a core the registers say all; what a struct might hold there is not asked.
     scene->in.is_core = true;
-    snapshot = build(scene);
+    snapshot = scene_build(scene);
     assert_int_equal(snapshot->threads.count, 6);
     assert_int_equal(snapshot->threads.items[1].tid, 0);
-    assert_frames(scene, 1, "pthread");
-    assert_frames(scene, 3, "");
+    scene_assert_frames(scene, 1, "pthread");
+    scene_assert_frames(scene, 3, "");
     scene_destroy(scene);
 }
 
-// A subinterpreter's state carries the ids of its creator up to 3.12; its C stack tells who runs it.
+// Up to 3.12 a subinterpreter's state carries its creator's ids; its C stack tells who runs it.
 static void test_subinterpreter_by_its_stack(void **state)
 {
     (void)state;
@@ -171,31 +62,31 @@ static void test_subinterpreter_by_its_stack(void **state)
                                       {.start = 0x30000, .end = 0x40000}};
     for (size_t i = 0; i < 2; i++)
         assert_true(vec_push(&scene->target.mappings, stacks[i]));
-    add_thread(scene, PID, 0x7001)->regs.sp = 0x11000;
-    add_thread(scene, 102, 0x7002)->regs.sp = 0x31000;
-    struct py_stack *sub = add_stack(scene, 0x7001, 2);
+    scene_thread(scene, PID, 0x7001)->regs.sp = 0x11000;
+    scene_thread(scene, 102, 0x7002)->regs.sp = 0x31000;
+    struct py_stack *sub = scene_stack(scene, 0x7001, 2);
     sub->outermost_shim = 0x35000;
-    add_frame(scene, sub, "sub");
-    add_frame(scene, add_stack(scene, 0x7001, 0), "main");
-    build(scene);
-    assert_frames(scene, 0, "main");
-    assert_frames(scene, 1, "sub");
+    scene_frame(scene, sub, "sub");
+    scene_frame(scene, scene_stack(scene, 0x7001, 0), "main");
+    scene_build(scene);
+    scene_assert_frames(scene, 0, "main");
+    scene_assert_frames(scene, 1, "sub");
     assert_int_equal(scene->snapshot->threads.items[1].interpreter, 2);
     // Below the stack pointer nothing lives; outside of all stacks the ids have to do.
     static const uint64_t elsewhere[] = {0x30800, 0x25000, 0};
     for (size_t i = 0; i < ARRAY_SIZE(elsewhere); i++) {
         sub->outermost_shim = elsewhere[i];
-        build(scene);
-        assert_frames(scene, 0, "sub main"); // two thread states on one thread: newest inside
-        assert_frames(scene, 1, "");
+        scene_build(scene);
+        scene_assert_frames(scene, 0, "sub main"); // two thread states on one thread: newest inside
+        scene_assert_frames(scene, 1, "");
         // The thread's own facts are those of the innermost one.
         assert_int_equal(scene->snapshot->threads.items[0].interpreter, 2);
     }
     // The main interpreter's ids are its own.
     sub->outermost_shim = 0x35000;
     sub->thread.interp_id = 0;
-    build(scene);
-    assert_frames(scene, 0, "sub main");
+    scene_build(scene);
+    scene_assert_frames(scene, 0, "sub main");
     scene_destroy(scene);
 }
 
@@ -203,21 +94,22 @@ static void test_orphans(void **state)
 {
     (void)state;
     struct scene *scene = scene_create();
-    add_thread(scene, PID, 0x7001);
-    add_frame(scene, add_stack(scene, 0x7001, 0), "main");
-    add_frame(scene, add_stack(scene, 0xdead, 0), "lost");
-    add_stack(scene, 0xbeef, 0);
-    struct snapshot *snapshot = build(scene);
+    scene_thread(scene, PID, 0x7001);
+    scene_frame(scene, scene_stack(scene, 0x7001, 0), "main");
+    scene_frame(scene, scene_stack(scene, 0xdead, 0), "lost");
+    scene_stack(scene, 0xbeef, 0);
+    struct snapshot *snapshot = scene_build(scene);
     assert_int_equal(snapshot->threads.count, 2);
-    assert_frames(scene, 0, "main");
-    assert_frames(scene, 1, "lost"); // tid 0: not known
+    scene_assert_frames(scene, 0, "main");
+    scene_assert_frames(scene, 1, "lost"); // tid 0: not known
     assert_int_equal(snapshot->threads.items[1].tid, 0);
     assert_int_equal(snapshot->threads.items[1].python_id, 0xdead);
     assert_int_equal(snapshot->threads.items[1].state, SNAP_UNKNOWN);
     assert_int_equal(snapshot->notes.count, 1);
-    assert_note(scene, &snapshot->notes, 0, "1 thread state without frames belongs to no");
-    add_stack(scene, 0xbeef, 0);
-    assert_note(scene, &build(scene)->notes, 0, "2 thread states without frames belong to no");
+    scene_assert_note(scene, &snapshot->notes, 0, "1 thread state without frames belongs to no");
+    scene_stack(scene, 0xbeef, 0);
+    scene_assert_note(scene, &scene_build(scene)->notes, 0,
+                      "2 thread states without frames belong to no");
     scene_destroy(scene);
 }
 
@@ -226,44 +118,44 @@ static void test_gone_threads_own_nothing(void **state)
 {
     (void)state;
     struct scene *scene = scene_create();
-    add_thread(scene, PID, 0x7001);
-    struct live_thread *gone = add_thread(scene, 102, 0x7002);
+    scene_thread(scene, PID, 0x7001);
+    struct live_thread *gone = scene_thread(scene, 102, 0x7002);
     gone->state = LIVE_GONE;
-    add_thread(scene, 103, 0x7002);
-    add_frame(scene, add_stack(scene, 0x7002, 0), "next");
-    struct py_stack *late = add_stack(scene, 0x7009, 0);
+    scene_thread(scene, 103, 0x7002);
+    scene_frame(scene, scene_stack(scene, 0x7002, 0), "next");
+    struct py_stack *late = scene_stack(scene, 0x7009, 0);
     late->thread.native_id = 102;
-    add_frame(scene, late, "last words");
-    struct snapshot *snapshot = build(scene);
+    scene_frame(scene, late, "last words");
+    struct snapshot *snapshot = scene_build(scene);
     assert_int_equal(snapshot->threads.count, 3);
     assert_int_equal(snapshot->threads.items[0].tid, PID);
     assert_int_equal(snapshot->threads.items[1].tid, 0);
-    assert_frames(scene, 1, "last words");
+    scene_assert_frames(scene, 1, "last words");
     assert_int_equal(snapshot->threads.items[2].tid, 103);
-    assert_frames(scene, 2, "next");
+    scene_assert_frames(scene, 2, "next");
     scene_destroy(scene);
 }
 
-// ---- Frames --------------------------------------------------------------------------------------
+// ---- Frames -------------------------------------------------------------------------------------
 
 static void test_frames(void **state)
 {
     (void)state;
     struct scene *scene = scene_create();
-    add_thread(scene, PID, 0x7001);
-    struct py_stack *stack = add_stack(scene, 0x7001, 0);
-    struct py_frame *frame = add_frame(scene, stack, "inner");
+    scene_thread(scene, PID, 0x7001);
+    struct py_stack *stack = scene_stack(scene, 0x7001, 0);
+    struct py_frame *frame = scene_frame(scene, stack, "inner");
     frame->call_name = strtab_add_cstr(scene->strings, "sleep");
     frame->call_qualname = strtab_add_cstr(scene->strings, "{built-in method time.sleep}");
     frame->line = (struct py_line){17, 4};
-    frame = add_frame(scene, stack, "middle");
+    frame = scene_frame(scene, stack, "middle");
     frame->flags = PY_FRAME_GENERATOR | PY_FRAME_INCOMPLETE | PY_FRAME_CALL_INFERRED;
     frame->call_name = strtab_add_cstr(scene->strings, "map");
-    add_frame(scene, stack, "?");
-    add_frame(scene, stack, "outer")->flags = PY_FRAME_LINE_LOST;
-    build(scene);
+    scene_frame(scene, stack, "?");
+    scene_frame(scene, stack, "outer")->flags = PY_FRAME_LINE_LOST;
+    scene_build(scene);
     // A builtin lies inside of the frame that calls it.
-    assert_frames(scene, 0, "sleep inner map middle ? outer");
+    scene_assert_frames(scene, 0, "sleep inner map middle ? outer");
     struct snap_thread *thread = &scene->snapshot->threads.items[0];
     const struct snap_frame *f = thread->frames.items;
     static const enum snap_frame_kind kinds[] = {SNAP_BUILTIN, SNAP_PYTHON, SNAP_BUILTIN,
@@ -285,8 +177,8 @@ static void test_frames(void **state)
     assert_int_equal(f[4].first_line, -1);
     assert_true(thread->cut);
     assert_int_equal(thread->notes.count, 2);
-    assert_note(scene, &thread->notes, 0, "1 frame could not be read");
-    assert_note(scene, &thread->notes, 1, "1 frame without a line");
+    scene_assert_note(scene, &thread->notes, 0, "1 frame could not be read");
+    scene_assert_note(scene, &thread->notes, 1, "1 frame without a line");
     scene_destroy(scene);
 }
 
@@ -294,24 +186,24 @@ static void test_cut_stacks(void **state)
 {
     (void)state;
     struct scene *scene = scene_create();
-    add_thread(scene, PID, 0x7001);
-    struct py_stack *stack = add_stack(scene, 0x7001, 0);
-    add_frame(scene, stack, "f");
-    assert_false(build(scene)->threads.items[0].cut);
+    scene_thread(scene, PID, 0x7001);
+    struct py_stack *stack = scene_stack(scene, 0x7001, 0);
+    scene_frame(scene, stack, "f");
+    assert_false(scene_build(scene)->threads.items[0].cut);
     stack->cut = err_create(ERR_FAULT, "it ended there");
     scene->state.cut = err_create(ERR_LIMIT, "too many of them");
-    struct snapshot *snapshot = build(scene);
+    struct snapshot *snapshot = scene_build(scene);
     assert_true(snapshot->threads.items[0].cut);
-    assert_note(scene, &snapshot->threads.items[0].notes, 0, "only so far: it ended there");
-    assert_note(scene, &snapshot->notes, 0, "could be listed: too many of them");
+    scene_assert_note(scene, &snapshot->threads.items[0].notes, 0, "only so far: it ended there");
+    scene_assert_note(scene, &snapshot->notes, 0, "could be listed: too many of them");
     scene_destroy(scene);
 }
 
-// ---- Activations ---------------------------------------------------------------------------------
+// ---- Activations --------------------------------------------------------------------------------
 
 static void tokens(struct scene *scene, uint64_t ret[4])
 {
-    struct snap_thread *thread = &build(scene)->threads.items[0];
+    struct snap_thread *thread = &scene_build(scene)->threads.items[0];
     assert_int_equal(thread->frames.count, 4);
     for (size_t i = 0; i < 4; i++)
         ret[i] = thread->frames.items[i].activation;
@@ -331,10 +223,10 @@ static void test_activations(void **state)
     (void)state;
     struct scene *scene = scene_create();
     uint64_t before[4], after[4];
-    add_thread(scene, PID, 0x7001);
-    struct py_stack *stack = add_stack(scene, 0x7001, 0);
+    scene_thread(scene, PID, 0x7001);
+    struct py_stack *stack = scene_stack(scene, 0x7001, 0);
     for (int i = 0; i < 4; i++)
-        add_frame(scene, stack, "recursion");
+        scene_frame(scene, stack, "recursion");
     struct py_frame *f = stack->frames.items;
     tokens(scene, before);
     for (size_t i = 0; i < 4; i++)
@@ -380,19 +272,19 @@ static void test_activations_skip_builtins(void **state)
 {
     (void)state;
     struct scene *scene = scene_create();
-    add_thread(scene, PID, 0x7001);
-    struct py_stack *newer = add_stack(scene, 0x7001, 1), *older = add_stack(scene, 0x7001, 0);
-    add_frame(scene, newer, "a");
-    add_frame(scene, newer, "b");
-    add_frame(scene, older, "c");
-    struct snap_frames *frames = &build(scene)->threads.items[0].frames;
+    scene_thread(scene, PID, 0x7001);
+    struct py_stack *newer = scene_stack(scene, 0x7001, 1), *older = scene_stack(scene, 0x7001, 0);
+    scene_frame(scene, newer, "a");
+    scene_frame(scene, newer, "b");
+    scene_frame(scene, older, "c");
+    struct snap_frames *frames = &scene_build(scene)->threads.items[0].frames;
     uint64_t plain[3];
     for (size_t i = 0; i < 3; i++)
         plain[i] = frames->items[i].activation;
     newer->frames.items[1].call_name = strtab_add_cstr(scene->strings, "map");
     older->frames.items[0].call_name = strtab_add_cstr(scene->strings, "exec");
-    frames = &build(scene)->threads.items[0].frames;
-    assert_frames(scene, 0, "a map b exec c");
+    frames = &scene_build(scene)->threads.items[0].frames;
+    scene_assert_frames(scene, 0, "a map b exec c");
     assert_int_equal(frames->items[0].activation, plain[0]);
     assert_int_equal(frames->items[1].activation, 0);
     assert_int_equal(frames->items[2].activation, plain[1]);
@@ -401,26 +293,26 @@ static void test_activations_skip_builtins(void **state)
     scene_destroy(scene);
 }
 
-// ---- What the kernel says ------------------------------------------------------------------------
+// ---- What the kernel says -----------------------------------------------------------------------
 
 static void test_names_and_facts(void **state)
 {
     (void)state;
     struct scene *scene = scene_create();
-    struct live_thread *main = add_thread(scene, PID, 0x7001);
-    struct live_thread *other = add_thread(scene, 102, 0x7002);
+    struct live_thread *main = scene_thread(scene, PID, 0x7001);
+    struct live_thread *other = scene_thread(scene, 102, 0x7002);
     strcpy(main->comm, "python3");
     strcpy(other->comm, "jemalloc_bg_thd");
     main->has_clock = true;
     main->cpu_delta_ns = 5;
     main->clock.cpu_ns = 50;
-    struct py_stack *stack = add_stack(scene, 0x7001, 0);
+    struct py_stack *stack = scene_stack(scene, 0x7001, 0);
     stack->thread.gil_known = stack->thread.holds_gil = stack->thread.in_gc = true;
     struct py_thread_name names[] = {{0x7001, strtab_add_cstr(scene->strings, "MainThread")},
                                      {0, strtab_add_cstr(scene->strings, "nobody")}};
     for (size_t i = 0; i < 2; i++)
         assert_true(vec_push(&scene->names, names[i]));
-    struct snap_thread *t = build(scene)->threads.items;
+    struct snap_thread *t = scene_build(scene)->threads.items;
     assert_string_equal(strtab_get(scene->strings, t[0].name), "MainThread");
     assert_false(t[0].name_from_kernel);
     assert_string_equal(strtab_get(scene->strings, t[1].name), "jemalloc_bg_thd");
@@ -434,7 +326,7 @@ static void test_names_and_facts(void **state)
     scene->in.state = NULL;
     scene->in.names = NULL;
     scene->in.stack_count = 0;
-    t = build(scene)->threads.items;
+    t = scene_build(scene)->threads.items;
     assert_int_equal(scene->snapshot->threads.count, 2);
     assert_string_equal(strtab_get(scene->strings, t[0].name), "python3");
     assert_true(t[0].known_to_python && t[1].known_to_python);
@@ -445,7 +337,7 @@ static void test_names_and_facts(void **state)
 
 static const char *syscall_of(struct scene *scene)
 {
-    return strtab_get(scene->strings, build(scene)->threads.items[0].syscall);
+    return strtab_get(scene->strings, scene_build(scene)->threads.items[0].syscall);
 }
 
 static void test_system_calls(void **state)
@@ -453,7 +345,7 @@ static void test_system_calls(void **state)
     (void)state;
     enum { READ = 0, RESTART = 219 };
     struct scene *scene = scene_create();
-    struct live_thread *thread = add_thread(scene, PID, 0x7001);
+    struct live_thread *thread = scene_thread(scene, PID, 0x7001);
     thread->regs.syscall = READ;
     thread->regs.syscall_value = -512;
     assert_string_equal(syscall_of(scene), "read");
@@ -479,17 +371,17 @@ static void test_wants_gil(void **state)
 {
     (void)state;
     struct scene *scene = scene_create();
-    struct live_thread *thread = add_thread(scene, PID, 0x7001);
-    struct py_stack *stack = add_stack(scene, 0x7001, 0);
+    struct live_thread *thread = scene_thread(scene, PID, 0x7001);
+    struct py_stack *stack = scene_stack(scene, 0x7001, 0);
     thread->on_cpu = true;
     stack->thread.wants_gil = true;
-    assert_int_equal(build(scene)->threads.items[0].state, SNAP_GIL_WAIT);
+    assert_int_equal(scene_build(scene)->threads.items[0].state, SNAP_GIL_WAIT);
     assert_false(scene->snapshot->threads.items[0].on_cpu);
     stack->thread.holds_gil = true; // got it, and has not taken its wish back
-    assert_int_equal(build(scene)->threads.items[0].state, SNAP_RUNNING);
+    assert_int_equal(scene_build(scene)->threads.items[0].state, SNAP_RUNNING);
     stack->thread.holds_gil = false;
     thread->regs = (struct arch_regs){.tls = 0x7001, .syscall = 0, .syscall_value = -512};
-    assert_int_equal(build(scene)->threads.items[0].state, SNAP_IO_WAIT);
+    assert_int_equal(scene_build(scene)->threads.items[0].state, SNAP_IO_WAIT);
     scene_destroy(scene);
 }
 
@@ -497,26 +389,29 @@ static void test_notes_of_threads(void **state)
 {
     (void)state;
     struct scene *scene = scene_create();
-    struct live_thread *thread = add_thread(scene, PID, 0x7001);
+    struct live_thread *thread = scene_thread(scene, PID, 0x7001);
     thread->state = LIVE_UNSTOPPED;
     thread->tracer = 4321;
-    assert_note(scene, &build(scene)->threads.items[0].notes, 0, "process 4321 traces it");
+    scene_assert_note(scene, &scene_build(scene)->threads.items[0].notes, 0,
+                      "process 4321 traces it");
     thread->tracer = 0;
     thread->why = "it waits for its vfork child";
-    assert_note(scene, &build(scene)->threads.items[0].notes, 0, "(it waits for its vfork child)");
+    scene_assert_note(scene, &scene_build(scene)->threads.items[0].notes, 0,
+                      "(it waits for its vfork child)");
     thread->state = LIVE_STOPPED;
     thread->was_stopped = true;
-    assert_note(scene, &build(scene)->threads.items[0].notes, 0, "SIGSTOP");
+    scene_assert_note(scene, &scene_build(scene)->threads.items[0].notes, 0,
+                      "SIGSTOP");
     // Of a core: who took the signal.
-    add_thread(scene, 102, 0x7002);
+    scene_thread(scene, 102, 0x7002);
     scene->in.is_core = true;
     scene->target.signal = (struct target_signal){.signo = 11, .tid = 102};
-    struct snap_thread *t = build(scene)->threads.items;
+    struct snap_thread *t = scene_build(scene)->threads.items;
     assert_false(t[0].crashed);
     assert_true(t[1].crashed);
     assert_int_equal(t[0].notes.count, 0);
     scene->target.signal.signo = 0;
-    assert_false(build(scene)->threads.items[1].crashed);
+    assert_false(scene_build(scene)->threads.items[1].crashed);
     scene_destroy(scene);
 }
 

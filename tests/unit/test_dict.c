@@ -54,7 +54,7 @@ static bool visit(void *arg, uint64_t key, uint64_t value)
     return visits->count < visits->limit;
 }
 
-// ---- Combined tables -----------------------------------------------------------------------------
+// ---- Combined tables ----------------------------------------------------------------------------
 
 static void combined(struct fake_python *py)
 {
@@ -133,12 +133,13 @@ static void test_mixed_keys(void **state)
     for_each_build(mixed_keys);
 }
 
-// ---- Split tables --------------------------------------------------------------------------------
+// ---- Split tables -------------------------------------------------------------------------------
 
 // The value array of a split dict, as ma_values points to it.
 static uint64_t split_values(struct fake_python *py, const uint64_t *values, size_t count)
 {
-    uint32_t head = py_layout_has(&py->dec->layout, PY_DV_values) ? fake_offset(py, PY_DV_values) : 0;
+    bool has_head = py_layout_has(&py->dec->layout, PY_DV_values);
+    uint32_t head = has_head ? fake_offset(py, PY_DV_values) : 0;
     uint64_t array = fake_alloc(&py->memory, head + 8 * count);
     fake_set(py, array, PY_DV_capacity, count);
     fake_set(py, array, PY_DV_valid, 1);
@@ -177,7 +178,7 @@ static void test_split(void **state)
     for_each_build(split);
 }
 
-// ---- Instances -----------------------------------------------------------------------------------
+// ---- Instances ----------------------------------------------------------------------------------
 
 static void assert_attr(struct fake_python *py, uint64_t object, const char *name,
                         uint64_t expected)
@@ -284,7 +285,7 @@ static void test_managed_instance(void **state)
     for_each_build(managed_instance);
 }
 
-// ---- Damage --------------------------------------------------------------------------------------
+// ---- Damage -------------------------------------------------------------------------------------
 
 static void damaged(struct fake_python *py)
 {
@@ -332,7 +333,8 @@ static void test_damaged(void **state)
 
 static void modules(struct fake_python *py)
 {
-    uint64_t module = fake_object(py, py->module, 96), dict = fake_dict_of(py, NULL, NULL, 0), found;
+    uint64_t module = fake_object(py, py->module, 96), found;
+    uint64_t dict = fake_dict_of(py, NULL, NULL, 0);
     fake_set(py, module, PY_MODULE_dict, dict);
     assert_ok(py_module_dict(py->dec, module, &found));
     assert_int_equal(found, dict);

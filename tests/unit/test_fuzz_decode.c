@@ -7,8 +7,9 @@
 //
 // libFuzzer makes the same inputs, in the top of the source tree (one line):
 //   clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -DWITH_LIBFUZZER -Iinclude -Isrc
-//       tests/unit/test_fuzz_decode.c tests/unit/fake_*.c src/{util,mem,target,image,cpython}/*.c
-//       -lcmocka -ldw -lelf -lz -o fuzz && ./fuzz -max_len=800 CORPUS
+//       tests/unit/test_fuzz_decode.c tests/unit/fake_{memory,python}.c
+//       src/{util,mem,target,image,cpython}/*.c -lcmocka -ldw -lelf -lz -o fuzz
+// then ./fuzz -max_len=800 CORPUS
 #include "fake_python.h"
 
 #include <dirent.h>
@@ -37,7 +38,7 @@ static struct image {
     uint8_t *bytes;
 } images[ARRAY_SIZE(builds)];
 
-// ---- A whole image -------------------------------------------------------------------------------
+// ---- A whole image ------------------------------------------------------------------------------
 
 static uint64_t make_names(struct fake_python *py, const uint64_t *idents, size_t count)
 {
@@ -108,7 +109,7 @@ static void free_images(void)
     }
 }
 
-// ---- One input -----------------------------------------------------------------------------------
+// ---- One input ----------------------------------------------------------------------------------
 
 // position:3 kind:1 value:8
 static void change(struct fake_memory *memory, const uint8_t *data)
@@ -254,7 +255,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 #ifndef WITH_LIBFUZZER
 
-// ---- The suite's own run -------------------------------------------------------------------------
+// ---- The suite's own run ------------------------------------------------------------------------
 
 static const char *corpus;
 

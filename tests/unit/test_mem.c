@@ -57,7 +57,7 @@ static void assert_fault(struct mem *mem, uint64_t addr, size_t size, uint64_t f
     free(bytes);
 }
 
-// ---- Segments ------------------------------------------------------------------------------------
+// ---- Segments -----------------------------------------------------------------------------------
 
 enum { UNITS = 7, NOBODY = 99, MAPS = UNITS * (UNITS + 1) / 2 };
 
@@ -178,11 +178,12 @@ static void test_numbers(void **state)
     assert_int_equal(u8, 0x22);
     assert_int_equal(u32, 0x55443322);
     assert_int_equal(u64, 0x8877665544332211u);
-    assert_err(mem_read_u64(memory.mem, FAKE_BASE + 57, &u64), ERR_FAULT, "1 bytes at 0x7f0000000040");
+    assert_err(mem_read_u64(memory.mem, FAKE_BASE + 57, &u64), ERR_FAULT,
+               "1 bytes at 0x7f0000000040");
     fake_memory_deinit(&memory);
 }
 
-// ---- The page cache ------------------------------------------------------------------------------
+// ---- The page cache -----------------------------------------------------------------------------
 
 static void test_cache_reads_each_page_once(void **state)
 {
@@ -286,7 +287,7 @@ static void test_cache_against_a_model(void **state)
     }
 }
 
-// ---- Strings -------------------------------------------------------------------------------------
+// ---- Strings ------------------------------------------------------------------------------------
 
 static void assert_cstr(struct mem *mem, uint64_t addr, size_t limit, const char *expected)
 {

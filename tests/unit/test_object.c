@@ -36,7 +36,7 @@ static void assert_str(struct fake_python *py, uint64_t object, const char *expe
     assert_int_equal(id, strtab_add(py->strings, expected, size));
 }
 
-// ---- Types ---------------------------------------------------------------------------------------
+// ---- Types --------------------------------------------------------------------------------------
 
 static void types(struct fake_python *py)
 {
@@ -58,7 +58,8 @@ static void types(struct fake_python *py)
     char *text;
     size_t size;
     assert_err(py_str(py->dec, fake, &text, &size), ERR_BAD_DATA, "is a str");
-    assert_err(py_expect(py->dec, fake_int(py, 3), PY_KIND_STR, "name"), ERR_BAD_DATA, "name at 0x");
+    assert_err(py_expect(py->dec, fake_int(py, 3), PY_KIND_STR, "name"), ERR_BAD_DATA,
+               "name at 0x");
     assert_err(py_type_of(py->dec, 0, &info), ERR_BAD_DATA, "no object");
     assert_err(py_type_of(py->dec, fake + 4, &info), ERR_BAD_DATA, "no object");
     assert_err(py_type_of(py->dec, 0x1000, &info), ERR_FAULT, "OB.type");
@@ -87,7 +88,7 @@ static void test_types(void **state)
     for_each_version(types);
 }
 
-// ---- str -----------------------------------------------------------------------------------------
+// ---- str ----------------------------------------------------------------------------------------
 
 static void strings(struct fake_python *py)
 {
@@ -183,7 +184,7 @@ static void test_legacy_str(void **state)
     }
 }
 
-// ---- bytes, int, tuple ---------------------------------------------------------------------------
+// ---- bytes, int, tuple --------------------------------------------------------------------------
 
 static void byte_strings(struct fake_python *py)
 {

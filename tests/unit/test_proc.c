@@ -216,7 +216,7 @@ static void test_clock(void **state)
     assert_true(proc_open_schedstat(getpid(), 0) < 0);
 }
 
-// ---- Mappings ------------------------------------------------------------------------------------
+// ---- Mappings -----------------------------------------------------------------------------------
 
 static void check_mapping(const char *name, bool unlink_it, const char *suffix)
 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Source lines as the target may read them: what is a line, what is refused, and whose rights count.
+// Source lines as the target may read them: what a line is, what is refused, whose rights count.
 #include "fake_memory.h"
 
 #include <errno.h>
@@ -63,7 +63,7 @@ static void assert_line(struct source *source, const char *file, int32_t line, c
     assert_false(newer);
 }
 
-// ---- Lines ---------------------------------------------------------------------------------------
+// ---- Lines --------------------------------------------------------------------------------------
 
 static void test_lines(void **state)
 {
@@ -136,7 +136,7 @@ static void test_many_files(void **state)
     source_destroy(source);
 }
 
-// ---- What is not opened --------------------------------------------------------------------------
+// ---- What is not opened -------------------------------------------------------------------------
 
 static void test_regular_files_only(void **state)
 {
@@ -185,7 +185,7 @@ static void test_nothing_outside_of_the_root(void **state)
     source_destroy(source);
 }
 
-// ---- A live target's files -----------------------------------------------------------------------
+// ---- A live target's files ----------------------------------------------------------------------
 
 struct child {
     pid_t pid;
@@ -205,8 +205,10 @@ static struct child start_child(uid_t uid)
         gid_t group = A_GROUP;
         char byte = 'r';
         close(input[1]);
-        if (chdir(dir) != 0 || (uid && (setgroups(1, &group) != 0 || setresgid(uid, uid, uid) != 0 ||
-                                        setresuid(uid, uid, uid) != 0)))
+        if (chdir(dir) != 0)
+            _exit(1);
+        if (uid && (setgroups(1, &group) != 0 || setresgid(uid, uid, uid) != 0 ||
+                    setresuid(uid, uid, uid) != 0))
             _exit(1);
         // After the change of user, which takes these back.
         prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -69,7 +69,7 @@ static struct three make_three(struct fake_python *py)
     return it;
 }
 
-// ---- Whole chains --------------------------------------------------------------------------------
+// ---- Whole chains -------------------------------------------------------------------------------
 
 static void whole(struct fake_python *py)
 {
@@ -83,7 +83,8 @@ static void whole(struct fake_python *py)
     const struct py_frame *work = &stack.frames.items[0], *main = &stack.frames.items[1];
     assert_string_equal(strtab_get(py->strings, work->file), "lib.py");
     assert_int_equal(work->first_line, 10);
-    assert_string_equal(strtab_get(py->strings, work->call_qualname), "{built-in method time.sleep}");
+    assert_string_equal(strtab_get(py->strings, work->call_qualname),
+                        "{built-in method time.sleep}");
     assert_string_equal(strtab_get(py->strings, work->call_name), "sleep");
     assert_int_equal(main->call_name, 0); // nothing lies in its slot
     assert_int_equal(work->offset_bytes, it.work.offset);
@@ -170,9 +171,10 @@ static void states(struct fake_python *py)
     if (version_of(py) < 0x030c)
         return;
     // _PyFrame_IsIncomplete: before the first traceable instruction.
-    struct fake_code being_set_up = {.name = "g", .file = "g.py", .first_line = 3, .slots = 1,
-                                     .stack_size = 1, .first_traceable = 3, .bytecode = "\0\0\0\0\0\0\0",
-                                     .bytecode_bytes = 8, .line_table = "\x83\0", .line_table_bytes = 2};
+    struct fake_code being_set_up = {
+        .name = "g", .file = "g.py", .first_line = 3, .slots = 1, .stack_size = 1,
+        .first_traceable = 3, .bytecode = "\0\0\0\0\0\0\0", .bytecode_bytes = 8,
+        .line_table = "\x83\0", .line_table_bytes = 2};
     uint64_t code = fake_code_object(py, &being_set_up);
     for (int32_t offset = 0; offset < 8; offset += 2) {
         walk(py, fake_frame(py, code, 0, offset, 2, 0), &stack);
@@ -187,7 +189,7 @@ static void test_states_of_a_frame(void **state)
     for_each_build(states);
 }
 
-// ---- Hostile chains ------------------------------------------------------------------------------
+// ---- Hostile chains -----------------------------------------------------------------------------
 
 static void set_back(struct fake_python *py, uint64_t frame, uint64_t back)
 {
@@ -369,7 +371,7 @@ static void test_limit(void **state)
     fake_python_deinit(&py);
 }
 
-// ---- Free-threaded bytecode copies ---------------------------------------------------------------
+// ---- Free-threaded bytecode copies --------------------------------------------------------------
 
 static void test_thread_local_bytecode(void **state)
 {
@@ -398,7 +400,7 @@ static void test_thread_local_bytecode(void **state)
     fake_python_deinit(&py);
 }
 
-// ---- Over a copy ---------------------------------------------------------------------------------
+// ---- Over a copy --------------------------------------------------------------------------------
 
 // The sampler's way: whatever is missing is fetched, and the walk goes on where it was.
 static size_t walk_copy(struct fake_python *py, uint64_t tstate_root, struct py_stack *ret)

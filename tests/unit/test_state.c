@@ -34,7 +34,7 @@ static struct py_state read_state(struct fake_python *py)
     return state;
 }
 
-// ---- Thread states -------------------------------------------------------------------------------
+// ---- Thread states ------------------------------------------------------------------------------
 
 static void threads(struct fake_python *py)
 {
@@ -144,7 +144,7 @@ static void test_own_gils(void **state)
     for_each_build(own_gils);
 }
 
-// ---- Damage --------------------------------------------------------------------------------------
+// ---- Damage -------------------------------------------------------------------------------------
 
 static void damaged_lists(struct fake_python *py)
 {
@@ -235,7 +235,7 @@ static void test_limits(void **state)
     fake_python_deinit(&py);
 }
 
-// ---- Names ---------------------------------------------------------------------------------------
+// ---- Names --------------------------------------------------------------------------------------
 
 static void names(struct fake_python *py)
 {
@@ -279,7 +279,7 @@ static void test_names(void **state)
     for_each_build(names);
 }
 
-// ---- What a thread is doing ----------------------------------------------------------------------
+// ---- What a thread is doing ---------------------------------------------------------------------
 
 enum { READ = 0, SELECT = 23, FUTEX = 202, GETPID = 39 };
 
@@ -290,7 +290,8 @@ static void test_thread_state(void **state)
     struct py_gils gils = {&gil, 1, 1};
     struct live_thread thread = {.state = LIVE_STOPPED, .has_regs = true};
     struct arch_regs *regs = &thread.regs;
-#define EXPECT(expected, core) assert_int_equal(snap_thread_state(&thread, &gils, (core)), (expected))
+#define EXPECT(expected, core)                                                                     \
+    assert_int_equal(snap_thread_state(&thread, &gils, (core)), (expected))
     // Stopped, asleep in a call.
     *regs = (struct arch_regs){.syscall = READ, .syscall_value = -512};
     EXPECT(SNAP_IO_WAIT, false);

@@ -21,7 +21,7 @@
 #define SANITIZED 0
 #endif
 
-// ---- Errors --------------------------------------------------------------------------------------
+// ---- Errors -------------------------------------------------------------------------------------
 
 static void test_err_create(void **state)
 {
@@ -119,7 +119,8 @@ static int without_memory(void)
     }
     struct err *err = err_create(ERR_OTHER, "%d", 1), *fault = err_fault(1, 2);
     uint64_t addr, size;
-    bool ok = err && err_code(err) == ERR_NO_MEMORY && strcmp(err_message(err), "out of memory") == 0;
+    bool ok = err && err_code(err) == ERR_NO_MEMORY;
+    ok = ok && strcmp(err_message(err), "out of memory") == 0;
     ok = ok && err_os(EIO, "x") == err && fault == err && !err_fault_range(err, &addr, &size);
     ok = ok && err_wrap(err, "%s", "context") == err;
     err_destroy(err); // a static object: neither freed nor used up
@@ -159,7 +160,7 @@ static void test_no_memory(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-// ---- Strings -------------------------------------------------------------------------------------
+// ---- Strings ------------------------------------------------------------------------------------
 
 static void test_strtab_basics(void **state)
 {
@@ -260,7 +261,7 @@ static void test_strtab_large_strings(void **state)
     strtab_destroy(tab);
 }
 
-// ---- Vector and hash -----------------------------------------------------------------------------
+// ---- Vector and hash ----------------------------------------------------------------------------
 
 struct wide {
     uint64_t a, b, c;
