@@ -61,6 +61,10 @@ struct err *py_code_get(struct py_decoder *dec, uint64_t addr, struct py_code **
 
 // What PyCode_Addr2Line of that version says for an instruction offset in bytes; a negative offset
 // (a frame that has not started) is the first line.
+// Puts the original opcodes back into code->bytecode where tracing has put others (3.12+).
+// `monitoring`: co->_co_monitoring.
+struct err *py_code_restore(struct py_decoder *dec, uint64_t monitoring, struct py_code *code);
+
 struct py_line py_code_line(const struct py_decoder *dec, struct py_code *code,
                             int32_t offset_bytes);
 

@@ -44,7 +44,9 @@ struct py_thread {
     uint64_t datastack_chunk, datastack_top; // 3.11+
     bool holds_gil;
     bool wants_gil;             // 3.15+: gil_requested
-    bool in_gc;                 // it runs a collection
+    bool collecting;            // a collection of its interpreter is under way, in some thread
+    bool in_gc;                 // in this one: see py_state_settle
+    bool ident_doubtful;        // `ident` may be that of another thread
     bool gil_known;             // holds_gil could be decided
 };
 
@@ -67,6 +69,16 @@ struct py_state {
 // (it is filled anew). A fault in the middle keeps what was reached and is left in `cut`.
 void py_state_read(struct py_process *process, struct py_state *state);
 void py_state_deinit(struct py_state *state);
+
+// A thread of the kernel that stood still: pthread_self() and stack pointer.
+struct py_native_thread {
+    uint64_t ident, sp;
+};
+// Finds out from their C stacks which thread runs a collection, and, up to 3.10, which one runs a
+// subinterpreter. Costs nothing where neither is the case. May miss bytes of a copy: then call
+// again.
+void py_state_settle(struct py_process *process, struct py_state *state,
+                     const struct py_native_thread *natives, size_t count);
 
 // threading's names of all threads of one interpreter, by ident: sys.modules["threading"]._active.
 struct py_thread_name {

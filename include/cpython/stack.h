@@ -67,5 +67,7 @@ bool py_stack_step(struct py_process *process, struct py_stack *stack);
 // What needs no more bytes than the walk has asked for: names, lines, hashes. For a live process
 // this comes after the stop.
 void py_stack_finish(struct py_process *process, struct py_stack *stack);
+// Once all stacks are known: a thread inside of gc.collect() is the one that collects.
+void py_stacks_settle(struct strtab *strings, struct py_stack *stacks, size_t count);
 
 #endif

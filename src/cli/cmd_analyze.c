@@ -58,6 +58,16 @@ static bool is_blocked(const struct core *core, uint64_t ident)
     return false;
 }
 
+static void settle(struct core *core)
+{
+    size_t count = core->target->threads.count;
+    AUTO_FREE struct py_native_thread *natives = calloc(count + 1, sizeof(*natives));
+    for (size_t i = 0; natives && i < count; i++)
+        natives[i] = (struct py_native_thread){core->threads[i].regs.tls, core->threads[i].regs.sp};
+    if (natives)
+        py_state_settle(core->process, &core->state, natives, count);
+}
+
 static struct err *decode(struct core *core)
 {
     TRY(threads_of(core));
@@ -67,6 +77,7 @@ static struct err *decode(struct core *core)
     core->stacks = calloc(core->state.threads.count + 1, sizeof(*core->stacks));
     if (!core->stacks)
         return err_create(ERR_NO_MEMORY, "stacks");
+    settle(core);
     uint64_t last_interp = 0;
     vec_foreach(thread, &core->state.threads) {
         struct py_stack *stack = &core->stacks[core->stack_count++];
@@ -75,8 +86,8 @@ static struct err *decode(struct core *core)
         py_stack_finish(core->process, stack);
         if (thread->interp != last_interp) {
             last_interp = thread->interp;
-            AUTO_ERR struct err *err = py_thread_names(core->process, thread->interp,
-                                                       &core->names);
+            // Without names the stacks are still worth having.
+            err_destroy(py_thread_names(core->process, thread->interp, &core->names));
         }
     }
     return NULL;

@@ -115,8 +115,9 @@ static bool parse_number(const char *text, uint64_t low, uint64_t high, uint64_t
 
 static bool parse_color(const char *text, bool *ret)
 {
+    const char *no_color = getenv("NO_COLOR");
     if (strcmp(text, "auto") == 0)
-        *ret = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+        *ret = isatty(STDOUT_FILENO) && !(no_color && no_color[0]); // no-color.org
     else if (strcmp(text, "always") == 0 || strcmp(text, "never") == 0)
         *ret = text[0] == 'a';
     else

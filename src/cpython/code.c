@@ -129,13 +129,14 @@ static struct err *read_head(struct py_decoder *dec, uint64_t addr, struct head 
     return NULL;
 }
 
-// A word of each object that a code object of 3.10 and before is told apart by: length, hash and
-// first bytes. The reference count in front of them changes all the time.
+// A word of each object that a code object of 3.11 and before is told apart by: length, hash and
+// first bytes. The reference count in front of them changes all the time. What is not readable is
+// lost to the frame, but no reason to lose the frame; a miss in a copy is one to try again.
 static struct err *mix_window(struct py_decoder *dec, uint64_t addr, size_t size, uint64_t *hash)
 {
     unsigned char bytes[96];
     size_t got = mem_read_some(dec->mem, addr + 16, bytes, size);
-    if (got < 16)
+    if (got < 16 && dec->copy && mem_copy_misses(dec->copy)->count)
         return err_fault(addr + 16 + got, 16 - got);
     *hash = hash_bytes(*hash, bytes, got);
     return NULL;
@@ -151,7 +152,7 @@ static struct err *fingerprint(struct py_decoder *dec, const struct head *head, 
     uint64_t hash = HASH_SEED;
     for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
         hash = hash_u64(hash, pick(dec, head, fields[i]));
-    // co_version (3.11+) numbers code objects; before, another one may have been built of the
+    // co_version (3.12+) numbers code objects; before, another one may have been built of the
     // same pointers after the first one's death.
     if (!py_layout_has(&dec->layout, PY_CO_version)) {
         TRY(mix_window(dec, pick(dec, head, PY_CO_name), 64, &hash));
@@ -177,6 +178,7 @@ static struct err *read_bytecode(struct py_decoder *dec, const struct head *head
     if (!code->bytecode)
         return err_create(ERR_NO_MEMORY, "code");
     TRY(mem_read(dec->mem, code->bytecode_addr, code->bytecode, code->bytecode_bytes));
+    TRY(py_code_restore(dec, pick(dec, head, PY_CO_monitoring), code));
     uint64_t table = pick(dec, head, PY_CO_exceptiontable);
     return table ? py_bytes(dec, table, LIMIT_LINE_TABLE_BYTES, &code->exception_table,
                             &code->exception_table_bytes)

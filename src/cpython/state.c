@@ -170,9 +170,7 @@ static struct err *read_interpreter(struct py_process *process, struct py_state 
         thread.interp_id = (int64_t)id;
         thread.gil_known = gil.known;
         thread.holds_gil = gil.known && gil.holder == thread.tstate;
-        // Modules/gcmodule.c sets `collecting` with the GIL held, and keeps it while finalizers
-        // and weakref callbacks run.
-        thread.in_gc = collecting && thread.holds_gil;
+        thread.collecting = (uint32_t)collecting == 1;
         if (!vec_push(&state->threads, thread))
             return err_create(ERR_NO_MEMORY, "threads");
         if (comes_round(&state->threads, first, &mark))

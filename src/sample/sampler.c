@@ -84,12 +84,27 @@ static bool sleeps(const struct sampler *sampler, const struct py_thread *thread
     return false;
 }
 
+static void settle(struct sampler *sampler, struct sample *sample)
+{
+    const struct live_threads *threads = &sampler->live->threads;
+    AUTO_FREE struct py_native_thread *natives = calloc(threads->count + 1, sizeof(*natives));
+    size_t count = 0;
+    for (size_t i = 0; natives && i < threads->count; i++) {
+        const struct live_thread *thread = &threads->items[i];
+        if (thread->state == LIVE_STOPPED && thread->has_regs)
+            natives[count++] = (struct py_native_thread){thread->regs.tls, thread->regs.sp};
+    }
+    if (natives)
+        py_state_settle(sampler->process, &sample->state, natives, count);
+}
+
 // True: every stack was walked to its end. False: the copy lacks bytes.
 static bool walk(struct sampler *sampler, struct sample *sample)
 {
     struct py_process *process = sampler->process;
     if (!sample->stacks.count) {
         py_state_read(process, &sample->state);
+        settle(sampler, sample);
         if (mem_copy_misses(sampler->copy)->count)
             return false;
         vec_foreach(thread, &sample->state.threads) {
@@ -234,8 +249,8 @@ static void read_names(struct sampler *sampler, struct sample *ret)
         if (thread->interp == last)
             continue;
         last = thread->interp;
-        AUTO_ERR struct err *err =
-            py_thread_names(sampler->process, thread->interp, &sampler->names);
+        // Without names the stacks are still worth having.
+        err_destroy(py_thread_names(sampler->process, thread->interp, &sampler->names));
     }
     sampler->nameless = 0;
     vec_foreach(thread, &ret->state.threads)

@@ -67,6 +67,8 @@ static size_t owner_of(const struct snap_input *in, const struct py_stack *stack
 {
     const struct py_thread *thread = &stack->thread;
     size_t index = SIZE_MAX;
+    if (thread->ident_doubtful)
+        return SIZE_MAX;
     if (thread->interp_id > 0)
         index = by_stack(in, stack->outermost_shim);
     if (index == SIZE_MAX)
@@ -78,12 +80,22 @@ static size_t owner_of(const struct snap_input *in, const struct py_stack *stack
     return index;
 }
 
+// 3.12+ puts a frame of its own between a class's call and its __init__ (_Py_InitCleanup): it never
+// starts, and neither f_back nor a traceback shows it.
+static bool hidden(const struct py_stack *stack, size_t index)
+{
+    uint8_t flags = stack->frames.items[index].flags;
+    return index > 0 && (flags & PY_FRAME_INCOMPLETE) && !(flags & PY_FRAME_GENERATOR);
+}
+
 static bool push_frames(struct builder *b, struct snap_thread *thread, struct py_stack *stack)
 {
     struct snap_frames *frames = &thread->frames;
     size_t first = frames->count;
     for (size_t i = 0; i < stack->frames.count; i++) {
         const struct py_frame *from = &stack->frames.items[i];
+        if (hidden(stack, i))
+            continue;
         if (from->call_name) {
             struct snap_frame builtin = {
                 .kind = SNAP_BUILTIN,
@@ -119,6 +131,8 @@ static bool push_frames(struct builder *b, struct snap_thread *thread, struct py
         if (from->flags & PY_FRAME_GENERATOR)
             token = HASH_SEED;
         token = hash_u64(hash_u64(token, from->addr), from->fingerprint);
+        if (hidden(stack, i))
+            continue;
         do
             at--;
         while (frames->items[at].kind != SNAP_PYTHON && at > first);
@@ -159,10 +173,13 @@ static bool add_python(struct builder *b, struct snap_thread *thread, struct py_
     const struct py_thread *python = &stack->thread;
     if (!thread->known_to_python) {
         thread->known_to_python = true;
-        thread->python_id = python->ident;
+        thread->python_id = python->ident_doubtful ? 0 : python->ident;
         thread->interpreter = python->interp_id;
         thread->has_holds_gil = python->gil_known;
     }
+    if (python->ident_doubtful)
+        snap_note(b->in->strings, &thread->notes,
+                  "a subinterpreter's stack; which thread runs it is not known");
     thread->holds_gil |= python->holds_gil;
     thread->in_gc |= python->in_gc;
     // 3.15 says so itself, also in the moments before and after the futex.
@@ -170,7 +187,7 @@ static bool add_python(struct builder *b, struct snap_thread *thread, struct py_
         thread->state = SNAP_GIL_WAIT, thread->on_cpu = false;
     for (size_t i = 0; b->in->names && i < b->in->names->count; i++) {
         const struct py_thread_name *name = &b->in->names->items[i];
-        if (name->ident == python->ident && python->ident) {
+        if (name->ident == python->ident && python->ident && !python->ident_doubtful) {
             thread->name = name->name;
             thread->name_from_kernel = false;
         }
@@ -238,6 +255,7 @@ static int thread_compare(const void *left, const void *right)
 static struct err *join(struct builder *b)
 {
     const struct snap_input *in = b->in;
+    py_stacks_settle(in->strings, in->stacks, in->stack_count);
     for (size_t i = 0; i < in->stack_count; i++)
         b->owner[i] = owner_of(in, &in->stacks[i]);
     for (size_t t = 0; t < in->thread_count; t++) {
