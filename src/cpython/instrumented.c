@@ -18,17 +18,21 @@ static const struct {
     {0x030f, 253, 237},
 };
 
-// The originals of line starts, one byte for each code unit. 3.12, 3.13: {opcode, line delta} for
-// each unit. 3.14+: a byte that says how long an entry is, then the entries, opcode first.
+// The originals of line starts, one byte for each code unit. 3.12 and early 3.13: {opcode, line
+// delta} for each unit. Late 3.13 (seen in 3.13.15 and 3.13.18, not in 3.13.0) and 3.14+: a byte
+// that says how long an entry is (2 to 5), then the entries, opcode first. In 3.13 that byte tells
+// the two apart: as opcodes, none of these numbers begins a function.
 static struct err *read_lines(struct py_decoder *dec, uint64_t addr, uint8_t *originals,
                               size_t units)
 {
-    bool sized = dec->layout.version >= 0x030e;
-    uint8_t entry_bytes = 2;
-    if (sized)
-        TRY(mem_read_u8(dec->mem, addr, &entry_bytes));
-    if (entry_bytes < 1 || entry_bytes > 8)
+    uint8_t entry_bytes;
+    TRY(mem_read_u8(dec->mem, addr, &entry_bytes));
+    bool plausible = entry_bytes >= 2 && entry_bytes <= 5;
+    bool sized = dec->layout.version >= 0x030e || (dec->layout.version == 0x030d && plausible);
+    if (sized && !plausible)
         return err_create(ERR_BAD_DATA, "line entries of %u bytes", entry_bytes);
+    if (!sized)
+        entry_bytes = 2;
     AUTO_FREE uint8_t *entries = malloc(units * entry_bytes + 1);
     if (!entries)
         return err_create(ERR_NO_MEMORY, "code");

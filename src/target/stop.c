@@ -144,7 +144,7 @@ static void unstoppable(struct live_thread *thread, const char *why)
 }
 
 static struct live *watched; // processes with lingering threads
-static void on_child(int signo);
+static struct live *seizing; // the one whose threads are being seized
 
 // Seized, and cannot be let go of as long as it does not stop or end.
 static void linger(struct live *live, struct live_thread *thread)
@@ -156,8 +156,6 @@ static void linger(struct live *live, struct live_thread *thread)
         live->next_watched = watched;
         watched = live;
     }
-    struct sigaction action = {.sa_handler = on_child, .sa_flags = SA_RESTART};
-    sigaction(SIGCHLD, &action, NULL);
 }
 
 static void stop_watching(struct live *live)
@@ -204,10 +202,10 @@ static void seize(struct live *live, struct live_thread *thread)
     look_at_clock(thread);
     if (thread->fresh)
         thread->sleeper = kernel_state(live, thread) == 'S';
-    if (ptrace(PTRACE_SEIZE, thread->tid, 0, 0) == 0) {
-        thread->seized = true;
+    thread->seized = true; // before it is true: the handler may have to collect it
+    if (ptrace(PTRACE_SEIZE, thread->tid, 0, 0) == 0)
         return;
-    }
+    thread->seized = false;
     if (errno == ESRCH) {
         thread->state = LIVE_GONE;
         return;
@@ -319,16 +317,85 @@ static void unblock_signals(struct live *live)
     live->signals_blocked = false;
 }
 
+// Lets go of threads that answer late. Runs in a signal handler: only waitid, waitpid and ptrace.
+static void release_lingering(struct live *live)
+{
+    vec_foreach(thread, &live->threads) {
+        int status = 0;
+        if (!thread->lingering)
+            continue;
+        enum answer answer = ask(thread->tid, &status);
+        if (answer == NO_ANSWER)
+            continue;
+        if (answer == HAS_STOPPED &&
+            ptrace(PTRACE_DETACH, thread->tid, 0, (void *)(intptr_t)pending_signal(status)) != 0)
+            continue; // killed this moment: its end is still to come
+        thread->lingering = thread->seized = false;
+        live->lingering--;
+    }
+}
+
+// Those of the threads being seized that have ended; ask() then finds them gone.
+static void collect_ended(const struct live *live)
+{
+    vec_foreach(thread, &live->threads)
+        if (thread->seized && !thread->lingering)
+            waitid(P_PID, (id_t)thread->tid, NULL, WEXITED | WNOHANG | __WALL);
+}
+
+static void on_child(int signo)
+{
+    (void)signo;
+    int before = errno;
+    if (seizing)
+        collect_ended(seizing);
+    for (struct live **at = &watched; *at;) {
+        release_lingering(*at);
+        if ((*at)->lingering)
+            at = &(*at)->next_watched;
+        else
+            *at = (*at)->next_watched;
+    }
+    errno = before;
+}
+
+static void admit_sigchld(bool yes)
+{
+    sigset_t child;
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    sigprocmask(yes ? SIG_UNBLOCK : SIG_BLOCK, &child, NULL);
+}
+
+// PTRACE_SEIZE waits while a thread of the process is in execve(), which waits until the other
+// threads are gone, and those that are ours already go only when we collect them (fs/exec.c,
+// de_thread; kernel/ptrace.c, ptrace_attach: cred_guard_mutex). So the handler collects them.
+static void begin_seizing(struct live *live)
+{
+    struct sigaction action = {.sa_handler = on_child, .sa_flags = SA_RESTART};
+    sigaction(SIGCHLD, &action, NULL);
+    seizing = live;
+    admit_sigchld(true);
+}
+
+static void end_seizing(void)
+{
+    admit_sigchld(false);
+    seizing = NULL;
+}
+
 // Seizes the threads that are not yet ours; those that were let down by an exec have a second go.
 static size_t seize_new(struct live *live)
 {
     size_t seized = 0;
+    begin_seizing(live);
     vec_foreach(thread, &live->threads) {
         if (thread->seized || !thread->listed || thread->state == LIVE_UNSTOPPED)
             continue;
         seize(live, thread);
         seized += thread->seized;
     }
+    end_seizing();
     return seized;
 }
 
@@ -361,8 +428,10 @@ struct err *live_stop(struct live *live, uint64_t deadline_ns, struct stop_times
     vec_foreach(thread, &live->threads)
         thread->fresh = false;
     TRY(list_threads(live));
+    begin_seizing(live);
     vec_foreach(thread, &live->threads)
         seize(live, thread);
+    end_seizing();
     ret->begin_ns = live_now_ns();
     deadline_ns += ret->begin_ns;
     for (int round = 0; round < MAX_ROUNDS; round++) {
@@ -402,38 +471,6 @@ static void detach(struct live *live, struct live_thread *thread)
     else
         linger(live, thread);
     thread->pending_signal = 0;
-}
-
-// Lets go of threads that answer late. Runs in a signal handler: only waitid, waitpid and ptrace.
-static void release_lingering(struct live *live)
-{
-    vec_foreach(thread, &live->threads) {
-        int status = 0;
-        if (!thread->lingering)
-            continue;
-        enum answer answer = ask(thread->tid, &status);
-        if (answer == NO_ANSWER)
-            continue;
-        if (answer == HAS_STOPPED &&
-            ptrace(PTRACE_DETACH, thread->tid, 0, (void *)(intptr_t)pending_signal(status)) != 0)
-            continue; // killed this moment: its end is still to come
-        thread->lingering = thread->seized = false;
-        live->lingering--;
-    }
-}
-
-static void on_child(int signo)
-{
-    (void)signo;
-    int before = errno;
-    for (struct live **at = &watched; *at;) {
-        release_lingering(*at);
-        if ((*at)->lingering)
-            at = &(*at)->next_watched;
-        else
-            *at = (*at)->next_watched;
-    }
-    errno = before;
 }
 
 static void let_go(struct live *live, struct live_thread *thread)
