@@ -6,6 +6,8 @@
 
 // A Python recursion limit of 100,000 is met in the wild; a cycle in damaged memory must end.
 #define LIMIT_FRAMES_PER_THREAD 250000
+// Of all threads together: 40,000 thread states may share one damaged chain.
+#define LIMIT_FRAMES_PER_SNAPSHOT 4000000
 // The kernel's own default ceiling (kernel.pid_max on small machines is 32768).
 #define LIMIT_THREADS 40000
 #define LIMIT_INTERPRETERS 1024

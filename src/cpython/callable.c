@@ -12,6 +12,7 @@
 
 #define METHOD_DEF_BYTES 32   // sizeof(PyMethodDef): name, function, flags, doc
 #define METHOD_TABLE_LIMIT 512
+#define BASES_LIMIT 32 // times the line above is what hostile memory can make us read
 #define NAME_LIMIT 256
 #define TPFLAGS_IMMUTABLE (1ull << 8) // 3.10+: a heap type that C code made for good
 
@@ -32,7 +33,7 @@ static struct err *defining_type(struct py_decoder *dec, uint64_t type, uint64_t
     // (Include/cpython/object.h).
     uint32_t methods_offset = py_offset(lay, PY_TYPE_base) - 24;
     *ret = 0;
-    for (int depth = 0; type && depth < LIMIT_MRO; depth++) {
+    for (int depth = 0; type && depth < BASES_LIMIT; depth++) {
         uint64_t table;
         TRY(mem_read_u64(dec->mem, type + methods_offset, &table));
         bool inside = table && ml >= table && (ml - table) % METHOD_DEF_BYTES == 0 &&
@@ -203,7 +204,7 @@ struct err *py_describe_special(struct py_decoder *dec, uint64_t object, const c
     // Looked up by name in the C method tables: a class written in Python has none, and its
     // method has a frame of its own.
     uint64_t type = info.addr;
-    for (int depth = 0; type && depth < LIMIT_MRO; depth++) {
+    for (int depth = 0; type && depth < BASES_LIMIT; depth++) {
         uint64_t table, name_addr;
         TRY(mem_read_u64(dec->mem, type + py_offset(lay, PY_TYPE_base) - 24, &table));
         for (int i = 0; table && i < METHOD_TABLE_LIMIT; i++, table += METHOD_DEF_BYTES) {

@@ -75,6 +75,11 @@ static bool walk_chain(struct py_process *process, struct py_stack *stack)
             err = err_create(ERR_LIMIT, "more than %d frames", LIMIT_FRAMES_PER_THREAD);
             break;
         }
+        if (process->frames_walked++ >= LIMIT_FRAMES_PER_SNAPSHOT) {
+            err = err_create(ERR_LIMIT, "more than %d frames in all threads",
+                             LIMIT_FRAMES_PER_SNAPSHOT);
+            break;
+        }
         uint64_t here = stack->next;
         err = modern ? py_walk_iframe(process, stack) : py_walk_frame_object(process, stack);
         if (!err && comes_round(stack, here))

@@ -152,7 +152,7 @@ static void note_stack(struct builder *b, struct snap_thread *thread, const stru
         lost += (frame->flags & PY_FRAME_LINE_LOST) != 0;
     }
     if (stack->cut) {
-        thread->cut = true;
+        thread->cut = err_code(stack->cut) != ERR_LIMIT; // a limit is our choice, not a gap
         snap_note(strings, &thread->notes, "the stack is known only so far: %s",
                   err_message(stack->cut));
     }
