@@ -114,6 +114,7 @@ void fill_process(struct snap_source *source, struct strtab *strings, const stru
     struct snap_process *to = &source->process;
     source->pid = to->pid = target->pid;
     to->exe = strtab_add_cstr(strings, target->exe);
+    to->argc = 0; // called again when the process executes another program
     for (char **arg = target->argv; arg && *arg; arg++)
         to->argc++;
     free(to->argv);

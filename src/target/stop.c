@@ -375,6 +375,7 @@ static void begin_seizing(struct live *live)
     struct sigaction action = {.sa_handler = on_child, .sa_flags = SA_RESTART};
     sigaction(SIGCHLD, &action, NULL);
     seizing = live;
+    on_child(SIGCHLD); // for those whose signal await_stops took as another's
     admit_sigchld(true);
 }
 

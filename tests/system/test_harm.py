@@ -276,7 +276,7 @@ class Harm(support.TestCase):
             self.assertEqual(to_main, list(range(value)))
             self.assertEqual(sorted(to_any), list(range(value)))
 
-    # ---- The violent end of pycore ----------------------------------------------------------------
+    # ---- The violent end of pycore ---------------------------------------------------------------
 
     def test_killed_pycore(self):
         """kill -9 of pycore at any moment: nothing stays stopped and no signal gets lost."""
@@ -343,7 +343,7 @@ class Harm(support.TestCase):
             os.close(writer)
             app.check_unharmed()
 
-    # ---- Job control -------------------------------------------------------------------------------
+    # ---- Job control -----------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def job(self, python):
@@ -400,7 +400,7 @@ class Harm(support.TestCase):
             app.check_unharmed()
             self.assertEqual((app.beats[8], app.beats[9]), (41, 41))
 
-    # ---- Ends ----------------------------------------------------------------------------------------
+    # ---- Ends ------------------------------------------------------------------------------------
 
     @each_version
     def test_process_ends(self, python):
@@ -441,14 +441,14 @@ class Harm(support.TestCase):
             self.assertNotIn(app.pid, tids)
             app.check_unharmed(1, 2, 3)
 
-    # ---- exec, fork, vfork -----------------------------------------------------------------------------
+    # ---- exec, fork, vfork -----------------------------------------------------------------------
 
     @each_version
     def test_exec(self, python):
         """Programs that execute themselves again and again get there, whichever thread does it."""
         for caller in ("main", "thread"):
             with self.app(python, "become", caller, 8) as app:
-                with self.running(app.pid, interval="1ms") as run:
+                with self.running(app.pid, interval="200us") as run:
                     until(lambda: app.beats[0] == 8, "the last exec by %s" % caller)
                     app.check_progress(8, 1, 2, 3)
                     # Between two programs there is no Python to be found: that ends a run.
@@ -527,7 +527,7 @@ class Harm(support.TestCase):
                 self.assertIn(process.wait(PATIENCE_S), (0, 1))
             app.check_unharmed()
 
-    # ---- Other tracers --------------------------------------------------------------------------------
+    # ---- Other tracers ---------------------------------------------------------------------------
 
     def test_other_tracer(self):
         """A thread that another tracer holds is reported with what can be had of it."""

@@ -15,7 +15,8 @@ import unittest
 
 import support
 
-IDLE = "import sys, time\nprint('READY'); sys.stdout.flush()\ndef idle(): time.sleep(1000)\nidle()\n"
+IDLE = ("import sys, time\nprint('READY'); sys.stdout.flush()\n"
+        "def idle(): time.sleep(1000)\nidle()\n")
 NOBODY = 65534
 
 
