@@ -47,7 +47,8 @@ struct sampler {
 struct err *sampler_open(pid_t pid, struct strtab *strings, struct sampler **ret);
 void sampler_close(struct sampler *sampler);
 
-// ERR_GONE: the process ended. ERR_NOT_FOUND: it became a program without Python.
+// ERR_GONE: the process ended. ERR_NOT_FOUND: it became a program without Python, or one whose
+// Python is just starting; the next call looks again.
 struct err *sampler_take(struct sampler *sampler, struct sample *ret);
 void sample_deinit(struct sample *sample);
 

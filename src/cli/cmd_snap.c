@@ -14,6 +14,7 @@
 
 #define DEFAULT_INTERVAL_NS 200000000u
 #define ONE_SHOT_WINDOW_NS 100000000u // over which a single snapshot's CPU % is measured
+#define EXEC_PATIENCE_NS 5000000000u
 #define PROGRESS_AFTER_NS 1000000000u
 
 static volatile int interrupted;
@@ -42,6 +43,7 @@ struct loop {
     uint64_t begin_ns, last_ns, first_ns;
     uint64_t last_process_cpu_ns;
     bool had_process_cpu;
+    uint64_t lost_ns; // since when there is no Python in the process; 0: there is
     uint64_t random;
     struct prof_run run;
 };
@@ -133,6 +135,7 @@ static struct err *take_one(struct loop *loop)
     sample_deinit(&sample);
     TRY(err);
     session_add(loop->session, snapshot);
+    loop->lost_ns = 0;
     return NULL;
 }
 
@@ -145,6 +148,18 @@ static struct err *baseline(struct loop *loop)
     loop->last_process_cpu_ns = loop->sampler->live->process_cpu_ns;
     loop->begin_ns = loop->last_ns = live_now_ns();
     return NULL;
+}
+
+// After an exec it takes a moment until there is a Python again: those intervals are missed.
+static bool is_between_programs(struct loop *loop, const struct err *err)
+{
+    uint64_t now_ns = live_now_ns();
+    if (err_code(err) != ERR_NOT_FOUND || !loop->session->taken)
+        return false;
+    if (!loop->lost_ns)
+        loop->lost_ns = now_ns;
+    loop->run.missed++;
+    return now_ns - loop->lost_ns < EXEC_PATIENCE_NS;
 }
 
 static struct err *sample_many(struct loop *loop)
@@ -164,7 +179,10 @@ static struct err *sample_many(struct loop *loop)
             break;
         if (!live_sleep(loop->sampler->live, tick_ns, &interrupted))
             break;
-        TRY(take_one(loop));
+        struct err *err = take_one(loop);
+        if (err && !is_between_programs(loop, err))
+            return err;
+        err_destroy(err);
         uint64_t spent_ns = live_now_ns() - loop->begin_ns;
         if (spent_ns > PROGRESS_AFTER_NS)
             progress(loop->options, k + 1, loop->count,

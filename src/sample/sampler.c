@@ -295,9 +295,10 @@ struct err *sampler_take(struct sampler *sampler, struct sample *ret)
 {
     memset(ret, 0, sizeof(*ret));
     sampler->live->woken_ns = live_now_ns();
-    struct err *err = take_once(sampler, ret);
+    bool between = !sampler->process && sampler->live->can_read;
+    struct err *err = between ? NULL : take_once(sampler, ret);
     bool lost = !err && sampler->process && ret->state.cut && !ret->state.threads.count;
-    if (lost) {
+    if (lost || between) {
         // The runtime is not where it was: another program runs there now, or Python has ended.
         sample_deinit(ret);
         memset(ret, 0, sizeof(*ret));
