@@ -335,12 +335,14 @@ static void release_lingering(struct live *live)
     }
 }
 
-// Those of the threads being seized that have ended; ask() then finds them gone.
+// Those of the threads being seized that have ended; later they are found gone. Not by a wait for
+// WEXITED alone: of a tracee that also consumes stops (kernel/exit.c, wait_task_stopped).
 static void collect_ended(const struct live *live)
 {
+    int status;
     vec_foreach(thread, &live->threads)
         if (thread->seized && !thread->lingering)
-            waitid(P_PID, (id_t)thread->tid, NULL, WEXITED | WNOHANG | __WALL);
+            ask(thread->tid, &status);
 }
 
 static void on_child(int signo)

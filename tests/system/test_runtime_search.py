@@ -189,7 +189,7 @@ class RuntimeSearch(support.TestCase):
         """/proc/PID/exe is ld.so."""
         copy = self.copy(python, program="service")
         with copy.run(before=[loader_of(python.program)]) as target:
-            self.assertIn("ld-linux", os.readlink("/proc/%d/exe" % target.pid))
+            self.assertIn("/ld-", os.readlink("/proc/%d/exe" % target.pid))
             self.check(target, python)
 
     def embedder(self):
