@@ -50,7 +50,8 @@ def burn(mode, interval_s):
             # Which function comes next is drawn by its share, so that phases of equal mean length
             # add up to the split.
             name = rng.choices(list(SHARES), list(SHARES.values()))[0]
-            order = [(name, rng.uniform(3, 7) * interval_s)]
+            # The clock is the thread's own; two threads share the GIL, so it runs at half speed.
+            order = [(name, rng.uniform(3, 7) * interval_s / 2)]
         elif mode == "periodic":
             order = [(name, share * interval_s) for name, share in SHARES.items()]
         else:
@@ -74,7 +75,8 @@ def run_once(pycore, pid, count, interval):
     out = subprocess.run([pycore, "snap", str(pid), "-n", str(count), "-i", interval, "-f", "json",
                           "-q"], stdout=subprocess.PIPE, check=True).stdout
     profile = json.loads(out)["profile"]
-    bounds = {}
+    # A function that was never seen has an interval, too.
+    bounds = dict.fromkeys(SHARES, (0.0, profile["unseen_high"]))
     for function in profile["functions"]:
         # The clock call inside of a function is part of its time: `total` counts it.
         if function["function"] in SHARES and function["file"].endswith("coverage.py"):
@@ -100,7 +102,7 @@ def measure(args):
         for _ in range(args.runs):
             bounds = run_once(args.pycore, process.pid, args.n, args.i)
             for name, share in SHARES.items():
-                low, high = bounds.get(name, (0.0, 0.0))
+                low, high = bounds[name]
                 held[name] += low <= share <= high
                 width[name] += high - low
     finally:

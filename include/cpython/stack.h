@@ -53,7 +53,7 @@ struct py_stack {
     uint64_t next;
     uint64_t mark;             // a place in the chain that was passed
     size_t mark_frames, steps; // frames that were known there; steps of the walk
-    bool entry_pending;
+    bool entry_pending, stepped_back;
     uint64_t chunk_next;
     size_t completed;
 };

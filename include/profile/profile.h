@@ -113,6 +113,7 @@ struct prof_report {
     struct prof_thread *threads;  // by cpu_ns, samples
     size_t thread_count;
     // What met a bound of src/profile/bounds.h. All of it is counted in the sums above.
+    double unseen_high;           // a function never seen at work has at most this share (95 %)
     struct prof_pool pool;
     uint64_t dropped_stacks;      // samples whose stack met the bound: counted in functions only
     uint64_t dropped_tree;        // of these, the ones that the call tree lacks

@@ -49,6 +49,9 @@ bool parse_time(const char *text, bool bare_seconds, uint64_t *ret_ns);
 // beside it. Prints errors; false when one could not be written.
 bool write_report(const struct options *options, const struct report_input *input);
 
+// False, after a message, when an output cannot be written: better said before a long run.
+bool outputs_look_writable(const struct options *options);
+
 // "pycore: what went wrong" on standard error.
 void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 // Destroys err. Always EXIT_NO_REPORT.

@@ -291,6 +291,8 @@ int run_snap(const struct options *options, int argc, char **argv)
     int code = pid_of(options, &pid);
     if (code)
         return code;
+    if (!outputs_look_writable(options))
+        return EXIT_NO_REPORT;
     struct session session;
     struct loop loop = {.options = options, .session = &session};
     plan(&loop);

@@ -3,6 +3,7 @@
 // beside its place, readable by its owner only (it may hold secrets), and renamed.
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +103,30 @@ static struct err *write_file(const struct options *options, const char *path,
     if (err)
         unlink(temporary);
     return err;
+}
+
+bool outputs_look_writable(const struct options *options)
+{
+    for (size_t i = 0; i < options->output_count; i++) {
+        const char *path = options->outputs[i];
+        struct stat info;
+        if (strcmp(path, "-") == 0)
+            continue;
+        bool exists = stat(path, &info) == 0;
+        bool special = exists && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
+        // A regular file is replaced: what counts is its folder.
+        AUTO_FREE char *folder = strdup(path);
+        int refused = 0;
+        if (exists && S_ISDIR(info.st_mode))
+            refused = EISDIR;
+        else if (folder && access(special ? path : dirname(folder), W_OK) != 0)
+            refused = errno;
+        if (refused) {
+            fail(err_os(refused, "cannot write %s", path));
+            return false;
+        }
+    }
+    return true;
 }
 
 bool write_report(const struct options *options, const struct report_input *input)

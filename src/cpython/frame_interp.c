@@ -25,6 +25,33 @@ struct err *py_walk_root(struct py_process *process, struct py_stack *stack)
     return NULL;
 }
 
+static bool entered(const struct py_stack *stack)
+{
+    vec_foreach(frame, &stack->frames)
+        if (frame->flags & PY_FRAME_ENTRY)
+            return true;
+    return stack->entry_pending;
+}
+
+struct err *py_walk_step_back(struct py_process *process, struct py_stack *stack, bool *ret)
+{
+    const struct py_layout *lay = &process->dec.layout;
+    uint64_t previous, frame = 0;
+    *ret = false;
+    if (!py_layout_has(lay, PY_TS_cframe) || stack->stepped_back || entered(stack) ||
+        !stack->thread.root)
+        return NULL;
+    TRY(py_read(process->dec.mem, lay, stack->thread.root, PY_CF_previous, &previous));
+    if (!previous)
+        return NULL;
+    TRY(py_read(process->dec.mem, lay, previous, PY_CF_current_frame, &frame));
+    vec_clear(&stack->frames);
+    stack->next = frame;
+    stack->steps = stack->mark_frames = 0;
+    *ret = stack->stepped_back = true;
+    return NULL;
+}
+
 struct err *py_walk_datastack(struct py_process *process, struct py_stack *stack)
 {
     const struct py_layout *lay = &process->dec.layout;

@@ -49,6 +49,23 @@ static bool comes_round(struct py_stack *stack, uint64_t from)
     return true;
 }
 
+static struct err *follow(struct py_process *process, struct py_stack *stack)
+{
+    bool modern = process->dec.layout.version >= 0x030b;
+    while (stack->next) {
+        if (stack->frames.count >= LIMIT_FRAMES_PER_THREAD)
+            return err_create(ERR_LIMIT, "more than %d frames", LIMIT_FRAMES_PER_THREAD);
+        if (process->frames_walked++ >= LIMIT_FRAMES_PER_SNAPSHOT)
+            return err_create(ERR_LIMIT, "more than %d frames in all threads",
+                              LIMIT_FRAMES_PER_SNAPSHOT);
+        uint64_t here = stack->next;
+        TRY(modern ? py_walk_iframe(process, stack) : py_walk_frame_object(process, stack));
+        if (comes_round(stack, here))
+            return err_create(ERR_BAD_DATA, "the frame chain bites its tail");
+    }
+    return NULL;
+}
+
 // False: bytes are missing. The end of the chain, good or bad, is true.
 static bool walk_chain(struct py_process *process, struct py_stack *stack)
 {
@@ -70,20 +87,17 @@ static bool walk_chain(struct py_process *process, struct py_stack *stack)
             stack->chunk_next = 0;
         }
     }
-    while (!err && stack->next) {
-        if (stack->frames.count >= LIMIT_FRAMES_PER_THREAD) {
-            err = err_create(ERR_LIMIT, "more than %d frames", LIMIT_FRAMES_PER_THREAD);
-            break;
+    bool again = true;
+    while (!err && again) {
+        err = follow(process, stack);
+        again = false;
+        if (err && !is_miss(&process->dec, err)) {
+            struct err *missed = py_walk_step_back(process, stack, &again);
+            if (missed || again) {
+                err_destroy(err);
+                err = missed;
+            }
         }
-        if (process->frames_walked++ >= LIMIT_FRAMES_PER_SNAPSHOT) {
-            err = err_create(ERR_LIMIT, "more than %d frames in all threads",
-                             LIMIT_FRAMES_PER_SNAPSHOT);
-            break;
-        }
-        uint64_t here = stack->next;
-        err = modern ? py_walk_iframe(process, stack) : py_walk_frame_object(process, stack);
-        if (!err && comes_round(stack, here))
-            err = err_create(ERR_BAD_DATA, "the frame chain bites its tail");
     }
     if (!err)
         return true;

@@ -14,6 +14,12 @@ struct err *py_walk_datastack(struct py_process *process, struct py_stack *stack
 // The first frame: from thread.root.
 struct err *py_walk_root(struct py_process *process, struct py_stack *stack);
 
+// 3.11 and 3.12: a thread stopped right after it entered an evaluation loop has a _PyCFrame that is
+// linked, but not filled yet (Python/ceval.c, _PyEval_EvalFrameDefault: tstate->cframe is set some
+// instructions before cframe.current_frame), and what lies there is an old stack's. After an error
+// in the first loop's frames the walk may begin anew one _PyCFrame further out: *ret says so.
+struct err *py_walk_step_back(struct py_process *process, struct py_stack *stack, bool *ret);
+
 // The byte offset of the frame's instruction in its bytecode.
 struct err *py_frame_offset(struct py_decoder *dec, const struct py_frame *frame,
                             const struct py_code *code, int32_t *ret);

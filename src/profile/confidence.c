@@ -15,7 +15,7 @@ static void bounds_of(struct interval *interval, const struct prof_series *serie
 }
 
 bool prof_function_bounds(const struct profile *profile, const uint32_t *from, size_t count,
-                          struct prof_function *ret)
+                          struct prof_function *ret, double *ret_unseen_high)
 {
     struct interval *interval =
         interval_create(profile->working, profile->items, profile->sum.snapshots);
@@ -35,6 +35,7 @@ bool prof_function_bounds(const struct profile *profile, const uint32_t *from, s
         if (entry->total.count)
             bounds_of(interval, &entry->total, &f->total_low, &f->total_high);
     }
+    *ret_unseen_high = none_high;
     interval_destroy(interval);
     return true;
 }

@@ -143,6 +143,6 @@ void prof_find_pool(const struct profile *profile, const uint32_t *order, const 
 
 // bounds.c: the 95 % bounds of `count` functions; from[i] is the entry that ret[i] comes from
 bool prof_function_bounds(const struct profile *profile, const uint32_t *from, size_t count,
-                          struct prof_function *ret);
+                          struct prof_function *ret, double *ret_unseen_high);
 
 #endif

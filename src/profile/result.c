@@ -151,7 +151,7 @@ static bool copy_functions(struct prof_result *result)
         report->functions[i].id = (uint32_t)i;
         report->functions[i].inferred = report->functions[i].kind == SNAP_BUILTIN;
     }
-    return prof_function_bounds(profile, order, count, report->functions);
+    return prof_function_bounds(profile, order, count, report->functions, &report->unseen_high);
 }
 
 static bool copy_frames(struct prof_result *result)

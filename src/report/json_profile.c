@@ -46,6 +46,7 @@ static void write_sums(struct json_report *report, const struct prof_report *pro
     json_u64(json, "samples", profile->samples);
     json_u64(json, "samples_working", profile->samples_working);
     write_states(report, profile->states);
+    json_double(json, "unseen_high", profile->unseen_high);
     json_line(json);
     bool has_cpu = profile->has_process_cpu;
     json_u64_if(report, "process_cpu_ns", has_cpu, profile->process_cpu_ns);

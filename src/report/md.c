@@ -66,7 +66,8 @@ static void put_escaped(FILE *out, const char *text, size_t size)
 static const char *put_beginning(FILE *out, const char *text)
 {
     size_t digits = strspn(text, "0123456789");
-    if (digits && digits < 10 && (text[digits] == '.' || text[digits] == ')')) {
+    bool marks = digits && digits < 10 && (text[digits] == '.' || text[digits] == ')');
+    if (marks && (text[digits + 1] == ' ' || text[digits + 1] == '\0')) {
         fprintf(out, "%.*s\\%c", (int)digits, text, text[digits]);
         return text + digits + 1;
     }
