@@ -35,7 +35,7 @@
 struct py_bytecode {
     const uint8_t *code;
     size_t size_bytes;
-    uint16_t version; // 0x0306 .. 0x030f (sys.hexversion >> 16)
+    uint16_t version;               // 0x0306 .. 0x030f (sys.hexversion >> 16)
     const uint8_t *exception_table; // co_exceptiontable of 3.11+, else NULL
     size_t exception_table_size;
     uint32_t stack_size; // co_stacksize, 0: not known

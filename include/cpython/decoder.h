@@ -23,38 +23,38 @@ enum py_kind {
     PY_KIND_CODE,
     PY_KIND_TYPE,
     PY_KIND_MODULE,
-    PY_KIND_FUNCTION,           // Python function
-    PY_KIND_BOUND_METHOD,       // types.MethodType
-    PY_KIND_BUILTIN,            // builtin_function_or_method
-    PY_KIND_METHOD_DESCRIPTOR,  // method_descriptor
+    PY_KIND_FUNCTION,          // Python function
+    PY_KIND_BOUND_METHOD,      // types.MethodType
+    PY_KIND_BUILTIN,           // builtin_function_or_method
+    PY_KIND_METHOD_DESCRIPTOR, // method_descriptor
     PY_KIND_CLASS_METHOD_DESCRIPTOR,
-    PY_KIND_SLOT_WRAPPER,       // wrapper_descriptor
-    PY_KIND_METHOD_WRAPPER,     // bound slot wrapper
-    PY_KIND_GENERATOR,          // generator, coroutine, async_generator
+    PY_KIND_SLOT_WRAPPER,   // wrapper_descriptor
+    PY_KIND_METHOD_WRAPPER, // bound slot wrapper
+    PY_KIND_GENERATOR,      // generator, coroutine, async_generator
 };
 
 struct py_type_info {
     uint64_t addr;
     enum py_kind kind;
-    uint64_t flags;   // tp_flags
-    uint32_t name;    // tp_name in the decoder's strings
-    bool heap;        // made at run time: may be freed, and is never cached
+    uint64_t flags; // tp_flags
+    uint32_t name;  // tp_name in the decoder's strings
+    bool heap;      // made at run time: may be freed, and is never cached
 };
 
 struct py_codes;
 struct py_types;
 
 struct py_decoder {
-    struct mem *mem;          // where objects are read from now
-    struct mem_copy *copy;    // the copy behind mem while a snapshot is gathered; else NULL
+    struct mem *mem;       // where objects are read from now
+    struct mem_copy *copy; // the copy behind mem while a snapshot is gathered; else NULL
     struct py_layout layout;
-    struct strtab *strings;   // borrowed
+    struct strtab *strings; // borrowed
     struct py_types *types;
     struct py_codes *codes;
 };
 
-struct err *py_decoder_init(struct py_decoder *dec, const struct py_layout *layout,
-                            struct mem *mem, struct strtab *strings);
+struct err *py_decoder_init(struct py_decoder *dec, const struct py_layout *layout, struct mem *mem,
+                            struct strtab *strings);
 void py_decoder_deinit(struct py_decoder *dec);
 // Forgets cached addresses (after exec); ids of strings stay valid.
 void py_decoder_forget(struct py_decoder *dec);
@@ -65,8 +65,7 @@ uint64_t py_untag(const struct py_decoder *dec, uint64_t word);
 
 struct err *py_type_info(struct py_decoder *dec, uint64_t type, struct py_type_info *ret);
 struct err *py_type_of(struct py_decoder *dec, uint64_t object, struct py_type_info *ret);
-struct err *py_expect(struct py_decoder *dec, uint64_t object, enum py_kind kind,
-                      const char *what);
+struct err *py_expect(struct py_decoder *dec, uint64_t object, enum py_kind kind, const char *what);
 
 // *ret is malloc'ed, NUL-terminated. Longer than LIMIT_STRING_CHARS: cut there, with "…".
 struct err *py_str(struct py_decoder *dec, uint64_t object, char **ret, size_t *ret_bytes);

@@ -43,8 +43,7 @@ struct py_layout {
 // The static rows for one build: of the rows of `version` with the same build bits, for each field
 // the one with the highest "first patch" not above `patch`. ERR_UNSUPPORTED names the version and
 // the versions there are; an unknown minor is never read as the latest known one.
-struct err *py_layout_static(uint16_t version, uint8_t patch, uint8_t build,
-                             struct py_layout *ret);
+struct err *py_layout_static(uint16_t version, uint8_t patch, uint8_t build, struct py_layout *ret);
 
 // Overlays what `_Py_DebugOffsets` at `addr` says (3.13+). Every value is bounded (offset + width
 // within the stated struct size, struct size <= 1 MiB) and aligned before it is used; the first
@@ -65,8 +64,8 @@ struct err *py_read(struct mem *mem, const struct py_layout *layout, uint64_t ba
                     enum py_field_id field, uint64_t *ret);
 // The same from bytes already at hand: `bytes` are the struct's first `size` bytes.
 // False when absent or beyond the bytes.
-bool py_pick(const struct py_layout *layout, const void *bytes, size_t size,
-             enum py_field_id field, uint64_t *ret);
+bool py_pick(const struct py_layout *layout, const void *bytes, size_t size, enum py_field_id field,
+             uint64_t *ret);
 
 // The versions that have rows, oldest first; for messages, --help and tests.
 const uint16_t *py_layout_versions(size_t *ret_count);

@@ -8,21 +8,21 @@
 #include "image/image.h"
 
 struct py_process {
-    struct target *target;   // borrowed
-    struct image *image;     // borrowed
+    struct target *target; // borrowed
+    struct image *image;   // borrowed
     struct py_decoder dec;
-    uint32_t hexversion;     // sys.hexversion
-    bool build_known;        // release or debug: sys.__dict__ could be read
-    char version[24];        // "3.11.7", "3.15.0rc1"
-    uint64_t runtime;        // &_PyRuntime; 0 in 3.6
-    uint64_t head_addr;      // the word that points to the newest interpreter
-    uint64_t current_addr;   // 3.6: &_PyThreadState_Current; 0: not known
+    uint32_t hexversion;        // sys.hexversion
+    bool build_known;           // release or debug: sys.__dict__ could be read
+    char version[24];           // "3.11.7", "3.15.0rc1"
+    uint64_t runtime;           // &_PyRuntime; 0 in 3.6
+    uint64_t head_addr;         // the word that points to the newest interpreter
+    uint64_t current_addr;      // 3.6: &_PyThreadState_Current; 0: not known
     uint64_t gil_cond, gil_end; // 3.6: where its GIL's statics lie; 0: not known
-    size_t frames_walked;    // in this snapshot; py_state_read starts anew
-    struct {                 // threading._active of interpreters met lately
+    size_t frames_walked;       // in this snapshot; py_state_read starts anew
+    struct {                    // threading._active of interpreters met lately
         uint64_t interp, dict;
     } active[4];
-    const char *found_by;    // how the runtime was found, for -v
+    const char *found_by; // how the runtime was found, for -v
 };
 
 // ERR_NOT_FOUND: this is no CPython (the message says what it is: PyPy, a plain program, one whose
@@ -38,17 +38,17 @@ struct py_thread {
     uint64_t tstate;
     uint64_t interp;
     int64_t interp_id;
-    uint64_t ident;     // pthread_self(); 0: not bound yet
-    uint64_t native_id; // 3.11+; 0: not known
-    uint64_t root;      // frame, cframe or current_frame, by version; 0: no Python frame
-    uint64_t base_frame;        // 3.15+: where a complete chain ends
+    uint64_t ident;      // pthread_self(); 0: not bound yet
+    uint64_t native_id;  // 3.11+; 0: not known
+    uint64_t root;       // frame, cframe or current_frame, by version; 0: no Python frame
+    uint64_t base_frame; // 3.15+: where a complete chain ends
     uint64_t datastack_chunk, datastack_top; // 3.11+
     bool holds_gil;
-    bool wants_gil;             // 3.15+: gil_requested
-    bool collecting;            // a collection of its interpreter is under way, in some thread
-    bool in_gc;                 // in this one: see py_state_settle
-    bool ident_doubtful;        // `ident` may be that of another thread
-    bool gil_known;             // holds_gil could be decided
+    bool wants_gil;      // 3.15+: gil_requested
+    bool collecting;     // a collection of its interpreter is under way, in some thread
+    bool in_gc;          // in this one: see py_state_settle
+    bool ident_doubtful; // `ident` may be that of another thread
+    bool gil_known;      // holds_gil could be decided
 };
 
 VEC_DEFINE(py_threads, struct py_thread);
@@ -63,7 +63,7 @@ struct py_state {
     struct py_threads threads; // newest interpreter first, newest thread first
     struct py_gils gils;       // one per GIL
     size_t interpreters;
-    struct err *cut;           // why the walk ended early; NULL: complete
+    struct err *cut; // why the walk ended early; NULL: complete
 };
 
 // Reads interpreters, thread states and GILs. Can be called again and again with the same state

@@ -17,27 +17,27 @@ enum py_frame_flag {
 
 struct py_frame {
     uint64_t addr;
-    uint64_t code_addr;      // 0: cleared
-    uint64_t instr;          // 3.11+: address of the instruction; earlier: f_lasti
-    uint64_t slots_addr;     // locals and value stack
-    uint64_t stackpointer;   // 3.14+: as saved; 0: none
-    uint32_t slot_count;     // earlier than 3.11: of the frame; else from the code object
-    uint32_t stack_offset;   // first slot of the value stack
-    uint32_t tlbc_index;     // free-threaded 3.14+
-    uint8_t flags;           // enum py_frame_flag
+    uint64_t code_addr;    // 0: cleared
+    uint64_t instr;        // 3.11+: address of the instruction; earlier: f_lasti
+    uint64_t slots_addr;   // locals and value stack
+    uint64_t stackpointer; // 3.14+: as saved; 0: none
+    uint32_t slot_count;   // earlier than 3.11: of the frame; else from the code object
+    uint32_t stack_offset; // first slot of the value stack
+    uint32_t tlbc_index;   // free-threaded 3.14+
+    uint8_t flags;         // enum py_frame_flag
 
     // Filled by the second step, which needs the code object.
     bool complete;
-    struct py_code *code;          // NULL: not readable. Lives until py_codes_trim()
+    struct py_code *code;              // NULL: not readable. Lives until py_codes_trim()
     uint32_t call_name, call_qualname; // the C callable it is inside of; 0: none
-    int32_t offset_bytes;          // of the instruction; negative: not started
+    int32_t offset_bytes;              // of the instruction; negative: not started
 
     // Filled by py_stack_finish().
     uint32_t name, qualname, file; // strings; 0: not readable
     int32_t first_line;            // co_firstlineno
     struct py_line line;
-    uint64_t fingerprint;          // of the code object
-    uint64_t content;              // hash of the slots: does not change while a callee runs
+    uint64_t fingerprint; // of the code object
+    uint64_t content;     // hash of the slots: does not change while a callee runs
 };
 
 VEC_DEFINE(py_frames, struct py_frame);

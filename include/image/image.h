@@ -15,8 +15,8 @@ enum module_file {
 };
 
 struct module {
-    char *path; // as the target names it
-    char *file; // what was opened, NULL: nothing
+    char *path;          // as the target names it
+    char *file;          // what was opened, NULL: nothing
     uint64_t start, end; // lowest and highest mapped address
     uint64_t bias;       // add to an address in the ELF file to get one in the target
     uint8_t build_id[64];
@@ -50,11 +50,11 @@ struct module *image_module_at(const struct image *image, uint64_t addr);
 // A defined symbol's address in the target (bias added), from .symtab, then .dynsym, and, where no
 // file can be had, from the dynamic section in the target's memory (PT_DYNAMIC, DT_HASH or
 // DT_GNU_HASH). False: not there.
-bool image_symbol(struct image *image, struct module *module, const char *name,
-                  uint64_t *ret_addr, uint64_t *ret_size);
+bool image_symbol(struct image *image, struct module *module, const char *name, uint64_t *ret_addr,
+                  uint64_t *ret_size);
 // An allocated section, by name, from the file's section headers.
-bool image_section(struct image *image, struct module *module, const char *name,
-                   uint64_t *ret_addr, uint64_t *ret_size);
+bool image_section(struct image *image, struct module *module, const char *name, uint64_t *ret_addr,
+                   uint64_t *ret_size);
 // "3c1f…" of the module; empty when it has none.
 void module_build_id_text(const struct module *module, char ret[static 129]);
 

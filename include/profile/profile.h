@@ -13,38 +13,38 @@
 
 // A function: one per (kind, name, file, first line).
 struct prof_function {
-    uint32_t id;                // index in prof_report.functions
+    uint32_t id; // index in prof_report.functions
     enum snap_frame_kind kind;
-    bool inferred;              // builtin, and always concluded, never read
+    bool inferred; // builtin, and always concluded, never read
     uint32_t function, qualname, file, module;
-    int32_t line;               // first line of the function; -1: none
+    int32_t line; // first line of the function; -1: none
     // In thread samples. "working": the thread was running or runnable; all: whatever it did.
-    uint64_t self, total;               // all states
+    uint64_t self, total; // all states
     uint64_t self_working, total_working;
     uint64_t self_cpu_ns, total_cpu_ns; // of working samples
-    double self_low, self_high;   // 95 % bounds of self_working / all working samples
-    double total_low, total_high; // the same for total_working
-    uint64_t activations;         // distinct calls seen: a lower bound of the calls made
-    uint64_t longest_snapshots;   // the longest-lived one was seen in so many in a row
-    uint64_t longest_ns;          // and over this time
-    uint64_t states[SNAP_STATE_COUNT]; // self samples by state
+    double self_low, self_high;         // 95 % bounds of self_working / all working samples
+    double total_low, total_high;       // the same for total_working
+    uint64_t activations;               // distinct calls seen: a lower bound of the calls made
+    uint64_t longest_snapshots;         // the longest-lived one was seen in so many in a row
+    uint64_t longest_ns;                // and over this time
+    uint64_t states[SNAP_STATE_COUNT];  // self samples by state
 };
 
-struct prof_line { // a line of a function's body that was executing (innermost or calling)
-    uint32_t function;            // index
+struct prof_line {     // a line of a function's body that was executing (innermost or calling)
+    uint32_t function; // index
     int32_t line;
     uint64_t self_working, total_working, self, total;
     uint64_t self_cpu_ns, total_cpu_ns;
 };
 
-struct prof_edge { // caller -> callee, counted once per sample however deep the recursion
-    uint32_t caller, callee;      // indexes
+struct prof_edge {           // caller -> callee, counted once per sample however deep the recursion
+    uint32_t caller, callee; // indexes
     uint64_t total, total_working;
     uint64_t cpu_ns;
 };
 
 struct prof_node { // call tree over all threads, outermost function at depth 1; node 0 is the root
-    uint32_t function;            // index; UINT32_MAX for the root
+    uint32_t function;                          // index; UINT32_MAX for the root
     uint32_t parent, first_child, next_sibling; // indexes; 0: none. Children: hottest first
     uint64_t samples, samples_working, self, self_working;
     uint64_t cpu_ns, self_cpu_ns; // with all below it; booked to it itself
@@ -54,7 +54,7 @@ struct prof_stack { // identical stacks of one thread in one state
     pid_t pid, tid;
     enum snap_state state;
     uint64_t samples, cpu_ns;
-    uint32_t *frames;             // indexes into prof_report.frames, innermost first
+    uint32_t *frames; // indexes into prof_report.frames, innermost first
     size_t frame_count;
 };
 
@@ -63,62 +63,62 @@ struct prof_thread {
     uint32_t name;
     bool name_from_kernel, known_to_python;
     uint64_t python_id;
-    uint64_t samples;             // snapshots it was seen in
+    uint64_t samples; // snapshots it was seen in
     uint64_t states[SNAP_STATE_COUNT];
     uint64_t gil_held, in_gc, on_cpu; // snapshots
     bool has_cpu;
-    uint64_t cpu_ns;              // used during the run
-    uint64_t cpu_between_ns;      // of that: seen waiting, so between the snapshots
-    double cpu_share;             // cpu_ns / duration; 1.0 is one processor
-    uint32_t hottest;             // function with the most working self samples; UINT32_MAX: none
-    uint32_t top_frame;           // most frequent innermost function in any state
+    uint64_t cpu_ns;         // used during the run
+    uint64_t cpu_between_ns; // of that: seen waiting, so between the snapshots
+    double cpu_share;        // cpu_ns / duration; 1.0 is one processor
+    uint32_t hottest;        // function with the most working self samples; UINT32_MAX: none
+    uint32_t top_frame;      // most frequent innermost function in any state
 };
 
 // Threads that Python does not know (OpenMP, BLAS, torch pools), and the Python call that seems to
 // wait for their work: the one that goes on whenever they work, and seldom otherwise. Inferred.
 struct prof_pool {
-    uint64_t threads, snapshots;  // of them; snapshots in which at least one of them worked
+    uint64_t threads, snapshots; // of them; snapshots in which at least one of them worked
     uint64_t samples_working, cpu_ns;
-    uint32_t function;            // index; UINT32_MAX: no call goes with them
-    uint32_t thread;              // index of the thread that makes it, in prof_report.threads
-    uint64_t together;            // snapshots in which both were seen
+    uint32_t function; // index; UINT32_MAX: no call goes with them
+    uint32_t thread;   // index of the thread that makes it, in prof_report.threads
+    uint64_t together; // snapshots in which both were seen
 };
 
 struct prof_report {
     uint64_t snapshots, interval_ns, duration_ns;
     uint64_t pause_total_ns, pause_max_ns, pause_median_ns;
-    uint64_t missed;              // ticks that came too late
+    uint64_t missed; // ticks that came too late
     uint64_t samples, samples_working, states[SNAP_STATE_COUNT];
     bool has_process_cpu;
-    uint64_t process_cpu_ns;      // user + system of the process during the run
-    uint64_t cpu_on_stacks_ns;    // booked to stacks
-    uint64_t cpu_between_ns;      // threads seen waiting
-    uint64_t cpu_unseen_ns;       // threads that came and went: process - all threads' shares
+    uint64_t process_cpu_ns;   // user + system of the process during the run
+    uint64_t cpu_on_stacks_ns; // booked to stacks
+    uint64_t cpu_between_ns;   // threads seen waiting
+    uint64_t cpu_unseen_ns;    // threads that came and went: process - all threads' shares
     // By self_working, total_working, self, total, name: hottest first.
     struct prof_function *functions;
     size_t function_count;
-    struct prof_line *lines;      // by self_working
+    struct prof_line *lines; // by self_working
     size_t line_count;
-    struct prof_edge *edges;      // by total_working
+    struct prof_edge *edges; // by total_working
     size_t edge_count;
     struct prof_node *nodes;
     size_t node_count;
     // Distinct frames (function and line). Column, address and flags are those that all its samples
     // agreed on, otherwise unknown, 0 and unset; activation is 0.
     struct snap_frame *frames;
-    uint32_t *frame_function;     // the function of each frame
+    uint32_t *frame_function; // the function of each frame
     size_t frame_count;
-    struct prof_stack *stacks;    // by samples
+    struct prof_stack *stacks; // by samples
     size_t stack_count;
-    struct prof_thread *threads;  // by cpu_ns, samples
+    struct prof_thread *threads; // by cpu_ns, samples
     size_t thread_count;
     // What met a bound of src/profile/bounds.h. All of it is counted in the sums above.
-    double unseen_high;           // a function never seen at work has at most this share (95 %)
+    double unseen_high; // a function never seen at work has at most this share (95 %)
     struct prof_pool pool;
-    uint64_t dropped_stacks;      // samples whose stack met the bound: counted in functions only
-    uint64_t dropped_tree;        // of these, the ones that the call tree lacks
-    uint64_t dropped_functions;   // frames booked to a function without any name
-    uint64_t dropped_edges;       // caller and callee of a sample that no edge counts
+    uint64_t dropped_stacks;    // samples whose stack met the bound: counted in functions only
+    uint64_t dropped_tree;      // of these, the ones that the call tree lacks
+    uint64_t dropped_functions; // frames booked to a function without any name
+    uint64_t dropped_edges;     // caller and callee of a sample that no edge counts
 };
 
 struct profile;

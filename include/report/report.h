@@ -20,13 +20,13 @@ struct report_source_reader {
 
 struct report_input {
     const char *tool_version;
-    const char *command;                  // how to reproduce: the command line, for the last line
+    const char *command; // how to reproduce: the command line, for the last line
     const struct strtab *strings;
     const struct snap_source *source;
     const struct snapshot *const *snapshots; // one-shot use: exactly these
     size_t snapshot_count;
-    const struct prof_report *profile;    // NULL: a thread dump of snapshots[0]
-    const struct snap_notes *notes;       // of the whole run
+    const struct prof_report *profile; // NULL: a thread dump of snapshots[0]
+    const struct snap_notes *notes;    // of the whole run
     bool interrupted;
     struct report_source_reader source_reader;
 };
@@ -34,11 +34,11 @@ struct report_input {
 enum report_weight { REPORT_WEIGHT_SAMPLES, REPORT_WEIGHT_WALL, REPORT_WEIGHT_CPU };
 
 struct report_options {
-    bool color;         // text only
-    bool full;          // no cut at 32,000 characters
-    bool snapshots;     // json: every snapshot of a hotspot report
-    unsigned width;     // of the terminal; 0: not one, 100 columns
-    unsigned top;       // rows of each table; 0: the format's default
+    bool color;     // text only
+    bool full;      // no cut at 32,000 characters
+    bool snapshots; // json: every snapshot of a hotspot report
+    unsigned width; // of the terminal; 0: not one, 100 columns
+    unsigned top;   // rows of each table; 0: the format's default
     enum report_weight weight;
 };
 

@@ -16,25 +16,25 @@ VEC_DEFINE(py_stacks, struct py_stack);
 
 struct sample {
     struct py_state state;
-    struct py_stacks stacks;       // one per thread state, in the order of state.threads
+    struct py_stacks stacks;             // one per thread state, in the order of state.threads
     const struct py_thread_names *names; // the sampler's
     struct stop_times times;
-    uint64_t pause_ns;             // first interrupt to last detach; 0 when nothing was stopped
+    uint64_t pause_ns; // first interrupt to last detach; 0 when nothing was stopped
     bool stopped;
-    unsigned rounds;               // batches read under the stop
+    unsigned rounds; // batches read under the stop
     size_t copied_bytes;
-    size_t skipped;                // stacks cut off because the stop took too long
-    bool changed_program;          // exec since the last snapshot
+    size_t skipped;       // stacks cut off because the stop took too long
+    bool changed_program; // exec since the last snapshot
 };
 
 struct sampler {
     struct live *live;
-    struct image *image;       // NULL until Python was found
+    struct image *image;        // NULL until Python was found
     struct py_process *process; // NULL: memory cannot be read (see live->refusal)
-    struct strtab *strings;    // borrowed
+    struct strtab *strings;     // borrowed
     bool never_stop;
-    uint64_t deadline_ns;      // of waiting for threads to stop
-    uint64_t stop_limit_ns;    // of copying under the stop
+    uint64_t deadline_ns;   // of waiting for threads to stop
+    uint64_t stop_limit_ns; // of copying under the stop
     // Private.
     struct mem_copy *copy;
     struct mem_ranges prefetch;

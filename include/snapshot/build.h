@@ -11,9 +11,9 @@
 struct snap_input {
     struct strtab *strings;
     struct target *target;
-    struct py_process *process;        // NULL: Python could not be read; only the thread table
-    const struct py_state *state;      // NULL with it
-    struct py_stack *stacks;           // one per state->threads
+    struct py_process *process;   // NULL: Python could not be read; only the thread table
+    const struct py_state *state; // NULL with it
+    struct py_stack *stacks;      // one per state->threads
     size_t stack_count;
     const struct py_thread_names *names;
     const struct live_thread *threads; // the kernel's: live, or made from a core's notes

@@ -27,23 +27,23 @@ enum snap_frame_flag {
 
 struct snap_frame {
     enum snap_frame_kind kind;
-    uint8_t flags;           // enum snap_frame_flag
-    uint32_t function;       // co_name; a builtin's __name__; a native symbol
-    uint32_t qualname;       // co_qualname (3.11+); a builtin's "{built-in method time.sleep}"
-    uint32_t file;           // co_filename as the code object has it
-    uint32_t module;         // native: file name of the shared object
-    int32_t line;            // -1: none, or not known
-    int32_t column;          // 0-based, UTF-8 bytes; -1: not known
-    int32_t first_line;      // co_firstlineno; -1: not known
-    uint64_t address;        // native: the program counter
-    uint64_t activation;     // equal in two neighbouring snapshots of a thread: nothing speaks
-                             // against its being the same call. Different: certainly another one
+    uint8_t flags;       // enum snap_frame_flag
+    uint32_t function;   // co_name; a builtin's __name__; a native symbol
+    uint32_t qualname;   // co_qualname (3.11+); a builtin's "{built-in method time.sleep}"
+    uint32_t file;       // co_filename as the code object has it
+    uint32_t module;     // native: file name of the shared object
+    int32_t line;        // -1: none, or not known
+    int32_t column;      // 0-based, UTF-8 bytes; -1: not known
+    int32_t first_line;  // co_firstlineno; -1: not known
+    uint64_t address;    // native: the program counter
+    uint64_t activation; // equal in two neighbouring snapshots of a thread: nothing speaks
+                         // against its being the same call. Different: certainly another one
 };
 VEC_DEFINE(snap_frames, struct snap_frame);
 
 enum snap_state {
-    SNAP_RUNNING,   // on a processor
-    SNAP_RUNNABLE,  // would run, waits for a processor
+    SNAP_RUNNING,  // on a processor
+    SNAP_RUNNABLE, // would run, waits for a processor
     SNAP_GIL_WAIT,
     SNAP_LOCK_WAIT,
     SNAP_IO_WAIT,
@@ -59,35 +59,35 @@ bool snap_state_works(enum snap_state state);
 VEC_DEFINE(snap_notes, uint32_t); // string ids
 
 struct snap_thread {
-    pid_t pid, tid;          // tid 0: not known
-    uint32_t name;           // threading's name, else the kernel's; 0: not known
-    bool name_from_kernel;   // 15 bytes at most
-    uint64_t python_id;      // threading.get_ident(); 0: unknown to Python
-    int64_t interpreter;     // -1: unknown to Python
+    pid_t pid, tid;        // tid 0: not known
+    uint32_t name;         // threading's name, else the kernel's; 0: not known
+    bool name_from_kernel; // 15 bytes at most
+    uint64_t python_id;    // threading.get_ident(); 0: unknown to Python
+    int64_t interpreter;   // -1: unknown to Python
     enum snap_state state;
-    uint32_t syscall;        // its name, when the thread sleeps in one; 0: none
+    uint32_t syscall;              // its name, when the thread sleeps in one; 0: none
     bool has_holds_gil, holds_gil; // has_: could be decided
     bool in_gc;
-    bool on_cpu;             // on a processor at that moment
-    bool crashed;            // the thread that took the fatal signal
-    bool known_to_python;    // it has a thread state; true, too, where Python could not be read
-                             // and nothing is known (snap_process.python_version is 0)
-    bool cut;                // its frames may be incomplete; a note says why
+    bool on_cpu;          // on a processor at that moment
+    bool crashed;         // the thread that took the fatal signal
+    bool known_to_python; // it has a thread state; true, too, where Python could not be read
+                          // and nothing is known (snap_process.python_version is 0)
+    bool cut;             // its frames may be incomplete; a note says why
     bool has_cpu;
-    uint64_t cpu_ns;         // CPU time since the previous snapshot (first one: since it is known)
-    uint64_t cpu_total_ns;   // since the thread started
+    uint64_t cpu_ns;       // CPU time since the previous snapshot (first one: since it is known)
+    uint64_t cpu_total_ns; // since the thread started
     struct snap_frames frames; // innermost first
     struct snap_notes notes;
 };
 VEC_DEFINE(snap_threads, struct snap_thread);
 
 struct snapshot {
-    uint64_t at_ns;          // since the first snapshot of the run
-    uint64_t pause_ns;       // how long the target stood still; 0 for a core
-    uint64_t cpu_window_ns;  // wall time over which threads[].cpu_ns were used; 0: not known
-    bool stopped;            // taken under a stop (or from a core): one consistent moment
+    uint64_t at_ns;         // since the first snapshot of the run
+    uint64_t pause_ns;      // how long the target stood still; 0 for a core
+    uint64_t cpu_window_ns; // wall time over which threads[].cpu_ns were used; 0: not known
+    bool stopped;           // taken under a stop (or from a core): one consistent moment
     bool has_process_cpu;
-    uint64_t process_cpu_ns; // of the whole process since the previous snapshot
+    uint64_t process_cpu_ns;     // of the whole process since the previous snapshot
     struct snap_threads threads; // main thread first, then by TID
     struct snap_notes notes;
 };
@@ -104,8 +104,8 @@ enum snap_source_kind { SNAP_LIVE, SNAP_CORE, SNAP_CAPTURE };
 
 struct snap_process {
     pid_t pid;
-    uint32_t exe;            // 0: not known
-    uint32_t *argv;          // argc ids
+    uint32_t exe;   // 0: not known
+    uint32_t *argv; // argc ids
     size_t argc;
     uint32_t python_version; // "3.11.7"; 0: not known (no permission)
     uint32_t python_build;   // "release", "debug", "free-threaded"
@@ -113,11 +113,11 @@ struct snap_process {
 };
 
 struct snap_signal {
-    int signo;               // 0: none
-    uint32_t name;           // "SIGSEGV"
+    int signo;     // 0: none
+    uint32_t name; // "SIGSEGV"
     bool has_code;
     int code;
-    uint32_t code_text;      // "address not mapped to object (SEGV_MAPERR)"
+    uint32_t code_text; // "address not mapped to object (SEGV_MAPERR)"
     bool has_sender;
     pid_t sender_pid;
     uid_t sender_uid;
@@ -128,12 +128,12 @@ struct snap_signal {
 
 struct snap_source {
     enum snap_source_kind kind;
-    uint32_t path;           // core or capture
+    uint32_t path; // core or capture
     pid_t pid;
     uint32_t arch, host;
-    int64_t taken_at_ns;     // wall clock, ns since 1970; 0: not known
+    int64_t taken_at_ns; // wall clock, ns since 1970; 0: not known
     struct snap_signal signal;
-    bool complete;           // nothing the report should hold is missing
+    bool complete; // nothing the report should hold is missing
     struct snap_process process;
     struct snap_notes notes;
 };

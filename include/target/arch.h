@@ -17,10 +17,10 @@
 
 struct arch_regs {
     uint64_t ip, sp, fp;
-    uint64_t tls;          // fs_base (x86_64), TPIDR_EL0 (aarch64): pthread_self() on x86_64
-    int64_t syscall;       // number of the call the thread is inside of; -1: none
-    int64_t syscall_value; // the return value register as the kernel left it
-    uint64_t args[6];      // of that call
+    uint64_t tls;               // fs_base (x86_64), TPIDR_EL0 (aarch64): pthread_self() on x86_64
+    int64_t syscall;            // number of the call the thread is inside of; -1: none
+    int64_t syscall_value;      // the return value register as the kernel left it
+    uint64_t args[6];           // of that call
     uint64_t raw[ARCH_MAX_RAW]; // the machine's own order (user_regs_struct)
     uint32_t raw_count;
 };

@@ -27,11 +27,11 @@ struct live_thread {
     pid_t ns_tid; // as the target's innermost PID namespace numbers it
     char comm[16];
     enum live_thread_state state;
-    bool has_regs;           // of this snapshot
-    struct arch_regs regs;   // stopped: whole; otherwise from /proc (syscall, args, sp, ip)
-    bool was_stopped;        // it already stood still before us: job control, or another tracer
-    bool on_cpu;             // it was on a processor when the stop took hold
-    char proc_state;         // live_look: the kernel's letter ('R', 'S', 'D', ...); else 0
+    bool has_regs;         // of this snapshot
+    struct arch_regs regs; // stopped: whole; otherwise from /proc (syscall, args, sp, ip)
+    bool was_stopped;      // it already stood still before us: job control, or another tracer
+    bool on_cpu;           // it was on a processor when the stop took hold
+    char proc_state;       // live_look: the kernel's letter ('R', 'S', 'D', ...); else 0
     bool has_clock;
     struct proc_clock clock; // read after the stop
     uint64_t cpu_delta_ns;   // since the previous snapshot (0 in its first)
@@ -40,7 +40,7 @@ struct live_thread {
     pid_t tracer;            // who holds it, when somebody else does
 
     // Private to the stop.
-    bool has_before;          // its clock as it was right before the interrupt
+    bool has_before; // its clock as it was right before the interrupt
     struct proc_clock before;
     int pending_signal, schedstat_fd;
     bool seized, interrupted, listed, lingering, named;
@@ -59,8 +59,8 @@ struct live {
     bool exec_seen;              // it became another program
     uint64_t process_cpu_ns;     // the whole process, threads that ended included
     bool has_process_cpu;
-    uint64_t start_ticks;        // tells a reused PID
-    uint64_t woken_ns;           // set by the caller: when it came to take this snapshot
+    uint64_t start_ticks; // tells a reused PID
+    uint64_t woken_ns;    // set by the caller: when it came to take this snapshot
     // Private.
     pid_t reader; // a thread whose memory is there: a main thread that ended first has none
     bool use_proc_mem;

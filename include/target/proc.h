@@ -13,10 +13,10 @@
 VEC_DEFINE(proc_tids, pid_t);
 
 struct proc_stat {
-    char state;          // 'R', 'S', 'D', 'T', 't', 'Z', ...
-    char comm[16];       // 15 bytes and NUL
+    char state;    // 'R', 'S', 'D', 'T', 't', 'Z', ...
+    char comm[16]; // 15 bytes and NUL
     bool kernel_thread;
-    uint64_t cpu_ticks;  // user + system
+    uint64_t cpu_ticks; // user + system
     uint64_t start_ticks;
 };
 
@@ -44,8 +44,8 @@ bool proc_blocked_syscall(pid_t pid, pid_t tid, struct arch_regs *ret);
 
 struct err *proc_mappings(pid_t pid, struct target_mappings *ret);
 void proc_mappings_clear(struct target_mappings *mappings);
-char *proc_exe(pid_t pid);    // NULL: not known
-char **proc_argv(pid_t pid);  // NULL: not known
+char *proc_exe(pid_t pid);   // NULL: not known
+char **proc_argv(pid_t pid); // NULL: not known
 // Owner of the process: real, effective, saved and file-system ids, in that order.
 bool proc_uids(pid_t pid, uid_t ret_uids[4], gid_t ret_gids[4]);
 size_t proc_groups(pid_t pid, gid_t *ret, size_t limit); // supplementary; returns how many

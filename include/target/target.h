@@ -37,7 +37,7 @@ struct target_thread {
 struct target_signal {
     int signo; // 0: none (a core written from a running process)
     bool has_info;
-    int code;       // si_code
+    int code; // si_code
     bool has_sender;
     pid_t sender_pid;
     uid_t sender_uid;
@@ -61,20 +61,19 @@ struct target {
     char **argv;                     // NULL-terminated; NULL: not known
     uint64_t auxv_phdr, auxv_entry;  // AT_PHDR, AT_ENTRY; 0: not known
     struct target_signal signal;
-    bool truncated;              // a core that ends before its segments do
-    uint64_t missing_bytes;      // how much of them
-    uint64_t absent_bytes;       // mapped, and left out by the dump filter
-    int64_t taken_at_ns;         // wall clock, ns since 1970; 0: not known (a core: its mtime)
-    struct target_notes notes;   // what could not be had, and what would mend it
-    void *source;                // private to the file that filled this
+    bool truncated;            // a core that ends before its segments do
+    uint64_t missing_bytes;    // how much of them
+    uint64_t absent_bytes;     // mapped, and left out by the dump filter
+    int64_t taken_at_ns;       // wall clock, ns since 1970; 0: not known (a core: its mtime)
+    struct target_notes notes; // what could not be had, and what would mend it
+    void *source;              // private to the file that filled this
     void (*destroy_source)(void *source);
 };
 
 void target_destroy(struct target *target);
 const struct target_mapping *target_mapping_at(const struct target *target, uint64_t addr);
 // printf-style; duplicates are dropped.
-void target_note(struct target *target, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
+void target_note(struct target *target, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 // Opens an ELF core. ERR_UNSUPPORTED / ERR_BAD_DATA / ERR_OS in one clear line for everything that
 // is no core of this machine's kind (an empty file, a directory, /dev/null, an executable, a

@@ -36,8 +36,7 @@ struct err *err_os(int errno_value, const char *fmt, ...) __attribute__((format(
 struct err *err_fault(uint64_t addr, uint64_t size);
 // Puts "context: " before the message of `inner`, which is consumed. Keeps the code and address.
 // NULL stays NULL, so a call's result can be wrapped without a test.
-struct err *err_wrap(struct err *inner, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
+struct err *err_wrap(struct err *inner, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void err_destroy(struct err *err);
 
 enum err_code err_code(const struct err *err);

@@ -39,18 +39,18 @@ static inline void guard_err(struct err **err)
 #define AUTO_ERR GUARD(guard_err)
 
 // Hands the pointer to the caller of the scope: the guard then has nothing to free.
-#define TAKE(place)                                                                                \
-    ({                                                                                             \
-        __typeof__(place) taken_ = (place);                                                        \
-        (place) = NULL;                                                                            \
-        taken_;                                                                                    \
+#define TAKE(place)                         \
+    ({                                      \
+        __typeof__(place) taken_ = (place); \
+        (place) = NULL;                     \
+        taken_;                             \
     })
 
-#define TRY(call)                                                                                  \
-    do {                                                                                           \
-        struct err *try_err_ = (call);                                                             \
-        if (try_err_)                                                                              \
-            return try_err_;                                                                       \
+#define TRY(call)                      \
+    do {                               \
+        struct err *try_err_ = (call); \
+        if (try_err_)                  \
+            return try_err_;           \
     } while (0)
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))

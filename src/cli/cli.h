@@ -15,7 +15,7 @@ enum exit_code { EXIT_COMPLETE = 0, EXIT_PARTIAL = 1, EXIT_NO_REPORT = 2, EXIT_U
 enum { MAX_OUTPUTS = 16 };
 
 struct options {
-    int64_t pid; // -1: not given
+    int64_t pid;                              // -1: not given
     uint64_t count, interval_ns, duration_ns; // 0: not given
     bool no_jitter, never_stop;
     const char *exe, *sysroot, *debug_dir, *source_root;

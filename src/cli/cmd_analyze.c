@@ -79,7 +79,7 @@ static struct err *decode(struct core *core)
         return err_create(ERR_NO_MEMORY, "stacks");
     settle(core);
     uint64_t last_interp = 0;
-    vec_foreach(thread, &core->state.threads) {
+    vec_foreach (thread, &core->state.threads) {
         struct py_stack *stack = &core->stacks[core->stack_count++];
         py_stack_init(stack, thread, is_blocked(core, thread->ident));
         py_stack_step(core->process, stack);

@@ -71,8 +71,9 @@ static void note_sample(struct loop *loop, const struct sample *sample, struct s
 {
     struct strtab *strings = loop->session->strings;
     if (sample->changed_program) {
-        snap_note(strings, &snapshot->notes, "the process executed another program (exec) before "
-                                             "snapshot %llu",
+        snap_note(strings, &snapshot->notes,
+                  "the process executed another program (exec) before "
+                  "snapshot %llu",
                   (unsigned long long)loop->session->taken + 1);
         fill_process(&loop->session->source, strings, loop->sampler->live->target,
                      loop->sampler->process);
@@ -185,8 +186,7 @@ static struct err *sample_many(struct loop *loop)
         err_destroy(err);
         uint64_t spent_ns = live_now_ns() - loop->begin_ns;
         if (spent_ns > PROGRESS_AFTER_NS)
-            progress(loop->options, k + 1, loop->count,
-                     (loop->count - k - 1) * loop->interval_ns);
+            progress(loop->options, k + 1, loop->count, (loop->count - k - 1) * loop->interval_ns);
     }
     return NULL;
 }
@@ -237,8 +237,7 @@ static int finish(struct loop *loop, struct err *err, int argc, char **argv)
     loop->run.duration_ns = loop->last_ns - loop->begin_ns;
     AUTO_FREE char *command = command_text(argc, argv);
     struct source *lines = source_create_live(loop->sampler->live->pid);
-    session->source.process.start_time_ns =
-        proc_start_time_ns(loop->sampler->live->start_ticks);
+    session->source.process.start_time_ns = proc_start_time_ns(loop->sampler->live->start_ticks);
     if (lines)
         source_set_start(lines, session->source.process.start_time_ns);
     int code = session_finish(session, &loop->run, lines, command);

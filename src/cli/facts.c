@@ -97,8 +97,8 @@ static void fill_signal(struct snap_signal *to, const struct target_signal *from
         .name = strtab_add_cstr(strings, text),
         .has_code = from->has_info,
         .code = from->code,
-        .code_text = from->has_info ? strtab_add_cstr(strings, code_text(from->signo, from->code))
-                                    : 0,
+        .code_text =
+            from->has_info ? strtab_add_cstr(strings, code_text(from->signo, from->code)) : 0,
         .has_sender = from->has_sender,
         .sender_pid = from->sender_pid,
         .sender_uid = from->sender_uid,

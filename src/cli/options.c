@@ -31,7 +31,7 @@ struct option_row {
 };
 
 static const struct option_row rows[] = {
-#define OPTION(id, short_name, long_name, argument, valid, help)                                   \
+#define OPTION(id, short_name, long_name, argument, valid, help) \
     {OPT_##id, short_name, long_name, argument, valid, help},
 #include "cli/options.def"
 #undef OPTION

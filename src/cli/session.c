@@ -21,7 +21,7 @@ struct err *session_init(struct session *session, const struct options *options,
 
 void session_deinit(struct session *session)
 {
-    vec_foreach(snapshot, &session->kept)
+    vec_foreach (snapshot, &session->kept)
         snapshot_destroy(*snapshot);
     vec_deinit(&session->kept);
     profile_destroy(session->profile);
@@ -33,7 +33,7 @@ void session_deinit(struct session *session)
 // What a length limit cut is no gap, a stack that could not be read to its end is one.
 static bool has_gaps(const struct snapshot *snapshot)
 {
-    vec_foreach(thread, &snapshot->threads)
+    vec_foreach (thread, &snapshot->threads)
         if (thread->cut)
             return true;
     return false;
@@ -46,11 +46,10 @@ void session_add(struct session *session, struct snapshot *snapshot)
     if (session->profile) {
         if (!profile_add(session->profile, snapshot))
             session->incomplete = true;
-        vec_foreach(note, &snapshot->notes)
-            snap_note(session->strings, &session->notes, "%s",
-                      strtab_get(session->strings, *note));
-        vec_foreach(thread, &snapshot->threads) {
-            vec_foreach(note, &thread->notes)
+        vec_foreach (note, &snapshot->notes)
+            snap_note(session->strings, &session->notes, "%s", strtab_get(session->strings, *note));
+        vec_foreach (thread, &snapshot->threads) {
+            vec_foreach (note, &thread->notes)
                 snap_note(session->strings, &session->notes, "thread %d: %s", thread->tid,
                           strtab_get(session->strings, *note));
         }

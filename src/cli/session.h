@@ -12,7 +12,7 @@ struct session {
     struct strtab *strings;
     struct snap_source source;
     struct snap_notes notes;
-    struct profile *profile;  // NULL: one snapshot, a thread dump
+    struct profile *profile; // NULL: one snapshot, a thread dump
     VEC(struct snapshot *) kept;
     uint64_t taken;
     bool interrupted, incomplete;

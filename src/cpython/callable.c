@@ -10,7 +10,7 @@
 #include "util/guard.h"
 #include "util/limits.h"
 
-#define METHOD_DEF_BYTES 32   // sizeof(PyMethodDef): name, function, flags, doc
+#define METHOD_DEF_BYTES 32 // sizeof(PyMethodDef): name, function, flags, doc
 #define METHOD_TABLE_LIMIT 512
 #define BASES_LIMIT 32 // times the line above is what hostile memory can make us read
 #define NAME_LIMIT 256
@@ -25,8 +25,7 @@ static struct err *set(struct py_decoder *dec, const char *name, const char *qua
 }
 
 // The type that defines a method: the one in the base chain whose method table holds its entry.
-static struct err *defining_type(struct py_decoder *dec, uint64_t type, uint64_t ml,
-                                 uint64_t *ret)
+static struct err *defining_type(struct py_decoder *dec, uint64_t type, uint64_t ml, uint64_t *ret)
 {
     const struct py_layout *lay = &dec->layout;
     // PyTypeObject: tp_methods, tp_members, tp_getset, tp_base follow each other in all versions

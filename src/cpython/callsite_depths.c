@@ -9,9 +9,9 @@
 // How a finally or except block was entered: 2 bits each, innermost lowest. Ordered by how likely
 // a frame is found in a block entered that way.
 #define ENTRY_SILENCED 0u // <= 3.7: a with block's, after __exit__ said true: a WHY code more
-#define ENTRY_NORMAL 1u // <= 3.7: None, 3.8: NULL was pushed
-#define ENTRY_RETURN 2u // <= 3.7: [a value and] a WHY code, 3.8: the address to go on from
-#define ENTRY_RAISED 3u // six values: the exception and the one handled before it
+#define ENTRY_NORMAL 1u   // <= 3.7: None, 3.8: NULL was pushed
+#define ENTRY_RETURN 2u   // <= 3.7: [a value and] a WHY code, 3.8: the address to go on from
+#define ENTRY_RAISED 3u   // six values: the exception and the one handled before it
 
 #define HEAD_INDEX 0x7fffffffu
 #define HEAD_FINALLY 0x80000000u // <= 3.7: a block that is also entered by falling into it
@@ -117,8 +117,7 @@ static void step_setup(struct walk *walk, const struct py_instr *instr,
     int64_t target = py_instr_target(&walk->decoder, instr);
     int64_t raised = from->depth + instr->row->jump_effect;
 
-    if (target < walk->depths->units && walk->leaves &&
-        instr->row->effect != EFFECT_SETUP_EXCEPT) {
+    if (target < walk->depths->units && walk->leaves && instr->row->effect != EFFECT_SETUP_EXCEPT) {
         walk->depths->heads[target] |= HEAD_FINALLY;
         const struct leaves *start = &walk->leaves[instr->next];
         const struct leaves *end = &walk->leaves[target];
@@ -144,8 +143,7 @@ static void step_finally(struct walk *walk, const struct py_instr *instr,
         reach_block(walk, instr->next, depth + 1, entries, ENTRY_NORMAL);
         break;
     case EFFECT_CALL_FINALLY:
-        reach_block(walk, py_instr_target(&walk->decoder, instr), depth + 1, entries,
-                    ENTRY_RETURN);
+        reach_block(walk, py_instr_target(&walk->decoder, instr), depth + 1, entries, ENTRY_RETURN);
         reach(walk, instr->next, depth, entries);
         break;
     case EFFECT_POP_FINALLY:
@@ -202,9 +200,8 @@ static void guess(struct walk *walk, const struct depth_state *from)
 {
     struct py_instr instr;
 
-    if (!py_instr_decode(&walk->decoder, from->unit, &instr) ||
-        instr.row->jump != JUMP_EXECUTOR || instr.next >= walk->depths->units ||
-        walk->depths->heads[instr.next] & HEAD_INDEX)
+    if (!py_instr_decode(&walk->decoder, from->unit, &instr) || instr.row->jump != JUMP_EXECUTOR ||
+        instr.next >= walk->depths->units || walk->depths->heads[instr.next] & HEAD_INDEX)
         return;
     if (walk->depths->guessed_from > walk->depths->count)
         walk->depths->guessed_from = walk->depths->count;

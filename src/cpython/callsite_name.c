@@ -41,8 +41,7 @@ static struct load load_fast(const struct py_instr *instr)
 
     if (instr->row->role == ROLE_LOAD_FAST_PAIR)
         return (struct load){
-            true, false, 0, 2,
-            {{PY_NAME_FAST, to_index(oparg >> 4)}, {PY_NAME_FAST, oparg & 15}}};
+            true, false, 0, 2, {{PY_NAME_FAST, to_index(oparg >> 4)}, {PY_NAME_FAST, oparg & 15}}};
     if (instr->row->role == ROLE_STORE_LOAD_FAST)
         return plain_load(PY_NAME_FAST, 1, oparg & 15);
     return plain_load(PY_NAME_FAST, 0, oparg);
@@ -82,8 +81,7 @@ static struct load load_of(const struct py_instr *instr)
     case ROLE_ENTER_EXIT: // leaves the exit function below the result of the enter function
     case ROLE_ENTER_MANAGER:
         return (struct load){
-            true, false, 1, 2,
-            {{PY_NAME_SPECIAL, instr->row->param + 1}, {PY_NAME_UNKNOWN, -1}}};
+            true, false, 1, 2, {{PY_NAME_SPECIAL, instr->row->param + 1}, {PY_NAME_UNKNOWN, -1}}};
     case ROLE_BUILD_CLASS:
         return (struct load){true, false, 0, 1, {{PY_NAME_BUILD_CLASS, -1}}};
     case ROLE_PUSH_NULL:
@@ -106,8 +104,8 @@ static bool may_write(const struct py_instr *instr, int64_t before, int64_t afte
 
 // Depth before the instruction on the path that entered its finally blocks as the call's path
 // did. False: never reached, or only differently (*different).
-static bool depth_before(const struct py_callsite_depths *depths, uint32_t unit,
-                         uint32_t entries, int64_t *ret, bool *different)
+static bool depth_before(const struct py_callsite_depths *depths, uint32_t unit, uint32_t entries,
+                         int64_t *ret, bool *different)
 {
     struct py_depth at[PY_DEPTHS_OF_UNIT_MAX];
     uint32_t count = py_depths_of_unit(depths, unit, at);
@@ -134,8 +132,7 @@ static bool straight(const struct py_bytecode *bc, const struct py_instr_decoder
     size_t offset = 0;
 
     for (uint32_t start = 0; py_instr_decode(decoder, start, &instr); start = instr.next) {
-        if (!py_instr_jumps(&instr) ||
-            (instr.start >= writer->start && instr.start <= call->start))
+        if (!py_instr_jumps(&instr) || (instr.start >= writer->start && instr.start <= call->start))
             continue;
         int64_t target = py_instr_target(decoder, &instr);
         if (target > writer->start && target <= call->start)
@@ -168,8 +165,8 @@ static bool find_writer(const struct py_instr_decoder *decoder,
         }
         struct load load = load_of(&instr);
         int64_t lowest = before - load.pops;
-        if (different || (!load.is_load && may_write(&instr, before,
-                                                     before + py_instr_effect(&instr), slot))) {
+        if (different ||
+            (!load.is_load && may_write(&instr, before, before + py_instr_effect(&instr), slot))) {
             found = false;
         } else if (load.is_load && lowest <= slot) {
             found = slot < lowest + load.pushes;

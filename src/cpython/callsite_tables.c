@@ -3,9 +3,16 @@
 #include "callsite_tables.h"
 
 #define OP(number, name, caches_, effect_, a_, b_, jump_, jump_effect_, role_, param_) \
-    [number] = {.known = true, .base = number, .caches = caches_, \
-                .effect = EFFECT_##effect_, .a = a_, .b = b_, .jump = JUMP_##jump_, \
-                .jump_effect = jump_effect_, .role = ROLE_##role_, .param = param_},
+    [number] = {.known = true,                                                         \
+                .base = number,                                                        \
+                .caches = caches_,                                                     \
+                .effect = EFFECT_##effect_,                                            \
+                .a = a_,                                                               \
+                .b = b_,                                                               \
+                .jump = JUMP_##jump_,                                                  \
+                .jump_effect = jump_effect_,                                           \
+                .role = ROLE_##role_,                                                  \
+                .param = param_},
 #define VARIANT(number, name, base_) [number] = {.known = true, .base = base_},
 
 static const struct py_opcode_row rows[][256] = {

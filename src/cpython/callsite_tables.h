@@ -52,8 +52,8 @@ enum py_jump {
 // What an instruction means for a call. `param` of the row in brackets; d: the depth before it.
 enum py_role {
     ROLE_NONE,
-    ROLE_DROP,         // only pops or does nothing: leaves no new value on the stack
-    ROLE_SHUFFLE,      // moves the topmost [param, 0: oparg] values around
+    ROLE_DROP,    // only pops or does nothing: leaves no new value on the stack
+    ROLE_SHUFFLE, // moves the topmost [param, 0: oparg] values around
     ROLE_EXTENDED_ARG,
     ROLE_CALL,         // callable at d - oparg - [param]
     ROLE_CALL_METHOD,  // callable or NULL at d - oparg - [param], else the slot above
@@ -62,19 +62,19 @@ enum py_role {
     ROLE_CALL_EX,      // callable at d - [param]
     ROLE_ENTER_EXIT,   // calls [enum py_special], with the bound exit in the manager's place on top
     ROLE_ENTER_MANAGER, // calls [enum py_special], the manager still on top
-    ROLE_EXIT_GONE,    // calls __exit__ after taking it off the stack
-    ROLE_EXIT,         // __exit__ at d - [param]
-    ROLE_EXIT_SELF,    // __exit__ at d - [param], its self or NULL above
-    ROLE_ITER,         // iterator at d - [param]
-    ROLE_SEND,         // iterator at d - [param]
-    ROLE_IMPORT,       // name index oparg >> [param]
-    ROLE_LOAD_GLOBAL,  // name index oparg >> [param]; when shifted, bit 0 also pushes NULL
+    ROLE_EXIT_GONE,     // calls __exit__ after taking it off the stack
+    ROLE_EXIT,          // __exit__ at d - [param]
+    ROLE_EXIT_SELF,     // __exit__ at d - [param], its self or NULL above
+    ROLE_ITER,          // iterator at d - [param]
+    ROLE_SEND,          // iterator at d - [param]
+    ROLE_IMPORT,        // name index oparg >> [param]
+    ROLE_LOAD_GLOBAL,   // name index oparg >> [param]; when shifted, bit 0 also pushes NULL
     ROLE_LOAD_NAME,
     ROLE_LOAD_DICT_NAME,  // as LOAD_NAME, takes a dict off first
     ROLE_LOAD_DICT_DEREF, // as LOAD_DEREF, takes a dict off first
-    ROLE_LOAD_ATTR,    // name index oparg >> [param]; when shifted, bit 0 says method
+    ROLE_LOAD_ATTR,       // name index oparg >> [param]; when shifted, bit 0 says method
     ROLE_LOAD_METHOD,
-    ROLE_LOAD_SUPER,   // name index oparg >> [param]; takes three values
+    ROLE_LOAD_SUPER, // name index oparg >> [param]; takes three values
     ROLE_LOAD_FAST,
     ROLE_LOAD_FAST_PAIR,  // two locals, oparg >> 4 below oparg & 15
     ROLE_STORE_LOAD_FAST, // stores one value, loads oparg & 15

@@ -22,8 +22,7 @@ static struct err *read_facts(struct py_decoder *dec, uint64_t sysdict, struct f
     if (object)
         TRY(py_int(dec, object, &hexversion));
     if (hexversion >> 16 != dec->layout.version)
-        return err_create(ERR_BAD_DATA, "sys.hexversion is 0x%llx",
-                          (unsigned long long)hexversion);
+        return err_create(ERR_BAD_DATA, "sys.hexversion is 0x%llx", (unsigned long long)hexversion);
     ret->hexversion = (uint32_t)hexversion;
     TRY(py_dict_get(dec, sysdict, "gettotalrefcount", &total_refs));
     TRY(py_dict_get(dec, sysdict, "getobjects", &objects));
@@ -52,7 +51,8 @@ static struct err *attempt(struct py_process *process, const struct py_candidate
     if (back != interp)
         return err_create(ERR_BAD_DATA, "thread state and interpreter disagree");
     struct py_decoder dec;
-    struct facts facts = {.hexversion = candidate->hexversion, .build = layout->build, .build_known = true};
+    struct facts facts = {
+        .hexversion = candidate->hexversion, .build = layout->build, .build_known = true};
     TRY(py_decoder_init(&dec, layout, mem, strings));
     struct err *err = py_read(mem, layout, interp, PY_IS_sysdict, &sysdict);
     if (!err)
@@ -104,8 +104,8 @@ struct err *py_candidate_try(struct py_process *process, const struct py_candida
         if ((version == 0x0306) != (candidate->runtime == 0))
             continue;
         for (size_t b = 0; b < ARRAY_SIZE(builds); b++) {
-            uint32_t hexversion = candidate->hexversion ? candidate->hexversion
-                                                        : (uint32_t)version << 16 | 0xff00;
+            uint32_t hexversion =
+                candidate->hexversion ? candidate->hexversion : (uint32_t)version << 16 | 0xff00;
             uint8_t build = builds[b];
             if (candidate->free_threaded)
                 build = (uint8_t)((build & ~PY_BUILD_RELEASE) | PY_BUILD_FREE_THREADED);

@@ -98,8 +98,7 @@ struct head {
     size_t size;
 };
 
-static uint64_t pick(const struct py_decoder *dec, const struct head *head,
-                     enum py_field_id field)
+static uint64_t pick(const struct py_decoder *dec, const struct head *head, enum py_field_id field)
 {
     uint64_t value = 0;
     py_pick(&dec->layout, head->bytes, head->size, field, &value);
@@ -145,9 +144,9 @@ static struct err *mix_window(struct py_decoder *dec, uint64_t addr, size_t size
 static struct err *fingerprint(struct py_decoder *dec, const struct head *head, uint64_t *ret)
 {
     static const enum py_field_id fields[] = {
-        PY_CO_ob_size,  PY_CO_argcount, PY_CO_flags,    PY_CO_firstlineno, PY_CO_stacksize,
-        PY_CO_filename, PY_CO_name,     PY_CO_qualname, PY_CO_linetable,   PY_CO_code,
-        PY_CO_names,    PY_CO_version,
+        PY_CO_ob_size,   PY_CO_argcount, PY_CO_flags, PY_CO_firstlineno,
+        PY_CO_stacksize, PY_CO_filename, PY_CO_name,  PY_CO_qualname,
+        PY_CO_linetable, PY_CO_code,     PY_CO_names, PY_CO_version,
     };
     uint64_t hash = HASH_SEED;
     for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
@@ -219,8 +218,8 @@ static struct err *fill(struct py_decoder *dec, const struct head *head, struct 
     // All parts are asked for before a miss is reported, so that one batch brings them all.
     err = tolerate(dec, py_str_id(dec, pick(dec, head, PY_CO_name), &code->name), &miss);
     if (!err && py_layout_has(lay, PY_CO_qualname))
-        err = tolerate(dec, py_str_id(dec, pick(dec, head, PY_CO_qualname), &code->qualname),
-                       &miss);
+        err =
+            tolerate(dec, py_str_id(dec, pick(dec, head, PY_CO_qualname), &code->qualname), &miss);
     if (!err)
         err = tolerate(dec, py_str_id(dec, pick(dec, head, PY_CO_filename), &code->file), &miss);
     if (!err)

@@ -34,7 +34,7 @@ static const struct member {
     uint16_t field;
 } members[MEMBER_COUNT] = {
 #define SIZE(minor, section, name) {#section "." #name, ROLE_SIZE, minor, PY_FIELD_COUNT},
-#define OFFSET(minor, section, name, group, field)                                                 \
+#define OFFSET(minor, section, name, group, field) \
     {#section "." #name, ROLE_OFFSET, minor, PY_##group##_##field},
 #define SKIP(minor, section, name) {#section "." #name, ROLE_SKIP, minor, PY_FIELD_COUNT},
 #include "cpython/debug_offsets.def"

@@ -72,7 +72,7 @@ void py_state_settle(struct py_process *process, struct py_state *state,
 {
     AUTO_FREE uint64_t *words = malloc(STACK_BYTES);
     struct search search = {process, words};
-    vec_foreach(thread, &state->threads) {
+    vec_foreach (thread, &state->threads) {
         if (words && thread->collecting)
             find_collector(&search, thread, native_of(natives, count, thread->ident));
         if (words && thread->interp_id > 0 && process->dec.layout.version <= 0x030a)
@@ -82,7 +82,7 @@ void py_state_settle(struct py_process *process, struct py_state *state,
 
 static bool calls_collect(const struct py_stack *stack, uint32_t collect)
 {
-    vec_foreach(frame, &stack->frames)
+    vec_foreach (frame, &stack->frames)
         if (frame->call_qualname == collect)
             return true;
     return false;

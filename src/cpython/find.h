@@ -11,8 +11,8 @@ struct py_candidate {
     uint64_t runtime, head_addr;
     uint32_t hexversion; // 0: to be found out
     bool free_threaded;
-    bool says_version;   // hexversion is the runtime's own word, not a guess to be checked
-    bool debug_offsets;  // _Py_DebugOffsets lies at `runtime`
+    bool says_version;  // hexversion is the runtime's own word, not a guess to be checked
+    bool debug_offsets; // _Py_DebugOffsets lies at `runtime`
     const char *found_by;
 };
 

@@ -111,8 +111,8 @@ static struct err *search_by_name(struct question *q)
         return NULL;
     uint64_t name_object;
     uint32_t wanted;
-    struct err *err = py_tuple_item(q->dec, q->code->names_addr, (size_t)q->site.name_index,
-                                    &name_object);
+    struct err *err =
+        py_tuple_item(q->dec, q->code->names_addr, (size_t)q->site.name_index, &name_object);
     if (!err)
         err = py_str_id(q->dec, name_object, &wanted);
     if (err)
@@ -135,9 +135,9 @@ static void ensure_depths(const struct py_decoder *dec, struct py_code *code)
     if (code->depths_tried)
         return;
     code->depths_tried = true;
-    struct py_bytecode bytecode = {code->bytecode,       code->bytecode_bytes,
-                                   dec->layout.version,  code->exception_table,
-                                   code->exception_table_bytes, code->stack_size};
+    struct py_bytecode bytecode = {
+        code->bytecode,        code->bytecode_bytes,        dec->layout.version,
+        code->exception_table, code->exception_table_bytes, code->stack_size};
     if (code->bytecode && code->bytecode_bytes <= PY_CALLSITE_CODE_MAX_BYTES)
         code->depths = py_callsite_depths_create(&bytecode);
 }
@@ -150,9 +150,9 @@ struct err *py_frame_call(struct py_process *process, const struct py_stack *sta
     if (!code->bytecode || code->stack_size > LIMIT_FRAME_SLOTS)
         return NULL;
     ensure_depths(dec, code);
-    struct py_bytecode bytecode = {code->bytecode,       code->bytecode_bytes,
-                                   dec->layout.version,  code->exception_table,
-                                   code->exception_table_bytes, code->stack_size};
+    struct py_bytecode bytecode = {
+        code->bytecode,        code->bytecode_bytes,        dec->layout.version,
+        code->exception_table, code->exception_table_bytes, code->stack_size};
     uint64_t stack_base = frame->slots_addr + 8ull * frame->stack_offset;
     int32_t known_depth = -1;
     if (frame->stackpointer >= stack_base &&
@@ -161,9 +161,9 @@ struct err *py_frame_call(struct py_process *process, const struct py_stack *sta
     struct question q = {.dec = dec, .frame = frame, .code = code};
     if (!code->last_site.valid || code->last_site.offset_bytes != frame->offset_bytes ||
         code->last_site.known_depth != known_depth) {
-        code->last_site.known = py_callsite_find(&bytecode, code->depths,
-                                                 (size_t)frame->offset_bytes, known_depth,
-                                                 &code->last_site.site);
+        code->last_site.known =
+            py_callsite_find(&bytecode, code->depths, (size_t)frame->offset_bytes, known_depth,
+                             &code->last_site.site);
         code->last_site.offset_bytes = frame->offset_bytes;
         code->last_site.known_depth = known_depth;
         code->last_site.valid = true;

@@ -27,7 +27,7 @@ struct err *py_walk_root(struct py_process *process, struct py_stack *stack)
 
 static bool entered(const struct py_stack *stack)
 {
-    vec_foreach(frame, &stack->frames)
+    vec_foreach (frame, &stack->frames)
         if (frame->flags & PY_FRAME_ENTRY)
             return true;
     return stack->entry_pending;

@@ -26,7 +26,7 @@ struct row {
 
 static const struct row rows[] = {
 #define VERSION(major, minor) {(major) << 8 | (minor), PY_FIELD_COUNT, 0, {0, 0}},
-#define ROW_SINCE(patch, group, name, offset, big, upstream)                                       \
+#define ROW_SINCE(patch, group, name, offset, big, upstream) \
     {0, PY_##group##_##name, patch, {(uint32_t)((offset) + 1), (uint32_t)((big) + 1)}},
 #define ROW(group, name, offset, big, upstream) ROW_SINCE(0, group, name, offset, big, upstream)
 #include "cpython/versions.def"
@@ -76,8 +76,7 @@ static struct err *unknown_version(uint16_t version)
                       version >> 8, version & 0xff, list);
 }
 
-struct err *py_layout_static(uint16_t version, uint8_t patch, uint8_t build,
-                             struct py_layout *ret)
+struct err *py_layout_static(uint16_t version, uint8_t patch, uint8_t build, struct py_layout *ret)
 {
     size_t row = 0;
     while (row < ARRAY_SIZE(rows) &&
@@ -86,8 +85,8 @@ struct err *py_layout_static(uint16_t version, uint8_t patch, uint8_t build,
     if (row == ARRAY_SIZE(rows))
         return unknown_version(version);
     if (build & PY_BUILD_FREE_THREADED && version < 0x030d)
-        return err_create(ERR_UNSUPPORTED, "CPython %d.%d has no free-threaded build",
-                          version >> 8, version & 0xff);
+        return err_create(ERR_UNSUPPORTED, "CPython %d.%d has no free-threaded build", version >> 8,
+                          version & 0xff);
     // Include/object.h up to 3.7: "Py_DEBUG implies Py_TRACE_REFS".
     if (build & PY_BUILD_DEBUG && version < 0x0308)
         build |= PY_BUILD_TRACE_REFS;
@@ -142,8 +141,8 @@ struct err *py_read(struct mem *mem, const struct py_layout *layout, uint64_t ba
     return NULL;
 }
 
-bool py_pick(const struct py_layout *layout, const void *bytes, size_t size,
-             enum py_field_id field, uint64_t *ret)
+bool py_pick(const struct py_layout *layout, const void *bytes, size_t size, enum py_field_id field,
+             uint64_t *ret)
 {
     if (!py_layout_has(layout, field))
         return false;

@@ -104,8 +104,14 @@ static int32_t next_signed(struct cursor *cursor)
 }
 
 // InternalDocs/code_objects.md (Objects/locations.md in 3.11), PEP 657.
-enum { CODE_SHORT_LAST = 9, CODE_ONE_LINE0 = 10, CODE_ONE_LINE2 = 12, CODE_NO_COLUMNS = 13,
-       CODE_LONG = 14, CODE_NONE = 15 };
+enum {
+    CODE_SHORT_LAST = 9,
+    CODE_ONE_LINE0 = 10,
+    CODE_ONE_LINE2 = 12,
+    CODE_NO_COLUMNS = 13,
+    CODE_LONG = 14,
+    CODE_NONE = 15
+};
 
 struct py_line py_line_location(const struct py_code *code, uint32_t offset_bytes)
 {

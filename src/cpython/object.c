@@ -43,8 +43,8 @@ static const struct {
     {"async_generator", PY_KIND_GENERATOR},
 };
 
-struct err *py_decoder_init(struct py_decoder *dec, const struct py_layout *layout,
-                            struct mem *mem, struct strtab *strings)
+struct err *py_decoder_init(struct py_decoder *dec, const struct py_layout *layout, struct mem *mem,
+                            struct strtab *strings)
 {
     *dec = (struct py_decoder){.mem = mem, .layout = *layout, .strings = strings};
     dec->types = calloc(1, sizeof(*dec->types));
@@ -125,8 +125,7 @@ struct err *py_type_of(struct py_decoder *dec, uint64_t object, struct py_type_i
     return py_type_info(dec, type, ret);
 }
 
-struct err *py_expect(struct py_decoder *dec, uint64_t object, enum py_kind kind,
-                      const char *what)
+struct err *py_expect(struct py_decoder *dec, uint64_t object, enum py_kind kind, const char *what)
 {
     struct py_type_info info;
     TRY(py_type_of(dec, object, &info));

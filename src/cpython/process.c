@@ -51,9 +51,8 @@ static bool try_runtime(struct search *search, struct module *module, uint64_t a
                         const char *found_by)
 {
     struct py_candidate candidate = {.runtime = addr, .found_by = found_by};
-    AUTO_ERR struct err *no_cookie =
-        py_debug_offsets_head(search->process->target->mem, addr, &candidate.hexversion,
-                              &candidate.free_threaded);
+    AUTO_ERR struct err *no_cookie = py_debug_offsets_head(
+        search->process->target->mem, addr, &candidate.hexversion, &candidate.free_threaded);
     candidate.debug_offsets = !no_cookie;
     if (no_cookie)
         candidate.hexversion = version_of(search->process, module);
@@ -112,7 +111,7 @@ static void name_version(struct py_process *process)
 
 static bool looks_like(const struct target *target, const char *name)
 {
-    vec_foreach(mapping, &target->mappings) {
+    vec_foreach (mapping, &target->mappings) {
         const char *base = mapping->path ? strrchr(mapping->path, '/') : NULL;
         if (base && strstr(base, name))
             return true;
@@ -125,8 +124,8 @@ static struct err *refusal(struct search *search)
     const struct target *target = search->process->target;
     if (looks_like(target, "pypy"))
         return err_create(ERR_UNSUPPORTED, "this is PyPy; pycore reads CPython 3.6 to 3.15");
-    if (search->best && (err_code(search->best) == ERR_UNSUPPORTED ||
-                         err_code(search->best) == ERR_NOT_FOUND)) {
+    if (search->best &&
+        (err_code(search->best) == ERR_UNSUPPORTED || err_code(search->best) == ERR_NOT_FOUND)) {
         struct err *best = TAKE(search->best);
         return err_wrap(best, "no live Python in it");
     }
@@ -138,8 +137,7 @@ static struct err *refusal(struct search *search)
                           "memory are cut off (\"ulimit -c\", or a full disk?)",
                           (unsigned long long)target->missing_bytes);
     if (looks_like(target, "python"))
-        return err_create(ERR_NOT_FOUND,
-                          "Python is mapped, but its runtime could not be found%s",
+        return err_create(ERR_NOT_FOUND, "Python is mapped, but its runtime could not be found%s",
                           target->kind == TARGET_CORE
                               ? "; name the binary that ran with --exe or --sysroot"
                               : " (is it just starting, or ending?)");

@@ -31,8 +31,8 @@ static bool could_point(const struct scan *scan, uint64_t word)
 static bool plausible(const struct scan *scan, const struct py_layout *layout, uint64_t interp)
 {
     uint64_t tstate, back;
-    AUTO_ERR struct err *err = py_read(scan->target->mem, layout, interp, PY_IS_threads_head,
-                                       &tstate);
+    AUTO_ERR struct err *err =
+        py_read(scan->target->mem, layout, interp, PY_IS_threads_head, &tstate);
     if (err || tstate % 8 || tstate < scan->low || tstate >= scan->high)
         return false;
     AUTO_ERR struct err *second = py_read(scan->target->mem, layout, tstate, PY_TS_interp, &back);
@@ -45,8 +45,10 @@ static bool visit_cookie(const struct scan *scan, uint64_t addr)
     bool free_threaded;
     AUTO_ERR struct err *err =
         py_debug_offsets_head(scan->target->mem, addr, &hexversion, &free_threaded);
-    struct py_candidate candidate = {.runtime = addr, .hexversion = hexversion,
-                                     .free_threaded = free_threaded, .says_version = true,
+    struct py_candidate candidate = {.runtime = addr,
+                                     .hexversion = hexversion,
+                                     .free_threaded = free_threaded,
+                                     .says_version = true,
                                      .debug_offsets = true,
                                      .found_by = "a scan for its cookie"};
     return !err && scan->visit(scan->arg, &candidate);
@@ -116,7 +118,7 @@ bool py_scan(struct target *target, struct image *image, py_candidate_visit *vis
         layout_count += !err;
     }
     scan.layout_count = layout_count;
-    vec_foreach(mapping, &target->mappings) {
+    vec_foreach (mapping, &target->mappings) {
         if (!mapping->writable)
             continue;
         scan.low = mapping->start < scan.low ? mapping->start : scan.low;

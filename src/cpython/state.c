@@ -38,7 +38,7 @@ static struct err *read_gil(struct py_process *process, struct py_state *state, 
     // last_holder stays set after a release, so `locked` decides; -1 is a GIL not created yet.
     ret->known = enabled != 0;
     ret->holder = enabled && (int32_t)locked == 1 ? holder : 0;
-    vec_foreach(known, &state->gils)
+    vec_foreach (known, &state->gils)
         if (known->start == addr)
             return NULL; // another interpreter uses it, too
     struct py_gil gil = {addr, addr + py_offset(lay, PY_GIL_end), true, ret->holder != 0};
@@ -63,8 +63,7 @@ static struct err *gil_of(struct py_process *process, struct py_state *state, ui
 }
 
 // Before 3.12 there is one GIL: in _PyRuntime, in 3.6 in statics.
-static struct err *shared_gil(struct py_process *process, struct py_state *state,
-                              struct gil *ret)
+static struct err *shared_gil(struct py_process *process, struct py_state *state, struct gil *ret)
 {
     const struct py_layout *lay = &process->dec.layout;
     *ret = (struct gil){0};

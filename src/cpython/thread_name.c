@@ -76,7 +76,7 @@ struct err *py_thread_names(struct py_process *process, uint64_t interp,
         return NULL;
     struct pairs pairs = {0};
     struct err *err = py_dict_walk(dec, active, collect, &pairs);
-    vec_foreach(pair, &pairs.list) {
+    vec_foreach (pair, &pairs.list) {
         // A thread whose name is damaged costs the others nothing.
         struct err *one = name_of(dec, pair, ret);
         err_destroy(one);

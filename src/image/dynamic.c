@@ -9,7 +9,7 @@
 #include "util/guard.h"
 
 #define MAX_DYNAMIC_ENTRIES 1024
-#define MAX_CHAIN           100000
+#define MAX_CHAIN 100000
 
 struct tables {
     uint64_t symtab, strtab, strsz, hash, gnu_hash;

@@ -15,10 +15,10 @@ void image_destroy(struct image *image)
 {
     if (!image)
         return;
-    vec_foreach(module, &image->modules)
+    vec_foreach (module, &image->modules)
         image_module_destroy(*module);
     vec_deinit(&image->modules);
-    vec_foreach(retired, &image->retired)
+    vec_foreach (retired, &image->retired)
         image_module_destroy(*retired);
     vec_deinit(&image->retired);
     free(image->exe);
@@ -30,7 +30,7 @@ void image_destroy(struct image *image)
 static uint64_t hash_mappings(struct target *target)
 {
     uint64_t hash = HASH_SEED;
-    vec_foreach(mapping, &target->mappings) {
+    vec_foreach (mapping, &target->mappings) {
         if (!mapping->path)
             continue;
         hash = hash_u64(hash, mapping->start);
@@ -52,7 +52,7 @@ static bool same_module(const struct image_module *a, const struct image_module 
 
 static struct image_module *find_same(struct image *image, const struct image_module *module)
 {
-    vec_foreach(old, &image->modules)
+    vec_foreach (old, &image->modules)
         if (!(*old)->keep && same_module(*old, module))
             return *old;
     return NULL;
@@ -70,7 +70,7 @@ static void note_state(struct image *image, struct image_found *fresh, enum modu
 {
     size_t count = 0;
     AUTO_FREE char *names = NULL;
-    vec_foreach(module, fresh) {
+    vec_foreach (module, fresh) {
         const struct module *public = &(*module)->public;
         if (public->file_state != state)
             continue;
@@ -117,7 +117,7 @@ static struct err *replace_modules(struct image *image, struct image_found *foun
 {
     if (!vec_reserve(&image->retired, image->retired.count + image->modules.count))
         return err_create(ERR_NO_MEMORY, "out of memory");
-    vec_foreach(slot, found) {
+    vec_foreach (slot, found) {
         struct image_module *old = find_same(image, *slot);
         if (old) {
             old->keep = true;
@@ -128,7 +128,7 @@ static struct err *replace_modules(struct image *image, struct image_found *foun
             return err_create(ERR_NO_MEMORY, "out of memory");
         }
     }
-    vec_foreach(module, &image->modules) {
+    vec_foreach (module, &image->modules) {
         if (!(*module)->keep)
             image->retired.items[image->retired.count++] = *module;
         (*module)->keep = false;
@@ -151,16 +151,16 @@ static struct err *list(struct image *image)
         err = replace_modules(image, &found, &fresh);
     if (err) {
         // Those that stayed are in both lists.
-        vec_foreach(module, &found)
+        vec_foreach (module, &found)
             if (!(*module)->keep)
                 image_module_destroy(*module);
-        vec_foreach(module, &image->modules)
+        vec_foreach (module, &image->modules)
             (*module)->keep = false;
         return err;
     }
-    vec_foreach(module, &fresh)
+    vec_foreach (module, &fresh)
         TRY(image_locate(image, *module));
-    vec_foreach(module, &fresh)
+    vec_foreach (module, &fresh)
         TRY(image_lend(image, *module));
     note_states(image, &fresh);
     image->mappings_hash = hash;

@@ -107,7 +107,7 @@ static struct err *lend_segment(struct image *image, struct image_module *module
 
 static struct err *lend_ranges(struct image *image, struct image_module *module)
 {
-    vec_foreach(range, &module->ranges) {
+    vec_foreach (range, &module->ranges) {
         if (range->writable)
             continue;
         for (size_t i = 0; i < module->headers.count; i++) {

@@ -9,9 +9,9 @@
 
 #include "util/guard.h"
 
-#define MAX_LOADED  4096
+#define MAX_LOADED 4096
 #define MAX_DYNAMIC 1024
-#define MAX_NAME    4096
+#define MAX_NAME 4096
 
 // The part of struct link_map that debuggers may use.
 struct link_map_head {
@@ -35,7 +35,7 @@ static bool headers_of_place(const struct image_place *place, struct elf_headers
 
 static bool has_names(struct target *target)
 {
-    vec_foreach(mapping, &target->mappings)
+    vec_foreach (mapping, &target->mappings)
         if (mapping->path && *mapping->path == '/')
             return true;
     return false;
@@ -67,7 +67,7 @@ static struct err *name_mappings(struct target *target, const struct elf_headers
             continue;
         uint64_t low = (bias + phdr->p_vaddr) & ~4095ull;
         uint64_t high = (bias + phdr->p_vaddr + phdr->p_filesz + 4095) & ~4095ull;
-        vec_foreach(mapping, &target->mappings) {
+        vec_foreach (mapping, &target->mappings) {
             if (mapping->path || mapping->start < low || mapping->end > high)
                 continue;
             mapping->path = strdup(path);

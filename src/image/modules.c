@@ -20,7 +20,7 @@ void image_module_destroy(struct image_module *module)
     image_file_close(&module->file);
     image_file_close(&module->debug);
     free(module->vdso_bytes);
-    vec_foreach(loan, &module->loans)
+    vec_foreach (loan, &module->loans)
         free(*loan);
     vec_deinit(&module->loans);
     free(module);
@@ -97,7 +97,7 @@ static bool continues(const struct image_module *module, const struct target_map
 static bool plausible(struct image_module *module)
 {
     bool executable = module->is_vdso;
-    vec_foreach(range, &module->ranges)
+    vec_foreach (range, &module->ranges)
         executable |= range->executable;
     if (module->headers_in_memory)
         return executable || module->ranges.count > 1;
@@ -150,7 +150,7 @@ static void clip_ends(struct image_found *found)
 struct err *image_list_modules(struct image *image, struct image_found *ret)
 {
     struct image_module *current = NULL;
-    vec_foreach(mapping, &image->target->mappings) {
+    vec_foreach (mapping, &image->target->mappings) {
         if (!is_candidate(mapping))
             continue;
         if (continues(current, mapping)) {

@@ -27,7 +27,7 @@ static bool mappings_fit(struct image_module *module, const struct elf_headers *
     const struct image_range *first = &module->ranges.items[0];
     if (!elf_headers_bias(headers, first->start, first->offset, &bias))
         return false;
-    vec_foreach(range, &module->ranges) {
+    vec_foreach (range, &module->ranges) {
         bool fits = false;
         for (size_t i = 0; i < headers->count && !fits; i++) {
             const Elf64_Phdr *phdr = &headers->phdrs[i];
@@ -48,7 +48,7 @@ static bool mappings_fit(struct image_module *module, const struct elf_headers *
 
 static bool is_mapped(struct image_module *module, uint64_t addr, size_t size)
 {
-    vec_foreach(range, &module->ranges)
+    vec_foreach (range, &module->ranges)
         if (addr >= range->start && addr < range->end && size <= range->end - addr)
             return true;
     return false;

@@ -68,7 +68,7 @@ void mem_copy_destroy(struct mem_copy *copy)
 {
     if (!copy)
         return;
-    vec_foreach(block, &copy->blocks)
+    vec_foreach (block, &copy->blocks)
         munmap(block->bytes, block->size);
     vec_deinit(&copy->blocks);
     vec_deinit(&copy->tail);
@@ -120,8 +120,8 @@ bool mem_copy_reserve(struct mem_copy *copy, struct mem_range range, void **ret)
             size_t need = range.size + 2 * PAGE_BYTES;
             size_t size = need > BLOCK_BYTES ? (need + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES
                                              : BLOCK_BYTES;
-            void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                               -1, 0);
+            void *bytes =
+                mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
             if (bytes == MAP_FAILED)
                 return false;
             if (!vec_push(&copy->blocks, (struct block){bytes, size, 0})) {
@@ -391,7 +391,7 @@ bool mem_copy_used(struct mem_copy *copy, struct mem_ranges *ret)
     for (size_t i = 0; i + 1 < LEVELS; i++)
         if (!merge_runs(all, &copy->levels[i]))
             return false;
-    vec_foreach(piece, all) {
+    vec_foreach (piece, all) {
         if (!piece->used || !piece->bytes)
             continue;
         struct mem_range *last = ret->count ? &ret->items[ret->count - 1] : NULL;

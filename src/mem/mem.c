@@ -129,8 +129,8 @@ static size_t read_cached(struct mem *mem, const struct segment *segment, uint64
         // A page that two segments share is read through: the cache holds whole pages of one.
         if (page_start >= segment->start && segment->end - page_start >= PAGE_BYTES) {
             if (page->addr != number + 1) {
-                page->size = (uint32_t)segment->read(segment->arg, page_start, page->bytes,
-                                                     PAGE_BYTES);
+                page->size =
+                    (uint32_t)segment->read(segment->arg, page_start, page->bytes, PAGE_BYTES);
                 page->addr = number + 1;
             }
             size_t there = in_page < page->size ? page->size - in_page : 0;

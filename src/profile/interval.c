@@ -46,7 +46,8 @@ struct interval {
     double wave[][FREQS_MAX]; // [item][frequency - 1]: orthogonal to each other and to 1
 };
 
-size_t interval_group(size_t snapshots) {
+size_t interval_group(size_t snapshots)
+{
     size_t group = 1;
     while (snapshots > group * ITEMS_MAX) {
         group *= 2;
@@ -55,7 +56,8 @@ size_t interval_group(size_t snapshots) {
 }
 
 // Adds for every frequency the sum of the items of v times the wave.
-static void transform(const struct interval *iv, const double *v, double sum[FREQS_MAX]) {
+static void transform(const struct interval *iv, const double *v, double sum[FREQS_MAX])
+{
     for (int j = 0; j < FREQS_MAX; j++) {
         sum[j] = 0;
     }
@@ -69,7 +71,8 @@ static void transform(const struct interval *iv, const double *v, double sum[FRE
 }
 
 // cos(angle), cos(2 angle), ... by cos((j + 1) a) = 2 cos(a) cos(j a) - cos((j - 1) a).
-static void fill_waves(double wave[FREQS_MAX], double angle) {
+static void fill_waves(double wave[FREQS_MAX], double angle)
+{
     double first = cos(angle), before = 1;
     wave[0] = first;
     for (int j = 1; j < FREQS_MAX; j++) {
@@ -78,7 +81,8 @@ static void fill_waves(double wave[FREQS_MAX], double angle) {
     }
 }
 
-struct interval *interval_create(const uint32_t *x, size_t n, size_t snapshots) {
+struct interval *interval_create(const uint32_t *x, size_t n, size_t snapshots)
+{
     size_t pool = interval_group(n);
     size_t items = n / pool + (n % pool != 0);
     struct interval *iv = calloc(1, sizeof *iv + items * sizeof iv->wave[0]);
@@ -100,12 +104,14 @@ struct interval *interval_create(const uint32_t *x, size_t n, size_t snapshots) 
     return iv;
 }
 
-void interval_destroy(struct interval *iv) {
+void interval_destroy(struct interval *iv)
+{
     free(iv);
 }
 
 // Sum of the products of z with itself `lag` items later.
-static double lagged(const struct interval *iv, size_t lag) {
+static double lagged(const struct interval *iv, size_t lag)
+{
     double sum = 0;
     for (size_t t = lag; t < iv->items; t++) {
         sum += iv->z[t] * iv->z[t - lag];
@@ -115,7 +121,8 @@ static double lagged(const struct interval *iv, size_t lag) {
 
 // How many frequencies to average: the more correlated, the nearer to zero must they lie, where
 // the spectrum of z is still about as high as at zero. `power` is the sum of z squared.
-static int frequencies(const struct interval *iv, double power) {
+static int frequencies(const struct interval *iv, double power)
+{
     double n = (double)iv->items;
     double first = 0, largest = 0;
     for (size_t lag = 1; lag <= LAGS && lag < iv->items; lag++) {
@@ -136,14 +143,16 @@ static int frequencies(const struct interval *iv, double power) {
 
 // Nothing ever changed: neither variance nor correlation can be estimated. Anything may have gone
 // on in an unseen part q of the time: Wilson's bound for 0 of snapshots / PHASE_SNAPSHOTS draws.
-static void bounds_unchanging(const struct interval *iv, double p, double *low, double *high) {
+static void bounds_unchanging(const struct interval *iv, double p, double *low, double *high)
+{
     double q = normal * normal / (iv->snapshots / PHASE_SNAPSHOTS + normal * normal);
     *low = p * (1 - q);
     *high = p + (1 - p) * q;
 }
 
 // Wilson's interval for `draws` effective independent draws.
-static void bounds_wilson(double p, double draws, double quantile, double *low, double *high) {
+static void bounds_wilson(double p, double draws, double quantile, double *low, double *high)
+{
     double q = quantile * quantile / draws;
     double middle = (p + q / 2) / (1 + q);
     double half = sqrt(q * p * (1 - p) + q * q / 4) / (1 + q);
@@ -152,7 +161,8 @@ static void bounds_wilson(double p, double draws, double quantile, double *low, 
 }
 
 // The function whose counts are in iv->y.
-static void estimate(struct interval *iv, double *low, double *high) {
+static void estimate(struct interval *iv, double *low, double *high)
+{
     double y_sum = 0, x_squares = 0, power = 0;
     for (size_t t = 0; t < iv->items; t++) {
         y_sum += iv->y[t];
@@ -186,13 +196,15 @@ static void estimate(struct interval *iv, double *low, double *high) {
     bounds_wilson(p, draws, student[count - 1], low, high);
 }
 
-static void clear(struct interval *iv) {
+static void clear(struct interval *iv)
+{
     for (size_t t = 0; t < iv->items; t++) {
         iv->y[t] = 0;
     }
 }
 
-void interval_dense(struct interval *iv, const uint32_t *y, double *ret_low, double *ret_high) {
+void interval_dense(struct interval *iv, const uint32_t *y, double *ret_low, double *ret_high)
+{
     clear(iv);
     for (size_t t = 0; t < iv->n; t++) {
         iv->y[t / iv->pool] += y[t];
@@ -201,7 +213,8 @@ void interval_dense(struct interval *iv, const uint32_t *y, double *ret_low, dou
 }
 
 void interval_sparse(struct interval *iv, const uint32_t *at, const uint32_t *count, size_t k,
-                     double *ret_low, double *ret_high) {
+                     double *ret_low, double *ret_high)
+{
     clear(iv);
     for (size_t i = 0; i < k; i++) {
         if (at[i] < iv->n) {
@@ -212,7 +225,8 @@ void interval_sparse(struct interval *iv, const uint32_t *at, const uint32_t *co
 }
 
 void interval_share(const uint32_t *y, const uint32_t *x, size_t n, double *ret_low,
-                    double *ret_high) {
+                    double *ret_high)
+{
     struct interval *iv = interval_create(x, n, n);
     if (!iv) {
         *ret_low = 0;

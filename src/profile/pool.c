@@ -15,7 +15,7 @@ void prof_count_pool(struct profile *profile, const struct snapshot *snapshot)
 {
     struct prof_pool *pool = &profile->sum.pool;
     uint64_t working = 0;
-    vec_foreach(thread, &snapshot->threads)
+    vec_foreach (thread, &snapshot->threads)
         working += is_native(thread) && snap_state_works(thread->state);
     profile->pool_works = working > 0;
     pool->samples_working += working;
@@ -43,7 +43,7 @@ void prof_find_pool(const struct profile *profile, const uint32_t *order, const 
     }
     if (pool->snapshots < SNAPSHOTS_MIN)
         return;
-    vec_foreach(pair, &profile->pairs)
+    vec_foreach (pair, &profile->pairs)
         if (profile->threads.items[pair->thread].t.known_to_python && goes_with(pool, pair) &&
             (!best || pair->with_pool > best->with_pool))
             best = pair;

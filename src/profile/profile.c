@@ -23,11 +23,11 @@ void profile_destroy(struct profile *profile)
 {
     if (!profile)
         return;
-    vec_foreach(function, &profile->functions) {
+    vec_foreach (function, &profile->functions) {
         vec_deinit(&function->self);
         vec_deinit(&function->total);
     }
-    vec_foreach(thread, &profile->threads)
+    vec_foreach (thread, &profile->threads)
         vec_deinit(&thread->calls);
     vec_deinit(&profile->functions);
     vec_deinit(&profile->frames);
@@ -78,7 +78,7 @@ static bool resolve_path(struct profile *profile, const struct snap_thread *thre
     vec_clear(&profile->path);
     if (!vec_reserve(&profile->path, thread->frames.count))
         return false;
-    vec_foreach(frame, &thread->frames) {
+    vec_foreach (frame, &thread->frames) {
         if (!prof_frame(profile, frame, &profile->path.items[profile->path.count]))
             return false;
         profile->path.count++;

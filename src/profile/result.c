@@ -228,7 +228,7 @@ static bool find_hottest(struct prof_result *result, const uint32_t *order)
     AUTO_FREE uint64_t *most_working = prof_array(count, sizeof(*most_working));
     if (!place || !most || !most_working)
         return false;
-    vec_foreach(pair, &profile->pairs) {
+    vec_foreach (pair, &profile->pairs) {
         if (!pair->self)
             continue; // counted for its pool only
         struct prof_thread *t = &result->report->threads[place[pair->thread]];

@@ -27,7 +27,7 @@ static void halve(struct prof_series *series)
 static void halve_all(struct profile *profile)
 {
     profile->points = 0;
-    vec_foreach(entry, &profile->functions) {
+    vec_foreach (entry, &profile->functions) {
         halve(&entry->self);
         halve(&entry->total);
         profile->points += entry->self.count + entry->total.count;

@@ -77,7 +77,7 @@ static uint64_t hash_stack(const struct profile *profile, const struct snap_thre
     uint64_t hash =
         hash_u64(HASH_SEED, (uint64_t)(uint32_t)thread->pid << 32 | (uint32_t)thread->tid);
     hash = hash_u64(hash, thread->state);
-    vec_foreach(frame, &profile->path)
+    vec_foreach (frame, &profile->path)
         hash = hash_u64(hash, *frame);
     return hash;
 }

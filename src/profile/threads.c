@@ -139,7 +139,7 @@ bool prof_count_thread(struct profile *profile, const struct prof_sample *sample
 void prof_threads_gone(struct profile *profile)
 {
     size_t kept = 0;
-    vec_foreach(id, &profile->present) {
+    vec_foreach (id, &profile->present) {
         struct prof_thread_entry *entry = &profile->threads.items[*id];
         if (entry->seen == profile->sum.snapshots)
             profile->present.items[kept++] = *id;

@@ -22,8 +22,8 @@ static void add_thread(struct page *page, const struct snapshot *snapshot,
     if (thread->has_cpu && snapshot->cpu_window_ns)
         plain_percent(&row, weigh_ratio(thread->cpu_ns, snapshot->cpu_window_ns));
     plain_str(&row, DOC_NEXT);
-    plain_str(&row, thread->state == SNAP_UNKNOWN ? "waits or sleeps"
-                                                  : snap_state_name(thread->state));
+    plain_str(&row,
+              thread->state == SNAP_UNKNOWN ? "waits or sleeps" : snap_state_name(thread->state));
     plain_str(&row, DOC_NEXT);
     if (thread->syscall)
         plain_id(&row, page->names.strings, thread->syscall, 40, PLAIN_KEEP_START);

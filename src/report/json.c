@@ -139,7 +139,7 @@ static void snapshot_thread(struct json_report *report, const struct snap_thread
     thread_facts(report, thread);
     json_line(json);
     json_begin_array(json, "frames");
-    vec_foreach(frame, &thread->frames) {
+    vec_foreach (frame, &thread->frames) {
         json_line(json);
         json_frame(report, frame);
         json_end_object(json, JSON_LINE);
@@ -164,12 +164,11 @@ static void write_snapshots(struct json_report *report)
         json_u64(json, "at_ns", snapshot->at_ns);
         json_u64(json, "pause_ns", snapshot->pause_ns);
         json_bool(json, "stopped", snapshot->stopped);
-        json_u64_if(report, "cpu_window_ns", snapshot->cpu_window_ns != 0,
-                    snapshot->cpu_window_ns);
+        json_u64_if(report, "cpu_window_ns", snapshot->cpu_window_ns != 0, snapshot->cpu_window_ns);
         json_u64_if(report, "process_cpu_ns", snapshot->has_process_cpu, snapshot->process_cpu_ns);
         json_line(json);
         json_begin_array(json, "threads");
-        vec_foreach(thread, &snapshot->threads)
+        vec_foreach (thread, &snapshot->threads)
             snapshot_thread(report, thread);
         json_end_array(json, JSON_LINES);
         json_line(json);
@@ -260,13 +259,13 @@ static void write_notes(struct json_report *report)
     const struct snap_notes *run = report->input->notes;
     json_line(&report->json);
     json_begin_array(&report->json, "notes");
-    vec_foreach(note, source) {
+    vec_foreach (note, source) {
         json_line(&report->json);
         json_name(report, NULL, *note);
     }
     for (size_t i = 0; run && i < run->count; i++) {
         bool known = false;
-        vec_foreach(note, source)
+        vec_foreach (note, source)
             known |= *note == run->items[i];
         if (known)
             continue;

@@ -41,7 +41,7 @@ void page_tree(struct page *page);      // tree.c
 void page_waiting(struct page *page);   // waiting.c
 void page_cpu(struct page *page);       // page.c
 // The one of a thread dump.
-void page_dump(struct page *page); // dump.c
+void page_dump(struct page *page);                                        // dump.c
 void page_dump_table(struct page *page, const struct snapshot *snapshot); // dump_table.c
 
 // Rows of a table: --top, all with --full, or the default.

@@ -22,8 +22,8 @@ static struct err *open_python(struct sampler *sampler)
 {
     struct image_options options = {0};
     TRY(image_open(sampler->live->target, &options, &sampler->image));
-    struct err *err = py_process_open(sampler->live->target, sampler->image, sampler->strings,
-                                      &sampler->process);
+    struct err *err =
+        py_process_open(sampler->live->target, sampler->image, sampler->strings, &sampler->process);
     if (err)
         close_python(sampler);
     return err;
@@ -38,8 +38,8 @@ struct err *sampler_open(pid_t pid, struct strtab *strings, struct sampler **ret
     sampler->deadline_ns = STOP_DEADLINE_NS;
     sampler->stop_limit_ns = STOP_LIMIT_NS;
     sampler->copy = mem_copy_create();
-    struct err *err = sampler->copy ? live_open(pid, &sampler->live)
-                                    : err_create(ERR_NO_MEMORY, "sampler");
+    struct err *err =
+        sampler->copy ? live_open(pid, &sampler->live) : err_create(ERR_NO_MEMORY, "sampler");
     if (!err && sampler->live->can_read)
         err = open_python(sampler);
     if (err) {
@@ -64,7 +64,7 @@ void sampler_close(struct sampler *sampler)
 
 static void drop_stacks(struct sample *sample)
 {
-    vec_foreach(stack, &sample->stacks)
+    vec_foreach (stack, &sample->stacks)
         py_stack_deinit(stack);
     vec_clear(&sample->stacks);
 }
@@ -78,7 +78,7 @@ void sample_deinit(struct sample *sample)
 
 static bool sleeps(const struct sampler *sampler, const struct py_thread *thread)
 {
-    vec_foreach(os, &sampler->live->threads)
+    vec_foreach (os, &sampler->live->threads)
         if (os->has_regs && os->state == LIVE_STOPPED && os->regs.tls == thread->ident)
             return arch_blocked_in_syscall(&os->regs);
     return false;
@@ -107,7 +107,7 @@ static bool walk(struct sampler *sampler, struct sample *sample)
         settle(sampler, sample);
         if (mem_copy_misses(sampler->copy)->count)
             return false;
-        vec_foreach(thread, &sample->state.threads) {
+        vec_foreach (thread, &sample->state.threads) {
             struct py_stack stack;
             py_stack_init(&stack, thread, sleeps(sampler, thread));
             if (!vec_push(&sample->stacks, stack))
@@ -115,7 +115,7 @@ static bool walk(struct sampler *sampler, struct sample *sample)
         }
     }
     bool all = true;
-    vec_foreach(stack, &sample->stacks)
+    vec_foreach (stack, &sample->stacks)
         all &= py_stack_step(process, stack);
     return all;
 }
@@ -202,14 +202,14 @@ static struct err *gather(struct sampler *sampler, struct sample *ret)
 
 static void finish_stacks(struct sampler *sampler, struct sample *ret)
 {
-    vec_foreach(stack, &ret->stacks)
+    vec_foreach (stack, &ret->stacks)
         py_stack_finish(sampler->process, stack);
 }
 
 // What a cut-off gather left over ends where it is, with a note.
 static void close_stacks(struct sampler *sampler, struct sample *ret)
 {
-    vec_foreach(stack, &ret->stacks) {
+    vec_foreach (stack, &ret->stacks) {
         if (stack->chain_done)
             continue;
         stack->chain_done = true;
@@ -222,7 +222,7 @@ static void close_stacks(struct sampler *sampler, struct sample *ret)
 
 static bool has_name(const struct sampler *sampler, uint64_t ident)
 {
-    vec_foreach(name, &sampler->names)
+    vec_foreach (name, &sampler->names)
         if (name->ident == ident)
             return true;
     return false;
@@ -234,9 +234,9 @@ static void read_names(struct sampler *sampler, struct sample *ret)
 {
     size_t nameless = 0;
     bool changed = false;
-    vec_foreach(thread, &sampler->live->threads)
+    vec_foreach (thread, &sampler->live->threads)
         changed |= thread->fresh;
-    vec_foreach(thread, &ret->state.threads)
+    vec_foreach (thread, &ret->state.threads)
         nameless += !has_name(sampler, thread->ident);
     ret->names = &sampler->names;
     // A thread enters threading's table a moment after it has started.
@@ -245,7 +245,7 @@ static void read_names(struct sampler *sampler, struct sample *ret)
     uint64_t last = 0;
     vec_clear(&sampler->names);
     use_copy(sampler, true);
-    vec_foreach(thread, &ret->state.threads) {
+    vec_foreach (thread, &ret->state.threads) {
         if (thread->interp == last)
             continue;
         last = thread->interp;
@@ -253,7 +253,7 @@ static void read_names(struct sampler *sampler, struct sample *ret)
         err_destroy(py_thread_names(sampler->process, thread->interp, &sampler->names));
     }
     sampler->nameless = 0;
-    vec_foreach(thread, &ret->state.threads)
+    vec_foreach (thread, &ret->state.threads)
         sampler->nameless += !has_name(sampler, thread->ident);
 }
 
@@ -278,7 +278,7 @@ static struct err *take_once(struct sampler *sampler, struct sample *ret)
     live_resume(live, &ret->times);
     TRY(err);
     ret->stopped = false;
-    vec_foreach(thread, &live->threads)
+    vec_foreach (thread, &live->threads)
         ret->stopped |= thread->state == LIVE_STOPPED;
     ret->pause_ns = ret->stopped ? ret->times.end_ns - ret->times.begin_ns : 0;
     ret->copied_bytes = mem_copy_bytes(sampler->copy);

@@ -102,7 +102,9 @@ static bool push_frames(struct builder *b, struct snap_thread *thread, struct py
                 .flags = from->flags & PY_FRAME_CALL_INFERRED ? SNAP_FRAME_INFERRED : 0,
                 .function = from->call_name,
                 .qualname = from->call_qualname,
-                .line = -1, .column = -1, .first_line = -1,
+                .line = -1,
+                .column = -1,
+                .first_line = -1,
             };
             if (!vec_push(frames, builtin))
                 return false;
@@ -147,7 +149,7 @@ static void note_stack(struct builder *b, struct snap_thread *thread, const stru
 {
     struct strtab *strings = b->in->strings;
     size_t unreadable = 0, lost = 0;
-    vec_foreach(frame, &stack->frames) {
+    vec_foreach (frame, &stack->frames) {
         unreadable += !frame->name && !frame->file;
         lost += (frame->flags & PY_FRAME_LINE_LOST) != 0;
     }
@@ -162,9 +164,10 @@ static void note_stack(struct builder *b, struct snap_thread *thread, const stru
                   unreadable == 1 ? "" : "s");
     }
     if (lost)
-        snap_note(strings, &thread->notes, "%zu frame%s without a line: the instruction pointer "
-                                           "lies outside of the code", lost,
-                  lost == 1 ? "" : "s");
+        snap_note(strings, &thread->notes,
+                  "%zu frame%s without a line: the instruction pointer "
+                  "lies outside of the code",
+                  lost, lost == 1 ? "" : "s");
 }
 
 // Puts one thread state's facts and frames on a snapshot's thread. The innermost comes first.
@@ -215,8 +218,8 @@ static void fill_kernel(struct builder *b, const struct live_thread *as_read,
     to->on_cpu = to->state == SNAP_RUNNING;
     if (from->has_regs && from->regs.syscall >= 0 &&
         (from->state != LIVE_STOPPED || arch_blocked_in_syscall(&as_read->regs)))
-        to->syscall = strtab_add_cstr(in->strings,
-                                      arch_syscall_name(arch_host(), from->regs.syscall));
+        to->syscall =
+            strtab_add_cstr(in->strings, arch_syscall_name(arch_host(), from->regs.syscall));
     to->has_cpu = from->has_clock;
     to->cpu_ns = from->cpu_delta_ns;
     to->cpu_total_ns = from->clock.cpu_ns;
@@ -287,7 +290,8 @@ static struct err *join(struct builder *b)
     if (orphans > framed)
         snap_note(in->strings, &b->out->notes,
                   "%zu thread state%s without frames belong%s to no thread that is alive (left "
-                  "behind by fork(), or idle)", orphans - framed, orphans - framed == 1 ? "" : "s",
+                  "behind by fork(), or idle)",
+                  orphans - framed, orphans - framed == 1 ? "" : "s",
                   orphans - framed == 1 ? "s" : "");
     return NULL;
 }

@@ -12,7 +12,8 @@ const struct arch *arch_host(void)
 #if defined(__x86_64__)
     return &arch_x86_64;
 #else
-#error "pycore has no src/target/arch_<machine>.c for this machine yet; HACKING.md says how to add one"
+#error \
+    "pycore has no src/target/arch_<machine>.c for this machine yet; HACKING.md says how to add one"
 #endif
 }
 

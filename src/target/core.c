@@ -103,11 +103,11 @@ static const struct packing {
     size_t magic_bytes;
     const char *name, *command;
 } packings[] = {
-    {"\x28\xb5\x2f\xfd",         4, "zstd",  "zstd -d"  },
-    {"\x04\x22\x4d\x18",         4, "lz4",   "lz4 -d"   },
-    {"\xfd\x37\x7a\x58\x5a\x00", 6, "xz",    "xz -dk"   },
-    {"\x1f\x8b",                 2, "gzip",  "gzip -dk" },
-    {"BZh",                      3, "bzip2", "bzip2 -dk"},
+    {"\x28\xb5\x2f\xfd", 4, "zstd", "zstd -d"},
+    {"\x04\x22\x4d\x18", 4, "lz4", "lz4 -d"},
+    {"\xfd\x37\x7a\x58\x5a\x00", 6, "xz", "xz -dk"},
+    {"\x1f\x8b", 2, "gzip", "gzip -dk"},
+    {"BZh", 3, "bzip2", "bzip2 -dk"},
 };
 
 static struct err *refuse_no_elf(const char *path, const uint8_t *head, size_t size)
@@ -278,7 +278,7 @@ static void settle_segments(struct core *core)
 static struct err *read_notes(const char *path, Elf *elf, struct core *core, struct core_notes *ret)
 {
     uint64_t total = 0;
-    vec_foreach(note, &core->notes) {
+    vec_foreach (note, &core->notes) {
         if (note->dumped_bytes > CORE_NOTES_MAX_BYTES - total)
             return err_create(ERR_LIMIT, "%s claims more than %u MiB of notes", path,
                               CORE_NOTES_MAX_BYTES >> 20);

@@ -11,8 +11,8 @@
 
 // Arguments and environment together take at most a quarter of the stack limit, 6 MiB at most
 // (execve(2)); the rest of the stack is not searched.
-#define SEARCH_BYTES   (8u << 20)
-#define MAX_WORDS      65536u
+#define SEARCH_BYTES (8u << 20)
+#define MAX_WORDS 65536u
 #define MAX_ARGV_BYTES (1u << 20)
 
 // The auxiliary vector's address: the last place in the stack mapping where the note's first words

@@ -11,7 +11,7 @@
 
 #include "util/guard.h"
 
-#define DELETED       " (deleted)"
+#define DELETED " (deleted)"
 #define VSYSCALL_ADDR 0xffffffffff600000ull
 
 static size_t read_segment(void *arg, uint64_t addr, void *buffer, size_t size)

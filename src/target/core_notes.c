@@ -14,17 +14,17 @@
 // struct elf_prstatus: pr_info (12 bytes), pr_cursig, pr_sigpend, pr_sighold, four pids, four
 // timevals, then the registers. The same on every 64-bit machine.
 #define PRSTATUS_CURSIG 12
-#define PRSTATUS_PID    32
-#define PRSTATUS_REGS   112
+#define PRSTATUS_PID 32
+#define PRSTATUS_REGS 112
 
 // struct elf_prpsinfo, 64-bit.
-#define PRPSINFO_PID          24
-#define PRPSINFO_PSARGS       56
+#define PRPSINFO_PID 24
+#define PRPSINFO_PSARGS 56
 #define PRPSINFO_PSARGS_BYTES 80
 
 // siginfo_t, 64-bit: three ints, padding, then a union.
 #define SIGINFO_SIGNO 0
-#define SIGINFO_CODE  8
+#define SIGINFO_CODE 8
 #define SIGINFO_UNION 16
 
 static uint64_t get_u64(const uint8_t *bytes)

@@ -2,9 +2,9 @@
 // Opening a live process, reading its memory in batches and its clocks. Stopping it is in stop.c.
 #include "target/live.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,8 +26,8 @@ static size_t read_proc_mem(struct live *live, uint64_t addr, void *buffer, size
 {
     size_t done = 0;
     while (done < size) {
-        ssize_t got = pread(live->proc_mem_fd, (char *)buffer + done, size - done,
-                            (off_t)(addr + done));
+        ssize_t got =
+            pread(live->proc_mem_fd, (char *)buffer + done, size - done, (off_t)(addr + done));
         if (got <= 0)
             break;
         done += (size_t)got;
@@ -98,9 +98,7 @@ static struct err *read_some(struct live *live, const struct mem_range *ranges, 
         remote[i] = (struct iovec){(void *)ranges[i].addr, ranges[i].size};
     }
     size_t left = 0, i = 0;
-    ssize_t got = live->use_proc_mem
-                      ? -1
-                      : read_vectors(live, local, remote, count);
+    ssize_t got = live->use_proc_mem ? -1 : read_vectors(live, local, remote, count);
     if (got > 0)
         left = (size_t)got;
     else if (!live->use_proc_mem && errno == ESRCH)
@@ -143,7 +141,7 @@ static void probe_reading(struct live *live)
         close(live->proc_mem_fd);
     live->proc_mem_fd = open(path, O_RDONLY | O_CLOEXEC);
     int refusal = live->proc_mem_fd < 0 ? errno : 0;
-    vec_foreach(mapping, &live->target->mappings) {
+    vec_foreach (mapping, &live->target->mappings) {
         if (!mapping->readable || (mapping->path && mapping->path[0] == '['))
             continue;
         char byte;
@@ -175,8 +173,10 @@ static struct err *check_class(const struct live *live)
     if (fd < 0 || pread(fd, ident, sizeof(ident), 0) != sizeof(ident))
         return NULL;
     if (memcmp(ident, ELFMAG, SELFMAG) == 0 && ident[EI_CLASS] == ELFCLASS32)
-        return err_create(ERR_UNSUPPORTED, "process %d is a 32-bit program; pycore reads 64-bit "
-                                           "ones only", live->pid);
+        return err_create(ERR_UNSUPPORTED,
+                          "process %d is a 32-bit program; pycore reads 64-bit "
+                          "ones only",
+                          live->pid);
     return NULL;
 }
 
@@ -214,8 +214,10 @@ static struct err *fill(struct live *live)
     struct err *err = proc_thread_stat(pid, pid, &stat);
     if (err) {
         err_destroy(err);
-        return err_create(ERR_NOT_FOUND, "no process %d; \"pycore snap\" takes the number that "
-                                         "ps or top shows", pid);
+        return err_create(ERR_NOT_FOUND,
+                          "no process %d; \"pycore snap\" takes the number that "
+                          "ps or top shows",
+                          pid);
     }
     live->start_ticks = stat.start_ticks;
     if (pid == getpid())
@@ -224,8 +226,10 @@ static struct err *fill(struct live *live)
         return err_create(ERR_UNSUPPORTED, "process %d is a kernel thread (%s): it runs no program",
                           pid, stat.comm);
     if (!choose_reader(live))
-        return err_create(ERR_GONE, "process %d is a zombie: it has ended, and waits for its "
-                                    "parent to collect it", pid);
+        return err_create(ERR_GONE,
+                          "process %d is a zombie: it has ended, and waits for its "
+                          "parent to collect it",
+                          pid);
     err = read_program(live);
     if (err && err_code(err) != ERR_PERMISSION)
         return err;
@@ -287,12 +291,12 @@ static void account_thread(struct live *live, struct live_thread *thread)
 
 void live_account(struct live *live)
 {
-    vec_foreach(thread, &live->threads)
+    vec_foreach (thread, &live->threads)
         account_thread(live, thread);
     clockid_t clock;
     struct timespec now;
-    live->has_process_cpu = clock_getcpuclockid(live->pid, &clock) == 0 &&
-                            clock_gettime(clock, &now) == 0;
+    live->has_process_cpu =
+        clock_getcpuclockid(live->pid, &clock) == 0 && clock_gettime(clock, &now) == 0;
     if (live->has_process_cpu)
         live->process_cpu_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
@@ -321,7 +325,7 @@ void live_close(struct live *live)
     struct stop_times times = {0};
     live_resume(live, &times);
     live_abandon(live);
-    vec_foreach(thread, &live->threads)
+    vec_foreach (thread, &live->threads)
         if (thread->schedstat_fd >= 0)
             close(thread->schedstat_fd);
     vec_deinit(&live->threads);

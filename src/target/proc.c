@@ -15,7 +15,7 @@
 #include "util/guard.h"
 #include "util/limits.h"
 
-#define KERNEL_THREAD 0x200000u // PF_KTHREAD, <linux/sched.h>
+#define KERNEL_THREAD 0x200000u       // PF_KTHREAD, <linux/sched.h>
 #define FILE_LIMIT_BYTES (256u << 20) // maps of 1 M mappings are about 100 MB
 
 struct err *proc_read_file(const char *path, char **ret, size_t *ret_size)
@@ -170,8 +170,7 @@ bool proc_uids(pid_t pid, uid_t ret_uids[4], gid_t ret_gids[4])
     return uids && gids &&
            sscanf(uids, "%u %u %u %u", &ret_uids[0], &ret_uids[1], &ret_uids[2], &ret_uids[3]) ==
                4 &&
-           sscanf(gids, "%u %u %u %u", &ret_gids[0], &ret_gids[1], &ret_gids[2], &ret_gids[3]) ==
-               4;
+           sscanf(gids, "%u %u %u %u", &ret_gids[0], &ret_gids[1], &ret_gids[2], &ret_gids[3]) == 4;
 }
 
 bool proc_blocked_syscall(pid_t pid, pid_t tid, struct arch_regs *ret)
@@ -223,7 +222,7 @@ uint64_t proc_start_time_ns(uint64_t start_ticks)
 
 void proc_mappings_clear(struct target_mappings *mappings)
 {
-    vec_foreach(mapping, mappings)
+    vec_foreach (mapping, mappings)
         free(mapping->path);
     vec_deinit(mappings);
 }
@@ -333,7 +332,7 @@ char **proc_argv(pid_t pid)
         if (!vec_push(&argv, strdup(text + at)))
             break;
     if (!vec_push(&argv, NULL)) {
-        vec_foreach(arg, &argv)
+        vec_foreach (arg, &argv)
             free(*arg);
         vec_deinit(&argv);
     }

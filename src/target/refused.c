@@ -55,34 +55,45 @@ char *proc_why_refused(pid_t pid, int errno_value)
     bool capable = have_ptrace_capability();
     int made;
     if (errno_value == ENOSYS)
-        made = asprintf(&text, "the system call process_vm_readv is blocked by a seccomp filter "
-                               "and /proc/%d/mem cannot be opened: run pycore outside that "
-                               "sandbox, or with --cap-add=SYS_PTRACE", pid);
+        made = asprintf(&text,
+                        "the system call process_vm_readv is blocked by a seccomp filter "
+                        "and /proc/%d/mem cannot be opened: run pycore outside that "
+                        "sandbox, or with --cap-add=SYS_PTRACE",
+                        pid);
     else if (have_ids && !capable && uids[0] != me)
-        made = asprintf(&text, "process %d belongs to user %u and you are user %u: run "
-                               "\"sudo pycore ...\" (capability CAP_SYS_PTRACE)", pid, uids[0], me);
+        made = asprintf(&text,
+                        "process %d belongs to user %u and you are user %u: run "
+                        "\"sudo pycore ...\" (capability CAP_SYS_PTRACE)",
+                        pid, uids[0], me);
     else if (!capable && yama_scope() >= 1)
-        made = asprintf(&text, "Yama forbids it (kernel.yama.ptrace_scope = %ld): run "
-                               "\"sudo pycore ...\", or \"sudo sysctl kernel.yama.ptrace_scope=0\"",
+        made = asprintf(&text,
+                        "Yama forbids it (kernel.yama.ptrace_scope = %ld): run "
+                        "\"sudo pycore ...\", or \"sudo sysctl kernel.yama.ptrace_scope=0\"",
                         yama_scope());
     else if (yama_scope() == 3)
         made = asprintf(&text, "Yama forbids all tracing until the next boot "
                                "(kernel.yama.ptrace_scope = 3): take a core instead, and "
                                "\"pycore analyze\" it");
     else if (!capable && have_ids && not_dumpable(pid, uids[1]))
-        made = asprintf(&text, "process %d is not dumpable (it changed its user, has file "
-                               "capabilities, or called prctl(PR_SET_DUMPABLE, 0)): run "
-                               "\"sudo pycore ...\"", pid);
+        made = asprintf(&text,
+                        "process %d is not dumpable (it changed its user, has file "
+                        "capabilities, or called prctl(PR_SET_DUMPABLE, 0)): run "
+                        "\"sudo pycore ...\"",
+                        pid);
     else if (!same_user_namespace(pid))
-        made = asprintf(&text, "process %d is in another user namespace: run pycore as root of "
-                               "the host, or inside that container", pid);
+        made = asprintf(&text,
+                        "process %d is in another user namespace: run pycore as root of "
+                        "the host, or inside that container",
+                        pid);
     else if (me == 0 && !capable)
         made = asprintf(&text, "this root lacks the capability CAP_SYS_PTRACE (a container?): "
                                "start the container with --cap-add=SYS_PTRACE, or run pycore on "
                                "the host");
     else
-        made = asprintf(&text, "the kernel refused access to process %d (%s): a security module "
-                               "(SELinux, AppArmor) or seccomp may forbid it; try as root on the "
-                               "host", pid, strerror(errno_value));
+        made = asprintf(&text,
+                        "the kernel refused access to process %d (%s): a security module "
+                        "(SELinux, AppArmor) or seccomp may forbid it; try as root on the "
+                        "host",
+                        pid, strerror(errno_value));
     return made < 0 ? NULL : text;
 }

@@ -95,7 +95,7 @@ void source_destroy(struct source *source)
         return;
     guard_close(&source->root_fd);
     guard_close(&source->cwd_fd);
-    vec_foreach(file, &source->files) {
+    vec_foreach (file, &source->files) {
         free(file->path);
         free(file->text);
         vec_deinit(&file->lines);
@@ -157,8 +157,8 @@ static int open_as_target(struct source *source, const char *path)
     setfsgid(source->gid);
     setfsuid(source->uid);
     // setfsuid reports no errors: ask what it is now.
-    bool switched = (uid_t)setfsuid((uid_t)-1) == source->uid &&
-                    (gid_t)setfsgid((gid_t)-1) == source->gid;
+    bool switched =
+        (uid_t)setfsuid((uid_t)-1) == source->uid && (gid_t)setfsgid((gid_t)-1) == source->gid;
     int fd = switched ? open_below(dir, path) : -1;
     setfsuid(geteuid());
     setfsgid(getegid());
@@ -200,7 +200,7 @@ static void load(struct source *source, struct file *file)
 
 static struct file *file_of(struct source *source, const char *path)
 {
-    vec_foreach(file, &source->files)
+    vec_foreach (file, &source->files)
         if (strcmp(file->path, path) == 0)
             return file;
     if (source->files.count >= CACHE_FILES) {
@@ -234,7 +234,7 @@ const char *source_line(struct source *source, const char *path, int32_t line, b
         end--;
     free(source->line);
     source->line = strndup(file->text + start, end - start);
-    *ret_newer = source->start_time_ns &&
-                 file->mtime_ns > (int64_t)(source->start_time_ns + START_SLACK_NS);
+    *ret_newer =
+        source->start_time_ns && file->mtime_ns > (int64_t)(source->start_time_ns + START_SLACK_NS);
     return source->line;
 }

@@ -16,9 +16,9 @@
 #include "target/live.h"
 #include "util/guard.h"
 
-#define EVENT_STOP 128           // PTRACE_EVENT_STOP, <linux/ptrace.h>
-#define SLOW_NS 2000000u         // a thread that needs longer is looked at: is it in D state?
-#define MAX_ROUNDS 64            // of re-listing; a process that forks threads faster is noted
+#define EVENT_STOP 128   // PTRACE_EVENT_STOP, <linux/ptrace.h>
+#define SLOW_NS 2000000u // a thread that needs longer is looked at: is it in D state?
+#define MAX_ROUNDS 64    // of re-listing; a process that forks threads faster is noted
 
 static int thread_compare(const void *left, const void *right)
 {
@@ -36,10 +36,10 @@ static struct err *list_threads(struct live *live)
         live->exited = err_code(err) == ERR_GONE;
         return err;
     }
-    vec_foreach(thread, &live->threads)
+    vec_foreach (thread, &live->threads)
         thread->listed = false;
     size_t known = live->threads.count, added = 0;
-    vec_foreach(tid, &tids) {
+    vec_foreach (tid, &tids) {
         struct live_thread key = {.tid = *tid};
         struct live_thread *old =
             known ? bsearch(&key, live->threads.items, known, sizeof(key), thread_compare) : NULL;
@@ -183,7 +183,8 @@ static bool was_on_cpu(const struct live *live, const struct live_thread *thread
     if (!thread->has_before || !proc_read_clock(thread->schedstat_fd, &now))
         return true;
     return now.slices == thread->before.slices ||
-           (live->woken_ns && now.wait_ns - thread->before.wait_ns < live_now_ns() - live->woken_ns);
+           (live->woken_ns &&
+            now.wait_ns - thread->before.wait_ns < live_now_ns() - live->woken_ns);
 }
 
 static void seize(struct live *live, struct live_thread *thread)
@@ -268,7 +269,7 @@ static void await_stops(struct live *live, uint64_t deadline_ns)
     for (;;) {
         size_t missing = 0;
         uint64_t now_ns = live_now_ns();
-        vec_foreach(thread, &live->threads) {
+        vec_foreach (thread, &live->threads) {
             if (!thread->interrupted || thread->state != LIVE_RUNNING || poll_thread(thread))
                 continue;
             bool late = now_ns >= deadline_ns;
@@ -286,7 +287,7 @@ static void await_stops(struct live *live, uint64_t deadline_ns)
 // The registers of threads that were not stopped: what /proc says of the call they sleep in.
 static void look_at_unstopped(struct live *live)
 {
-    vec_foreach(thread, &live->threads) {
+    vec_foreach (thread, &live->threads) {
         if (thread->state != LIVE_UNSTOPPED && thread->state != LIVE_RUNNING)
             continue;
         thread->proc_state = kernel_state(live, thread);
@@ -320,7 +321,7 @@ static void unblock_signals(struct live *live)
 // Lets go of threads that answer late. Runs in a signal handler: only waitid, waitpid and ptrace.
 static void release_lingering(struct live *live)
 {
-    vec_foreach(thread, &live->threads) {
+    vec_foreach (thread, &live->threads) {
         int status = 0;
         if (!thread->lingering)
             continue;
@@ -340,7 +341,7 @@ static void release_lingering(struct live *live)
 static void collect_ended(const struct live *live)
 {
     int status;
-    vec_foreach(thread, &live->threads)
+    vec_foreach (thread, &live->threads)
         if (thread->seized && !thread->lingering)
             ask(thread->tid, &status);
 }
@@ -392,7 +393,7 @@ static size_t seize_new(struct live *live)
 {
     size_t seized = 0;
     begin_seizing(live);
-    vec_foreach(thread, &live->threads) {
+    vec_foreach (thread, &live->threads) {
         if (thread->seized || !thread->listed || thread->state == LIVE_UNSTOPPED)
             continue;
         seize(live, thread);
@@ -406,7 +407,7 @@ static size_t seize_new(struct live *live)
 static void interrupt(struct live *live, bool sleepers, uint64_t deadline_ns)
 {
     size_t count = 0;
-    vec_foreach(thread, &live->threads) {
+    vec_foreach (thread, &live->threads) {
         if (!thread->seized || thread->state != LIVE_RUNNING || thread->sleeper != sleepers)
             continue;
         count++;
@@ -420,7 +421,7 @@ static void interrupt(struct live *live, bool sleepers, uint64_t deadline_ns)
     if (!count)
         return;
     await_stops(live, deadline_ns);
-    vec_foreach(thread, &live->threads)
+    vec_foreach (thread, &live->threads)
         if (thread->state == LIVE_STOPPED && !thread->has_regs)
             take_registers(live, thread);
 }
@@ -428,11 +429,11 @@ static void interrupt(struct live *live, bool sleepers, uint64_t deadline_ns)
 struct err *live_stop(struct live *live, uint64_t deadline_ns, struct stop_times *ret)
 {
     block_signals(live);
-    vec_foreach(thread, &live->threads)
+    vec_foreach (thread, &live->threads)
         thread->fresh = false;
     TRY(list_threads(live));
     begin_seizing(live);
-    vec_foreach(thread, &live->threads)
+    vec_foreach (thread, &live->threads)
         seize(live, thread);
     end_seizing();
     ret->begin_ns = live_now_ns();
@@ -446,7 +447,7 @@ struct err *live_stop(struct live *live, uint64_t deadline_ns, struct stop_times
         interrupt(live, true, deadline_ns);
         interrupt(live, false, deadline_ns);
         size_t held = 0;
-        vec_foreach(thread, &live->threads)
+        vec_foreach (thread, &live->threads)
             held += thread->state == LIVE_STOPPED || thread->state == LIVE_UNSTOPPED;
         // The link count of the task directory saves the listing when nobody new is there.
         if (held == proc_thread_count(live->pid))
@@ -455,7 +456,7 @@ struct err *live_stop(struct live *live, uint64_t deadline_ns, struct stop_times
     look_at_unstopped(live);
     ret->stopped_ns = live_now_ns();
     size_t alive = 0;
-    vec_foreach(thread, &live->threads)
+    vec_foreach (thread, &live->threads)
         alive += thread->state != LIVE_GONE;
     if (!alive) {
         live->exited = true;
@@ -491,7 +492,7 @@ void live_resume(struct live *live, struct stop_times *ret)
 {
     block_signals(live);
     for (int sleepers = 0; sleepers < 2; sleepers++) {
-        vec_foreach(thread, &live->threads)
+        vec_foreach (thread, &live->threads)
             if (thread->seized && !thread->lingering && thread->sleeper == sleepers)
                 let_go(live, thread);
     }
@@ -513,13 +514,13 @@ void live_abandon(struct live *live)
 
 struct err *live_look(struct live *live)
 {
-    vec_foreach(thread, &live->threads)
+    vec_foreach (thread, &live->threads)
         thread->fresh = false;
     block_signals(live);
     struct err *err = list_threads(live);
     unblock_signals(live);
     TRY(err);
-    vec_foreach(thread, &live->threads) {
+    vec_foreach (thread, &live->threads) {
         thread->has_regs = thread->on_cpu = thread->was_stopped = false;
         thread->state = LIVE_RUNNING;
     }

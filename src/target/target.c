@@ -19,11 +19,11 @@ void target_destroy(struct target *target)
     mem_destroy(target->mem);
     if (target->destroy_source)
         target->destroy_source(target->source);
-    vec_foreach(mapping, &target->mappings)
+    vec_foreach (mapping, &target->mappings)
         free(mapping->path);
     vec_deinit(&target->mappings);
     vec_deinit(&target->threads);
-    vec_foreach(note, &target->notes)
+    vec_foreach (note, &target->notes)
         free(*note);
     vec_deinit(&target->notes);
     for (char **arg = target->argv; arg && *arg; arg++)
@@ -62,7 +62,7 @@ static void hide_control_bytes(char *text)
 
 static void add_note(struct target *target, char *text)
 {
-    vec_foreach(note, &target->notes) {
+    vec_foreach (note, &target->notes) {
         if (strcmp(*note, text) == 0) {
             free(text);
             return;

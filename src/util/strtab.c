@@ -45,7 +45,7 @@ void strtab_destroy(struct strtab *tab)
 {
     if (!tab)
         return;
-    vec_foreach(block, &tab->blocks)
+    vec_foreach (block, &tab->blocks)
         free(*block);
     vec_deinit(&tab->blocks);
     vec_deinit(&tab->entries);
