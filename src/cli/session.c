@@ -7,6 +7,8 @@
 #include "target/source.h"
 #include "util/guard.h"
 
+#define NOTES_MAX 100
+
 struct err *session_init(struct session *session, const struct options *options, bool aggregate)
 {
     *session = (struct session){.options = options};
@@ -39,6 +41,26 @@ static bool has_gaps(const struct snapshot *snapshot)
     return false;
 }
 
+// A run of hours over threads that come and go must not gather a note for each of them.
+static void gather_notes(struct session *session, const struct snapshot *snapshot)
+{
+    vec_foreach (note, &snapshot->notes) {
+        if (session->notes.count >= NOTES_MAX)
+            session->notes_left_out++;
+        else
+            snap_note(session->strings, &session->notes, "%s", strtab_get(session->strings, *note));
+    }
+    vec_foreach (thread, &snapshot->threads) {
+        vec_foreach (note, &thread->notes) {
+            if (session->notes.count >= NOTES_MAX)
+                session->notes_left_out++;
+            else
+                snap_note(session->strings, &session->notes, "thread %d: %s", thread->tid,
+                          strtab_get(session->strings, *note));
+        }
+    }
+}
+
 void session_add(struct session *session, struct snapshot *snapshot)
 {
     session->taken++;
@@ -46,13 +68,7 @@ void session_add(struct session *session, struct snapshot *snapshot)
     if (session->profile) {
         if (!profile_add(session->profile, snapshot))
             session->incomplete = true;
-        vec_foreach (note, &snapshot->notes)
-            snap_note(session->strings, &session->notes, "%s", strtab_get(session->strings, *note));
-        vec_foreach (thread, &snapshot->threads) {
-            vec_foreach (note, &thread->notes)
-                snap_note(session->strings, &session->notes, "thread %d: %s", thread->tid,
-                          strtab_get(session->strings, *note));
-        }
+        gather_notes(session, snapshot);
     }
     if ((!session->profile || session->options->report.snapshots) &&
         vec_push(&session->kept, snapshot))
@@ -76,6 +92,9 @@ int session_finish(struct session *session, const struct prof_run *run, struct s
             return EXIT_NO_REPORT;
         }
     }
+    if (session->notes_left_out)
+        snap_note(session->strings, &session->notes, "%llu more notes of single threads and snapshots",
+                  (unsigned long long)session->notes_left_out);
     bool gaps = session->incomplete || session->interrupted;
     session->source.complete = !gaps;
     struct report_input input = {
