@@ -221,13 +221,21 @@ class Outputs(support.TestCase):
         self.assertEqual(stat.S_IMODE(os.stat(self.file("a.txt")).st_mode), 0o600)
 
     def test_a_failing_output_costs_the_others_nothing(self):
-        for bad in ("/no/such/folder/r.txt", self.folder, "/dev/full"):
+        with sleeper() as target:
+            done = support.pycore("snap", target.pid, "-o", "/dev/full", "-o",
+                                  self.file("good.json"))
+        self.assertEqual((done.rc, done.out), (2, ""))
+        self.assertRegex(done.err, r"\Apycore: [^\n]+\n\Z")
+        json.loads(self.read("good.json"))
+        self.assertEqual(os.listdir(self.folder), ["good.json"])
+
+    def test_a_wrong_output_is_told_before_the_run(self):
+        for bad in ("/no/such/folder/r.txt", self.folder):
             with self.subTest(bad), sleeper() as target:
-                done = support.pycore("snap", target.pid, "-o", bad, "-o", self.file("good.json"))
+                done = support.pycore("snap", target.pid, "-d", "300s", "-o", bad, timeout=20)
                 self.assertEqual((done.rc, done.out), (2, ""))
-                self.assertRegex(done.err, r"\Apycore: [^\n]+\n\Z")
-                json.loads(self.read("good.json"))
-                self.assertEqual(os.listdir(self.folder), ["good.json"])
+                self.assertRegex(done.err, r"\Apycore: cannot write [^\n]+\n\Z")
+                self.assertEqual(os.listdir(self.folder), [])
 
     def test_full_standard_output(self):
         with sleeper() as target, open("/dev/full", "w") as full:
