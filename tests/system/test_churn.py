@@ -23,7 +23,7 @@ OUTERMOST = {"<module>", "_bootstrap"}
 # Of the samples, how many may be known in part only. 3.11 and 3.12 link a C frame to the thread
 # before they say which Python frame it runs (Python/ceval.c, _PyEval_EvalFrameDefault): a stop
 # between the two finds what lay on the C stack before.
-CUT_SHARE = {"3.11": 0.03, "3.12": 0.03}
+CUT_SHARE = {"3.11": 0.01, "3.12": 0.01}
 # Who may call what, besides the functions whose names say it.
 CALLERS = {"walk": {"run"}, "short_lived": {"run"}, "alternate": {"run"}, "leaf_a": {"hot_a"},
            "leaf_b": {"hot_b"}, "hot_a": {"alternate"}, "hot_b": {"alternate"},
