@@ -67,6 +67,15 @@ struct err *py_read(struct mem *mem, const struct py_layout *layout, uint64_t ba
 bool py_pick(const struct py_layout *layout, const void *bytes, size_t size, enum py_field_id field,
              uint64_t *ret);
 
+// For fields that mean "none" when they are 0, and when this version lacks them.
+static inline uint64_t py_pick_or_0(const struct py_layout *layout, const void *bytes, size_t size,
+                                    enum py_field_id field)
+{
+    uint64_t value = 0;
+    py_pick(layout, bytes, size, field, &value);
+    return value;
+}
+
 // The versions that have rows, oldest first; for messages, --help and tests.
 const uint16_t *py_layout_versions(size_t *ret_count);
 

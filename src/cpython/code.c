@@ -100,9 +100,7 @@ struct head {
 
 static uint64_t pick(const struct py_decoder *dec, const struct head *head, enum py_field_id field)
 {
-    uint64_t value = 0;
-    py_pick(&dec->layout, head->bytes, head->size, field, &value);
-    return value;
+    return py_pick_or_0(&dec->layout, head->bytes, head->size, field);
 }
 
 static struct err *read_head(struct py_decoder *dec, uint64_t addr, struct head *ret)

@@ -24,6 +24,6 @@ struct err *py_candidate_try(struct py_process *process, const struct py_candida
 // Calls `visit` with each candidate that a scan of writable memory turns up, until it returns
 // true. Used when no symbol and no section tells. Bounded in bytes.
 typedef bool py_candidate_visit(void *arg, const struct py_candidate *candidate);
-bool py_scan(struct target *target, struct image *image, py_candidate_visit *visit, void *arg);
+bool py_scan(struct target *target, py_candidate_visit *visit, void *arg);
 
 #endif

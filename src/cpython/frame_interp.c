@@ -78,14 +78,6 @@ struct err *py_walk_datastack(struct py_process *process, struct py_stack *stack
     return NULL;
 }
 
-static uint64_t pick(const struct py_layout *lay, const unsigned char *bytes, size_t size,
-                     enum py_field_id field)
-{
-    uint64_t value = 0;
-    py_pick(lay, bytes, size, field, &value);
-    return value;
-}
-
 struct err *py_walk_iframe(struct py_process *process, struct py_stack *stack)
 {
     const struct py_layout *lay = &process->dec.layout;
@@ -97,8 +89,8 @@ struct err *py_walk_iframe(struct py_process *process, struct py_stack *stack)
     if (addr % 8)
         return err_create(ERR_BAD_DATA, "0x%llx is no frame", (unsigned long long)addr);
     TRY(mem_read(process->dec.mem, addr, bytes, size));
-    uint64_t owner = pick(lay, bytes, size, PY_IF_owner);
-    uint64_t previous = pick(lay, bytes, size, PY_IF_previous);
+    uint64_t owner = py_pick_or_0(lay, bytes, size, PY_IF_owner);
+    uint64_t previous = py_pick_or_0(lay, bytes, size, PY_IF_previous);
     if (owner > 4)
         return err_create(ERR_BAD_DATA, "0x%llx is no frame", (unsigned long long)addr);
     if (owner >= OWNED_BY_C) {
@@ -114,13 +106,13 @@ struct err *py_walk_iframe(struct py_process *process, struct py_stack *stack)
     }
     struct py_frame frame = {
         .addr = addr,
-        .code_addr = py_untag(&process->dec, pick(lay, bytes, size, PY_IF_code)),
-        .instr = pick(lay, bytes, size, PY_IF_instr),
+        .code_addr = py_untag(&process->dec, py_pick_or_0(lay, bytes, size, PY_IF_code)),
+        .instr = py_pick_or_0(lay, bytes, size, PY_IF_instr),
         .slots_addr = addr + size,
-        .stackpointer = pick(lay, bytes, size, PY_IF_stackpointer),
-        .tlbc_index = (uint32_t)pick(lay, bytes, size, PY_IF_tlbc_index),
+        .stackpointer = py_pick_or_0(lay, bytes, size, PY_IF_stackpointer),
+        .tlbc_index = (uint32_t)py_pick_or_0(lay, bytes, size, PY_IF_tlbc_index),
         .flags = (owner == OWNED_BY_GENERATOR ? PY_FRAME_GENERATOR : 0) |
-                 (pick(lay, bytes, size, PY_IF_is_entry) ? PY_FRAME_ENTRY : 0),
+                 (py_pick_or_0(lay, bytes, size, PY_IF_is_entry) ? PY_FRAME_ENTRY : 0),
     };
     if (!vec_push(&stack->frames, frame))
         return err_create(ERR_NO_MEMORY, "frames");

@@ -152,7 +152,7 @@ static void find(struct search *search)
         if (try_module(search, image_module(image, i)))
             return;
     }
-    py_scan(search->process->target, image, try_candidate, search);
+    py_scan(search->process->target, try_candidate, search);
 }
 
 struct err *py_process_open(struct target *target, struct image *image, struct strtab *strings,

@@ -103,9 +103,8 @@ static bool is_data(const struct target *target, size_t index)
            mapping[-1].end == mapping->start;
 }
 
-bool py_scan(struct target *target, struct image *image, py_candidate_visit *visit, void *arg)
+bool py_scan(struct target *target, py_candidate_visit *visit, void *arg)
 {
-    (void)image;
     size_t count, layout_count = 0;
     const uint16_t *versions = py_layout_versions(&count);
     AUTO_FREE struct py_layout *layouts = calloc(2 * count, sizeof(*layouts));

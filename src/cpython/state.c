@@ -81,14 +81,6 @@ static struct err *shared_gil(struct py_process *process, struct py_state *state
     return NULL;
 }
 
-static uint64_t pick(const struct py_layout *lay, const unsigned char *bytes, size_t size,
-                     enum py_field_id field)
-{
-    uint64_t value = 0;
-    py_pick(lay, bytes, size, field, &value);
-    return value;
-}
-
 static size_t tstate_bytes(const struct py_layout *lay)
 {
     size_t size = 0;
@@ -107,7 +99,7 @@ static struct err *read_thread(struct py_process *process, uint64_t tstate, uint
     if (size > sizeof(bytes))
         return err_create(ERR_UNSUPPORTED, "a thread state of %zu bytes", size);
     TRY(mem_read(process->dec.mem, tstate, bytes, size));
-    if (pick(lay, bytes, size, PY_TS_interp) != interp)
+    if (py_pick_or_0(lay, bytes, size, PY_TS_interp) != interp)
         return err_create(ERR_BAD_DATA, "0x%llx is no thread state of its interpreter",
                           (unsigned long long)tstate);
     enum py_field_id root = lay->version <= 0x030a   ? PY_TS_frame
@@ -116,15 +108,15 @@ static struct err *read_thread(struct py_process *process, uint64_t tstate, uint
     *ret = (struct py_thread){
         .tstate = tstate,
         .interp = interp,
-        .ident = pick(lay, bytes, size, PY_TS_thread_id),
-        .native_id = pick(lay, bytes, size, PY_TS_native_thread_id),
-        .root = pick(lay, bytes, size, root),
-        .base_frame = pick(lay, bytes, size, PY_TS_base_frame),
-        .datastack_chunk = pick(lay, bytes, size, PY_TS_datastack_chunk),
-        .datastack_top = pick(lay, bytes, size, PY_TS_datastack_top),
-        .wants_gil = pick(lay, bytes, size, PY_TS_gil_requested) == 1,
+        .ident = py_pick_or_0(lay, bytes, size, PY_TS_thread_id),
+        .native_id = py_pick_or_0(lay, bytes, size, PY_TS_native_thread_id),
+        .root = py_pick_or_0(lay, bytes, size, root),
+        .base_frame = py_pick_or_0(lay, bytes, size, PY_TS_base_frame),
+        .datastack_chunk = py_pick_or_0(lay, bytes, size, PY_TS_datastack_chunk),
+        .datastack_top = py_pick_or_0(lay, bytes, size, PY_TS_datastack_top),
+        .wants_gil = py_pick_or_0(lay, bytes, size, PY_TS_gil_requested) == 1,
     };
-    *ret_next = pick(lay, bytes, size, PY_TS_next);
+    *ret_next = py_pick_or_0(lay, bytes, size, PY_TS_next);
     return NULL;
 }
 

@@ -88,7 +88,7 @@ static bool hidden(const struct py_stack *stack, size_t index)
     return index > 0 && (flags & PY_FRAME_INCOMPLETE) && !(flags & PY_FRAME_GENERATOR);
 }
 
-static bool push_frames(struct builder *b, struct snap_thread *thread, struct py_stack *stack)
+static bool push_frames(struct snap_thread *thread, struct py_stack *stack)
 {
     struct snap_frames *frames = &thread->frames;
     size_t first = frames->count;
@@ -141,7 +141,6 @@ static bool push_frames(struct builder *b, struct snap_thread *thread, struct py
         frames->items[at].activation = token ? token : 1;
         token = hash_u64(token, from->content);
     }
-    (void)b;
     return true;
 }
 
@@ -196,7 +195,7 @@ static bool add_python(struct builder *b, struct snap_thread *thread, struct py_
         }
     }
     note_stack(b, thread, stack);
-    return push_frames(b, thread, stack);
+    return push_frames(thread, stack);
 }
 
 static void fill_kernel(struct builder *b, const struct live_thread *as_read,
