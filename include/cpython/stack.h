@@ -42,9 +42,21 @@ struct py_frame {
 
 VEC_DEFINE(py_frames, struct py_frame);
 
+// One evaluation loop that C code started. 3.11+: `addr` lies on the C stack inside of its activation
+// (3.11: its _PyCFrame, 3.12+: its shim frame), which tells exactly which native frame ran these
+// Python frames. Up to 3.10 each frame has an evaluation loop of its own, and addr is 0.
+struct py_entry {
+    uint64_t addr;
+    uint32_t frames_end; // its frames are [previous entry's frames_end, frames_end); may be empty:
+                         // an entry that has no frame yet
+};
+VEC_DEFINE(py_entries, struct py_entry);
+
 struct py_stack {
     struct py_thread thread;
     struct py_frames frames; // innermost first
+    struct py_entries entries; // innermost first; what lies behind the last one's frames_end has no
+                               // known entry
     bool blocked;            // the thread sleeps in a system call: its innermost call is under way
     bool chain_done;         // the walk came to an end, good or bad
     struct err *cut;         // why it ended early; NULL: complete

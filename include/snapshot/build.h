@@ -7,6 +7,14 @@
 #include "cpython/stack.h"
 #include "snapshot/snapshot.h"
 #include "target/live.h"
+#include "unwind/unwind.h"
+
+// Names of native program counters, found once: one for the whole run.
+struct snap_natives;
+struct snap_natives *snap_natives_create(struct image *image, struct strtab *strings);
+void snap_natives_destroy(struct snap_natives *natives);
+// After an exec, or modules that were unloaded.
+void snap_natives_forget(struct snap_natives *natives, struct image *image);
 
 struct snap_input {
     struct strtab *strings;
@@ -18,6 +26,9 @@ struct snap_input {
     const struct py_thread_names *names;
     const struct live_thread *threads; // the kernel's: live, or made from a core's notes
     size_t thread_count;
+    const struct unwind_stack *native_stacks; // one per thread, no frames: none; NULL: not wanted
+    struct snap_natives *natives;             // NULL with it
+    bool raw_native; // keep the frames of the interpreter's own machinery
     bool is_core;
     bool stopped;
 };

@@ -23,6 +23,9 @@ enum snap_frame_flag {
     SNAP_FRAME_UNREADABLE = 4, // something is there, its code object could not be read
     SNAP_FRAME_INLINED = 8,    // native
     SNAP_FRAME_GENERATOR = 16, // of a generator or coroutine
+    SNAP_FRAME_SIGNAL = 32,    // native: the kernel's signal frame; what follows was interrupted
+    SNAP_FRAME_LIKELY = 64,    // native: found by frame pointers; frames may be missing before it
+    SNAP_FRAME_GUESSED = 128,  // native: found by a scan of the stack
 };
 
 struct snap_frame {
@@ -36,6 +39,8 @@ struct snap_frame {
     int32_t column;      // 0-based, UTF-8 bytes; -1: not known
     int32_t first_line;  // co_firstlineno; -1: not known
     uint64_t address;    // native: the program counter
+    uint64_t offset;     // native: from the start of `function`; without one, from the start of the
+                         // module
     uint64_t activation; // equal in two neighbouring snapshots of a thread: nothing speaks
                          // against its being the same call. Different: certainly another one
 };
@@ -73,6 +78,8 @@ struct snap_thread {
     bool known_to_python; // it has a thread state; true, too, where Python could not be read
                           // and nothing is known (snap_process.python_version is 0)
     bool cut;             // its frames may be incomplete; a note says why
+    bool was_stopped;     // pycore stopped it for this snapshot; else it was read as it slept
+    bool held_still;      // it stood still over the whole window of the snapshot
     bool has_cpu;
     uint64_t cpu_ns;       // CPU time since the previous snapshot (first one: since it is known)
     uint64_t cpu_total_ns; // since the thread started
@@ -85,7 +92,10 @@ struct snapshot {
     uint64_t at_ns;         // since the first snapshot of the run
     uint64_t pause_ns;      // how long the target stood still; 0 for a core
     uint64_t cpu_window_ns; // wall time over which threads[].cpu_ns were used; 0: not known
-    bool stopped;           // taken under a stop (or from a core): one consistent moment
+    bool stopped;           // one consistent moment: all threads stood still (or it is a core)
+    uint32_t threads_stopped;    // how many had to be stopped for it
+    uint32_t interrupted_calls;  // system calls that those stops ended with EINTR
+    bool overran;                // the pause was longer than --max-pause
     bool has_process_cpu;
     uint64_t process_cpu_ns;     // of the whole process since the previous snapshot
     struct snap_threads threads; // main thread first, then by TID

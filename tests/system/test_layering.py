@@ -17,8 +17,8 @@ MAY_USE = {
     "image": "target mem",
     "unwind": "image target mem",
     "cpython": "image target mem",
-    "sample": "target cpython image mem",
-    "snapshot": "cpython unwind target",
+    "sample": "target cpython unwind image mem",
+    "snapshot": "cpython unwind image target",
     "profile": "snapshot",
     "heap": "cpython",
     "diagnose": "snapshot profile heap",
@@ -28,7 +28,7 @@ MAY_USE = {
 
 # System headers that only some layers may include. The first pattern that matches counts.
 RESERVED_HEADERS = [
-    (r"(elf|libelf|gelf)\.h", "target image"),
+    (r"(elf|libelf|gelf)\.h", "target image unwind"),
     (r"elfutils/.*|dwarf\.h", "image unwind"),
     (r"(sys|linux|asm)/ptrace\.h|sys/user\.h|sys/procfs\.h", "target"),
 ]
