@@ -8,9 +8,9 @@
 #define LIMIT_FRAMES_PER_THREAD 250000
 // Of all threads together: 40,000 thread states may share one damaged chain.
 #define LIMIT_FRAMES_PER_SNAPSHOT 4000000
-// The kernel's own default ceiling (kernel.pid_max on small machines is 32768).
-// As many native frames as Python frames: one evaluation loop each up to 3.10, and C code between.
+// A native stack holds more frames than a Python one: an evaluation loop for each up to 3.10, and C code between.
 #define LIMIT_NATIVE_FRAMES 1000000
+// The kernel's own default ceiling (kernel.pid_max on small machines is 32768).
 #define LIMIT_THREADS 40000
 #define LIMIT_INTERPRETERS 1024
 // co_name may be anything that fits in memory; a report line may not.
