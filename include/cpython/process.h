@@ -49,6 +49,7 @@ struct py_thread {
     bool in_gc;          // in this one: see py_state_settle
     bool ident_doubtful; // `ident` may be that of another thread
     bool gil_known;      // holds_gil could be decided
+    uint64_t gil;        // py_gil.start of the GIL it takes; 0: none
 };
 
 VEC_DEFINE(py_threads, struct py_thread);
@@ -56,6 +57,7 @@ VEC_DEFINE(py_threads, struct py_thread);
 struct py_gil {
     uint64_t start, end; // futexes of waiters lie in here
     bool known, locked;
+    uint64_t holder; // thread state; 0: free
 };
 VEC_DEFINE(py_gils, struct py_gil);
 
@@ -70,6 +72,11 @@ struct py_state {
 // (it is filled anew). A fault in the middle keeps what was reached and is left in `cut`.
 void py_state_read(struct py_process *process, struct py_state *state);
 void py_state_deinit(struct py_state *state);
+// Reads one thread state again, and whether its interpreter collects: for a thread that may have
+// run since. ERR_BAD_DATA: it is not that thread's any more.
+struct err *py_thread_refresh(struct py_process *process, struct py_thread *thread);
+// Who holds the GILs now.
+struct err *py_gils_refresh(struct py_process *process, struct py_state *state);
 
 // A thread of the kernel that stood still: pthread_self() and stack pointer.
 struct py_native_thread {
@@ -80,6 +87,19 @@ struct py_native_thread {
 // again.
 void py_state_settle(struct py_process *process, struct py_state *state,
                      const struct py_native_thread *natives, size_t count);
+
+// A thread of the kernel, as far as something is known of it.
+struct py_kernel_thread {
+    uint64_t ns_tid; // as the target's own PID namespace numbers it; 0: it ended, and owns nothing
+    uint64_t tls;    // pthread_self(); 0: not known
+    uint64_t sp;     // 0: not known
+};
+// Which of them runs `thread`: its index, or SIZE_MAX. Asked in this order: pthread_self(), the
+// kernel's number of it (3.11+), the number that the C library keeps at pthread_self(), the stack
+// that `on_stack` lies on (py_stack.outermost_shim; 0: not known). `mem` is where the C library's
+// struct is read from; NULL: it is not asked. Costs at most three reads, mostly none.
+size_t py_owner_of(const struct target *target, struct mem *mem, const struct py_thread *thread,
+                   uint64_t on_stack, const struct py_kernel_thread *threads, size_t count);
 
 // threading's names of all threads of one interpreter, by ident: sys.modules["threading"]._active.
 struct py_thread_name {

@@ -44,7 +44,8 @@ VEC_DEFINE(py_frames, struct py_frame);
 
 // One evaluation loop that C code started. 3.11+: `addr` lies on the C stack inside of its activation
 // (3.11: its _PyCFrame, 3.12+: its shim frame), which tells exactly which native frame ran these
-// Python frames. Up to 3.10 each frame has an evaluation loop of its own, and addr is 0.
+// Python frames; 0: not known. Up to 3.10 each frame has an evaluation loop of its own, and addr is
+// 0.
 struct py_entry {
     uint64_t addr;
     uint32_t frames_end; // its frames are [previous entry's frames_end, frames_end); may be empty:
@@ -52,9 +53,15 @@ struct py_entry {
 };
 VEC_DEFINE(py_entries, struct py_entry);
 
+// A _PyCFrame of 3.11: a local of the evaluation loop, and the innermost frame that this loop runs.
+struct py_cframe {
+    uint64_t addr, frame;
+};
+VEC_DEFINE(py_cframes, struct py_cframe);
+
 struct py_stack {
     struct py_thread thread;
-    struct py_frames frames; // innermost first
+    struct py_frames frames;   // innermost first
     struct py_entries entries; // innermost first; what lies behind the last one's frames_end has no
                                // known entry
     bool blocked;            // the thread sleeps in a system call: its innermost call is under way
@@ -63,11 +70,13 @@ struct py_stack {
     uint64_t outermost_shim; // address on the C stack that belongs to this thread state, or 0
     // Private to the walk.
     uint64_t next;
-    uint64_t mark;             // a place in the chain that was passed
-    size_t mark_frames, steps; // frames that were known there; steps of the walk
-    bool entry_pending, stepped_back;
+    uint64_t mark;                           // a place in the chain that was passed
+    size_t mark_frames, mark_entries, steps; // what was known there; steps of the walk
+    bool entry_pending, stepped_back, walked;
     uint64_t chunk_next;
     size_t completed;
+    struct py_cframes cframes; // 3.11: innermost first
+    uint64_t cframe_next;      // 0: all are known that can be
 };
 
 void py_stack_init(struct py_stack *stack, const struct py_thread *thread, bool blocked);

@@ -31,6 +31,7 @@ struct image_options {
     const char *exe;       // --exe: the main program's file
     const char *sysroot;   // --sysroot: prefix for every path (and build-id lookup below it)
     const char *debug_dir; // --debug-dir
+    bool debuginfod;       // --debuginfod: what is nowhere here may be asked of $DEBUGINFOD_URLS
 };
 
 // Lists modules and opens their files. Live: /proc/PID/map_files, then /proc/PID/root + path, then

@@ -6,12 +6,18 @@
 // CPU time is booked honestly: what a thread used since its last snapshot goes to the stack it is
 // seen in only when it is seen working (running, runnable); a thread seen waiting used it
 // somewhere between the snapshots, and it is booked there. Sample counts are never calls.
+//
+// With native frames in the stacks there are two answers to "what was it doing". `self` is the
+// innermost frame, whatever it is: memcpy(). `own` is the innermost frame that has a name in
+// Python, a function or a builtin: what a Python user can change. Native code below it counts for
+// it. In a stack without any the two are the same; so are they all without native frames.
 #ifndef PROFILE_PROFILE_H
 #define PROFILE_PROFILE_H
 
 #include "snapshot/snapshot.h"
 
-// A function: one per (kind, name, file, first line).
+// A function: one per (kind, name, file, first line); a native one per (name, module, file). Native
+// code without a symbol is one per module: where its functions begin is not known.
 struct prof_function {
     uint32_t id; // index in prof_report.functions
     enum snap_frame_kind kind;
@@ -24,10 +30,12 @@ struct prof_function {
     uint64_t self_cpu_ns, total_cpu_ns; // of working samples
     double self_low, self_high;         // 95 % bounds of self_working / all working samples
     double total_low, total_high;       // the same for total_working
-    uint64_t activations;               // distinct calls seen: a lower bound of the calls made
-    uint64_t longest_snapshots;         // the longest-lived one was seen in so many in a row
-    uint64_t longest_ns;                // and over this time
-    uint64_t states[SNAP_STATE_COUNT];  // self samples by state
+    uint64_t own, own_working, own_cpu_ns;
+    double own_low, own_high;          // the same for own_working
+    uint64_t activations;              // distinct calls seen: a lower bound of the calls made
+    uint64_t longest_snapshots;        // the longest-lived one was seen in so many in a row
+    uint64_t longest_ns;               // and over this time
+    uint64_t states[SNAP_STATE_COUNT]; // self samples by state
 };
 
 struct prof_line {     // a line of a function's body that was executing (innermost or calling)
@@ -35,12 +43,16 @@ struct prof_line {     // a line of a function's body that was executing (innerm
     int32_t line;
     uint64_t self_working, total_working, self, total;
     uint64_t self_cpu_ns, total_cpu_ns;
+    uint64_t own, own_working, own_cpu_ns;
 };
 
 struct prof_edge {           // caller -> callee, counted once per sample however deep the recursion
     uint32_t caller, callee; // indexes
     uint64_t total, total_working;
     uint64_t cpu_ns;
+    // Between two functions that are not native: called by it directly or through native code.
+    uint64_t through, through_working;
+    uint64_t through_cpu_ns;
 };
 
 struct prof_node { // call tree over all threads, outermost function at depth 1; node 0 is the root
@@ -70,8 +82,8 @@ struct prof_thread {
     uint64_t cpu_ns;         // used during the run
     uint64_t cpu_between_ns; // of that: seen waiting, so between the snapshots
     double cpu_share;        // cpu_ns / duration; 1.0 is one processor
-    uint32_t hottest;        // function with the most working self samples; UINT32_MAX: none
-    uint32_t top_frame;      // most frequent innermost function in any state
+    uint32_t hottest;        // function with the most working own samples; UINT32_MAX: none
+    uint32_t top_frame;      // the one with the most own samples in any state
 };
 
 // Threads that Python does not know (OpenMP, BLAS, torch pools), and the Python call that seems to
@@ -86,8 +98,15 @@ struct prof_pool {
 
 struct prof_report {
     uint64_t snapshots, interval_ns, duration_ns;
-    uint64_t pause_total_ns, pause_max_ns, pause_median_ns;
-    uint64_t missed; // ticks that came too late
+    uint64_t pause_total_ns, pause_max_ns, pause_median_ns, pause_p95_ns;
+    double pause_share;         // pause_total_ns / duration_ns
+    uint64_t threads_stopped;   // of all snapshots
+    uint64_t interrupted_calls; // system calls that stops ended with EINTR
+    uint64_t overruns;          // snapshots whose pause was longer than --max-pause
+    uint64_t held_still;        // thread samples that stood still over their snapshot's window
+    uint64_t missed;            // ticks that came too late
+    uint64_t own_cpu_ns;        // of pycore itself
+    double own_cpu_share;       // own_cpu_ns / duration_ns; 1.0 is one processor
     uint64_t samples, samples_working, states[SNAP_STATE_COUNT];
     bool has_process_cpu;
     uint64_t process_cpu_ns;   // user + system of the process during the run
@@ -131,6 +150,7 @@ bool profile_add(struct profile *profile, const struct snapshot *snapshot);
 
 struct prof_run { // what only the sampling loop knows
     uint64_t interval_ns, duration_ns, missed;
+    uint64_t own_cpu_ns; // pycore's CPU time during the run
 };
 // Sorts and computes everything; may be called again later (interim reports).
 struct prof_report *profile_report(struct profile *profile, const struct prof_run *run);

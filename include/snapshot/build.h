@@ -28,7 +28,9 @@ struct snap_input {
     size_t thread_count;
     const struct unwind_stack *native_stacks; // one per thread, no frames: none; NULL: not wanted
     struct snap_natives *natives;             // NULL with it
-    bool raw_native; // keep the frames of the interpreter's own machinery
+    struct mem *stack_memory;                 // the stacks' bytes of that moment, as unwound; NULL:
+                                              // gone. Up to 3.10 evidence may be looked for there
+    bool raw_native;                          // keep the frames of the interpreter's own machinery
     bool is_core;
     bool stopped;
 };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What differs between machines: register files and system call conventions. One file
-// src/target/arch_<machine>.c each.
+// What differs between machines: register files, system call conventions, and what unwinding must
+// know of code. One file src/target/arch_<machine>.c each.
 //
-// To add a machine: that file (register rows, restart codes, system call table), its e_machine in
-// arch.c, a fixture.
+// To add a machine: that file (register rows, restart codes, system call table, DWARF numbers), its
+// e_machine in arch.c, a fixture.
 #ifndef TARGET_ARCH_H
 #define TARGET_ARCH_H
 
@@ -25,6 +25,38 @@ struct arch_regs {
     uint32_t raw_count;
 };
 
+// How a piece of code that has no call frame information is left, when pc is `at` bytes into it.
+enum arch_stub_kind { ARCH_STUB_NONE, ARCH_STUB_PLAIN, ARCH_STUB_SIGNAL, ARCH_STUB_BASE };
+struct arch_stub_row {
+    uint8_t at, kind;
+    int16_t cfa; // stack pointer + this; the return address lies right below
+    int16_t fp;  // the caller's frame pointer lies at CFA + this; 0: it is in its register
+};
+struct arch_stub {
+    const char *bytes;
+    uint8_t size;
+    struct arch_stub_row rows[6];
+};
+
+enum { ARCH_MAX_DWARF = 33 }; // DWARF numbers of general registers; aarch64: x0-x30, sp
+
+// What the unwinder must know of a machine.
+struct arch_unwind {
+    uint8_t count;            // DWARF numbers 0 .. count - 1 are general registers
+    uint8_t sp, fp, ra;       // DWARF numbers; ra may be a column without a register
+    const uint8_t *raw;       // [count]: index into arch_regs.raw
+    uint8_t call_bytes;       // longest call instruction
+    // Offsets from the stack pointer at which the kernel's signal frame keeps the registers, by
+    // DWARF number, and the pc at [count].
+    const uint16_t *signal_frame;
+    // `code` ends where the return address points: is there a call instruction right before? Sets
+    // *ret_target to where it goes, 0: through a register or memory.
+    bool (*follows_call)(const uint8_t *code, size_t size, uint64_t pc, uint64_t *ret_target);
+    // `code` starts at `pc`: a jump through a slot of the linkage table (PLT)?
+    bool (*is_plt)(const uint8_t *code, size_t size);
+    const struct arch_stub *stubs; // ends with one of size 0
+};
+
 struct arch {
     const char *name; // "x86_64"
     uint16_t elf_machine;
@@ -33,6 +65,7 @@ struct arch {
     int64_t restart_syscall; // its number
     int64_t (*original_syscall)(struct mem *mem, const struct arch_regs *regs);
     const struct arch_syscall *syscalls; // private: src/target/arch_rows.h; ends with a NULL name
+    const struct arch_unwind *unwind;
 };
 
 const struct arch *arch_host(void);

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A live process: its memory in batches, its threads, and the stop.
 //
-// pycore only reads: nothing is written into the target, neither memory nor registers. A stop is
-// PTRACE_SEIZE + PTRACE_INTERRUPT of every thread and an explicit PTRACE_DETACH of each, with a
-// signal that was being delivered handed on. A thread that cannot be stopped in time (a vfork
-// parent) is let go by a SIGCHLD handler the moment it can be. When pycore dies, by SIGKILL too, the kernel detaches
-// by itself and the threads run on (ptrace(2), "Death under ptrace" and "Attaching and detaching").
+// pycore only reads: nothing is written into the target, neither memory nor registers. A thread that
+// sleeps is not stopped at all: the kernel says where (/proc/PID/task/TID/syscall: the call, its
+// arguments, stack pointer and pc), and its clock, read before and after, proves that it did not
+// run in between. A stop is PTRACE_SEIZE + PTRACE_INTERRUPT and an explicit PTRACE_DETACH of each
+// thread, with a signal that was being delivered handed on. A thread that cannot be stopped in time
+// (a vfork parent) is let go by a SIGCHLD handler the moment it can be. When pycore dies, by SIGKILL
+// too, the kernel detaches by itself and the threads run on (ptrace(2), "Death under ptrace" and
+// "Attaching and detaching").
 #ifndef TARGET_LIVE_H
 #define TARGET_LIVE_H
 
@@ -29,21 +32,27 @@ struct live_thread {
     enum live_thread_state state;
     bool has_regs;         // of this snapshot
     struct arch_regs regs; // stopped: whole; otherwise from /proc (syscall, args, sp, ip)
+    uint64_t tls;          // pthread_self(), once it is known: it stays for the thread's life
+    bool asleep;           // regs are those of /proc: it sleeps, and since `before`
+    bool stopped_by_us;    // for this snapshot
+    bool held_still;       // over the whole window of this snapshot
     bool was_stopped;      // it already stood still before us: job control, or another tracer
     bool on_cpu;           // it was on a processor when the stop took hold
-    char proc_state;       // live_look: the kernel's letter ('R', 'S', 'D', ...); else 0
+    char proc_state;       // the kernel's letter ('R', 'S', 'D', ...), when it was asked; else 0
     bool has_clock;
     struct proc_clock clock; // read after the stop
     uint64_t cpu_delta_ns;   // since the previous snapshot (0 in its first)
     bool fresh;              // first seen in this snapshot
     const char *why;         // static text, for LIVE_UNSTOPPED
     pid_t tracer;            // who holds it, when somebody else does
+    bool wanted;             // by the caller: live_stop is to stop it
 
-    // Private to the stop.
-    bool has_before; // its clock as it was right before the interrupt
+    // The clock before the look and, of a thread that is to be stopped, right before the interrupt.
+    bool has_before;
     struct proc_clock before;
-    int pending_signal, schedstat_fd;
-    bool seized, interrupted, listed, lingering, named;
+    // Private.
+    int pending_signal, schedstat_fd, syscall_fd;
+    bool seized, interrupted, listed, lingering, late, named;
     bool sleeper; // it slept when it was last looked at
 };
 
@@ -55,15 +64,20 @@ struct live {
     struct live_threads threads; // those alive at the last snapshot, in TID order
     bool can_read, can_stop;     // what the kernel lets us do
     char *refusal;               // why not, and what would help; NULL when all is allowed
+    bool in_namespace;           // of PIDs: its threads have other numbers in there
     bool exited;                 // the process is gone
     bool exec_seen;              // it became another program
     uint64_t process_cpu_ns;     // the whole process, threads that ended included
     bool has_process_cpu;
     uint64_t start_ticks; // tells a reused PID
     uint64_t woken_ns;    // set by the caller: when it came to take this snapshot
+    uint64_t interrupted_calls; // system calls that our stops ended with EINTR, so far
     // Private.
     pid_t reader; // a thread whose memory is there: a main thread that ended first has none
     bool use_proc_mem;
+    bool job_stopped;  // its main thread is in a group-stop, or another tracer's
+    bool shares_pages; // with a parent or child, copy on write: see live_look
+    uint64_t next_share_check_ns;
     int proc_mem_fd;
     size_t lingering; // threads that are still to be let go
     struct live *next_watched;
@@ -87,20 +101,34 @@ struct stop_times {
     uint64_t begin_ns, stopped_ns, end_ns; // CLOCK_MONOTONIC
 };
 
-// Stops every thread: first those that slept at the last look, then the others, so that a thread
-// that works stands still for as short as can be, whatever the number of sleepers. In both steps
-// all interrupts are queued first, then waited for; the list is read again until no new thread
-// shows up. A thread that does not stop within `deadline_ns` (a vfork parent)
-// or that another tracer holds becomes LIVE_UNSTOPPED. ERR_GONE when the process ended.
-// Every successful or failed call must be followed by live_resume(); signals to pycore wait until
+// Lists threads, and looks at each without touching it: its clock and, when it sleeps, its registers
+// from /proc. What was asked of a thread that has not run since the last look is still true.
+struct err *live_look(struct live *live);
+// The same for one thread: it may have run since.
+void live_look_again(struct live *live, struct live_thread *thread);
+// True: it has not run since it was looked at, so what was read of its stack in between holds.
+bool live_held_still(const struct live_thread *thread);
+
+// Stops the threads that are `wanted`: first those that slept at the last look, then the others, so
+// that a thread that works stands still for as short as can be. In both steps all interrupts are
+// queued first, then waited for. A thread that is not `asleep` and is found asleep right before its
+// interrupt is left alone, and `asleep` (unless `whole`). One that does not stop within
+// `deadline_ns` is `late`; one that cannot stop (a vfork parent), or that another tracer holds,
+// becomes LIVE_UNSTOPPED. ERR_GONE when the process ended.
+// `whole`: every thread is wanted, and the list is read again until no new one shows up.
+// Every call, successful or not, must be followed by live_resume(); signals to pycore wait until
 // then.
-struct err *live_stop(struct live *live, uint64_t deadline_ns, struct stop_times *ret);
+struct err *live_stop(struct live *live, bool whole, uint64_t deadline_ns, struct stop_times *ret);
+// Lets all stopped threads run on. Late ones stay late: live_next_late() waits for them.
 void live_resume(struct live *live, struct stop_times *ret);
+// Waits for a late thread to stop: true, *ret is that one, stopped, with registers. It is to be let
+// go by live_resume(). False: none is left, or none came within `deadline_ns`; live_resume() then
+// leaves those that are left to the SIGCHLD handler.
+bool live_next_late(struct live *live, uint64_t deadline_ns, struct stop_times *times,
+                    struct live_thread **ret);
 // Before the end of `live`: threads that still linger are left to the kernel, which lets go of them
 // when pycore ends.
 void live_abandon(struct live *live);
-// Lists threads and reads clocks and states from /proc only.
-struct err *live_look(struct live *live);
 // After the resume: clocks, names of new threads, the process's CPU time.
 void live_account(struct live *live);
 // Sleeps until `until_ns` (CLOCK_MONOTONIC). Returns early, with false, when *interrupted becomes

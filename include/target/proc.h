@@ -40,7 +40,13 @@ size_t proc_thread_count(pid_t pid);
 pid_t proc_namespace_tid(pid_t pid, pid_t tid);
 pid_t proc_tracer(pid_t pid, pid_t tid);
 // The system call a thread sleeps in: /proc/PID/task/TID/syscall. False: running, or not allowed.
+// Only syscall, args, sp and ip are known then; sp is 0 of a thread that has ended.
 bool proc_blocked_syscall(pid_t pid, pid_t tid, struct arch_regs *ret);
+int proc_open_syscall(pid_t pid, pid_t tid);
+bool proc_read_syscall(int fd, struct arch_regs *ret);
+// May the process share pages, copy on write, with another: has it children (of any thread), or was
+// it forked by a process of the same program? True when that cannot be told.
+bool proc_may_share_pages(pid_t pid);
 
 struct err *proc_mappings(pid_t pid, struct target_mappings *ret);
 void proc_mappings_clear(struct target_mappings *mappings);

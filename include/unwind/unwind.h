@@ -26,8 +26,8 @@ struct unwind_frame {
     uint64_t cfa;  // its canonical frame address: [sp, cfa) is the activation's own piece of the
                    // stack. 0: not known (the outermost frame, and where unwinding failed)
     uint8_t how;   // enum unwind_how: how it was found from the frame it called
-    bool exact_pc; // pc is not a return address: the innermost frame, and one that a signal
-                   // interrupted. Look up pc itself; for all others pc - 1
+    bool exact_pc; // pc is not a return address: the innermost frame, one that a signal
+                   // interrupted, the signal frame itself. Look up pc; for all others pc - 1
     bool signal;   // the kernel's signal frame (__restore_rt)
 };
 VEC_DEFINE(unwind_frames, struct unwind_frame);
@@ -55,9 +55,12 @@ struct unwind_start {
 
 struct unwinder;
 
-// `image` is borrowed. No module is opened before a frame lies in it.
-struct err *unwinder_create(struct image *image, struct unwinder **ret);
+// Both are borrowed. No module is opened before a frame lies in it.
+struct err *unwinder_create(struct target *target, struct image *image, struct unwinder **ret);
 void unwinder_destroy(struct unwinder *unwinder);
+// To be called after image_refresh and image_jit_refresh: forgets what was known of modules and of
+// generated code that are gone. Cheap when there are none.
+void unwinder_refresh(struct unwinder *unwinder);
 
 // Fills *ret anew (its allocation is kept). `stack` is where the stack's bytes are read from: the
 // target's memory, or the copy a snapshot made of it. Code is read from files or from the target.

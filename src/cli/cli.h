@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "report/report.h"
+#include "sample/sampler.h"
 #include "util/err.h"
 
 enum exit_code { EXIT_COMPLETE = 0, EXIT_PARTIAL = 1, EXIT_NO_REPORT = 2, EXIT_USAGE = 64 };
@@ -17,7 +18,10 @@ enum { MAX_OUTPUTS = 16 };
 struct options {
     int64_t pid;                              // -1: not given
     uint64_t count, interval_ns, duration_ns; // 0: not given
-    bool no_jitter, never_stop;
+    uint64_t max_pause_ns;                    // how long one snapshot may stop the target
+    enum stop_mode stop;
+    bool no_jitter;
+    bool no_native, raw_native, debuginfod;
     const char *exe, *sysroot, *debug_dir, *source_root;
     const struct report_format *format;
     const char *outputs[MAX_OUTPUTS];

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "cli/session.h"
+#include "image/elf.h"
 #include "target/source.h"
 #include "util/guard.h"
 
@@ -15,12 +16,18 @@ struct core {
     size_t stack_count;
     struct py_thread_names names;
     struct live_thread *threads;
+    struct unwind_stack *native_stacks; // NULL: not wanted
+    struct snap_natives *natives;
 };
 
 static void core_deinit(struct core *core)
 {
     for (size_t i = 0; i < core->stack_count; i++)
         py_stack_deinit(&core->stacks[i]);
+    for (size_t i = 0; core->native_stacks && i < core->target->threads.count; i++)
+        unwind_stack_deinit(&core->native_stacks[i]);
+    free(core->native_stacks);
+    snap_natives_destroy(core->natives);
     free(core->stacks);
     free(core->threads);
     vec_deinit(&core->names);
@@ -93,14 +100,36 @@ static struct err *decode(struct core *core)
     return NULL;
 }
 
+// Native stacks. A core has all registers of every thread, and all that is left of its memory.
+static struct err *unwind_all(struct core *core, struct strtab *strings)
+{
+    size_t count = core->target->threads.count;
+    struct unwinder *unwinder;
+    core->native_stacks = calloc(count + 1, sizeof(*core->native_stacks));
+    core->natives = snap_natives_create(core->image, strings);
+    if (!core->native_stacks || !core->natives)
+        return err_create(ERR_NO_MEMORY, "native stacks");
+    image_jit_refresh(core->image, core->target->mem);
+    TRY(unwinder_create(core->target, core->image, &unwinder));
+    for (size_t i = 0; i < count; i++) {
+        struct unwind_start start = {.regs = core->threads[i].regs, .complete = true};
+        if (core->threads[i].has_regs)
+            unwind(unwinder, core->target->mem, &start, &core->native_stacks[i]);
+    }
+    unwinder_destroy(unwinder);
+    return NULL;
+}
+
 static struct err *open_core(struct core *core, const char *path, const struct options *options,
                              struct strtab *strings)
 {
-    struct image_options image = {options->exe, options->sysroot, options->debug_dir};
+    struct image_options image = {options->exe, options->sysroot, options->debug_dir,
+                                  options->debuginfod};
     TRY(target_open_core(path, &core->target));
     TRY(err_wrap(image_open(core->target, &image, &core->image), "%s", path));
     TRY(err_wrap(py_process_open(core->target, core->image, strings, &core->process), "%s", path));
-    return err_wrap(decode(core), "%s", path);
+    TRY(err_wrap(decode(core), "%s", path));
+    return options->no_native ? NULL : err_wrap(unwind_all(core, strings), "%s", path);
 }
 
 static struct err *add(struct session *session, const char *path)
@@ -121,6 +150,10 @@ static struct err *add(struct session *session, const char *path)
             .names = &core.names,
             .threads = core.threads,
             .thread_count = core.target->threads.count,
+            .native_stacks = core.native_stacks,
+            .natives = core.natives,
+            .stack_memory = core.target->mem,
+            .raw_native = session->options->raw_native,
             .is_core = true,
             .stopped = true,
         };

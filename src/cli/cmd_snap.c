@@ -39,6 +39,7 @@ struct loop {
     const struct options *options;
     struct session *session;
     struct sampler *sampler;
+    struct snap_natives *natives; // NULL: no native stacks
     uint64_t count, interval_ns, limit_ns;
     uint64_t begin_ns, last_ns, first_ns;
     uint64_t last_process_cpu_ns;
@@ -80,9 +81,27 @@ static void note_sample(struct loop *loop, const struct sample *sample, struct s
     }
     if (sample->skipped) {
         loop->session->incomplete = true;
-        snap_note(strings, &snapshot->notes, "%zu stack%s cut: copying took longer than allowed",
-                  sample->skipped, sample->skipped == 1 ? "" : "s");
+        snap_note(strings, &snapshot->notes,
+                  "%zu stack%s cut: copying took longer than --max-pause allows", sample->skipped,
+                  sample->skipped == 1 ? "" : "s");
     }
+}
+
+// The names of native code are those of the modules that are there now.
+static struct err *name_natives(struct loop *loop, struct snap_input *input)
+{
+    struct sampler *sampler = loop->sampler;
+    if (!input->native_stacks && !sampler->unwinder)
+        return NULL;
+    if (!loop->natives)
+        loop->natives = snap_natives_create(sampler->image, loop->session->strings);
+    else if (sampler->images_changed)
+        snap_natives_forget(loop->natives, sampler->image);
+    sampler->images_changed = false;
+    if (!loop->natives)
+        return err_create(ERR_NO_MEMORY, "snapshot");
+    input->natives = loop->natives;
+    return NULL;
 }
 
 static struct err *build(struct loop *loop, struct sample *sample, uint64_t at_ns,
@@ -97,14 +116,18 @@ static struct err *build(struct loop *loop, struct sample *sample, uint64_t at_n
         .target = live->target,
         .process = loop->sampler->process,
         .state = loop->sampler->process ? &sample->state : NULL,
-        .stacks = sample->stacks.items,
-        .stack_count = sample->stacks.count,
+        .stacks = sample->stacks,
+        .stack_count = sample->stack_count,
         .names = sample->names,
         .threads = live->threads.items,
         .thread_count = live->threads.count,
-        .stopped = sample->stopped,
+        .native_stacks = sample->natives,
+        .raw_native = loop->options->raw_native,
+        .stopped = sample->atomic,
     };
-    struct err *err = snapshot_build(&input, snapshot);
+    struct err *err = name_natives(loop, &input);
+    if (!err)
+        err = snapshot_build(&input, snapshot);
     if (err) {
         snapshot_destroy(snapshot);
         return err;
@@ -113,6 +136,9 @@ static struct err *build(struct loop *loop, struct sample *sample, uint64_t at_n
         loop->first_ns = at_ns;
     snapshot->at_ns = at_ns - loop->first_ns;
     snapshot->pause_ns = sample->pause_ns;
+    snapshot->threads_stopped = sample->threads_stopped;
+    snapshot->interrupted_calls = (uint32_t)sample->interrupted_calls;
+    snapshot->overran = sample->overran;
     snapshot->cpu_window_ns = at_ns - loop->last_ns;
     if (live->has_process_cpu && loop->had_process_cpu &&
         live->process_cpu_ns >= loop->last_process_cpu_ns) {
@@ -256,7 +282,6 @@ static int run_loop(struct loop *loop, int argc, char **argv)
         complain("Python %s (%s), found by %s", loop->sampler->process->version,
                  py_build_name(loop->sampler->process->dec.layout.build),
                  loop->sampler->process->found_by);
-    loop->sampler->never_stop = loop->options->never_stop;
     struct err *err = baseline(loop);
     if (!err)
         err = session->profile ? sample_many(loop) : sample_one(loop);
@@ -297,9 +322,16 @@ int run_snap(const struct options *options, int argc, char **argv)
     plan(&loop);
     struct err *err = session_init(&session, options, options->count > 1 || options->duration_ns);
     catch_signals();
+    struct sampler_options sampling = {
+        .stop = options->stop,
+        .no_native = options->no_native,
+        .debuginfod = options->debuginfod,
+        .max_pause_ns = options->max_pause_ns,
+    };
     if (!err)
-        err = sampler_open(pid, session.strings, &loop.sampler);
+        err = sampler_open(pid, session.strings, &sampling, &loop.sampler);
     code = err ? fail(err) : run_loop(&loop, argc, argv);
+    snap_natives_destroy(loop.natives);
     sampler_close(loop.sampler);
     session_deinit(&session);
     return code;

@@ -15,6 +15,8 @@
 #define ANALYZE 2u
 #define BOTH (SNAP | ANALYZE)
 
+#define DEFAULT_MAX_PAUSE_NS 5000000u
+
 enum option_id {
 #define OPTION(id, short_name, long_name, argument, commands, help) OPT_##id,
 #include "cli/options.def"
@@ -125,6 +127,19 @@ static bool parse_color(const char *text, bool *ret)
     return true;
 }
 
+static bool parse_stop(const char *text, enum stop_mode *ret)
+{
+    static const char *const words[] = {
+        [STOP_RUNNING] = "running", [STOP_ALL] = "all", [STOP_NONE] = "none"};
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *ret = (enum stop_mode)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 // NULL: taken. Otherwise what is wrong with the value.
 static const char *take(enum option_id id, const char *value, struct options *ret)
 {
@@ -146,8 +161,11 @@ static const char *take(enum option_id id, const char *value, struct options *re
                    ? NULL
                    : "is no duration: 10s, 2m, 500ms, or seconds";
     case OPT_STOP:
-        ret->never_stop = strcmp(value, "none") == 0;
-        return ret->never_stop || strcmp(value, "all") == 0 ? NULL : "is neither all nor none";
+        return parse_stop(value, &ret->stop) ? NULL : "is none of running, all, none";
+    case OPT_MAX_PAUSE:
+        return parse_time(value, true, &ret->max_pause_ns)
+                   ? NULL
+                   : "is no duration: 5ms, 500us, or seconds";
     case OPT_FORMAT:
         ret->format = report_format_by_name(value);
         return ret->format ? NULL : "is no format; there are text, md and json";
@@ -191,6 +209,14 @@ static const char *take(enum option_id id, const char *value, struct options *re
         ret->verbose = true;
         return NULL;
     case OPT_NO_NATIVE:
+        ret->no_native = true;
+        return NULL;
+    case OPT_RAW_NATIVE:
+        ret->raw_native = true;
+        return NULL;
+    case OPT_DEBUGINFOD:
+        ret->debuginfod = true;
+        return NULL;
     case OPT_HELP:
     case OPTION_COUNT:
         break;
@@ -201,7 +227,7 @@ static const char *take(enum option_id id, const char *value, struct options *re
 static void defaults(struct options *ret)
 {
     struct winsize size;
-    *ret = (struct options){.pid = -1};
+    *ret = (struct options){.pid = -1, .max_pause_ns = DEFAULT_MAX_PAUSE_NS};
     parse_color("auto", &ret->report.color);
     if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
         ret->report.width = size.ws_col;

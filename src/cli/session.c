@@ -3,15 +3,25 @@
 #include "cli/session.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "target/source.h"
 #include "util/guard.h"
 
 #define NOTES_MAX 100
+#define PAUSE_SHARE_MAX 0.01 // above it a note tells
+
+static uint64_t own_cpu_ns(void)
+{
+    struct timespec now;
+    return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now) == 0
+               ? (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec
+               : 0;
+}
 
 struct err *session_init(struct session *session, const struct options *options, bool aggregate)
 {
-    *session = (struct session){.options = options};
+    *session = (struct session){.options = options, .cpu_begin_ns = own_cpu_ns()};
     session->strings = strtab_create();
     if (session->strings && aggregate)
         session->profile = profile_create(session->strings);
@@ -81,19 +91,38 @@ static const char *line_of(void *arg, const char *file, int32_t line, bool *ret_
     return source_line(arg, file, line, ret_newer);
 }
 
+// What the run cost the target, where it is more than it should.
+static void note_pauses(struct session *session, const struct prof_report *report)
+{
+    if (report->overruns)
+        snap_note(session->strings, &session->notes,
+                  "%llu of %llu snapshots stopped the target for longer than --max-pause allows",
+                  (unsigned long long)report->overruns, (unsigned long long)report->snapshots);
+    if (report->pause_share > PAUSE_SHARE_MAX)
+        snap_note(session->strings, &session->notes,
+                  "the target stood still for %.1f %% of the time: a longer interval (-i) "
+                  "disturbs it less",
+                  report->pause_share * 100);
+}
+
 int session_finish(struct session *session, const struct prof_run *run, struct source *lines,
                    const char *command)
 {
     struct prof_report *report = NULL;
     if (session->profile) {
-        report = profile_report(session->profile, run);
+        struct prof_run whole = *run;
+        if (!whole.own_cpu_ns)
+            whole.own_cpu_ns = own_cpu_ns() - session->cpu_begin_ns;
+        report = profile_report(session->profile, &whole);
         if (!report) {
             complain("out of memory");
             return EXIT_NO_REPORT;
         }
+        note_pauses(session, report);
     }
     if (session->notes_left_out)
-        snap_note(session->strings, &session->notes, "%llu more notes of single threads and snapshots",
+        snap_note(session->strings, &session->notes,
+                  "%llu more notes of single threads and snapshots",
                   (unsigned long long)session->notes_left_out);
     bool gaps = session->incomplete || session->interrupted;
     session->source.complete = !gaps;

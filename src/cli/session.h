@@ -15,6 +15,7 @@ struct session {
     struct profile *profile; // NULL: one snapshot, a thread dump
     VEC(struct snapshot *) kept;
     uint64_t taken;
+    uint64_t cpu_begin_ns;   // pycore's own CPU time before the run
     uint64_t notes_left_out; // of single threads, beyond a bound
     bool interrupted, incomplete;
 };

@@ -12,17 +12,50 @@
 // enum _frameowner. 3 is FRAME_OWNED_BY_CSTACK (3.12, 3.13) or FRAME_OWNED_BY_INTERPRETER (3.14+).
 enum { OWNED_BY_THREAD, OWNED_BY_GENERATOR, OWNED_BY_FRAME_OBJECT, OWNED_BY_C };
 
-struct err *py_walk_root(struct py_process *process, struct py_stack *stack)
+// 3.12 and later have shims.
+static bool needs_cframes(const struct py_layout *lay)
+{
+    return py_layout_has(lay, PY_TS_cframe) && py_layout_has(lay, PY_IF_is_entry);
+}
+
+struct err *py_walk_cframes(struct py_process *process, struct py_stack *stack)
 {
     const struct py_layout *lay = &process->dec.layout;
-    stack->next = stack->thread.root;
-    stack->chunk_next = stack->thread.datastack_chunk;
-    if (stack->next && py_layout_has(lay, PY_TS_cframe)) {
-        stack->outermost_shim = stack->thread.root;
-        return py_read(process->dec.mem, lay, stack->thread.root, PY_CF_current_frame,
-                       &stack->next);
+    struct py_cframes *cframes = &stack->cframes;
+    while (stack->cframe_next) {
+        struct py_cframe cframe = {.addr = stack->cframe_next};
+        uint64_t previous, last = cframes->count ? cframes->items[cframes->count - 1].addr : 0;
+        // The root one is embedded in the thread state and no activation; the others are locals of
+        // functions that call each other, so that each lies above the one before.
+        bool on_stack =
+            cframe.addr - stack->thread.tstate >= py_offset(lay, PY_TS_size) && cframe.addr > last;
+        if (!on_stack || cframes->count >= LIMIT_FRAMES_PER_THREAD ||
+            process->frames_walked++ >= LIMIT_FRAMES_PER_SNAPSHOT)
+            break;
+        TRY(py_read(process->dec.mem, lay, cframe.addr, PY_CF_previous, &previous));
+        TRY(py_read(process->dec.mem, lay, cframe.addr, PY_CF_current_frame, &cframe.frame));
+        if (!vec_push(cframes, cframe))
+            break;
+        stack->cframe_next = previous;
     }
+    stack->cframe_next = 0;
     return NULL;
+}
+
+void py_pair_cframes(struct py_stack *stack)
+{
+    const struct py_frames *frames = &stack->frames;
+    size_t start = 0, at = 0;
+    vec_foreach (entry, &stack->entries) {
+        size_t begin = start;
+        start = entry->frames_end;
+        if (at == stack->cframes.count)
+            break;
+        const struct py_cframe *cframe = &stack->cframes.items[at++];
+        // Each loop says which frame it runs: no pair is made that does not agree.
+        if (begin == start || frames->items[begin].addr == cframe->frame)
+            entry->addr = cframe->addr;
+    }
 }
 
 static bool entered(const struct py_stack *stack)
@@ -45,10 +78,32 @@ struct err *py_walk_step_back(struct py_process *process, struct py_stack *stack
     if (!previous)
         return NULL;
     TRY(py_read(process->dec.mem, lay, previous, PY_CF_current_frame, &frame));
+    // The loop that has not begun yet is an entry without frames.
+    struct py_entry entry = {.addr = stack->thread.root};
     vec_clear(&stack->frames);
+    vec_clear(&stack->entries);
+    if (!vec_push(&stack->entries, entry))
+        return err_create(ERR_NO_MEMORY, "frames");
     stack->next = frame;
-    stack->steps = stack->mark_frames = 0;
+    stack->steps = stack->mark_frames = stack->mark_entries = 0;
     *ret = stack->stepped_back = true;
+    return NULL;
+}
+
+struct err *py_walk_root(struct py_process *process, struct py_stack *stack)
+{
+    const struct py_layout *lay = &process->dec.layout;
+    stack->next = stack->thread.root;
+    stack->chunk_next = stack->thread.datastack_chunk;
+    if (stack->next && py_layout_has(lay, PY_TS_cframe)) {
+        stack->outermost_shim = stack->thread.root;
+        if (needs_cframes(lay) && !stack->cframes.count) // this may not be the first attempt
+            stack->cframe_next = stack->thread.root;
+        TRY(py_read(process->dec.mem, lay, stack->thread.root, PY_CF_current_frame, &stack->next));
+        bool again; // zeros may be what an old stack left there, too
+        if (!stack->next)
+            return py_walk_step_back(process, stack, &again);
+    }
     return NULL;
 }
 
@@ -78,6 +133,15 @@ struct err *py_walk_datastack(struct py_process *process, struct py_stack *stack
     return NULL;
 }
 
+static struct err *close_entry(struct py_stack *stack, uint64_t addr)
+{
+    struct py_entry entry = {addr, (uint32_t)stack->frames.count};
+    // A chain of nothing but shims is no chain that a program makes.
+    if (stack->entries.count >= LIMIT_FRAMES_PER_THREAD)
+        return err_create(ERR_LIMIT, "more than %d entries", LIMIT_FRAMES_PER_THREAD);
+    return vec_push(&stack->entries, entry) ? NULL : err_create(ERR_NO_MEMORY, "frames");
+}
+
 struct err *py_walk_iframe(struct py_process *process, struct py_stack *stack)
 {
     const struct py_layout *lay = &process->dec.layout;
@@ -99,8 +163,10 @@ struct err *py_walk_iframe(struct py_process *process, struct py_stack *stack)
             stack->frames.items[stack->frames.count - 1].flags |= PY_FRAME_ENTRY;
         else
             stack->entry_pending = true;
-        if (addr != stack->thread.base_frame)
+        if (addr != stack->thread.base_frame) {
             stack->outermost_shim = addr;
+            TRY(close_entry(stack, addr));
+        }
         stack->next = previous;
         return NULL;
     }
@@ -116,6 +182,8 @@ struct err *py_walk_iframe(struct py_process *process, struct py_stack *stack)
     };
     if (!vec_push(&stack->frames, frame))
         return err_create(ERR_NO_MEMORY, "frames");
+    if (frame.flags & PY_FRAME_ENTRY)
+        TRY(close_entry(stack, 0)); // see py_pair_cframes
     stack->next = previous;
     return NULL;
 }

@@ -43,7 +43,8 @@ struct err *py_walk_frame_object(struct py_process *process, struct py_stack *st
         // Each Python function runs in an evaluation loop of its own.
         .flags = PY_FRAME_ENTRY | (generator ? PY_FRAME_GENERATOR : 0),
     };
-    if (!vec_push(&stack->frames, frame))
+    struct py_entry entry = {.frames_end = (uint32_t)stack->frames.count + 1};
+    if (!vec_push(&stack->frames, frame) || !vec_push(&stack->entries, entry))
         return err_create(ERR_NO_MEMORY, "frames");
     stack->next = back;
     return NULL;

@@ -18,6 +18,8 @@ void py_stack_init(struct py_stack *stack, const struct py_thread *thread, bool 
 void py_stack_deinit(struct py_stack *stack)
 {
     vec_deinit(&stack->frames);
+    vec_deinit(&stack->entries);
+    vec_deinit(&stack->cframes);
     err_destroy(stack->cut);
     stack->cut = NULL;
 }
@@ -33,12 +35,14 @@ static bool is_miss(const struct py_decoder *dec, const struct err *err)
 static bool comes_round(struct py_stack *stack, uint64_t from)
 {
     struct py_frames *frames = &stack->frames;
+    struct py_entries *entries = &stack->entries;
     if (stack->steps++ == 0)
         stack->mark = from;
     if (stack->next != stack->mark) {
         if ((stack->steps & (stack->steps - 1)) == 0) {
             stack->mark = stack->next;
             stack->mark_frames = frames->count;
+            stack->mark_entries = entries->count;
         }
         return false;
     }
@@ -46,6 +50,12 @@ static bool comes_round(struct py_stack *stack, uint64_t from)
     for (size_t i = 0; round && i + round < frames->count; i++)
         if (frames->items[i].addr == frames->items[i + round].addr)
             frames->count = i + round;
+    round = entries->count - stack->mark_entries;
+    for (size_t i = 0; round && i + round < entries->count; i++)
+        if (entries->items[i].addr && entries->items[i].addr == entries->items[i + round].addr)
+            entries->count = i + round;
+    while (entries->count && entries->items[entries->count - 1].frames_end > frames->count)
+        entries->count--;
     return true;
 }
 
@@ -106,6 +116,18 @@ static bool walk_chain(struct py_process *process, struct py_stack *stack)
         return false;
     }
     stack->cut = err;
+    return true;
+}
+
+// The same for the _PyCFrames. Without them the frames are as good.
+static bool walk_cframes(struct py_process *process, struct py_stack *stack)
+{
+    AUTO_ERR struct err *err = py_walk_cframes(process, stack);
+    if (err && is_miss(&process->dec, err))
+        return false;
+    stack->cframe_next = 0;
+    if (stack->cframes.count)
+        py_pair_cframes(stack);
     return true;
 }
 
@@ -176,8 +198,11 @@ static bool complete_all(struct py_process *process, struct py_stack *stack)
 
 bool py_stack_step(struct py_process *process, struct py_stack *stack)
 {
-    if (!stack->chain_done)
-        stack->chain_done = walk_chain(process, stack);
+    if (!stack->chain_done) {
+        bool walked = stack->walked || walk_chain(process, stack);
+        stack->walked = walked;
+        stack->chain_done = walk_cframes(process, stack) && walked;
+    }
     // The newest frame's flags may still change while the chain is open (a shim follows it).
     return stack->chain_done && complete_all(process, stack);
 }

@@ -20,6 +20,12 @@ struct err *py_walk_root(struct py_process *process, struct py_stack *stack);
 // in the first loop's frames the walk may begin anew one _PyCFrame further out: *ret says so.
 struct err *py_walk_step_back(struct py_process *process, struct py_stack *stack, bool *ret);
 
+// 3.11: goes on with the chain of _PyCFrames, beside that of frames: what both miss is then fetched
+// together. An error is a miss; whatever else goes wrong ends the chain.
+struct err *py_walk_cframes(struct py_process *process, struct py_stack *stack);
+// When both chains are done: gives the entries their addresses.
+void py_pair_cframes(struct py_stack *stack);
+
 // The byte offset of the frame's instruction in its bytecode.
 struct err *py_frame_offset(struct py_decoder *dec, const struct py_frame *frame,
                             const struct py_code *code, int32_t *ret);

@@ -22,26 +22,37 @@ struct gil {
     bool known;
 };
 
+// last_holder stays set after a release, so `locked` decides; -1 is a GIL not created yet.
+static struct err *read_holder(struct py_process *process, uint64_t addr, uint64_t *ret)
+{
+    const struct py_layout *lay = &process->dec.layout;
+    uint64_t locked;
+    TRY(py_read(process->dec.mem, lay, addr, PY_GIL_locked, &locked));
+    TRY(py_read(process->dec.mem, lay, addr, PY_GIL_last_holder, ret));
+    if ((int32_t)locked != 1)
+        *ret = 0;
+    return NULL;
+}
+
 static struct err *read_gil(struct py_process *process, struct py_state *state, uint64_t addr,
                             struct gil *ret)
 {
     const struct py_layout *lay = &process->dec.layout;
     struct mem *mem = process->dec.mem;
-    uint64_t locked, holder, enabled = 1;
+    uint64_t enabled = 1;
     *ret = (struct gil){.addr = addr};
     if (!addr)
         return NULL;
     if ((lay->build & PY_BUILD_FREE_THREADED) && py_layout_has(lay, PY_GIL_enabled))
         TRY(py_read(mem, lay, addr, PY_GIL_enabled, &enabled));
-    TRY(py_read(mem, lay, addr, PY_GIL_locked, &locked));
-    TRY(py_read(mem, lay, addr, PY_GIL_last_holder, &holder));
-    // last_holder stays set after a release, so `locked` decides; -1 is a GIL not created yet.
     ret->known = enabled != 0;
-    ret->holder = enabled && (int32_t)locked == 1 ? holder : 0;
+    if (enabled)
+        TRY(read_holder(process, addr, &ret->holder));
     vec_foreach (known, &state->gils)
         if (known->start == addr)
             return NULL; // another interpreter uses it, too
-    struct py_gil gil = {addr, addr + py_offset(lay, PY_GIL_end), true, ret->holder != 0};
+    struct py_gil gil = {addr, addr + py_offset(lay, PY_GIL_end), true, ret->holder != 0,
+                         ret->holder};
     if (enabled && !vec_push(&state->gils, gil))
         return err_create(ERR_NO_MEMORY, "GIL");
     return NULL;
@@ -73,8 +84,9 @@ static struct err *shared_gil(struct py_process *process, struct py_state *state
         // Python/ceval.c, 3.6: _PyThreadState_Current is NULL while nobody holds the GIL.
         TRY(mem_read_u64(process->dec.mem, process->current_addr, &ret->holder));
         ret->known = true;
+        ret->addr = process->current_addr;
         struct py_gil gil = {process->gil_cond, process->gil_end, process->gil_cond != 0,
-                             ret->holder != 0};
+                             ret->holder != 0, ret->holder};
         if (!vec_push(&state->gils, gil))
             return err_create(ERR_NO_MEMORY, "GIL");
     }
@@ -137,20 +149,30 @@ static bool comes_round(struct py_threads *threads, size_t first, size_t *mark)
     return true;
 }
 
+static struct err *read_collecting(struct py_process *process, uint64_t interp, bool *ret)
+{
+    const struct py_layout *lay = &process->dec.layout;
+    uint64_t collecting = 0;
+    if (py_layout_has(lay, PY_IS_gc_collecting))
+        TRY(py_read(process->dec.mem, lay, interp, PY_IS_gc_collecting, &collecting));
+    else if (process->runtime && py_layout_has(lay, PY_RT_gc_collecting))
+        TRY(py_read(process->dec.mem, lay, process->runtime, PY_RT_gc_collecting, &collecting));
+    *ret = (uint32_t)collecting == 1;
+    return NULL;
+}
+
 static struct err *read_interpreter(struct py_process *process, struct py_state *state,
                                     uint64_t interp, const struct gil *shared)
 {
     const struct py_layout *lay = &process->dec.layout;
     struct mem *mem = process->dec.mem;
-    uint64_t id = 0, tstate, collecting = 0;
+    uint64_t id = 0, tstate;
+    bool collecting;
     struct gil gil;
     if (py_layout_has(lay, PY_IS_id))
         TRY(py_read(mem, lay, interp, PY_IS_id, &id));
     TRY(gil_of(process, state, interp, shared, &gil));
-    if (py_layout_has(lay, PY_IS_gc_collecting))
-        TRY(py_read(mem, lay, interp, PY_IS_gc_collecting, &collecting));
-    else if (process->runtime && py_layout_has(lay, PY_RT_gc_collecting))
-        TRY(py_read(mem, lay, process->runtime, PY_RT_gc_collecting, &collecting));
+    TRY(read_collecting(process, interp, &collecting));
     TRY(py_read(mem, lay, interp, PY_IS_threads_head, &tstate));
     size_t first = state->threads.count, mark = first;
     while (tstate) {
@@ -161,7 +183,8 @@ static struct err *read_interpreter(struct py_process *process, struct py_state 
         thread.interp_id = (int64_t)id;
         thread.gil_known = gil.known;
         thread.holds_gil = gil.known && gil.holder == thread.tstate;
-        thread.collecting = (uint32_t)collecting == 1;
+        thread.gil = gil.addr;
+        thread.collecting = collecting;
         if (!vec_push(&state->threads, thread))
             return err_create(ERR_NO_MEMORY, "threads");
         if (comes_round(&state->threads, first, &mark))
@@ -201,4 +224,38 @@ void py_state_read(struct py_process *process, struct py_state *state)
     process->frames_walked = 0;
     err_destroy(state->cut);
     state->cut = read_all(process, state);
+}
+
+struct err *py_thread_refresh(struct py_process *process, struct py_thread *thread)
+{
+    struct py_thread now;
+    uint64_t next;
+    TRY(read_thread(process, thread->tstate, thread->interp, &now, &next));
+    if (now.ident != thread->ident)
+        return err_create(ERR_BAD_DATA, "0x%llx is another thread's state now",
+                          (unsigned long long)thread->tstate);
+    TRY(read_collecting(process, thread->interp, &thread->collecting));
+    thread->root = now.root;
+    thread->datastack_chunk = now.datastack_chunk;
+    thread->datastack_top = now.datastack_top;
+    thread->wants_gil = now.wants_gil;
+    return NULL;
+}
+
+struct err *py_gils_refresh(struct py_process *process, struct py_state *state)
+{
+    vec_foreach (gil, &state->gils) {
+        uint64_t addr = gil->start;
+        if (process->current_addr) { // 3.6
+            addr = process->current_addr;
+            TRY(mem_read_u64(process->dec.mem, addr, &gil->holder));
+        } else {
+            TRY(read_holder(process, addr, &gil->holder));
+        }
+        gil->locked = gil->holder != 0;
+        vec_foreach (thread, &state->threads)
+            if (thread->gil == addr && thread->gil_known)
+                thread->holds_gil = thread->tstate == gil->holder;
+    }
+    return NULL;
 }

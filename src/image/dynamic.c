@@ -4,12 +4,15 @@
 // glibc's elf/dl-lookup.c), with every count bounded by the module's own extent.
 #include "image/image_private.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "util/guard.h"
 
 #define MAX_DYNAMIC_ENTRIES 1024
 #define MAX_CHAIN 100000
+#define MAX_LISTED (1u << 20)
+#define MAX_NAME_BYTES (64u << 20)
 
 struct tables {
     uint64_t symtab, strtab, strsz, hash, gnu_hash;
@@ -161,4 +164,84 @@ bool image_dynamic_symbol(struct mem *mem, const struct image_module *module, co
     *ret_addr = module->public.bias + symbol.st_value;
     *ret_size = symbol.st_size;
     return true;
+}
+
+// DT_GNU_HASH does not say how many symbols there are: the last one ends the chain of the bucket
+// that begins last.
+static size_t count_gnu(struct mem *mem, const struct tables *tables)
+{
+    uint32_t head[4], last = 0;
+    if (mem_read_some(mem, tables->gnu_hash, head, sizeof(head)) != sizeof(head) || head[0] == 0 ||
+        head[0] > MAX_LISTED)
+        return 0;
+    size_t bytes = (size_t)head[0] * 4;
+    AUTO_FREE uint32_t *buckets = malloc(bytes);
+    uint64_t at = tables->gnu_hash + sizeof(head) + (uint64_t)head[2] * 8;
+    if (!buckets || mem_read_some(mem, at, buckets, bytes) != bytes)
+        return 0;
+    for (size_t i = 0; i < head[0]; i++)
+        last = buckets[i] > last ? buckets[i] : last;
+    if (last < head[1])
+        return head[1]; // none that others can bind to
+    at += bytes + (uint64_t)(last - head[1]) * 4;
+    for (size_t i = 0; i < MAX_CHAIN; i++, at += 4) {
+        uint32_t entry;
+        if (!read_u32(mem, at, &entry))
+            break;
+        last++;
+        if (entry & 1)
+            break;
+    }
+    return last;
+}
+
+static size_t count_sysv(struct mem *mem, const struct tables *tables)
+{
+    uint32_t head[2];
+    return mem_read_some(mem, tables->hash, head, sizeof(head)) == sizeof(head) ? head[1] : 0;
+}
+
+// What a table claims to be long does not decide what is allocated: it ends with its module.
+static void *read_within(struct mem *mem, const struct module *module, uint64_t at, uint64_t want,
+                         size_t *ret_bytes)
+{
+    if (at < module->start || at >= module->end)
+        return NULL;
+    uint64_t room = module->end - at;
+    size_t bytes = (size_t)(want < room ? want : room);
+    void *ret = malloc(bytes ? bytes : 1);
+    if (ret)
+        *ret_bytes = mem_read_some(mem, at, ret, bytes);
+    return ret;
+}
+
+bool image_dynamic_table(struct mem *mem, const struct image_module *module,
+                         struct image_dynamic_table *ret)
+{
+    const struct module *public = &module->public;
+    struct tables tables;
+    *ret = (struct image_dynamic_table){0};
+    if (!read_tables(mem, module, &tables))
+        return false;
+    uint64_t count = tables.hash ? count_sysv(mem, &tables) : 0;
+    if (count == 0 && tables.gnu_hash)
+        count = count_gnu(mem, &tables);
+    count = count < MAX_LISTED ? count : MAX_LISTED;
+    size_t bytes = 0;
+    ret->symbols = read_within(mem, public, tables.symtab, count * sizeof(Elf64_Sym), &bytes);
+    ret->count = bytes / sizeof(Elf64_Sym);
+    ret->names = read_within(mem, public, tables.strtab,
+                             tables.strsz < MAX_NAME_BYTES ? tables.strsz : MAX_NAME_BYTES,
+                             &ret->names_bytes);
+    if (ret->symbols && ret->names && ret->count)
+        return true;
+    image_dynamic_table_deinit(ret);
+    return false;
+}
+
+void image_dynamic_table_deinit(struct image_dynamic_table *table)
+{
+    free(table->symbols);
+    free(table->names);
+    *table = (struct image_dynamic_table){0};
 }

@@ -8,6 +8,7 @@
 
 #include "util/guard.h"
 #include "util/hash.h"
+#include "util/strtab.h"
 
 #define NAMES_IN_NOTE 4
 
@@ -21,6 +22,9 @@ void image_destroy(struct image *image)
     vec_foreach (retired, &image->retired)
         image_module_destroy(*retired);
     vec_deinit(&image->retired);
+    strtab_destroy(image->names);
+    image_jits_destroy(image->jits);
+    image_debuginfod_close(image);
     free(image->exe);
     free(image->sysroot);
     free(image->debug_dir);
@@ -164,6 +168,7 @@ static struct err *list(struct image *image)
         TRY(image_lend(image, *module));
     note_states(image, &fresh);
     image->mappings_hash = hash;
+    image->generation++;
     return NULL;
 }
 
@@ -190,6 +195,7 @@ struct err *image_open(struct target *target, const struct image_options *option
                     !copy_option(options->sysroot, &image->sysroot) ||
                     !copy_option(options->debug_dir, &image->debug_dir)))
         return err_create(ERR_NO_MEMORY, "out of memory");
+    image->use_debuginfod = options && options->debuginfod;
     TRY(image_name_mappings(image));
     TRY(list(image));
     *ret = TAKE(image);

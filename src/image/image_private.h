@@ -14,6 +14,9 @@
 // Real programs have about a dozen.
 #define IMAGE_MAX_HEADERS 1024u
 
+// Of an ELF image that is put together from memory.
+#define IMAGE_MAX_REBUILT_BYTES (64u << 20)
+
 // ELF header and program headers, from the target's memory or from a file.
 struct elf_headers {
     Elf64_Ehdr ehdr;
@@ -41,6 +44,10 @@ struct image_file {
 };
 
 struct image;
+struct image_lines;
+struct image_symbols;
+struct image_jits;
+struct strtab;
 
 // Lends the bytes of one stretch of a mapping to the memory model.
 struct image_loan {
@@ -61,13 +68,18 @@ struct image_module {
     struct elf_headers headers; // of the running module when in memory, else of the file
     struct image_place place;   // of public.file
     struct stat identity;       // what was found there, to know it again
-    struct image_file file;     // fd -1 until asked for
+    struct image_file file;     // while it is verified or lent from; fd -1: closed
     bool file_failed;
-    struct image_file debug;
-    bool debug_tried;
-    void *vdso_bytes;
+    Elf *elf; // of that file, mapped; made when first asked for, stays
+    Elf *debug;
+    bool debug_tried, fetch_tried;
+    Elf *rebuilt; // from memory, also the vDSO's
+    void *rebuilt_bytes;
+    bool rebuilt_tried;
     VEC(struct image_loan *) loans;
-    bool keep; // while modules are listed anew
+    bool keep, dropped;            // while modules are listed anew
+    struct image_symbols *symbols; // made when first asked for
+    struct image_lines *lines;
 };
 
 struct image {
@@ -76,6 +88,11 @@ struct image {
     VEC(struct image_module *) modules; // sorted by start
     VEC(struct image_module *) retired; // unmapped; callers may still hold them
     uint64_t mappings_hash;
+    uint64_t generation; // of the list of modules
+    bool use_debuginfod;
+    void *debuginfod; // debuginfod.c's
+    struct image_jits *jits;
+    struct strtab *names; // demangled ones, files; made when first asked for
 };
 
 // ---- place.c: files by name, below a root -------------------------------------------------------
@@ -87,6 +104,8 @@ int image_open_place(const struct image_place *place, struct stat *ret);
 int image_resolve_by_hand(int root_fd, const char *path);
 bool image_file_open(const struct image_place *place, struct image_file *ret);
 void image_file_close(struct image_file *file);
+// The file's ELF handle, which needs no descriptor any more; NULL: none.
+Elf *image_file_map(const struct image_file *file);
 void image_place_deinit(struct image_place *place);
 
 // ---- headers.c: ELF headers and build IDs -------------------------------------------------------
@@ -120,13 +139,34 @@ void image_module_settle(struct image_module *module);
 // ---- locate.c: which file is the module's -------------------------------------------------------
 
 struct err *image_locate(struct image *image, struct image_module *module);
-// The file's ELF handle, opened when first asked for; NULL: none.
+// The file's ELF handle (the vDSO's: its memory's), made when first asked for; NULL: none. It is a
+// private mapping without a descriptor (programs have hundreds of modules) and stays.
 Elf *image_module_elf(struct image_module *module);
-// Gives the descriptor back; the next one to ask opens the file again. Programs have hundreds of
-// modules, of which few are ever looked into.
+// Opens module->file, to read from its descriptor, if it is still the file that was verified.
+bool image_module_open(struct image_module *module);
+// Gives the descriptor back.
 void image_module_close(struct image_module *module);
-// The separate debug file's, by build ID; NULL: none.
+
+// ---- debug.c, debuglink.c, debuginfod.c: separate debug files -----------------------------------
+
+// Those on this machine. NULL: none.
 Elf *image_module_debug_elf(struct image_module *module);
+// These, and then what the user allowed to be fetched: only for modules that lie on a stack.
+Elf *image_module_fetched_debug_elf(struct image_module *module);
+// Where files of the target are looked for, besides the user's own directories: its sysroot, its
+// root in /proc. NULL: this process's own root.
+struct image_roots {
+    char live[64];
+    const char *names[2];
+    size_t count;
+};
+void image_roots_of(const struct image *image, struct image_roots *ret);
+// What .gnu_debuglink says: a bare file name and the CRC-32 of that file. False: nothing usable.
+bool image_debuglink_read(Elf *elf, char ret_name[static 256], uint32_t *ret_crc);
+bool image_debuglink_crc(int fd, uint32_t *ret);
+// An open descriptor, or -1. Notes on the target say what is missing or failed.
+int image_debuginfod_open(struct image *image, const uint8_t *build_id, size_t build_id_bytes);
+void image_debuginfod_close(struct image *image);
 
 // ---- verify.c: is this file the module's --------------------------------------------------------
 
@@ -137,9 +177,40 @@ enum module_file image_verify(struct image_module *module, struct mem *mem,
 
 struct err *image_lend(struct image *image, struct image_module *module);
 
+// ---- rebuild.c: an ELF image from memory --------------------------------------------------------
+
+// The unwind tables of a module as an ELF image of their own, in *ret_bytes, which must outlive
+// it. NULL: they are not all there.
+Elf *image_rebuild(struct mem *mem, const struct image_module *module, void **ret_bytes);
+
+// ---- jit.c --------------------------------------------------------------------------------------
+
+void image_jits_destroy(struct image_jits *jits);
+
 // ---- dynamic.c: symbols without a file ----------------------------------------------------------
 
 bool image_dynamic_symbol(struct mem *mem, const struct image_module *module, const char *name,
                           uint64_t *ret_addr, uint64_t *ret_size);
+
+// All symbols of that kind: copies of what lies in the target's memory.
+struct image_dynamic_table {
+    Elf64_Sym *symbols;
+    size_t count;
+    char *names;
+    size_t names_bytes;
+};
+bool image_dynamic_table(struct mem *mem, const struct image_module *module,
+                         struct image_dynamic_table *ret);
+void image_dynamic_table_deinit(struct image_dynamic_table *table);
+
+// ---- names.c, symbol_table.c, lines.c: from addresses to names ----------------------------------
+
+// Owned by the image. NULL: out of memory.
+const char *image_keep_name(struct image *image, const char *text, size_t size);
+// Demangled, without a symbol version; `name` itself where that changes nothing.
+const char *image_pretty_name(struct image *image, const char *name);
+
+void image_symbols_destroy(struct image_symbols *symbols);
+void image_lines_destroy(struct image_lines *lines);
 
 #endif

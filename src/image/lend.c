@@ -15,7 +15,7 @@ static size_t read_loan(void *arg, uint64_t addr, void *buffer, size_t size)
 {
     const struct image_loan *loan = arg;
     size_t done = 0;
-    if (!image_module_elf(loan->module))
+    if (!image_module_open(loan->module))
         return 0;
     while (done < size) {
         ssize_t got = pread(loan->module->file.fd, (char *)buffer + done, size - done,
@@ -124,7 +124,7 @@ struct err *image_lend(struct image *image, struct image_module *module)
     bool usable = module->public.file_state == MODULE_FILE_VERIFIED ||
                   module->public.file_state == MODULE_FILE_UNVERIFIED;
     if (image->target->kind != TARGET_CORE || module->is_vdso || !usable ||
-        !image_module_elf(module))
+        !image_module_open(module))
         return NULL;
     struct err *err = has_text_relocations(module) ? NULL : lend_ranges(image, module);
     image_module_close(module);

@@ -204,11 +204,11 @@ static void open_vdso(struct image *image, struct image_module *module)
     if (!bytes || mem_read_some(image->target->mem, range->start, bytes, size) != size)
         return;
     elf_version(EV_CURRENT);
-    module->file.elf = elf_memory(bytes, size);
-    if (!module->file.elf)
+    module->rebuilt_tried = true;
+    module->rebuilt = elf_memory(bytes, size);
+    if (!module->rebuilt)
         return;
-    module->vdso_bytes = TAKE(bytes);
-    module->public.elf = module->file.elf;
+    module->rebuilt_bytes = TAKE(bytes);
     module->public.file_state = MODULE_FILE_VERIFIED;
 }
 
@@ -224,10 +224,12 @@ struct err *image_locate(struct image *image, struct image_module *module)
     return search.err;
 }
 
-Elf *image_module_elf(struct image_module *module)
+bool image_module_open(struct image_module *module)
 {
-    if (module->file.elf || module->file_failed || !module->public.file)
-        return module->file.elf;
+    if (module->file.fd >= 0)
+        return true;
+    if (module->file_failed || !module->public.file)
+        return false;
     const struct stat *was = &module->identity, *is = &module->file.stat;
     if (!image_file_open(&module->place, &module->file)) {
         module->file_failed = true;
@@ -238,49 +240,27 @@ Elf *image_module_elf(struct image_module *module)
         image_file_close(&module->file);
         module->file_failed = true;
     }
-    module->public.elf = module->file.elf;
-    return module->file.elf;
+    return !module->file_failed;
 }
 
 void image_module_close(struct image_module *module)
 {
-    if (module->is_vdso)
-        return;
     image_file_close(&module->file);
-    module->public.elf = NULL;
 }
 
-static bool open_debug(struct image_module *module, const char *root, const char *dir)
+Elf *image_module_elf(struct image_module *module)
 {
-    char id[129];
-    AUTO_FREE char *path = NULL;
-    module_build_id_text(&module->public, id);
-    if (strlen(id) <= 2 || asprintf(&path, "%s/.build-id/%.2s/%s.debug", dir, id, id + 2) < 0) {
-        path = NULL;
-        return false;
-    }
-    struct image_place place = {(char *)root, path};
-    if (!image_file_open(&place, &module->debug))
-        return false;
-    struct elf_headers headers;
-    enum module_file state = MODULE_FILE_WRONG;
-    if (elf_headers_from_file(&module->debug, &headers)) {
-        state = image_verify(module, module->image->target->mem, &module->debug, &headers);
-        elf_headers_deinit(&headers);
-    }
-    if (state == MODULE_FILE_VERIFIED)
-        return true;
-    image_file_close(&module->debug);
-    return false;
-}
-
-Elf *image_module_debug_elf(struct image_module *module)
-{
-    const struct image *image = module->image;
-    if (module->debug_tried)
-        return module->debug.elf;
-    module->debug_tried = true;
-    if (!(image->debug_dir && open_debug(module, NULL, image->debug_dir)))
-        open_debug(module, image->sysroot, SYSTEM_DEBUG_DIR);
-    return module->debug.elf;
+    if (module->is_vdso)
+        return module->rebuilt;
+    if (module->elf)
+        return module->elf;
+    bool was_open = module->file.fd >= 0;
+    if (!image_module_open(module))
+        return NULL;
+    module->elf = image_file_map(&module->file);
+    if (!module->elf)
+        module->file_failed = true;
+    if (!was_open)
+        image_module_close(module);
+    return module->elf;
 }

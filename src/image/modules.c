@@ -17,9 +17,13 @@ void image_module_destroy(struct image_module *module)
     vec_deinit(&module->ranges);
     elf_headers_deinit(&module->headers);
     image_place_deinit(&module->place);
+    image_lines_destroy(module->lines);
+    image_symbols_destroy(module->symbols);
     image_file_close(&module->file);
-    image_file_close(&module->debug);
-    free(module->vdso_bytes);
+    elf_end(module->elf);
+    elf_end(module->debug);
+    elf_end(module->rebuilt);
+    free(module->rebuilt_bytes);
     vec_foreach (loan, &module->loans)
         free(*loan);
     vec_deinit(&module->loans);
@@ -41,7 +45,7 @@ static struct image_module *module_create(struct image *image, const struct targ
     if (!module)
         return NULL;
     module->image = image;
-    module->file.fd = module->debug.fd = -1;
+    module->file.fd = -1;
     module->inode = mapping->inode;
     module->device = mapping->device;
     module->deleted = mapping->deleted;
@@ -83,13 +87,27 @@ static bool same_file(const struct image_module *module, const struct target_map
            module->deleted == mapping->deleted && strcmp(module->public.path, mapping->path) == 0;
 }
 
+static bool has_executable_offset(const struct image_module *module, uint64_t offset)
+{
+    vec_foreach (range, &module->ranges)
+        if (range->executable && offset >= range->offset &&
+            offset - range->offset < range->end - range->start)
+            return true;
+    return false;
+}
+
 // A further mapping of the same loading, and not a second loading (dlmopen, data reads) that
-// follows it in memory.
+// follows it in memory, nor a page of the text mapped once more (libffi's closures).
 static bool continues(const struct image_module *module, const struct target_mapping *mapping)
 {
     if (!module || !same_file(module, mapping))
         return false;
-    return !module->headers_in_memory || mapping->start < module->public.end;
+    if (module->headers_in_memory)
+        return mapping->start < module->public.end;
+    // A loading begins with the file's first page, and has each page of the text once.
+    if (mapping->offset == 0 && module->ranges.items[0].offset != 0)
+        return false;
+    return !(mapping->executable && has_executable_offset(module, mapping->offset));
 }
 
 // A mapped file that is no ELF file, or that was only mapped to be read, is no module. Where the
@@ -136,6 +154,39 @@ static bool is_candidate(const struct target_mapping *mapping)
     return mapping->path && (*mapping->path == '/' || strcmp(mapping->path, "[vdso]") == 0);
 }
 
+// Text of a file that is loaded elsewhere: libffi maps a page of its own text again and again, as
+// trampolines for closures (its src/tramp.c). Nothing in there is at the library's addresses.
+static bool is_copied_text(const struct image_module *module, const struct image_found *found)
+{
+    if (module->ranges.count != 1 || !module->ranges.items[0].executable)
+        return false;
+    vec_foreach (slot, found) {
+        const struct image_module *other = *slot;
+        if (other != module && other->inode == module->inode && other->device == module->device &&
+            strcmp(other->public.path, module->public.path) == 0 &&
+            other->ranges.items[0].offset == 0 &&
+            has_executable_offset(other, module->ranges.items[0].offset))
+            return true;
+    }
+    return false;
+}
+
+static void drop_copied_text(struct image_found *found)
+{
+    // Only such modules begin elsewhere than at the file's first page; the rest need no search.
+    for (size_t i = 0; i < found->count; i++)
+        if (found->items[i]->ranges.items[0].offset != 0 && is_copied_text(found->items[i], found))
+            found->items[i]->dropped = true;
+    size_t kept = 0;
+    vec_foreach (slot, found) {
+        if ((*slot)->dropped)
+            image_module_destroy(*slot);
+        else
+            found->items[kept++] = *slot;
+    }
+    found->count = kept;
+}
+
 // What a header claims of its .bss must not reach into the next module.
 static void clip_ends(struct image_found *found)
 {
@@ -167,6 +218,7 @@ struct err *image_list_modules(struct image *image, struct image_found *ret)
             return err_create(ERR_NO_MEMORY, "out of memory");
     }
     TRY(finish(current, ret));
+    drop_copied_text(ret);
     clip_ends(ret);
     return NULL;
 }

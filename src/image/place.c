@@ -140,6 +140,16 @@ bool image_file_open(const struct image_place *place, struct image_file *ret)
     return false;
 }
 
+Elf *image_file_map(const struct image_file *file)
+{
+    Elf *elf = elf_begin(file->fd, ELF_C_READ_MMAP_PRIVATE, NULL);
+    // Reads the file where it cannot be mapped; otherwise it only forgets the descriptor.
+    if (elf && elf_kind(elf) == ELF_K_ELF && elf_cntl(elf, ELF_C_FDREAD) == 0)
+        return elf;
+    elf_end(elf);
+    return NULL;
+}
+
 void image_file_close(struct image_file *file)
 {
     elf_end(file->elf);

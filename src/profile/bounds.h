@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What a profile keeps at most, each bound with its reason. Whatever the target does, all of them
-// together stay below some 400 MB; an ordinary program needs a few. Beside them only the calls of
+// together stay below some 600 MB; an ordinary program needs a few. Beside them only the calls of
 // the last snapshot are kept, which are as many as its frames.
 #ifndef PROFILE_BOUNDS_H
 #define PROFILE_BOUNDS_H
@@ -12,12 +12,13 @@
 #define PROF_FRAMES_MAX 300000
 // Pairs of caller and callee; a function has a handful of callers.
 #define PROF_EDGES_MAX 300000
-// The deepest recursion there is in practice (a recursion limit of 100,000), twice.
-#define PROF_NODES_MAX 200000
+// The deepest recursion there is in practice (a recursion limit of 100,000), with up to five native
+// functions between two of Python's.
+#define PROF_NODES_MAX 600000
 // More distinct stacks than anybody reads; the tree holds what they have in common.
 #define PROF_STACKS_MAX 50000
-// Their frames: 160 each, or 80 stacks of 100,000. 32 MB.
-#define PROF_STACK_FRAMES_MAX 8000000
+// Their frames: 320 each, Python's and native ones, or 160 stacks of 100,000. 64 MB.
+#define PROF_STACK_FRAMES_MAX 16000000
 // A server with a thread per request, for hours. Further ones share one thread without TID.
 #define PROF_THREADS_MAX 100000
 // (thread, innermost function): what says which function was a thread's hottest.

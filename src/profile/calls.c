@@ -48,6 +48,8 @@ static uint64_t inherited(const struct prof_call *caller, const struct snap_fram
     uint64_t id = hash_u64(hash_u64(HASH_SEED, caller->id), caller->function);
     if (caller_frame->kind == SNAP_PYTHON)
         id = hash_u64(id, (uint32_t)caller_frame->column);
+    else if (caller_frame->kind == SNAP_NATIVE)
+        id = hash_u64(id, caller_frame->address);
     return hash_u64(id, (uint32_t)caller_frame->line);
 }
 

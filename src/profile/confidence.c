@@ -28,12 +28,14 @@ bool prof_function_bounds(const struct profile *profile, const uint32_t *from, s
     for (size_t i = 0; i < count; i++) {
         const struct prof_function_entry *entry = &profile->functions.items[from[i]];
         struct prof_function *f = &ret[i];
-        f->self_low = f->total_low = none_low;
-        f->self_high = f->total_high = none_high;
+        f->self_low = f->total_low = f->own_low = none_low;
+        f->self_high = f->total_high = f->own_high = none_high;
         if (entry->self.count)
             bounds_of(interval, &entry->self, &f->self_low, &f->self_high);
         if (entry->total.count)
             bounds_of(interval, &entry->total, &f->total_low, &f->total_high);
+        if (entry->own.count)
+            bounds_of(interval, &entry->own, &f->own_low, &f->own_high);
     }
     *ret_unseen_high = none_high;
     interval_destroy(interval);

@@ -6,6 +6,22 @@
 static const struct snap_frame blank = {
     .kind = SNAP_PYTHON, .line = -1, .column = -1, .first_line = -1};
 
+// What tells a native function apart is not where it was loaded or how far it had come. Without a
+// symbol the module is all that is known of it.
+static struct snap_frame key_of(const struct snap_frame *frame)
+{
+    struct snap_frame key = *frame;
+    if (key.kind != SNAP_NATIVE)
+        return key;
+    key.first_line = -1;
+    key.qualname = 0;
+    if (!key.function) {
+        key.file = 0;
+        key.line = -1;
+    }
+    return key;
+}
+
 static uint64_t hash_function(const struct snap_frame *frame)
 {
     uint64_t hash =
@@ -86,11 +102,13 @@ static void agree(struct snap_frame *kept, const struct snap_frame *seen)
         kept->column = -1;
     if (kept->address != seen->address)
         kept->address = 0;
+    if (kept->offset != seen->offset)
+        kept->offset = 0;
 }
 
 bool prof_frame(struct profile *profile, const struct snap_frame *frame, uint32_t *ret_frame)
 {
-    struct snap_frame key = *frame;
+    struct snap_frame key = key_of(frame);
     for (;;) {
         uint64_t hash = hash_function(&key);
         uint64_t frame_hash = hash_u64(hash, (uint32_t)key.line);
@@ -148,6 +166,19 @@ static bool count_innermost(struct profile *profile, const struct prof_sample *s
     return !sample->works || prof_series_count(profile, &entry->self);
 }
 
+static bool count_own(struct profile *profile, const struct prof_sample *sample)
+{
+    struct prof_frame_entry *frame = &profile->frames.items[profile->path.items[sample->own]];
+    struct prof_function_entry *entry = &profile->functions.items[frame->function];
+    frame->counts.own++;
+    frame->counts.own_working += sample->works;
+    frame->counts.own_cpu_ns += sample->cpu_ns;
+    entry->f.own++;
+    entry->f.own_working += sample->works;
+    entry->f.own_cpu_ns += sample->cpu_ns;
+    return !sample->works || prof_series_count(profile, &entry->own);
+}
+
 bool prof_count_functions(struct profile *profile, const struct prof_sample *sample)
 {
     for (size_t i = 0; i < profile->path.count; i++) {
@@ -160,7 +191,7 @@ bool prof_count_functions(struct profile *profile, const struct prof_sample *sam
         if (entry->stamp != profile->stamp && !count_function(profile, entry, sample))
             return false;
     }
-    return !profile->path.count || count_innermost(profile, sample);
+    return !profile->path.count || (count_innermost(profile, sample) && count_own(profile, sample));
 }
 
 // PROF_NONE: beyond the bound.
@@ -183,28 +214,84 @@ static bool edge_of(struct profile *profile, uint32_t caller, uint32_t callee, u
     return true;
 }
 
+static bool count_edge(struct profile *profile, const struct prof_sample *sample, uint32_t caller,
+                       uint32_t callee)
+{
+    uint32_t edge;
+    if (!edge_of(profile, caller, callee, &edge))
+        return false;
+    if (edge == PROF_NONE) {
+        profile->sum.dropped_edges++;
+        return true;
+    }
+    struct prof_edge_entry *entry = &profile->edges.items[edge];
+    if (entry->stamp == profile->stamp)
+        return true;
+    entry->stamp = profile->stamp;
+    entry->e.total++;
+    entry->e.total_working += sample->works;
+    entry->e.cpu_ns += sample->cpu_ns;
+    return true;
+}
+
+// The same over whatever native code lies between two functions that are none.
+static bool count_through(struct profile *profile, const struct prof_sample *sample, size_t inner,
+                          size_t outer)
+{
+    uint32_t edge;
+    if (!edge_of(profile, prof_path_function(profile, outer), prof_path_function(profile, inner),
+                 &edge))
+        return false;
+    if (edge == PROF_NONE) {
+        profile->sum.dropped_edges += outer - inner > 1; // else it was counted as a direct call
+        return true;
+    }
+    struct prof_edge_entry *entry = &profile->edges.items[edge];
+    if (entry->through_stamp == profile->stamp)
+        return true;
+    entry->through_stamp = profile->stamp;
+    entry->e.through++;
+    entry->e.through_working += sample->works;
+    entry->e.through_cpu_ns += sample->cpu_ns;
+    return true;
+}
+
+static bool is_native(const struct profile *profile, size_t i)
+{
+    return profile->frames.items[profile->path.items[i]].frame.kind == SNAP_NATIVE;
+}
+
+static bool count_calls_through(struct profile *profile, const struct prof_sample *sample)
+{
+    uint32_t last_caller = PROF_NONE, last_callee = PROF_NONE;
+    size_t inner = SIZE_MAX; // the last one that is not native
+    for (size_t i = 0; i < profile->path.count; i++) {
+        if (is_native(profile, i))
+            continue;
+        size_t callee = inner;
+        inner = i;
+        if (callee == SIZE_MAX || (prof_path_function(profile, i) == last_caller &&
+                                   prof_path_function(profile, callee) == last_callee))
+            continue;
+        last_caller = prof_path_function(profile, i);
+        last_callee = prof_path_function(profile, callee);
+        if (!count_through(profile, sample, callee, i))
+            return false;
+    }
+    return true;
+}
+
 bool prof_count_edges(struct profile *profile, const struct prof_sample *sample)
 {
     uint32_t last_caller = PROF_NONE, last_callee = PROF_NONE;
     for (size_t i = 0; i + 1 < profile->path.count; i++) {
         uint32_t callee = prof_path_function(profile, i);
-        uint32_t caller = prof_path_function(profile, i + 1), edge;
+        uint32_t caller = prof_path_function(profile, i + 1);
         if (caller == last_caller && callee == last_callee)
             continue; // simple recursion: counted just now
         last_caller = caller, last_callee = callee;
-        if (!edge_of(profile, caller, callee, &edge))
+        if (!count_edge(profile, sample, caller, callee))
             return false;
-        if (edge == PROF_NONE) {
-            profile->sum.dropped_edges++;
-            continue;
-        }
-        struct prof_edge_entry *entry = &profile->edges.items[edge];
-        if (entry->stamp == profile->stamp)
-            continue;
-        entry->stamp = profile->stamp;
-        entry->e.total++;
-        entry->e.total_working += sample->works;
-        entry->e.cpu_ns += sample->cpu_ns;
     }
-    return true;
+    return count_calls_through(profile, sample);
 }

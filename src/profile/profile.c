@@ -26,6 +26,7 @@ void profile_destroy(struct profile *profile)
     vec_foreach (function, &profile->functions) {
         vec_deinit(&function->self);
         vec_deinit(&function->total);
+        vec_deinit(&function->own);
     }
     vec_foreach (thread, &profile->threads)
         vec_deinit(&thread->calls);
@@ -96,8 +97,14 @@ static bool add_thread(struct profile *profile, const struct snapshot *snapshot,
         return false;
     if (thread->has_cpu && sample.works)
         sample.cpu_ns = thread->cpu_ns;
+    while (sample.own < thread->frames.count &&
+           thread->frames.items[sample.own].kind == SNAP_NATIVE)
+        sample.own++;
+    if (sample.own == thread->frames.count)
+        sample.own = 0;
     profile->stamp++;
     sum->samples++;
+    sum->held_still += thread->held_still || snapshot->stopped;
     sum->states[thread->state]++;
     sum->cpu_on_stacks_ns += sample.cpu_ns;
     if (thread->has_cpu && !sample.works)
@@ -116,6 +123,9 @@ bool profile_add(struct profile *profile, const struct snapshot *snapshot)
     profile->sum.snapshots++;
     prof_series_next(profile);
     bool done = add_pause(profile, snapshot->pause_ns);
+    profile->sum.threads_stopped += snapshot->threads_stopped;
+    profile->sum.interrupted_calls += snapshot->interrupted_calls;
+    profile->sum.overruns += snapshot->overran;
     if (snapshot->has_process_cpu) {
         profile->sum.has_process_cpu = true;
         profile->sum.process_cpu_ns += snapshot->process_cpu_ns;

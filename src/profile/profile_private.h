@@ -20,7 +20,7 @@ VEC_DEFINE(prof_series, struct prof_point);
 struct prof_function_entry {
     struct prof_function f;
     uint64_t stamp;
-    struct prof_series self, total; // working samples
+    struct prof_series self, total, own; // working samples
 };
 
 struct prof_frame_entry { // a function at a line
@@ -32,7 +32,7 @@ struct prof_frame_entry { // a function at a line
 
 struct prof_edge_entry {
     struct prof_edge e;
-    uint64_t stamp;
+    uint64_t stamp, through_stamp;
 };
 
 struct prof_stack_entry {
@@ -54,9 +54,9 @@ struct prof_thread_entry {
     struct prof_calls calls; // in that snapshot, outermost first
 };
 
-struct prof_pair { // a thread and an innermost function of it
+struct prof_pair { // a thread and a function that was its own, or its innermost of Python
     uint32_t thread, function;
-    uint64_t self, self_working;
+    uint64_t own, own_working;
     uint64_t active, with_pool; // working or waiting for a lock; of that, beside a working pool
 };
 
@@ -108,6 +108,7 @@ struct prof_sample {
     bool works;
     uint64_t cpu_ns; // to be booked to the stack
     uint64_t at_ns;
+    size_t own; // which frame of the path is its own: the innermost that is not native, or 0
 };
 
 static inline uint32_t prof_path_function(const struct profile *profile, size_t i)

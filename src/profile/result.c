@@ -229,19 +229,19 @@ static bool find_hottest(struct prof_result *result, const uint32_t *order)
     if (!place || !most || !most_working)
         return false;
     vec_foreach (pair, &profile->pairs) {
-        if (!pair->self)
+        if (!pair->own)
             continue; // counted for its pool only
         struct prof_thread *t = &result->report->threads[place[pair->thread]];
         uint32_t function = result->function_place[pair->function];
-        if (pair->self_working > most_working[pair->thread] ||
-            (pair->self_working && pair->self_working == most_working[pair->thread] &&
+        if (pair->own_working > most_working[pair->thread] ||
+            (pair->own_working && pair->own_working == most_working[pair->thread] &&
              function < t->hottest)) {
-            most_working[pair->thread] = pair->self_working;
+            most_working[pair->thread] = pair->own_working;
             t->hottest = function;
         }
-        if (pair->self > most[pair->thread] ||
-            (pair->self == most[pair->thread] && function < t->top_frame)) {
-            most[pair->thread] = pair->self;
+        if (pair->own > most[pair->thread] ||
+            (pair->own == most[pair->thread] && function < t->top_frame)) {
+            most[pair->thread] = pair->own;
             t->top_frame = function;
         }
     }
@@ -267,8 +267,9 @@ static bool copy_threads(struct prof_result *result)
     return find_hottest(result, order);
 }
 
-// The mean of the two in the middle where their number is even.
-static bool find_median(const struct profile *profile, struct prof_report *report)
+// The median: the mean of the two in the middle where their number is even. The 95th percentile:
+// the smallest pause that at least 95 % of all do not exceed.
+static bool find_pauses(const struct profile *profile, struct prof_report *report)
 {
     size_t count = profile->pauses.count;
     if (!count)
@@ -280,6 +281,7 @@ static bool find_median(const struct profile *profile, struct prof_report *repor
     qsort(pauses, count, sizeof(*pauses), compare_u64);
     uint64_t low = pauses[(count - 1) / 2], high = pauses[count / 2];
     report->pause_median_ns = low + (high - low) / 2;
+    report->pause_p95_ns = pauses[(count * 95 + 99) / 100 - 1];
     return true;
 }
 
@@ -306,9 +308,15 @@ struct prof_report *profile_report(struct profile *profile, const struct prof_ru
     box->report.interval_ns = run->interval_ns;
     box->report.duration_ns = run->duration_ns;
     box->report.missed = run->missed;
+    box->report.own_cpu_ns = run->own_cpu_ns;
+    if (run->duration_ns) {
+        double duration_ns = (double)run->duration_ns;
+        box->report.pause_share = (double)box->report.pause_total_ns / duration_ns;
+        box->report.own_cpu_share = (double)run->own_cpu_ns / duration_ns;
+    }
     settle_cpu(&box->report);
     struct prof_result result = {.profile = profile, .report = &box->report};
-    bool done = find_median(profile, &box->report) && copy_functions(&result) &&
+    bool done = find_pauses(profile, &box->report) && copy_functions(&result) &&
                 copy_frames(&result) && copy_edges(&result) && copy_stacks(&result) &&
                 prof_copy_tree(&result) && copy_threads(&result);
     box->stack_frames = result.stack_frames;

@@ -30,7 +30,8 @@ static void halve_all(struct profile *profile)
     vec_foreach (entry, &profile->functions) {
         halve(&entry->self);
         halve(&entry->total);
-        profile->points += entry->self.count + entry->total.count;
+        halve(&entry->own);
+        profile->points += entry->self.count + entry->total.count + entry->own.count;
     }
     for (size_t i = 0; i < profile->items; i++) {
         uint32_t count = profile->working[i];

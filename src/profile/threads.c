@@ -84,18 +84,18 @@ static bool find_pair(struct profile *profile, uint32_t thread, uint32_t functio
     return true;
 }
 
-// The innermost function, and the innermost one of Python: the first is what the thread is in, the
-// second what may wait for a pool (in a call, or in an operator, which is none).
+// Its own function, and the innermost one of Python: the first is what the thread is in, the second
+// what may wait for a pool (in a call, or in an operator, which is none).
 static bool count_pairs(struct profile *profile, const struct prof_sample *sample)
 {
     const struct snap_thread *thread = sample->thread;
     bool active = sample->works || thread->state == SNAP_LOCK_WAIT;
     struct prof_pair *pair;
-    if (!find_pair(profile, sample->thread_id, prof_path_function(profile, 0), &pair))
+    if (!find_pair(profile, sample->thread_id, prof_path_function(profile, sample->own), &pair))
         return false;
     if (pair) {
-        pair->self++;
-        pair->self_working += sample->works;
+        pair->own++;
+        pair->own_working += sample->works;
     }
     size_t python = 0;
     while (python < thread->frames.count && thread->frames.items[python].kind != SNAP_PYTHON)

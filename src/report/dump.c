@@ -9,125 +9,7 @@
 #include "util/guard.h"
 
 #define NAMED_THREADS 24 // of one group
-#define LINES_FIRST 60   // of a stack that is too long
-#define LINES_LAST 40
-#define NAME_COLUMNS 120
-#define PATH_COLUMNS 200
-
-// ---- Frames --------------------------------------------------------------------------------------
-
-static void add_native(struct plain *line, const struct page *page, const struct snap_frame *frame)
-{
-    if (frame->function)
-        plain_id(line, page->names.strings, frame->function, NAME_COLUMNS, PLAIN_KEEP_START);
-    else
-        plain_add(line, "0x%" PRIx64, frame->address);
-    if (frame->module) {
-        plain_str(line, " [");
-        plain_id(line, page->names.strings, frame->module, NAME_COLUMNS, PLAIN_KEEP_END);
-        plain_str(line, "]");
-    }
-}
-
-static void add_frame_name(struct plain *line, const struct page *page,
-                           const struct snap_frame *frame)
-{
-    const struct strtab *strings = page->names.strings;
-    uint32_t name = frame->qualname ? frame->qualname : frame->function;
-    if (frame->kind == SNAP_NATIVE) {
-        add_native(line, page, frame);
-    } else if (frame->flags & SNAP_FRAME_UNREADABLE && !name) {
-        plain_str(line, "(unreadable)");
-    } else if (frame->kind == SNAP_BUILTIN) {
-        const char *text = strtab_get(strings, name);
-        bool braces = !text || text[0] != '{';
-        plain_str(line, braces ? "{" : "");
-        plain_id(line, strings, name, NAME_COLUMNS, PLAIN_KEEP_START);
-        plain_str(line, braces ? "}" : "");
-    } else {
-        plain_id(line, strings, name, NAME_COLUMNS, PLAIN_KEEP_START);
-    }
-}
-
-static void add_frame(struct page *page, const struct snap_frame *frame)
-{
-    static const struct {
-        uint8_t flag;
-        const char *words;
-    } marks[] = {
-        {SNAP_FRAME_INFERRED, " (inferred)"},
-        {SNAP_FRAME_INCOMPLETE, " (being set up)"},
-        {SNAP_FRAME_INLINED, " (inlined)"},
-    };
-    GUARD(plain_deinit) struct plain line = {0};
-    plain_str(&line, "  ");
-    add_frame_name(&line, page, frame);
-    if (frame->file) {
-        plain_str(&line, " (");
-        plain_id(&line, page->names.strings, frame->file, PATH_COLUMNS, PLAIN_KEEP_END);
-        if (frame->line >= 0)
-            plain_add(&line, ":%" PRId32, frame->line);
-        plain_str(&line,
-                  frame->line >= 0 || frame->kind != SNAP_PYTHON ? ")" : ", line not known)");
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(marks); i++)
-        if (frame->flags & marks[i].flag)
-            plain_str(&line, marks[i].words);
-    doc_line(page->doc, DOC_NORMAL, 0, plain_text(&line));
-    page->failed |= line.failed;
-}
-
-static void add_remark(struct page *page, struct plain *line)
-{
-    doc_line(page->doc, DOC_FAINT, 0, plain_text(line));
-    page->failed |= line->failed;
-    plain_clear(line);
-}
-
-static void add_run(struct page *page, const struct snap_frames *frames,
-                    const struct repetition *run)
-{
-    for (size_t i = 0; i < run->period; i++)
-        add_frame(page, &frames->items[run->start + i]);
-    if (run->times == 1)
-        return;
-    GUARD(plain_deinit) struct plain line = {0};
-    if (run->period == 1)
-        plain_str(&line, "  ... the same frame ");
-    else
-        plain_add(&line, "  ... the same %zu frames ", run->period);
-    plain_count(&line, run->times - 1);
-    plain_str(&line, run->times == 2 ? " more time" : " more times");
-    add_remark(page, &line);
-}
-
-static void runs_deinit(struct repetitions *runs)
-{
-    vec_deinit(runs);
-}
-
-static void add_frames(struct page *page, const struct snap_frames *frames)
-{
-    GUARD(runs_deinit) struct repetitions runs = {0};
-    GUARD(plain_deinit) struct plain line = {0};
-    if (!repetitions_find(frames, &runs)) {
-        page->failed = true;
-        return;
-    }
-    bool all = page->options->full || runs.count <= LINES_FIRST + LINES_LAST + 1;
-    size_t last = all ? 0 : runs.count - LINES_LAST;
-    for (size_t i = 0; i < runs.count; i++) {
-        if (!all && i == LINES_FIRST) {
-            size_t hidden = runs.items[last].start - runs.items[i].start;
-            plain_str(&line, "  ... ");
-            plain_count(&line, hidden);
-            plain_str(&line, " frames between are left out; --full shows them");
-            add_remark(page, &line);
-            i = last;
-        }
-        add_run(page, frames, &runs.items[i]);
-    }
-}
+#define MANY_STACKS 12   // from which on native frames are shown more sparingly
 
 // ---- Threads -------------------------------------------------------------------------------------
 
@@ -135,6 +17,14 @@ static void add_part(struct plain *line, const char *part)
 {
     plain_str(line, line->size ? ", " : "");
     plain_str(line, part);
+}
+
+// Its stack may be of another moment than the others'. What has no stack is not concerned.
+static bool has_moved(const struct page *page, const struct snapshot *snapshot,
+                      const struct snap_thread *thread)
+{
+    return page->input->source->kind != SNAP_CORE && !snapshot->stopped && !thread->held_still &&
+           thread->frames.count;
 }
 
 // "waits for a lock (futex), CPU 98 %, holds the GIL"; what is not known is not mentioned.
@@ -172,6 +62,8 @@ static void add_details(struct plain *line, const struct page *page,
     }
     if (thread->cut)
         add_part(&text, "stack incomplete");
+    if (has_moved(page, snapshot, thread))
+        add_part(&text, "ran during the snapshot");
     plain_str(line, plain_text(&text));
     line->failed |= text.failed;
 }
@@ -225,6 +117,13 @@ static void add_heading(struct page *page, const struct snap_thread *threads, co
     page->failed |= head.failed || details.failed;
 }
 
+static void add_remark(struct page *page, struct plain *line)
+{
+    doc_line(page->doc, DOC_FAINT, 0, plain_text(line));
+    page->failed |= line->failed;
+    plain_clear(line);
+}
+
 static void add_thread_notes(struct page *page, const struct snap_thread *threads,
                              const uint32_t *order, size_t count)
 {
@@ -255,7 +154,7 @@ static void add_group(struct page *page, const struct groups *groups, const stru
     if (first->frames.count == 0)
         doc_line(page->doc, DOC_FAINT, 0,
                  first->known_to_python ? "  (no Python frame)" : "  (no stack was read)");
-    add_frames(page, &first->frames);
+    page_frames(page, &first->frames, groups->list.count > MANY_STACKS);
     add_thread_notes(page, threads, order, group->count);
 }
 
@@ -314,12 +213,43 @@ static void add_states(struct page *page, const struct snapshot *snapshot)
         plain_str(&line, " of them unknown to Python");
     }
     plain_str(&line, ".");
-    if (snapshot->pause_ns) {
-        plain_str(&line, " The target stood still for ");
-        plain_duration(&line, snapshot->pause_ns);
-        plain_str(&line, ".");
-    }
     doc_bullet(page->doc, "Threads", plain_text(&line));
+    page->failed |= line.failed;
+}
+
+// What taking the snapshot cost the target, and whether it is one moment.
+static void add_pause(struct page *page, const struct snapshot *snapshot)
+{
+    size_t moved = 0;
+    GUARD(plain_deinit) struct plain line = {0};
+    if (page->input->source->kind == SNAP_CORE)
+        return;
+    vec_foreach (thread, &snapshot->threads)
+        moved += has_moved(page, snapshot, thread);
+    if (snapshot->threads_stopped) {
+        plain_things(&line, snapshot->threads_stopped, "thread");
+        plain_str(&line,
+                  snapshot->threads_stopped == 1 ? " was stopped, for " : " were stopped, for ");
+        plain_duration(&line, snapshot->pause_ns);
+    } else if (snapshot->pause_ns) {
+        plain_str(&line, "the target stood still for ");
+        plain_duration(&line, snapshot->pause_ns);
+    } else {
+        plain_str(&line, "no thread was stopped");
+    }
+    plain_str(&line, snapshot->overran ? ", longer than --max-pause allows." : ".");
+    if (snapshot->interrupted_calls) {
+        plain_str(&line, " ");
+        plain_things(&line, snapshot->interrupted_calls, "system call");
+        plain_str(&line, snapshot->interrupted_calls == 1 ? " was" : " were");
+        plain_str(&line, " interrupted (EINTR).");
+    }
+    if (moved) {
+        plain_str(&line, " ");
+        plain_things(&line, moved, "thread");
+        plain_str(&line, " ran meanwhile: not all stacks are of one moment.");
+    }
+    doc_bullet(page->doc, "Pause", plain_text(&line));
     page->failed |= line.failed;
 }
 
@@ -375,6 +305,7 @@ void page_dump(struct page *page)
     doc_section(page->doc, "Summary", NULL, 0, 0);
     add_signal(page);
     add_states(page, snapshot);
+    add_pause(page, snapshot);
     if (!page->input->source->process.python_version) {
         page_dump_table(page, snapshot);
         return;

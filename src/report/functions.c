@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The two function tables: by what a function did itself, and by what it and its callees did.
+// The two function tables: by what a function did itself, and by what it and its callees did. What
+// a Python function did itself includes the native code it called that has no name in Python.
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,21 +44,26 @@ static void add_share(struct plain *row, const struct page *page, uint64_t weigh
 static void add_function(struct page *page, const struct prof_function *function, bool by_total)
 {
     GUARD(plain_deinit) struct plain row = {0};
-    uint64_t self = weigh_self(&page->weigh, function);
+    uint64_t self = weigh_own(&page->weigh, function), inner = weigh_self(&page->weigh, function);
     uint64_t total = weigh_total(&page->weigh, function);
-    uint64_t cpu_ns = by_total ? function->total_cpu_ns : function->self_cpu_ns;
+    uint64_t cpu_ns = by_total ? function->total_cpu_ns : function->own_cpu_ns;
     uint64_t waiting = by_total ? function->total - function->total_working
-                                : function->self - function->self_working;
+                                : function->own - function->own_working;
     if (by_total)
         add_share(&row, page, total, function->total_low, function->total_high);
     else
-        add_share(&row, page, self, function->self_low, function->self_high);
+        add_share(&row, page, self, function->own_low, function->own_high);
     uint64_t other = by_total ? self : total;
     if (other) {
         plain_percent(&row, weigh_share(&page->weigh, other));
         plain_str(&row, " %");
     }
     plain_str(&row, DOC_NEXT);
+    if (!by_total && self > inner) {
+        plain_percent(&row, weigh_share(&page->weigh, self - inner));
+        plain_str(&row, " %");
+    }
+    plain_str(&row, by_total ? "" : DOC_NEXT);
     if (cpu_ns)
         plain_duration(&row, cpu_ns);
     plain_str(&row, DOC_NEXT);
@@ -86,13 +92,14 @@ static void mark_plumbing(const struct page *page, bool *plumbing)
     for (size_t i = 0; i < profile->edge_count; i++) {
         const struct prof_edge *edge = &profile->edges[i];
         const struct prof_function *caller = page_function(page, edge->caller);
-        if (caller && !page->own_code[edge->caller] && weigh_self(&page->weigh, caller) == 0 &&
+        if (caller && !page->own_code[edge->caller] && weigh_own(&page->weigh, caller) == 0 &&
             weigh_edge(&page->weigh, edge) == weigh_total(&page->weigh, caller))
             plumbing[edge->caller] = true;
     }
 }
 
-// A function belongs in a table when it has weight there.
+// A function belongs in a table when it has weight there; a native one only where nothing of Python
+// is above it: the others have a table of their own.
 static void add_table(struct page *page, const struct doc_column *columns, size_t count,
                       const char *title, unsigned priority, bool by_total)
 {
@@ -107,10 +114,10 @@ static void add_table(struct page *page, const struct doc_column *columns, size_
         mark_plumbing(page, plumbing);
     size_t there = 0, worthy = 0;
     for (size_t i = 0; i < profile->function_count; i++) {
-        uint64_t self = weigh_self(&page->weigh, &profile->functions[i]);
+        uint64_t self = weigh_own(&page->weigh, &profile->functions[i]);
         uint64_t total = weigh_total(&page->weigh, &profile->functions[i]);
         uint64_t weight = by_total ? total : self;
-        if (!weight)
+        if (!weight || (!self && profile->functions[i].kind == SNAP_NATIVE))
             continue;
         ranked[there++] =
             (struct ranked){(uint32_t)i, plumbing[i], weight, by_total ? self : total};
@@ -153,6 +160,7 @@ void page_functions(struct page *page)
         {.title = "SELF", .right = true},
         {.title = "95 %", .right = true},
         {.title = "TOTAL", .right = true},
+        {.title = "NATIVE", .right = true, .drop = 5},
         REST_OF_COLUMNS,
     };
     static const struct doc_column by_total[] = {

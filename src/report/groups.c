@@ -15,12 +15,20 @@ struct keyed {
     uint32_t index;
 };
 
+// Where a native frame is without a symbol: printed as module+offset, or as an address. With one,
+// how far the function had come makes no difference.
+static uint64_t place_of(const struct snap_frame *frame)
+{
+    if (frame->kind != SNAP_NATIVE || frame->function)
+        return 0;
+    return frame->module ? frame->offset : frame->address;
+}
+
 static bool same_frame(const struct snap_frame *a, const struct snap_frame *b)
 {
     return a->kind == b->kind && a->flags == b->flags && a->function == b->function &&
            a->qualname == b->qualname && a->file == b->file && a->module == b->module &&
-           a->line == b->line &&
-           (a->kind != SNAP_NATIVE || a->function || a->address == b->address);
+           a->line == b->line && place_of(a) == place_of(b);
 }
 
 static uint64_t hash_thread(const struct snap_thread *thread)
@@ -30,6 +38,8 @@ static uint64_t hash_thread(const struct snap_thread *thread)
         hash = hash_u64(hash, (uint64_t)frame->kind << 40 | (uint64_t)frame->flags << 32 |
                                   frame->function);
         hash = hash_u64(hash, (uint64_t)frame->file << 32 | (uint32_t)frame->line);
+        hash = hash_u64(hash, (uint64_t)frame->qualname << 32 | frame->module);
+        hash = hash_u64(hash, place_of(frame));
     }
     return hash;
 }

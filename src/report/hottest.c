@@ -8,7 +8,8 @@
 #include "util/guard.h"
 
 #define USUAL_FUNCTIONS 4
-#define LEAST_SHARE 0.03 // colder functions are not worth a page
+#define LEAST_SHARE 0.03  // colder functions are not worth a page
+#define LEAST_NATIVE 0.05 // of a function: native callees below are the interpreter's small change
 #define NEIGHBOURS 4
 #define LINES 5
 
@@ -32,6 +33,7 @@ static void add_neighbours(struct page *page, uint32_t index, bool callers)
 {
     const struct prof_report *profile = page->profile;
     uint64_t all = weigh_total(&page->weigh, &profile->functions[index]);
+    bool python = profile->functions[index].kind != SNAP_NATIVE;
     size_t shown = 0, more = 0;
     GUARD(plain_deinit) struct plain line = {0};
     for (size_t i = 0; i < profile->edge_count; i++) {
@@ -40,6 +42,10 @@ static void add_neighbours(struct page *page, uint32_t index, bool callers)
         const struct prof_function *other =
             page_function(page, callers ? edge->caller : edge->callee);
         if ((callers ? edge->callee : edge->caller) != index || !weight || !other)
+            continue;
+        if (callers && python && other->kind == SNAP_NATIVE)
+            continue; // who called that is told: the edge to it goes through
+        if (other->kind == SNAP_NATIVE && weigh_ratio(weight, all) < LEAST_NATIVE)
             continue;
         if (shown == NEIGHBOURS) {
             more++;
@@ -83,7 +89,7 @@ static void add_source_line(struct page *page, const struct prof_function *funct
                            : NULL;
     GUARD(plain_deinit) struct plain line = {0}, clean = {0};
     start_line(&line, first, "lines",
-               weigh_ratio(weigh_line(&page->weigh, source), weigh_self(&page->weigh, function)));
+               weigh_ratio(weigh_line(&page->weigh, source), weigh_own(&page->weigh, function)));
     if (source->line < 0)
         plain_str(&line, "line not known");
     else
@@ -126,7 +132,7 @@ static void add_function(struct page *page, uint32_t index, const struct prof_li
     GUARD(plain_deinit) struct plain head = {0};
     names_say(&head, &page->names, function);
     plain_str(&head, function->inferred ? " (inferred): " : ": ");
-    plain_percent(&head, weigh_share(&page->weigh, weigh_self(&page->weigh, function)));
+    plain_percent(&head, weigh_share(&page->weigh, weigh_own(&page->weigh, function)));
     plain_str(&head, " % itself, ");
     plain_percent(&head, weigh_share(&page->weigh, weigh_total(&page->weigh, function)));
     plain_add(&head, " %% with all it calls");
@@ -153,11 +159,11 @@ void page_hottest(struct page *page)
         size_t best = profile->function_count;
         for (size_t i = 0; i < profile->function_count; i++)
             if (!done[i] && (best == profile->function_count ||
-                             weigh_self(&page->weigh, &profile->functions[i]) >
-                                 weigh_self(&page->weigh, &profile->functions[best])))
+                             weigh_own(&page->weigh, &profile->functions[i]) >
+                                 weigh_own(&page->weigh, &profile->functions[best])))
                 best = i;
         if (best == profile->function_count ||
-            weigh_share(&page->weigh, weigh_self(&page->weigh, &profile->functions[best])) <
+            weigh_share(&page->weigh, weigh_own(&page->weigh, &profile->functions[best])) <
                 LEAST_SHARE)
             break;
         if (row == 0)

@@ -3,7 +3,8 @@
 // was seen is there: neither --top nor --full cuts anything here.
 //
 // Fields that are only there when true: a frame's "incomplete" (being set up), "unreadable" and
-// "generator"; a thread's "crashed" and "cut" (frames may be missing; a note says why).
+// "generator", a native frame's "signal" (the kernel's signal frame: what follows was interrupted);
+// a thread's "crashed" and "cut" (frames may be missing; a note says why); a snapshot's "overran".
 #include "report/json.h"
 
 #include <errno.h>
@@ -65,9 +66,17 @@ static void native_frame(struct json_report *report, const struct snap_frame *fr
     json_name(report, "function", frame->function);
     json_name(report, "module", frame->module);
     hex_if(report, "address", frame->address != 0, frame->address);
+    // From the start of the function, without one from the start of the module.
+    hex_if(report, "offset", frame->address != 0 && (frame->function || frame->module),
+           frame->offset);
     json_name(report, "file", frame->file);
     number_if(report, "line", frame->line >= 0, frame->line);
     json_bool(&report->json, "inlined", frame->flags & SNAP_FRAME_INLINED);
+    json_text(&report->json, "unwound_by",
+              frame->flags & SNAP_FRAME_GUESSED  ? "scan"
+              : frame->flags & SNAP_FRAME_LIKELY ? "frame-pointer"
+                                                 : "cfi");
+    if_true(report, "signal", frame->flags & SNAP_FRAME_SIGNAL);
 }
 
 static void builtin_frame(struct json_report *report, const struct snap_frame *frame)
@@ -103,7 +112,22 @@ void json_frame(struct json_report *report, const struct snap_frame *frame)
     if_true(report, "generator", frame->flags & SNAP_FRAME_GENERATOR);
 }
 
-static void thread_facts(struct json_report *report, const struct snap_thread *thread)
+// Whatever stopped all threads, or is a core, holds each of them still.
+static bool stood_still(const struct snapshot *snapshot, const struct snap_thread *thread)
+{
+    return snapshot->stopped || thread->held_still;
+}
+
+static bool is_atomic(const struct snapshot *snapshot)
+{
+    vec_foreach (thread, &snapshot->threads)
+        if (!stood_still(snapshot, thread))
+            return false;
+    return true;
+}
+
+static void thread_facts(struct json_report *report, const struct snapshot *snapshot,
+                         const struct snap_thread *thread)
 {
     struct json_writer *json = &report->json;
     number_if(report, "pid", thread->pid != 0, thread->pid);
@@ -124,19 +148,22 @@ static void thread_facts(struct json_report *report, const struct snap_thread *t
         json_null(json, "holds_gil");
     json_bool(json, "in_gc", thread->in_gc);
     json_bool(json, "on_cpu", thread->on_cpu);
+    json_bool(json, "stopped", thread->was_stopped);
+    json_bool(json, "held_still", stood_still(snapshot, thread));
     if_true(report, "crashed", thread->crashed);
     if_true(report, "cut", thread->cut);
     json_u64_if(report, "cpu_ns", thread->has_cpu, thread->cpu_ns);
     json_u64_if(report, "cpu_total_ns", thread->has_cpu, thread->cpu_total_ns);
 }
 
-static void snapshot_thread(struct json_report *report, const struct snap_thread *thread)
+static void snapshot_thread(struct json_report *report, const struct snapshot *snapshot,
+                            const struct snap_thread *thread)
 {
     struct json_writer *json = &report->json;
     json_line(json);
     json_begin_object(json, NULL);
     json_line(json);
-    thread_facts(report, thread);
+    thread_facts(report, snapshot, thread);
     json_line(json);
     json_begin_array(json, "frames");
     vec_foreach (frame, &thread->frames) {
@@ -164,12 +191,16 @@ static void write_snapshots(struct json_report *report)
         json_u64(json, "at_ns", snapshot->at_ns);
         json_u64(json, "pause_ns", snapshot->pause_ns);
         json_bool(json, "stopped", snapshot->stopped);
+        json_bool(json, "atomic", is_atomic(snapshot));
+        json_u64(json, "threads_stopped", snapshot->threads_stopped);
+        json_u64(json, "interrupted_calls", snapshot->interrupted_calls);
+        if_true(report, "overran", snapshot->overran);
         json_u64_if(report, "cpu_window_ns", snapshot->cpu_window_ns != 0, snapshot->cpu_window_ns);
         json_u64_if(report, "process_cpu_ns", snapshot->has_process_cpu, snapshot->process_cpu_ns);
         json_line(json);
         json_begin_array(json, "threads");
         vec_foreach (thread, &snapshot->threads)
-            snapshot_thread(report, thread);
+            snapshot_thread(report, snapshot, thread);
         json_end_array(json, JSON_LINES);
         json_line(json);
         json_names(report, "notes", snapshot->notes.items, snapshot->notes.count);

@@ -3,9 +3,14 @@
 //
 // "self" and "total" of functions, lines and edges are thread samples in which the thread was at
 // work (running or runnable): a thread asleep in select() makes no hotspot. What else was seen of
-// a function is in "self_waiting" and "total_waiting". "self_low" and "self_high" bound
-// self / samples_working, "total_low" and "total_high" total / samples_working. Samples of threads,
-// stacks and the tree are of all states; "samples_working" stands beside them.
+// a function is in "self_waiting" and "total_waiting". "self" is the innermost frame, whatever it
+// is; "own" the innermost frame with a name in Python, and the same as "self" where there is none:
+// native code counts for what called it. "self_low" and "self_high" bound self / samples_working,
+// "own_low" and "own_high" own / samples_working, "total_low" and "total_high" total /
+// samples_working. An edge's "through" counts the calls through native code, too, between
+// functions that are not native; it is there where it is more than "total". Samples of threads,
+// stacks and the tree are of all states; "samples_working" stands beside them. A thread's
+// "hottest" and "most_seen" are by "own".
 //
 // Functions, lines and edges are known by the "id" of a function, its index in "functions"; stacks
 // and the tree by "frame", an index in "frames". There, frames of a function as a whole, for the
@@ -30,6 +35,14 @@ static void write_states(struct json_report *report, const uint64_t states[SNAP_
     json_end_object(&report->json, JSON_LINE);
 }
 
+static void share_if(struct json_report *report, const char *key, bool has, double share)
+{
+    if (has)
+        json_double(&report->json, key, share);
+    else
+        json_null(&report->json, key);
+}
+
 static void write_sums(struct json_report *report, const struct prof_report *profile)
 {
     struct json_writer *json = &report->json;
@@ -41,10 +54,20 @@ static void write_sums(struct json_report *report, const struct prof_report *pro
     json_u64(json, "pause_total_ns", profile->pause_total_ns);
     json_u64(json, "pause_max_ns", profile->pause_max_ns);
     json_u64(json, "pause_median_ns", profile->pause_median_ns);
+    json_u64(json, "pause_p95_ns", profile->pause_p95_ns);
+    bool timed = profile->duration_ns != 0;
+    share_if(report, "pause_share", timed, profile->pause_share);
+    json_line(json);
+    json_u64(json, "threads_stopped", profile->threads_stopped);
+    json_u64(json, "interrupted_calls", profile->interrupted_calls);
+    json_u64(json, "overruns", profile->overruns);
     json_u64(json, "missed", profile->missed);
+    json_u64_if(report, "own_cpu_ns", profile->own_cpu_ns != 0, profile->own_cpu_ns);
+    share_if(report, "own_cpu_share", timed && profile->own_cpu_ns, profile->own_cpu_share);
     json_line(json);
     json_u64(json, "samples", profile->samples);
     json_u64(json, "samples_working", profile->samples_working);
+    json_u64(json, "samples_held_still", profile->held_still);
     write_states(report, profile->states);
     json_double(json, "unseen_high", profile->unseen_high);
     json_line(json);
@@ -135,6 +158,11 @@ static void write_function(struct json_report *report, const struct prof_functio
     json_double(json, "self_high", f->self_high);
     json_double(json, "total_low", f->total_low);
     json_double(json, "total_high", f->total_high);
+    json_u64(json, "own", f->own_working);
+    json_u64(json, "own_waiting", f->own - f->own_working);
+    json_u64(json, "own_cpu_ns", f->own_cpu_ns);
+    json_double(json, "own_low", f->own_low);
+    json_double(json, "own_high", f->own_high);
     json_u64(json, "activations", f->activations);
     json_u64(json, "longest_snapshots", f->longest_snapshots);
     json_u64(json, "longest_ns", f->longest_ns);
@@ -154,6 +182,9 @@ static void write_line(struct json_report *report, const struct prof_line *line)
     json_u64(json, "total_waiting", line->total - line->total_working);
     json_u64(json, "self_cpu_ns", line->self_cpu_ns);
     json_u64(json, "total_cpu_ns", line->total_cpu_ns);
+    json_u64(json, "own", line->own_working);
+    json_u64(json, "own_waiting", line->own - line->own_working);
+    json_u64(json, "own_cpu_ns", line->own_cpu_ns);
     json_end_object(json, JSON_LINE);
 }
 
@@ -166,6 +197,11 @@ static void write_edge(struct json_report *report, const struct prof_edge *edge)
     json_u64(json, "total", edge->total_working);
     json_u64(json, "total_waiting", edge->total - edge->total_working);
     json_u64(json, "cpu_ns", edge->cpu_ns);
+    if (edge->through > edge->total) {
+        json_u64(json, "through", edge->through_working);
+        json_u64(json, "through_waiting", edge->through - edge->through_working);
+        json_u64(json, "through_cpu_ns", edge->through_cpu_ns);
+    }
     json_end_object(json, JSON_LINE);
 }
 

@@ -160,6 +160,11 @@ void names_function(struct plain *plain, const struct names *names,
     const char *text = strtab_get(names->strings, id);
     bool braces = function->kind == SNAP_BUILTIN && text && text[0] != '{';
     if (!text && function->kind == SNAP_NATIVE) {
+        // Without a symbol a module's code is one row: where its functions begin is not known.
+        if (function->module) {
+            plain_id(plain, names->strings, function->module, PATH_COLUMNS, PLAIN_KEEP_END);
+            plain_str(plain, " ");
+        }
         plain_str(plain, "(no symbol)");
         return;
     }
@@ -185,7 +190,7 @@ void names_path(struct plain *plain, const struct names *names, uint32_t file)
 void names_place(struct plain *plain, const struct names *names,
                  const struct prof_function *function)
 {
-    if (function->kind == SNAP_NATIVE && function->module)
+    if (function->kind == SNAP_NATIVE && function->module && function->function)
         plain_id(plain, names->strings, function->module, PATH_COLUMNS, PLAIN_KEEP_END);
     if (function->kind != SNAP_PYTHON || !function->file)
         return;

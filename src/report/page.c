@@ -63,6 +63,10 @@ struct stack_place page_place_of(const struct page *page, const struct prof_stac
             continue;
         if (place.leaf == UINT32_MAX)
             place.leaf = index;
+        // A builtin says in Python's words what the native code below it is there for.
+        if (place.function == UINT32_MAX && function->kind == SNAP_BUILTIN &&
+            page_function(page, place.leaf)->kind == SNAP_NATIVE)
+            place.leaf = index;
         if (place.function == UINT32_MAX && function->kind == SNAP_PYTHON)
             place.function = index;
         if (page->own_code[index])
@@ -167,6 +171,45 @@ static void add_state_of_report(struct page *page)
         doc_text(page->doc, "Incomplete: the notes at the end say what is missing.");
 }
 
+// "The target stood still for 4.2 ms in all (0.04 % of the time): median 84 us, p95 0.11 ms, ..."
+static void say_pauses(struct plain *line, const struct page *page)
+{
+    const struct prof_report *profile = page->profile;
+    const struct {
+        const char *words;
+        uint64_t ns;
+    } rows[] = {{": median ", profile->pause_median_ns},
+                {", p95 ", profile->pause_p95_ns},
+                {", at the longest ", profile->pause_max_ns}};
+    if (page->input->source->kind == SNAP_CORE)
+        return;
+    if (!profile->pause_total_ns) {
+        plain_str(line, "The target was never stopped.");
+    } else {
+        plain_str(line, "The target stood still for ");
+        plain_duration(line, profile->pause_total_ns);
+        plain_str(line, " in all (");
+        plain_percent(line, profile->pause_share);
+        plain_str(line, " % of the time)");
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+            plain_str(line, rows[i].words);
+            plain_duration(line, rows[i].ns);
+        }
+        plain_str(line, ".");
+    }
+    if (profile->interrupted_calls) {
+        plain_str(line, " ");
+        plain_things(line, profile->interrupted_calls, "system call");
+        plain_str(line, profile->interrupted_calls == 1 ? " was" : " were");
+        plain_str(line, " interrupted (EINTR).");
+    }
+    if (profile->own_cpu_ns && profile->duration_ns) {
+        plain_str(line, " pycore itself used ");
+        plain_percent(line, profile->own_cpu_share);
+        plain_str(line, " % of a processor.");
+    }
+}
+
 static void add_run(struct page *page)
 {
     const struct prof_report *profile = page->profile;
@@ -183,17 +226,7 @@ static void add_run(struct page *page)
     plain_str(&line, "; ");
     plain_things(&line, profile->thread_count, "thread");
     plain_str(&line, ". ");
-    if (profile->pause_total_ns) {
-        plain_str(&line, "The target stood still for ");
-        plain_duration(&line, profile->pause_total_ns);
-        plain_str(&line, " in all (");
-        plain_percent(&line, weigh_ratio(profile->pause_total_ns, profile->duration_ns));
-        plain_str(&line, " % of the time), ");
-        plain_duration(&line, profile->pause_max_ns);
-        plain_str(&line, " at the longest.");
-    } else if (page->input->source->kind == SNAP_LIVE) {
-        plain_str(&line, "The target was never stopped.");
-    }
+    say_pauses(&line, page);
     if (profile->missed) {
         plain_str(&line, " ");
         plain_things(&line, profile->missed, "moment");
@@ -396,6 +429,7 @@ struct err *page_build(struct doc *doc, const struct report_input *input,
         page_summary(&page);
         page_threads(&page);
         page_functions(&page);
+        page_natives(&page);
         page_hottest(&page);
         page_tree(&page);
         page_waiting(&page);

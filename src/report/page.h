@@ -36,13 +36,18 @@ struct err *page_finish(const struct doc *doc, FILE *out);
 void page_summary(struct page *page);   // summary.c
 void page_threads(struct page *page);   // threads.c
 void page_functions(struct page *page); // functions.c
+void page_natives(struct page *page);   // natives.c
 void page_hottest(struct page *page);   // hottest.c
 void page_tree(struct page *page);      // tree.c
 void page_waiting(struct page *page);   // waiting.c
 void page_cpu(struct page *page);       // page.c
+// A sentence of the summary: where native code takes the time.
+void page_say_native(struct page *page); // natives.c
 // The one of a thread dump.
 void page_dump(struct page *page);                                        // dump.c
 void page_dump_table(struct page *page, const struct snapshot *snapshot); // dump_table.c
+// The lines of one stack; `sparingly`: there are many stacks to come.
+void page_frames(struct page *page, const struct snap_frames *frames, bool sparingly); // frames.c
 
 // Rows of a table: --top, all with --full, or the default.
 size_t page_rows(const struct page *page, size_t usual, size_t there);
@@ -61,7 +66,7 @@ uint32_t page_thread_of(const struct page *page, const struct prof_stack *stack)
 
 // Three functions that say where a stack is; UINT32_MAX: it has none.
 struct stack_place {
-    uint32_t leaf;     // the innermost function
+    uint32_t leaf;     // the innermost function; above native code, the builtin it belongs to
     uint32_t function; // the innermost Python function
     uint32_t own;      // the innermost one that is neither library nor package
 };

@@ -65,10 +65,11 @@ static void say_caller(struct plain *line, const struct page *page, uint32_t ind
 {
     const struct prof_report *profile = page->profile;
     const struct prof_edge *best = NULL;
-    bool recursive = false;
+    bool recursive = false, python = profile->functions[index].kind != SNAP_NATIVE;
     for (size_t i = 0; i < profile->edge_count; i++) {
         const struct prof_edge *edge = &profile->edges[i];
-        if (edge->callee != index)
+        const struct prof_function *other = page_function(page, edge->caller);
+        if (edge->callee != index || !other || (python && other->kind == SNAP_NATIVE))
             continue;
         if (edge->caller == index)
             recursive = true;
@@ -117,13 +118,13 @@ static void say_calls(struct plain *line, const struct page *page,
     }
 }
 
-static uint32_t next_by_self(const struct page *page, uint64_t below, uint32_t after)
+static uint32_t next_by_own(const struct page *page, uint64_t below, uint32_t after)
 {
     const struct prof_report *profile = page->profile;
     uint32_t best = UINT32_MAX;
     uint64_t most = 0;
     for (size_t i = 0; i < profile->function_count; i++) {
-        uint64_t weight = weigh_self(&page->weigh, &profile->functions[i]);
+        uint64_t weight = weigh_own(&page->weigh, &profile->functions[i]);
         bool further = weight < below || (weight == below && i > after);
         if (further && weight > most) {
             most = weight;
@@ -138,9 +139,9 @@ static void say_next(struct page *page, struct plain *line, uint32_t index, uint
 {
     size_t said = 0;
     while (said < NEXT_FUNCTIONS) {
-        index = next_by_self(page, self, index);
+        index = next_by_own(page, self, index);
         const struct prof_function *function = page_function(page, index);
-        self = function ? weigh_self(&page->weigh, function) : 0;
+        self = function ? weigh_own(&page->weigh, function) : 0;
         if (!function || weigh_share(&page->weigh, self) < NEXT_SHARE)
             break;
         plain_str(line, said++ ? ", " : "");
@@ -156,17 +157,17 @@ static void say_next(struct page *page, struct plain *line, uint32_t index, uint
 
 static void say_hottest(struct page *page, struct plain *line)
 {
-    uint32_t index = next_by_self(page, UINT64_MAX, UINT32_MAX);
+    uint32_t index = next_by_own(page, UINT64_MAX, UINT32_MAX);
     const struct prof_function *function = page_function(page, index);
     if (!function || page->weigh.fell_back)
         return;
-    uint64_t self = weigh_self(&page->weigh, function);
+    uint64_t self = weigh_own(&page->weigh, function);
     bool flat = weigh_share(&page->weigh, self) < NEXT_SHARE;
     plain_str(line, flat ? "no function stands out: at most " : "");
     say_percent(line, weigh_share(&page->weigh, self));
-    if (page->weigh.kind == REPORT_WEIGHT_SAMPLES && function->self_high > function->self_low) {
+    if (page->weigh.kind == REPORT_WEIGHT_SAMPLES && function->own_high > function->own_low) {
         plain_str(line, " (");
-        plain_range(line, function->self_low, function->self_high);
+        plain_range(line, function->own_low, function->own_high);
         plain_str(line, " %)");
     }
     plain_add(line, " %s is in ", page->weigh.base_words);
@@ -396,6 +397,7 @@ void page_summary(struct page *page)
     doc_section(page->doc, "Summary", NULL, 0, 0);
     say_load(page, &line);
     say_hottest(page, &line);
+    page_say_native(page);
     say_busiest(page, &line);
     say_gil(page, &line);
     say_ready(page, &line);

@@ -9,7 +9,8 @@
 #include "util/hash.h"
 
 #define LEAST_SHARE 0.01
-#define ANCESTORS 200 // looked at for recursion; beyond it a call is taken for a new one
+#define LEAST_NATIVE 0.03 // the interpreter's own functions below that are noise
+#define ANCESTORS 200     // looked at for recursion; beyond it a call is taken for a new one
 #define DEEPEST_INDENT 24
 #define CHAIN_NAMES 3 // calls without a choice that are named; the others are counted
 
@@ -20,6 +21,7 @@ struct call {
     uint32_t first_child, last_child, next; // calls; 0: none
     uint64_t weight, self;
     uint32_t active, deepest; // nested at this moment of the walk; at most
+    bool python;              // it is, or calls, something that is not native
 };
 
 struct calls {
@@ -80,6 +82,16 @@ static void enter(struct page *page, struct calls *calls, uint32_t index,
         call->deepest = call->active;
 }
 
+static void mark_python(const struct page *page, struct calls *calls, uint32_t index)
+{
+    struct call *items = calls->list.items;
+    const struct prof_function *function = page_function(page, items[index].function);
+    if (!function || function->kind == SNAP_NATIVE)
+        return;
+    for (; index && !items[index].python; index = items[index].parent)
+        items[index].python = true;
+}
+
 static bool build(struct page *page, struct calls *calls)
 {
     const struct prof_report *profile = page->profile;
@@ -95,6 +107,7 @@ static bool build(struct page *page, struct calls *calls)
         const struct prof_node *at = &profile->nodes[node];
         call_at[node] = call_of(calls, call_at[at->parent], at->function);
         enter(page, calls, call_at[node], at);
+        mark_python(page, calls, call_at[node]);
         if (at->first_child) {
             node = at->first_child;
             continue;
@@ -113,6 +126,7 @@ static bool build(struct page *page, struct calls *calls)
 // ---- Showing -------------------------------------------------------------------------------------
 
 struct pruned {
+    bool native;
     uint64_t branches, weight, deep;
 };
 
@@ -132,7 +146,9 @@ static bool push_children(struct page *page, struct calls *calls, uint32_t index
     struct call *items = calls->list.items;
     size_t first = stack->count;
     for (uint32_t child = items[index].first_child; child; child = items[child].next) {
-        if (weigh_share(&page->weigh, items[child].weight) < LEAST_SHARE) {
+        double least = items[child].python ? LEAST_SHARE : LEAST_NATIVE;
+        if (weigh_share(&page->weigh, items[child].weight) < least) {
+            pruned->native |= !items[child].python && items[child].weight;
             pruned->branches += items[child].weight > 0;
             pruned->weight += items[child].weight;
         } else if (!vec_push(stack, child)) {
@@ -318,7 +334,8 @@ void page_tree(struct page *page)
     plain_clear(&text);
     if (pruned.branches) {
         plain_things(&text, pruned.branches, "branch");
-        plain_str(&text, " below 1 % left out (");
+        plain_str(&text, " below 1 %");
+        plain_str(&text, pruned.native ? " (native: 3 %) left out (" : " left out (");
         plain_percent(&text, weigh_share(&page->weigh, pruned.weight));
         plain_str(&text, " % in all).");
     }

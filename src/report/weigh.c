@@ -38,6 +38,11 @@ uint64_t weigh_self(const struct weigh *weigh, const struct prof_function *funct
     return chosen(weigh, function->self_working, function->self, function->self_cpu_ns);
 }
 
+uint64_t weigh_own(const struct weigh *weigh, const struct prof_function *function)
+{
+    return chosen(weigh, function->own_working, function->own, function->own_cpu_ns);
+}
+
 uint64_t weigh_total(const struct weigh *weigh, const struct prof_function *function)
 {
     return chosen(weigh, function->total_working, function->total, function->total_cpu_ns);
@@ -45,7 +50,7 @@ uint64_t weigh_total(const struct weigh *weigh, const struct prof_function *func
 
 uint64_t weigh_line(const struct weigh *weigh, const struct prof_line *line)
 {
-    return chosen(weigh, line->self_working, line->self, line->self_cpu_ns);
+    return chosen(weigh, line->own_working, line->own, line->own_cpu_ns);
 }
 
 uint64_t weigh_line_total(const struct weigh *weigh, const struct prof_line *line)
@@ -55,6 +60,8 @@ uint64_t weigh_line_total(const struct weigh *weigh, const struct prof_line *lin
 
 uint64_t weigh_edge(const struct weigh *weigh, const struct prof_edge *edge)
 {
+    if (edge->through)
+        return chosen(weigh, edge->through_working, edge->through, edge->through_cpu_ns);
     return chosen(weigh, edge->total_working, edge->total, edge->cpu_ns);
 }
 
@@ -66,6 +73,12 @@ uint64_t weigh_node(const struct weigh *weigh, const struct prof_node *node)
 uint64_t weigh_node_self(const struct weigh *weigh, const struct prof_node *node)
 {
     return chosen(weigh, node->self_working, node->self, node->self_cpu_ns);
+}
+
+uint64_t weigh_stack(const struct weigh *weigh, const struct prof_stack *stack)
+{
+    return chosen(weigh, snap_state_works(stack->state) ? stack->samples : 0, stack->samples,
+                  stack->cpu_ns);
 }
 
 double weigh_share(const struct weigh *weigh, uint64_t part)

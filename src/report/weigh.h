@@ -15,13 +15,18 @@ struct weigh {
 
 void weigh_init(struct weigh *weigh, const struct prof_report *profile, enum report_weight kind);
 uint64_t weigh_self(const struct weigh *weigh, const struct prof_function *function);
+uint64_t weigh_own(const struct weigh *weigh, const struct prof_function *function);
 uint64_t weigh_total(const struct weigh *weigh, const struct prof_function *function);
+// Own, too: native code called from that line counts for it.
 uint64_t weigh_line(const struct weigh *weigh, const struct prof_line *line);
 uint64_t weigh_line_total(const struct weigh *weigh, const struct prof_line *line);
-// A share of weigh_total of its caller, and of its callee.
+// A share of weigh_total of its caller, and of its callee. Between functions that are not native,
+// it does not matter what native code lies between them.
 uint64_t weigh_edge(const struct weigh *weigh, const struct prof_edge *edge);
 uint64_t weigh_node(const struct weigh *weigh, const struct prof_node *node);
 uint64_t weigh_node_self(const struct weigh *weigh, const struct prof_node *node);
+// What a stack's samples count; a stack is of one state.
+uint64_t weigh_stack(const struct weigh *weigh, const struct prof_stack *stack);
 double weigh_share(const struct weigh *weigh, uint64_t part);
 // a / b, and 0 when b is 0.
 double weigh_ratio(uint64_t a, uint64_t b);

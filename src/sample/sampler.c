@@ -5,41 +5,58 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sample/sample_private.h"
 #include "util/guard.h"
 
-#define STOP_DEADLINE_NS 250000000u // a busy machine may take that long to schedule 100 threads
-#define STOP_LIMIT_NS 2000000000u   // 250,000 frame objects of 3.6-3.10 are read in less
+#define STOP_DEADLINE_NS 250000000u // for threads that are waited for one by one
+#define PASSES 4 // in the last one, what still does not sleep through its reading is stopped
 
 static void close_python(struct sampler *sampler)
 {
+    unwinder_destroy(sampler->unwinder);
     py_process_close(sampler->process);
     image_destroy(sampler->image);
+    sampler->unwinder = NULL;
     sampler->process = NULL;
     sampler->image = NULL;
+    if (sampler->tracks)
+        tracks_forget(sampler);
 }
 
 static struct err *open_python(struct sampler *sampler)
 {
-    struct image_options options = {0};
+    struct image_options options = {.debuginfod = sampler->debuginfod};
     TRY(image_open(sampler->live->target, &options, &sampler->image));
     struct err *err =
         py_process_open(sampler->live->target, sampler->image, sampler->strings, &sampler->process);
+    if (!err && !sampler->no_native)
+        err = unwinder_create(sampler->live->target, sampler->image, &sampler->unwinder);
     if (err)
         close_python(sampler);
+    sampler->images_changed = true;
     return err;
 }
 
-struct err *sampler_open(pid_t pid, struct strtab *strings, struct sampler **ret)
+struct err *sampler_open(pid_t pid, struct strtab *strings, const struct sampler_options *options,
+                         struct sampler **ret)
 {
     struct sampler *sampler = calloc(1, sizeof(*sampler));
     if (!sampler)
         return err_create(ERR_NO_MEMORY, "sampler");
     sampler->strings = strings;
-    sampler->deadline_ns = STOP_DEADLINE_NS;
-    sampler->stop_limit_ns = STOP_LIMIT_NS;
+    sampler->stop = options->stop;
+    sampler->no_native = options->no_native;
+    sampler->debuginfod = options->debuginfod;
+    sampler->max_pause_ns = options->max_pause_ns;
+    sampler->read_cost = 1024;
+    sampler->list = mem_copy_create();
+    sampler->still = mem_copy_create();
     sampler->copy = mem_copy_create();
-    struct err *err =
-        sampler->copy ? live_open(pid, &sampler->live) : err_create(ERR_NO_MEMORY, "sampler");
+    struct err *err = NULL;
+    if (!tracks_create(sampler) || !sampler->list || !sampler->still || !sampler->copy)
+        err = err_create(ERR_NO_MEMORY, "sampler");
+    if (!err)
+        err = live_open(pid, &sampler->live);
     if (!err && sampler->live->can_read)
         err = open_python(sampler);
     if (err) {
@@ -55,170 +72,23 @@ void sampler_close(struct sampler *sampler)
     if (!sampler)
         return;
     close_python(sampler);
+    tracks_destroy(sampler);
     live_close(sampler->live);
+    mem_copy_destroy(sampler->list);
+    mem_copy_destroy(sampler->still);
     mem_copy_destroy(sampler->copy);
+    vec_deinit(&sampler->list_prefetch);
     vec_deinit(&sampler->prefetch);
     vec_deinit(&sampler->names);
     free(sampler);
 }
 
-static void drop_stacks(struct sample *sample)
-{
-    vec_foreach (stack, &sample->stacks)
-        py_stack_deinit(stack);
-    vec_clear(&sample->stacks);
-}
-
 void sample_deinit(struct sample *sample)
 {
-    drop_stacks(sample);
-    vec_deinit(&sample->stacks);
     py_state_deinit(&sample->state);
 }
 
-static bool sleeps(const struct sampler *sampler, const struct py_thread *thread)
-{
-    vec_foreach (os, &sampler->live->threads)
-        if (os->has_regs && os->state == LIVE_STOPPED && os->regs.tls == thread->ident)
-            return arch_blocked_in_syscall(&os->regs);
-    return false;
-}
-
-static void settle(struct sampler *sampler, struct sample *sample)
-{
-    const struct live_threads *threads = &sampler->live->threads;
-    AUTO_FREE struct py_native_thread *natives = calloc(threads->count + 1, sizeof(*natives));
-    size_t count = 0;
-    for (size_t i = 0; natives && i < threads->count; i++) {
-        const struct live_thread *thread = &threads->items[i];
-        if (thread->state == LIVE_STOPPED && thread->has_regs)
-            natives[count++] = (struct py_native_thread){thread->regs.tls, thread->regs.sp};
-    }
-    if (natives)
-        py_state_settle(sampler->process, &sample->state, natives, count);
-}
-
-// True: every stack was walked to its end. False: the copy lacks bytes.
-static bool walk(struct sampler *sampler, struct sample *sample)
-{
-    struct py_process *process = sampler->process;
-    if (!sample->stacks.count) {
-        py_state_read(process, &sample->state);
-        settle(sampler, sample);
-        if (mem_copy_misses(sampler->copy)->count)
-            return false;
-        vec_foreach (thread, &sample->state.threads) {
-            struct py_stack stack;
-            py_stack_init(&stack, thread, sleeps(sampler, thread));
-            if (!vec_push(&sample->stacks, stack))
-                return true;
-        }
-    }
-    bool all = true;
-    vec_foreach (stack, &sample->stacks)
-        all &= py_stack_step(process, stack);
-    return all;
-}
-
-// The decoder reads from the copy; fallback: what is not in it comes from the running target.
-static void use_copy(struct sampler *sampler, bool fallback)
-{
-    struct py_decoder *dec = &sampler->process->dec;
-    dec->copy = fallback ? NULL : sampler->copy;
-    dec->mem = mem_copy_view(sampler->copy);
-    py_codes_recheck(dec->codes);
-    mem_copy_set_fallback(sampler->copy, fallback ? sampler->live->target->mem : NULL);
-}
-
-// Walks the running target: what it finds may be torn and is thrown away, but it tells what to
-// copy, and the code objects are in the cache afterwards.
-static struct err *rehearse(struct sampler *sampler)
-{
-    struct sample sample = {0};
-    mem_copy_clear(sampler->copy);
-    struct err *err = live_read_batch(sampler->live, sampler->prefetch.items,
-                                      sampler->prefetch.count, sampler->copy);
-    if (!err) {
-        use_copy(sampler, true);
-        walk(sampler, &sample);
-        if (!mem_copy_used(sampler->copy, &sampler->prefetch))
-            err = err_create(ERR_NO_MEMORY, "snapshot buffer");
-    }
-    sample_deinit(&sample);
-    return err;
-}
-
-static int range_compare(const void *left, const void *right)
-{
-    const struct mem_range *a = left, *b = right;
-    return a->addr < b->addr ? -1 : a->addr > b->addr;
-}
-
-// The misses, widened, sorted and merged.
-static struct err *fetch_misses(struct sampler *sampler)
-{
-    const struct mem_ranges *misses = mem_copy_misses(sampler->copy);
-    struct mem_ranges ranges = {0};
-    struct err *err = NULL;
-    if (!vec_reserve(&ranges, misses->count))
-        return err_create(ERR_NO_MEMORY, "snapshot buffer");
-    for (size_t i = 0; i < misses->count; i++)
-        ranges.items[ranges.count++] = mem_copy_window(misses->items[i]);
-    qsort(ranges.items, ranges.count, sizeof(*ranges.items), range_compare);
-    size_t kept = 0;
-    for (size_t i = 0; i < ranges.count; i++) {
-        struct mem_range range = ranges.items[i];
-        struct mem_range *last = kept ? &ranges.items[kept - 1] : NULL;
-        if (last && range.addr < last->addr + last->size) {
-            if (range.addr + range.size > last->addr + last->size)
-                last->size = range.addr + range.size - last->addr;
-        } else {
-            ranges.items[kept++] = range;
-        }
-    }
-    mem_copy_clear_misses(sampler->copy);
-    err = live_read_batch(sampler->live, ranges.items, kept, sampler->copy);
-    vec_deinit(&ranges);
-    return err;
-}
-
-// Under the stop: fill the copy until the walks find all they need.
-static struct err *gather(struct sampler *sampler, struct sample *ret)
-{
-    uint64_t limit_ns = live_now_ns() + sampler->stop_limit_ns;
-    mem_copy_clear(sampler->copy);
-    TRY(live_read_batch(sampler->live, sampler->prefetch.items, sampler->prefetch.count,
-                        sampler->copy));
-    use_copy(sampler, false);
-    ret->rounds = 1;
-    while (!walk(sampler, ret)) {
-        if (!mem_copy_misses(sampler->copy)->count || live_now_ns() > limit_ns)
-            break;
-        TRY(fetch_misses(sampler));
-        ret->rounds++;
-    }
-    return NULL;
-}
-
-static void finish_stacks(struct sampler *sampler, struct sample *ret)
-{
-    vec_foreach (stack, &ret->stacks)
-        py_stack_finish(sampler->process, stack);
-}
-
-// What a cut-off gather left over ends where it is, with a note.
-static void close_stacks(struct sampler *sampler, struct sample *ret)
-{
-    vec_foreach (stack, &ret->stacks) {
-        if (stack->chain_done)
-            continue;
-        stack->chain_done = true;
-        ret->skipped++;
-        if (!stack->cut)
-            stack->cut = err_create(ERR_TIMEOUT, "copying it took too long");
-    }
-    mem_copy_clear_misses(sampler->copy);
-}
+// ---- names --------------------------------------------------------------------------------------
 
 static bool has_name(const struct sampler *sampler, uint64_t ident)
 {
@@ -242,9 +112,10 @@ static void read_names(struct sampler *sampler, struct sample *ret)
     // A thread enters threading's table a moment after it has started.
     if (!changed && nameless == sampler->nameless && sampler->names.count)
         return;
+    struct pass pass = {.sampler = sampler};
     uint64_t last = 0;
     vec_clear(&sampler->names);
-    use_copy(sampler, true);
+    gather_use(&pass, sampler->list, true);
     vec_foreach (thread, &ret->state.threads) {
         if (thread->interp == last)
             continue;
@@ -257,38 +128,314 @@ static void read_names(struct sampler *sampler, struct sample *ret)
         sampler->nameless += !has_name(sampler, thread->ident);
 }
 
-static struct err *take_once(struct sampler *sampler, struct sample *ret)
+// ---- selections ---------------------------------------------------------------------------------
+
+static bool is_asleep(const struct pass *pass, size_t index)
 {
-    struct live *live = sampler->live;
-    if (!sampler->process)
-        return live_look(live);
-    if (sampler->never_stop) {
-        TRY(live_look(live));
-        mem_copy_clear(sampler->copy);
-        use_copy(sampler, true);
-        walk(sampler, ret);
-        finish_stacks(sampler, ret);
-        read_names(sampler, ret);
-        return NULL;
+    const struct track *track = track_of(pass->sampler, index);
+    const struct live_thread *thread = &pass->sampler->live->threads.items[index];
+    if (!track->pending || track->kept || thread->wanted || thread->state == LIVE_GONE)
+        return false;
+    return thread->asleep || pass->sampler->stop == STOP_NONE;
+}
+
+static bool is_wanted(const struct pass *pass, size_t index)
+{
+    return track_of(pass->sampler, index)->pending &&
+           (pass->whole || pass->sampler->live->threads.items[index].wanted);
+}
+
+// Those that could not be stopped are read as they are, and say so.
+static bool is_held(const struct pass *pass, size_t index)
+{
+    const struct live_thread *thread = &pass->sampler->live->threads.items[index];
+    return is_wanted(pass, index) && !thread->late && !thread->asleep &&
+           (thread->state == LIVE_STOPPED || thread->state == LIVE_UNSTOPPED);
+}
+
+// ---- one pass -----------------------------------------------------------------------------------
+
+// Which of the pending threads to stop. True: some.
+static bool plan(struct pass *pass)
+{
+    struct sampler *sampler = pass->sampler;
+    bool any = false;
+    for (size_t i = 0; i < sampler->live->threads.count; i++) {
+        struct live_thread *thread = &sampler->live->threads.items[i];
+        struct track *track = track_of(sampler, i);
+        if (!track->pending)
+            continue;
+        if (pass->number > 0)
+            live_look_again(sampler->live, thread);
+        if (thread->state == LIVE_GONE) {
+            track->pending = false;
+            continue;
+        }
+        track->kept = pass->number == 0 && thread->asleep && track->decoded &&
+                      thread->before.cpu_ns == track->clock.cpu_ns &&
+                      thread->before.slices == track->clock.slices;
+        thread->wanted = sampler->stop != STOP_NONE && !track->kept &&
+                         (!thread->asleep || track->needs_stop || pass->number == PASSES - 1);
+        any |= thread->wanted;
     }
-    TRY(rehearse(sampler));
-    struct err *err = live_stop(live, sampler->deadline_ns, &ret->times);
+    return any || pass->whole;
+}
+
+static void count_stop(struct pass *pass, const struct stop_times *times)
+{
+    if (!times->begin_ns)
+        return;
+    uint64_t pause_ns = times->end_ns - times->begin_ns;
+    struct sample *sample = pass->sample;
+    sample->pause_ns += pause_ns;
+    sample->stops++;
+    if (pause_ns > sample->longest_ns)
+        sample->longest_ns = pause_ns;
+    sample->overran |= pause_ns > pass->sampler->max_pause_ns;
+}
+
+static void finish(struct pass *pass, pass_select *select)
+{
+    struct sampler *sampler = pass->sampler;
+    struct sampler_tracks *all = sampler->tracks;
+    gather_use(pass, pass->copy, true);
+    for (size_t i = 0; i < all->jobs.count; i++) {
+        struct job *job = &all->jobs.items[i];
+        if (job->done || !job->begun || (job->owner != SIZE_MAX && !select(pass, job->owner)))
+            continue;
+        struct py_stack *stack = &all->stacks.items[i];
+        py_stack_finish(sampler->process, stack);
+        // A stack may be kept for longer than the cache keeps its code objects.
+        vec_foreach (frame, &stack->frames)
+            frame->code = NULL;
+        job->done = true;
+    }
+}
+
+// A late thread is stopped for itself alone.
+static struct err *take_late(struct pass *pass)
+{
+    struct sampler *sampler = pass->sampler;
+    struct stop_times times;
+    struct live_thread *thread;
+    struct err *err = NULL;
+    while (!err && live_next_late(sampler->live, STOP_DEADLINE_NS, &times, &thread)) {
+        pass->stopped = true;
+        pass->budget_end_ns = times.begin_ns + sampler->max_pause_ns;
+        pass->out_of_budget = false;
+        mem_copy_clear(sampler->copy);
+        gather_use(pass, sampler->copy, false);
+        vec_foreach (job, &sampler->tracks->jobs)
+            if (job->owner != SIZE_MAX && is_held(pass, job->owner))
+                job->fresh = job->begun = false;
+        err = gather(pass, is_held);
+        live_resume(sampler->live, &times);
+        pass->stopped = false;
+        count_stop(pass, &times);
+        finish(pass, is_held);
+        for (size_t i = 0; i < sampler->live->threads.count; i++) {
+            if (is_held(pass, i)) {
+                native_unwind(pass, i);
+                track_of(sampler, i)->pending = false;
+            }
+        }
+    }
+    return err;
+}
+
+// What was stopped is taken: nothing more is wanted of it.
+static void accept_held(struct pass *pass)
+{
+    struct sampler *sampler = pass->sampler;
+    finish(pass, is_held);
+    for (size_t i = 0; i < sampler->live->threads.count; i++) {
+        struct live_thread *thread = &sampler->live->threads.items[i];
+        if (!is_held(pass, i))
+            continue;
+        native_unwind(pass, i);
+        thread->held_still = pass->number == 0 && thread->state == LIVE_STOPPED;
+        track_of(sampler, i)->decoded = false;
+        track_of(sampler, i)->needs_stop = false;
+    }
+    for (size_t i = 0; i < sampler->live->threads.count; i++)
+        if (is_held(pass, i))
+            track_of(sampler, i)->pending = false;
+}
+
+static struct err *stop_and_copy(struct pass *pass)
+{
+    struct sampler *sampler = pass->sampler;
+    struct live *live = sampler->live;
+    struct stop_times times = {0};
+    uint64_t interrupted = live->interrupted_calls;
+    TRY(gather_rehearse(pass, is_wanted));
+    mem_copy_clear(sampler->copy);
+    gather_use(pass, sampler->copy, false);
+    pass->listed = pass->gils_known = pass->settled = pass->out_of_budget = false;
+    struct err *err = live_stop(live, pass->whole, sampler->max_pause_ns, &times);
     if (!err)
-        err = gather(sampler, ret);
-    live_resume(live, &ret->times);
-    TRY(err);
-    ret->stopped = false;
-    vec_foreach (thread, &live->threads)
-        ret->stopped |= thread->state == LIVE_STOPPED;
-    ret->pause_ns = ret->stopped ? ret->times.end_ns - ret->times.begin_ns : 0;
-    ret->copied_bytes = mem_copy_bytes(sampler->copy);
-    close_stacks(sampler, ret);
-    finish_stacks(sampler, ret);
-    if (!mem_copy_used(sampler->copy, &sampler->prefetch))
-        return err_create(ERR_NO_MEMORY, "snapshot buffer");
+        err = tracks_sync(sampler);
+    for (size_t i = 0; !err && pass->whole && i < live->threads.count; i++)
+        track_of(sampler, i)->pending = live->threads.items[i].state != LIVE_GONE;
+    pass->budget_end_ns = times.begin_ns + sampler->max_pause_ns;
+    pass->stopped = true;
+    if (!err && times.begin_ns)
+        err = gather(pass, is_held);
+    live_resume(live, &times);
+    pass->stopped = false;
+    count_stop(pass, &times);
+    pass->sample->interrupted_calls += live->interrupted_calls - interrupted;
+    pass->sample->copied_bytes += mem_copy_bytes(sampler->copy);
+    if (!err && times.begin_ns)
+        accept_held(pass);
+    if (!err)
+        err = take_late(pass);
+    return err;
+}
+
+// Sleepers whose clock still reads the same did not run while they were read.
+static void accept_sleepers(struct pass *pass)
+{
+    struct sampler *sampler = pass->sampler;
+    bool torn_is_fine = sampler->stop == STOP_NONE;
+    bool *still = calloc(sampler->live->threads.count + 1, sizeof(*still));
+    if (!still)
+        return;
+    for (size_t i = 0; i < sampler->live->threads.count; i++) {
+        struct live_thread *thread = &sampler->live->threads.items[i];
+        struct track *track = track_of(sampler, i);
+        if (!track->pending || !(track->kept || is_asleep(pass, i)))
+            continue;
+        still[i] = thread->asleep && live_held_still(thread);
+        thread->held_still = still[i] && pass->number == 0;
+        if (still[i] && track->kept)
+            track->pending = false;
+        track->kept = track->kept && still[i];
+        still[i] |= torn_is_fine;
+    }
+    pass->copy = sampler->still;
+    // What did not hold still is thrown away, and read anew.
+    struct sampler_tracks *all = sampler->tracks;
+    vec_foreach (job, &all->jobs)
+        if (job->owner != SIZE_MAX && track_of(sampler, job->owner)->pending &&
+            !track_of(sampler, job->owner)->kept && !still[job->owner] &&
+            sampler->live->threads.items[job->owner].state != LIVE_STOPPED)
+            job->begun = job->done = job->fresh = false;
+    finish(pass, is_asleep);
+    for (size_t i = 0; i < sampler->live->threads.count; i++) {
+        struct live_thread *thread = &sampler->live->threads.items[i];
+        struct track *track = track_of(sampler, i);
+        if (!track->pending || !still[i] || !is_asleep(pass, i))
+            continue;
+        if (thread->asleep && !native_unwind(pass, i))
+            continue; // to be stopped in the next pass
+        track->clock = thread->before;
+        track->decoded = thread->asleep;
+        track->pending = false;
+    }
+    free(still);
+}
+
+static struct err *run_pass(struct pass *pass)
+{
+    struct sampler *sampler = pass->sampler;
+    bool stop = plan(pass);
+    if (pass->number == 0 && !pass->whole) {
+        tracks_keep(sampler);
+        vec_foreach (job, &sampler->tracks->jobs)
+            job->fresh = job->owner == SIZE_MAX || is_asleep(pass, job->owner);
+    }
+    if (!pass->whole) {
+        mem_copy_clear(sampler->still);
+        gather_use(pass, sampler->still, sampler->stop == STOP_NONE);
+        TRY(gather(pass, is_asleep));
+    }
+    if (stop)
+        TRY(stop_and_copy(pass));
+    if (!pass->whole)
+        accept_sleepers(pass);
+    return NULL;
+}
+
+// ---- the snapshot -------------------------------------------------------------------------------
+
+// Up to 3.12 a subinterpreter's thread state does not say who runs it; only stacks that all stand
+// still do.
+static bool wants_whole(const struct sampler *sampler, const struct sample *sample)
+{
+    if (sampler->stop == STOP_NONE)
+        return false;
+    return sampler->stop == STOP_ALL || sample->state.cut ||
+           (sample->state.interpreters > 1 && sampler->process->dec.layout.version <= 0x030c);
+}
+
+static size_t count_pending(const struct sampler *sampler)
+{
+    size_t pending = 0;
+    vec_foreach (track, &sampler->tracks->tracks)
+        pending += track->pending;
+    return pending;
+}
+
+static void sum_up(struct sampler *sampler, struct sample *ret)
+{
+    const struct sampler_tracks *all = sampler->tracks;
+    ret->atomic = true;
+    vec_foreach (thread, &sampler->live->threads) {
+        ret->threads_stopped += thread->stopped_by_us;
+        ret->atomic &= thread->held_still || thread->state == LIVE_GONE;
+    }
+    ret->stacks = all->stacks.items;
+    ret->stack_count = all->stacks.count;
+    ret->natives = sampler->unwinder ? all->natives.items : NULL;
+    for (size_t i = 0; i < ret->stack_count; i++)
+        if (!all->jobs.items[i].done && !ret->stacks[i].cut)
+            ret->stacks[i].cut = err_create(ERR_TIMEOUT, "its thread never held still");
+    // What a thread that is gone left behind is nobody's stack.
+    for (size_t i = 0; i < sampler->live->threads.count; i++)
+        if (sampler->live->threads.items[i].state == LIVE_GONE || track_of(sampler, i)->pending)
+            vec_clear(&all->natives.items[i].frames);
+}
+
+static struct err *take_stacks(struct sampler *sampler, struct sample *ret)
+{
+    struct sampler_tracks *all = sampler->tracks;
+    native_refresh(sampler);
+    vec_foreach (track, &all->tracks)
+        track->pending = true;
+    TRY(gather_list(sampler, ret));
+    struct pass pass = {.sampler = sampler, .sample = ret};
+    pass.whole = wants_whole(sampler, ret);
+    TRY(tracks_assign(sampler, ret));
+    do {
+        TRY(run_pass(&pass));
+        pass.number++;
+        pass.whole = false;
+    } while (count_pending(sampler) && pass.number < PASSES);
+    ret->passes = pass.number;
+    sum_up(sampler, ret);
     read_names(sampler, ret);
     py_codes_trim(sampler->process->dec.codes);
     return NULL;
+}
+
+static struct err *take_once(struct sampler *sampler, struct sample *ret)
+{
+    struct sampler_tracks *all = sampler->tracks;
+    TRY(live_look(sampler->live));
+    TRY(tracks_sync(sampler));
+    if (!sampler->process)
+        return NULL;
+    struct py_stacks stacks = all->last;
+    all->last = all->stacks;
+    all->stacks = stacks;
+    struct proc_tids owners = all->last_owners;
+    all->last_owners = all->owners;
+    all->owners = owners;
+    struct err *err = take_stacks(sampler, ret);
+    if (err)
+        tracks_forget(sampler);
+    return err;
 }
 
 struct err *sampler_take(struct sampler *sampler, struct sample *ret)
@@ -304,6 +451,7 @@ struct err *sampler_take(struct sampler *sampler, struct sample *ret)
         memset(ret, 0, sizeof(*ret));
         close_python(sampler);
         vec_clear(&sampler->prefetch);
+        vec_clear(&sampler->list_prefetch);
         err = live_refresh(sampler->live);
         if (!err)
             err = open_python(sampler);

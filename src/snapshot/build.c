@@ -5,18 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "merge.h"
 #include "util/guard.h"
-#include "util/hash.h"
-#include "util/limits.h"
-
-// glibc x86_64: struct pthread's tid, at thread_id + 0x2d0 since 2.2 (nptl/descr.h: after the
-// 704-byte header and the list). Only a hint: it must name a thread that is there.
-#define GLIBC_TID_OFFSET 0x2d0
 
 struct builder {
     const struct snap_input *in;
     struct snapshot *out;
-    size_t *owner; // per stack: index of its kernel thread, or SIZE_MAX
+    size_t *owner;                // per stack: index of its kernel thread, or SIZE_MAX
+    size_t *first;                // per kernel thread: its first stack, or SIZE_MAX
+    size_t *next;                 // per stack: the next one of that thread
+    const struct py_stack **mine; // room for all stacks
 };
 
 // Whoever has ended owns nothing: its ident and its ids may be another's by now.
@@ -25,122 +23,34 @@ static bool lives(const struct snap_input *in, size_t thread)
     return in->threads[thread].state != LIVE_GONE;
 }
 
-static size_t by_tls(const struct snap_input *in, uint64_t ident)
+// pthread_self() is what the thread's register says, or what an earlier stop found there.
+static struct py_kernel_thread kernel_thread(const struct snap_input *in, size_t index)
 {
-    for (size_t i = 0; ident && i < in->thread_count; i++)
-        if (lives(in, i) && in->threads[i].has_regs && in->threads[i].regs.tls == ident)
-            return i;
-    return SIZE_MAX;
-}
-
-static size_t by_native_id(const struct snap_input *in, uint64_t native_id)
-{
-    for (size_t i = 0; native_id && i < in->thread_count; i++)
-        if (lives(in, i) && (uint64_t)in->threads[i].ns_tid == native_id)
-            return i;
-    return SIZE_MAX;
-}
-
-static size_t by_pthread_struct(const struct snap_input *in, uint64_t ident)
-{
-    uint32_t tid;
-    if (!ident)
-        return SIZE_MAX;
-    AUTO_ERR struct err *err = mem_read_u32(in->target->mem, ident + GLIBC_TID_OFFSET, &tid);
-    return err ? SIZE_MAX : by_native_id(in, tid);
-}
-
-// Up to 3.12 a subinterpreter's thread state carries the ids of the thread that created it, even
-// while another one runs it; the C stack that its entry frame lies on does not lie.
-static size_t by_stack(const struct snap_input *in, uint64_t on_stack)
-{
-    for (size_t i = 0; on_stack && i < in->thread_count; i++) {
-        uint64_t sp = lives(in, i) && in->threads[i].has_regs ? in->threads[i].regs.sp : 0;
-        const struct target_mapping *mapping = sp ? target_mapping_at(in->target, sp) : NULL;
-        if (mapping && on_stack >= sp && on_stack < mapping->end)
-            return i;
+    const struct live_thread *from = &in->threads[index];
+    struct py_kernel_thread thread = {.tls = from->tls};
+    if (!lives(in, index))
+        return thread;
+    thread.ns_tid = (uint64_t)from->ns_tid;
+    if (from->has_regs) {
+        thread.sp = from->regs.sp;
+        thread.tls = from->regs.tls ? from->regs.tls : from->tls;
     }
-    return SIZE_MAX;
+    return thread;
 }
 
-static size_t owner_of(const struct snap_input *in, const struct py_stack *stack)
+static bool find_owners(struct builder *b)
 {
-    const struct py_thread *thread = &stack->thread;
-    size_t index = SIZE_MAX;
-    if (thread->ident_doubtful)
-        return SIZE_MAX;
-    if (thread->interp_id > 0)
-        index = by_stack(in, stack->outermost_shim);
-    if (index == SIZE_MAX)
-        index = by_tls(in, thread->ident);
-    if (index == SIZE_MAX)
-        index = by_native_id(in, thread->native_id);
-    if (index == SIZE_MAX && !in->is_core)
-        index = by_pthread_struct(in, thread->ident);
-    return index;
-}
-
-// 3.12+ puts a frame of its own between a class's call and its __init__ (_Py_InitCleanup): it never
-// starts, and neither f_back nor a traceback shows it.
-static bool hidden(const struct py_stack *stack, size_t index)
-{
-    uint8_t flags = stack->frames.items[index].flags;
-    return index > 0 && (flags & PY_FRAME_INCOMPLETE) && !(flags & PY_FRAME_GENERATOR);
-}
-
-static bool push_frames(struct snap_thread *thread, struct py_stack *stack)
-{
-    struct snap_frames *frames = &thread->frames;
-    size_t first = frames->count;
-    for (size_t i = 0; i < stack->frames.count; i++) {
-        const struct py_frame *from = &stack->frames.items[i];
-        if (hidden(stack, i))
-            continue;
-        if (from->call_name) {
-            struct snap_frame builtin = {
-                .kind = SNAP_BUILTIN,
-                .flags = from->flags & PY_FRAME_CALL_INFERRED ? SNAP_FRAME_INFERRED : 0,
-                .function = from->call_name,
-                .qualname = from->call_qualname,
-                .line = -1,
-                .column = -1,
-                .first_line = -1,
-            };
-            if (!vec_push(frames, builtin))
-                return false;
-        }
-        struct snap_frame frame = {
-            .kind = SNAP_PYTHON,
-            .flags = (from->flags & PY_FRAME_GENERATOR ? SNAP_FRAME_GENERATOR : 0) |
-                     (from->flags & PY_FRAME_INCOMPLETE ? SNAP_FRAME_INCOMPLETE : 0) |
-                     (from->name || from->file ? 0 : SNAP_FRAME_UNREADABLE),
-            .function = from->name,
-            .qualname = from->qualname,
-            .file = from->file,
-            .line = from->line.line,
-            .column = from->line.column,
-            .first_line = from->name ? from->first_line : -1,
-        };
-        if (!vec_push(frames, frame))
-            return false;
-    }
-    // Tokens from the outermost frame inwards: where a frame lies, what it runs, and in which state
-    // its caller stood when it made the call. A generator keeps its own through all resumptions.
-    uint64_t token = hash_u64(HASH_SEED, stack->thread.tstate);
-    size_t at = frames->count;
-    for (size_t i = stack->frames.count; i-- > 0;) {
-        const struct py_frame *from = &stack->frames.items[i];
-        if (from->flags & PY_FRAME_GENERATOR)
-            token = HASH_SEED;
-        token = hash_u64(hash_u64(token, from->addr), from->fingerprint);
-        if (hidden(stack, i))
-            continue;
-        do
-            at--;
-        while (frames->items[at].kind != SNAP_PYTHON && at > first);
-        frames->items[at].activation = token ? token : 1;
-        token = hash_u64(token, from->content);
-    }
+    const struct snap_input *in = b->in;
+    AUTO_FREE struct py_kernel_thread *threads = calloc(in->thread_count + 1, sizeof(*threads));
+    if (!threads)
+        return false;
+    for (size_t i = 0; i < in->thread_count; i++)
+        threads[i] = kernel_thread(in, i);
+    // In a core the registers say all.
+    struct mem *mem = in->is_core ? NULL : in->target->mem;
+    for (size_t i = 0; i < in->stack_count; i++)
+        b->owner[i] = py_owner_of(in->target, mem, &in->stacks[i].thread,
+                                  in->stacks[i].outermost_shim, threads, in->thread_count);
     return true;
 }
 
@@ -169,8 +79,8 @@ static void note_stack(struct builder *b, struct snap_thread *thread, const stru
                   lost, lost == 1 ? "" : "s");
 }
 
-// Puts one thread state's facts and frames on a snapshot's thread. The innermost comes first.
-static bool add_python(struct builder *b, struct snap_thread *thread, struct py_stack *stack)
+// Puts one thread state's facts on a snapshot's thread. The innermost comes first.
+static void add_python(struct builder *b, struct snap_thread *thread, const struct py_stack *stack)
 {
     const struct py_thread *python = &stack->thread;
     if (!thread->known_to_python) {
@@ -195,7 +105,40 @@ static bool add_python(struct builder *b, struct snap_thread *thread, struct py_
         }
     }
     note_stack(b, thread, stack);
-    return push_frames(thread, stack);
+}
+
+// The frames of `count` thread states, the innermost first, and of the kernel's thread.
+static bool add_frames(struct builder *b, struct snap_thread *thread,
+                       const struct py_stack *const *stacks, size_t count,
+                       const struct unwind_stack *native)
+{
+    const struct snap_input *in = b->in;
+    struct merge merge = {
+        .strings = in->strings,
+        .target = in->target,
+        .natives = in->natives,
+        .version = in->process ? in->process->dec.layout.version : 0,
+        .memory = in->stack_memory,
+        .raw = in->raw_native,
+        .native = in->natives ? native : NULL,
+        .stacks = stacks,
+        .stack_count = count,
+    };
+    return snap_merge(&merge, thread);
+}
+
+// What thread `index` of the kernel runs. Newer interpreters come first, and are the inner ones
+// where a thread runs several.
+static bool add_stacks(struct builder *b, struct snap_thread *thread, size_t index)
+{
+    const struct snap_input *in = b->in;
+    size_t count = 0;
+    for (size_t i = b->first[index]; i != SIZE_MAX; i = b->next[i])
+        b->mine[count++] = &in->stacks[i];
+    for (size_t i = 0; i < count; i++)
+        add_python(b, thread, b->mine[i]);
+    return add_frames(b, thread, b->mine, count,
+                      in->native_stacks ? &in->native_stacks[index] : NULL);
 }
 
 static void fill_kernel(struct builder *b, const struct live_thread *as_read,
@@ -209,6 +152,8 @@ static void fill_kernel(struct builder *b, const struct live_thread *as_read,
     to->tid = from->tid;
     to->interpreter = -1;
     to->known_to_python = !in->process;
+    to->was_stopped = from->stopped_by_us;
+    to->held_still = from->held_still || in->is_core;
     if (from->comm[0]) {
         to->name = strtab_add_cstr(in->strings, from->comm);
         to->name_from_kernel = true;
@@ -238,7 +183,9 @@ static bool add_orphan(struct builder *b, struct py_stack *stack)
 {
     struct snap_thread thread = {
         .pid = b->in->target->pid, .interpreter = -1, .state = SNAP_UNKNOWN};
-    if (!add_python(b, &thread, stack) || !vec_push(&b->out->threads, thread)) {
+    const struct py_stack *const stacks[] = {stack};
+    add_python(b, &thread, stack);
+    if (!add_frames(b, &thread, stacks, 1, NULL) || !vec_push(&b->out->threads, thread)) {
         snap_thread_deinit(&thread);
         return false;
     }
@@ -258,19 +205,22 @@ static struct err *join(struct builder *b)
 {
     const struct snap_input *in = b->in;
     py_stacks_settle(in->strings, in->stacks, in->stack_count);
-    for (size_t i = 0; i < in->stack_count; i++)
-        b->owner[i] = owner_of(in, &in->stacks[i]);
+    if (!find_owners(b))
+        return err_create(ERR_NO_MEMORY, "snapshot");
+    for (size_t t = 0; t < in->thread_count; t++)
+        b->first[t] = SIZE_MAX;
+    for (size_t i = in->stack_count; i-- > 0;) {
+        if (b->owner[i] == SIZE_MAX)
+            continue;
+        b->next[i] = b->first[b->owner[i]];
+        b->first[b->owner[i]] = i;
+    }
     for (size_t t = 0; t < in->thread_count; t++) {
         if (!lives(in, t))
             continue;
         struct snap_thread thread = {0};
         fill_kernel(b, &in->threads[t], &thread);
-        bool ok = true;
-        // Newer interpreters come first, and are the inner ones where a thread runs several.
-        for (size_t i = 0; ok && i < in->stack_count; i++)
-            if (b->owner[i] == t)
-                ok = add_python(b, &thread, &in->stacks[i]);
-        if (!ok || !vec_push(&b->out->threads, thread)) {
+        if (!add_stacks(b, &thread, t) || !vec_push(&b->out->threads, thread)) {
             snap_thread_deinit(&thread);
             return err_create(ERR_NO_MEMORY, "snapshot");
         }
@@ -297,12 +247,14 @@ static struct err *join(struct builder *b)
 
 struct err *snapshot_build(const struct snap_input *input, struct snapshot *ret)
 {
-    struct builder builder = {input, ret, calloc(input->stack_count + 1, sizeof(size_t))};
-    if (!builder.owner)
+    AUTO_FREE size_t *owner = calloc(input->stack_count + 1, sizeof(*owner));
+    AUTO_FREE size_t *next = calloc(input->stack_count + 1, sizeof(*next));
+    AUTO_FREE size_t *first = calloc(input->thread_count + 1, sizeof(*first));
+    AUTO_FREE const struct py_stack **mine = calloc(input->stack_count + 1, sizeof(*mine));
+    struct builder builder = {input, ret, owner, first, next, mine};
+    if (!owner || !next || !first || !mine)
         return err_create(ERR_NO_MEMORY, "snapshot");
-    struct err *err = join(&builder);
-    free(builder.owner);
-    TRY(err);
+    TRY(join(&builder));
     ret->stopped = input->stopped;
     if (input->state && input->state->cut)
         snap_note(input->strings, &ret->notes, "not all threads of Python could be listed: %s",

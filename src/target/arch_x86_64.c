@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// x86_64: registers and the system calls that threads sleep in.
+// x86_64: registers, the system calls that threads sleep in, and what unwinding must know of code.
 #include <elf.h>
 #include <string.h>
 #include <sys/user.h>
@@ -88,6 +88,100 @@ static const struct arch_syscall syscalls[] = {
     {NULL, -1, ARCH_WAIT_NONE, -1, false},
 };
 
+// DWARF numbers of registers (System V psABI AMD64, figure 3.36) in the order of user_regs_struct:
+// r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss ...
+enum { RAX, RDX, RCX, RBX, RSI, RDI, RBP, RSP, R8, R9, R10, R11, R12, R13, R14, R15, RA };
+static const uint8_t dwarf_to_raw[] = {
+    [RAX] = 10, [RDX] = 12, [RCX] = 11, [RBX] = 5,  [RSI] = 13, [RDI] = 14, [RBP] = 4, [RSP] = 19,
+    [R8] = 9,   [R9] = 8,   [R10] = 7,  [R11] = 6,  [R12] = 3,  [R13] = 2,  [R14] = 1, [R15] = 0,
+};
+
+// struct ucontext, to which the stack pointer points in the frame of the signal trampoline: flags,
+// link, the alternate stack (24 bytes), and from 40 on struct sigcontext (asm/sigcontext.h).
+static const uint16_t signal_frame[] = {
+    [R8] = 40,   [R9] = 48,   [R10] = 56,  [R11] = 64,  [R12] = 72,  [R13] = 80,
+    [R14] = 88,  [R15] = 96,  [RDI] = 104, [RSI] = 112, [RBP] = 120, [RBX] = 128,
+    [RDX] = 136, [RAX] = 144, [RCX] = 152, [RSP] = 160, [RA] = 168,
+};
+
+// Intel SDM, volume 2A, CALL: e8 rel32; ff /2 with any ModRM. FAR calls (9a, ff /3) are not used.
+static bool follows_call(const uint8_t *code, size_t size, uint64_t pc, uint64_t *ret_target)
+{
+    const uint8_t *end = code + size;
+    *ret_target = 0;
+    if (size >= 5 && end[-5] == 0xe8) {
+        int32_t relative;
+        memcpy(&relative, end - 4, sizeof(relative));
+        *ret_target = pc + (uint64_t)(int64_t)relative;
+        return true;
+    }
+    for (size_t length = 2; length <= 7 && length <= size; length++) {
+        if (end[-(int)length] != 0xff || (end[1 - (int)length] & 0x38) != 0x10)
+            continue;
+        uint8_t mod = end[1 - (int)length] >> 6, rm = end[1 - (int)length] & 7;
+        size_t want = 2;
+        if (mod != 3 && rm == 4) { // a SIB byte
+            want += 1;
+            if (length > 2 && mod == 0 && (end[2 - (int)length] & 7) == 5)
+                want += 4;
+        }
+        if (mod == 0 && rm == 5)
+            want += 4;
+        want += mod == 1 ? 1 : mod == 2 ? 4 : 0;
+        if (want == length)
+            return true;
+    }
+    return false;
+}
+
+// [endbr64] [bnd] jmp *slot(%rip)
+static bool is_plt(const uint8_t *code, size_t size)
+{
+    size_t at = size >= 4 && memcmp(code, "\xf3\x0f\x1e\xfa", 4) == 0 ? 4 : 0;
+    if (at < size && code[at] == 0xf2)
+        at++;
+    return at + 2 <= size && code[at] == 0xff && code[at + 1] == 0x25;
+}
+
+#define BYTES(text) .bytes = (text), .size = sizeof(text) - 1
+#define PLAIN ARCH_STUB_PLAIN
+
+static const struct arch_stub stubs[] = {
+    // CPython, Python/asm_trampoline.S, 3.12: sub $8,%rsp; call *%rcx; add $8,%rsp; ret
+    {BYTES("\x48\x83\xec\x08\xff\xd1\x48\x83\xc4\x08\xc3"),
+     {{0, PLAIN, 8, 0}, {4, PLAIN, 16, 0}, {6, PLAIN, 16, 0}, {10, PLAIN, 8, 0}}},
+    // 3.13 and later: push %rbp; mov %rsp,%rbp; call *%rcx; pop %rbp; ret
+    {BYTES("\x55\x48\x89\xe5\xff\xd1\x5d\xc3"),
+     {{0, PLAIN, 8, 0},
+      {1, PLAIN, 16, -16},
+      {4, PLAIN, 16, -16},
+      {6, PLAIN, 16, -16},
+      {7, PLAIN, 8, 0}}},
+    // The signal trampoline of C libraries whose assembler code has no unwind tables (musl,
+    // src/signal/x86_64/restore.s): mov $15,%rax or %eax; syscall
+    {BYTES("\x48\xc7\xc0\x0f\x00\x00\x00\x0f\x05"),
+     {{0, ARCH_STUB_SIGNAL, 0, 0}, {7, ARCH_STUB_SIGNAL, 0, 0}}},
+    {BYTES("\xb8\x0f\x00\x00\x00\x0f\x05"),
+     {{0, ARCH_STUB_SIGNAL, 0, 0}, {5, ARCH_STUB_SIGNAL, 0, 0}}},
+    // The end of musl's __clone (src/thread/x86_64/clone.s): call *%r9; mov %eax,%edi;
+    // xor %eax,%eax; mov $60,%al; syscall
+    {BYTES("\x41\xff\xd1\x89\xc7\x31\xc0\xb0\x3c\x0f\x05"), {{3, ARCH_STUB_BASE, 0, 0}}},
+    {0},
+};
+
+static const struct arch_unwind unwind_rows = {
+    .count = 16,
+    .sp = RSP,
+    .fp = RBP,
+    .ra = RA,
+    .raw = dwarf_to_raw,
+    .call_bytes = 7,
+    .signal_frame = signal_frame,
+    .follows_call = follows_call,
+    .is_plt = is_plt,
+    .stubs = stubs,
+};
+
 const struct arch arch_x86_64 = {
     .name = "x86_64",
     .elf_machine = EM_X86_64,
@@ -96,4 +190,5 @@ const struct arch arch_x86_64 = {
     .restart_syscall = RESTART,
     .original_syscall = original_syscall,
     .syscalls = syscalls,
+    .unwind = &unwind_rows,
 };

@@ -77,7 +77,7 @@ static ssize_t read_vectors(struct live *live, const struct iovec *local,
 static size_t live_read(void *arg, uint64_t addr, void *buffer, size_t size)
 {
     struct live *live = arg;
-    if (live->use_proc_mem)
+    if (live->use_proc_mem || live->shares_pages)
         return read_proc_mem(live, addr, buffer, size);
     struct iovec local = {buffer, size}, remote = {(void *)addr, size};
     ssize_t got = read_vectors(live, &local, &remote, 1);
@@ -98,16 +98,17 @@ static struct err *read_some(struct live *live, const struct mem_range *ranges, 
         remote[i] = (struct iovec){(void *)ranges[i].addr, ranges[i].size};
     }
     size_t left = 0, i = 0;
-    ssize_t got = live->use_proc_mem ? -1 : read_vectors(live, local, remote, count);
+    bool by_file = live->use_proc_mem || live->shares_pages;
+    ssize_t got = by_file ? -1 : read_vectors(live, local, remote, count);
     if (got > 0)
         left = (size_t)got;
-    else if (!live->use_proc_mem && errno == ESRCH)
+    else if (!by_file && errno == ESRCH)
         return err_create(ERR_GONE, "process %d has ended", live->pid);
     bool ok = true;
     for (; i < count && ok; i++) {
         size_t here = left < ranges[i].size ? left : ranges[i].size;
-        bool failed = !live->use_proc_mem && here < ranges[i].size;
-        if (live->use_proc_mem)
+        bool failed = !by_file && here < ranges[i].size;
+        if (by_file)
             here = read_proc_mem(live, ranges[i].addr, local[i].iov_base, ranges[i].size);
         else
             left -= here;
@@ -225,6 +226,7 @@ static struct err *fill(struct live *live)
     if (stat.kernel_thread)
         return err_create(ERR_UNSUPPORTED, "process %d is a kernel thread (%s): it runs no program",
                           pid, stat.comm);
+    live->in_namespace = proc_namespace_tid(pid, pid) != pid;
     if (!choose_reader(live))
         return err_create(ERR_GONE,
                           "process %d is a zombie: it has ended, and waits for its "
@@ -268,39 +270,6 @@ struct err *live_open(pid_t pid, struct live **ret)
     return NULL;
 }
 
-static void account_thread(struct live *live, struct live_thread *thread)
-{
-    struct proc_clock clock;
-    thread->cpu_delta_ns = 0;
-    bool had = thread->has_clock;
-    thread->has_clock = thread->schedstat_fd >= 0 && proc_read_clock(thread->schedstat_fd, &clock);
-    if (thread->has_clock) {
-        if (had && clock.cpu_ns >= thread->clock.cpu_ns)
-            thread->cpu_delta_ns = clock.cpu_ns - thread->clock.cpu_ns;
-        thread->clock = clock;
-    }
-    if (!thread->named) {
-        struct proc_stat stat;
-        AUTO_ERR struct err *err = proc_thread_stat(live->pid, thread->tid, &stat);
-        if (!err)
-            memcpy(thread->comm, stat.comm, sizeof(stat.comm));
-        thread->ns_tid = proc_namespace_tid(live->pid, thread->tid);
-        thread->named = true;
-    }
-}
-
-void live_account(struct live *live)
-{
-    vec_foreach (thread, &live->threads)
-        account_thread(live, thread);
-    clockid_t clock;
-    struct timespec now;
-    live->has_process_cpu =
-        clock_getcpuclockid(live->pid, &clock) == 0 && clock_gettime(clock, &now) == 0;
-    if (live->has_process_cpu)
-        live->process_cpu_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 bool live_sleep(struct live *live, uint64_t until_ns, const volatile int *interrupted)
 {
     (void)live;
@@ -323,11 +292,14 @@ void live_close(struct live *live)
     if (!live)
         return;
     struct stop_times times = {0};
+    vec_foreach (thread, &live->threads)
+        thread->late = false;
     live_resume(live, &times);
     live_abandon(live);
     vec_foreach (thread, &live->threads)
-        if (thread->schedstat_fd >= 0)
-            close(thread->schedstat_fd);
+        for (int i = 0; i < 2; i++)
+            if ((i ? thread->syscall_fd : thread->schedstat_fd) >= 0)
+                close(i ? thread->syscall_fd : thread->schedstat_fd);
     vec_deinit(&live->threads);
     if (live->proc_mem_fd >= 0)
         close(live->proc_mem_fd);

@@ -173,24 +173,87 @@ bool proc_uids(pid_t pid, uid_t ret_uids[4], gid_t ret_gids[4])
            sscanf(gids, "%u %u %u %u", &ret_gids[0], &ret_gids[1], &ret_gids[2], &ret_gids[3]) == 4;
 }
 
-bool proc_blocked_syscall(pid_t pid, pid_t tid, struct arch_regs *ret)
+int proc_open_syscall(pid_t pid, pid_t tid)
 {
     char path[64];
     snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", pid, tid);
-    AUTO_FREE char *text = NULL;
-    AUTO_ERR struct err *err = proc_read_file(path, &text, NULL);
-    unsigned long long args[6], sp, ip;
-    long long number;
-    if (err || sscanf(text, "%lld %llx %llx %llx %llx %llx %llx %llx %llx", &number, &args[0],
-                      &args[1], &args[2], &args[3], &args[4], &args[5], &sp, &ip) != 9)
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+// "running", or the call's number (-1: none), six arguments, sp and pc, in hexadecimal but for the
+// number; a thread in no call has no arguments (fs/proc/base.c, proc_pid_syscall).
+bool proc_read_syscall(int fd, struct arch_regs *ret)
+{
+    char text[256];
+    ssize_t got = pread(fd, text, sizeof(text) - 1, 0);
+    if (got <= 0)
+        return false;
+    text[got] = '\0';
+    char *at = text, *end;
+    int64_t number = strtoll(at, &end, 10);
+    uint64_t words[8];
+    size_t count = 0;
+    if (end == at)
+        return false;
+    for (at = end; count < ARRAY_SIZE(words); at = end, count++) {
+        words[count] = strtoull(at, &end, 16);
+        if (end == at)
+            break;
+    }
+    if (count != 8 && count != 2)
         return false;
     memset(ret, 0, sizeof(*ret));
     ret->syscall = number;
-    for (size_t i = 0; i < 6; i++)
-        ret->args[i] = args[i];
-    ret->sp = sp;
-    ret->ip = ip;
+    ret->sp = words[count - 2];
+    ret->ip = words[count - 1];
+    for (size_t i = 0; count == 8 && i < 6; i++)
+        ret->args[i] = words[i];
     return true;
+}
+
+bool proc_blocked_syscall(pid_t pid, pid_t tid, struct arch_regs *ret)
+{
+    AUTO_CLOSE int fd = proc_open_syscall(pid, tid);
+    return fd >= 0 && proc_read_syscall(fd, ret);
+}
+
+static bool same_program(pid_t a, pid_t b)
+{
+    char path[64];
+    struct stat stat_a, stat_b;
+    snprintf(path, sizeof(path), "/proc/%d/exe", a);
+    if (stat(path, &stat_a) != 0)
+        return false;
+    snprintf(path, sizeof(path), "/proc/%d/exe", b);
+    return stat(path, &stat_b) == 0 && stat_a.st_ino == stat_b.st_ino &&
+           stat_a.st_dev == stat_b.st_dev;
+}
+
+bool proc_may_share_pages(pid_t pid)
+{
+    char path[80];
+    AUTO_FREE char *parent = status_line(pid, pid, "PPid");
+    if (parent && same_program(pid, (pid_t)strtol(parent, NULL, 10)))
+        return true;
+    struct proc_tids tids = {0};
+    bool found = false;
+    struct err *err = proc_tasks(pid, &tids);
+    for (size_t i = 0; !err && !found && i < tids.count; i++) {
+        // CONFIG_PROC_CHILDREN; without it nothing is known.
+        snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, tids.items[i]);
+        AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+        char text[1024];
+        ssize_t got = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
+        text[got > 0 ? got : 0] = '\0';
+        found = fd < 0 && errno == ENOENT && tids.items[i] == pid;
+        // Those that executed another program have memory of their own.
+        for (char *at = text, *end; !found && (end = at, strtol(at, &end, 10) > 0) && end != at;
+             at = end)
+            found = same_program(pid, (pid_t)strtol(at, NULL, 10));
+    }
+    err_destroy(err);
+    vec_deinit(&tids);
+    return found;
 }
 
 size_t proc_groups(pid_t pid, gid_t *ret, size_t limit)

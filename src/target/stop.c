@@ -1,171 +1,23 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Stopping and resuming a live process: see target/live.h. Everything here is bounded by a
-// deadline, and every thread that was seized is remembered until it has been let go: those that do
-// not answer in time "linger", and a SIGCHLD handler lets go of them whatever pycore does then.
+// Stopping threads of a live process: see target/live.h. Everything here is bounded by a deadline;
+// letting go is in release.c.
 #include <elf.h>
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 #include <time.h>
 
-#include "target/live.h"
+#include "target/stop_private.h"
 #include "util/guard.h"
 
-#define EVENT_STOP 128   // PTRACE_EVENT_STOP, <linux/ptrace.h>
 #define SLOW_NS 2000000u // a thread that needs longer is looked at: is it in D state?
 #define MAX_ROUNDS 64    // of re-listing; a process that forks threads faster is noted
-
-static int thread_compare(const void *left, const void *right)
-{
-    const struct live_thread *a = left, *b = right;
-    return a->tid < b->tid ? -1 : a->tid > b->tid;
-}
-
-// Brings the thread table up to date with /proc. The handler walks it: no signal may come now.
-static struct err *list_threads(struct live *live)
-{
-    struct proc_tids tids = {0};
-    struct err *err = proc_tasks(live->pid, &tids);
-    if (err) {
-        vec_deinit(&tids);
-        live->exited = err_code(err) == ERR_GONE;
-        return err;
-    }
-    vec_foreach (thread, &live->threads)
-        thread->listed = false;
-    size_t known = live->threads.count, added = 0;
-    vec_foreach (tid, &tids) {
-        struct live_thread key = {.tid = *tid};
-        struct live_thread *old =
-            known ? bsearch(&key, live->threads.items, known, sizeof(key), thread_compare) : NULL;
-        if (old) {
-            old->listed = true;
-            continue;
-        }
-        struct live_thread fresh = {
-            .tid = *tid, .ns_tid = *tid, .schedstat_fd = -1, .listed = true, .fresh = true};
-        fresh.schedstat_fd = proc_open_schedstat(live->pid, *tid);
-        if (vec_push(&live->threads, fresh))
-            added++;
-    }
-    vec_deinit(&tids);
-    // A thread that is not listed has ended, but while we hold it its exit must be collected.
-    size_t kept = 0;
-    for (size_t i = 0; i < live->threads.count; i++) {
-        struct live_thread *thread = &live->threads.items[i];
-        if (!thread->listed && !thread->seized) {
-            if (thread->schedstat_fd >= 0)
-                close(thread->schedstat_fd);
-            continue;
-        }
-        live->threads.items[kept++] = *thread;
-    }
-    live->threads.count = kept;
-    if (added)
-        qsort(live->threads.items, kept, sizeof(*live->threads.items), thread_compare);
-    return NULL;
-}
-
-enum answer { NO_ANSWER, HAS_STOPPED, HAS_ENDED };
-
-// What a seized thread has to say. *ret_status: event << 8 | signal. A stop is looked at and left
-// where it is (WNOWAIT): were it consumed and pycore killed before the detach, the kernel would
-// resume the thread without the signal that it was about to take (kernel/signal.c, ptrace_signal:
-// the signal is what task->exit_code holds, and a consuming wait clears that).
-static enum answer ask(pid_t tid, int *ret_status)
-{
-    siginfo_t info = {0};
-    if (waitid(P_PID, (id_t)tid, &info, WSTOPPED | WEXITED | WNOWAIT | WNOHANG | __WALL) != 0) {
-        // Not ours any more: another thread of the process called exec, and this one is no more,
-        // or has given its number, the leader's, to that thread.
-        return errno == ECHILD ? HAS_ENDED : NO_ANSWER;
-    }
-    if (info.si_pid == 0)
-        return NO_ANSWER;
-    if (info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED) {
-        *ret_status = info.si_status;
-        return HAS_STOPPED;
-    }
-    // Its exit must be collected here, or neither exec nor the parent's wait would get past it.
-    waitpid(tid, NULL, __WALL | WNOHANG);
-    return HAS_ENDED;
-}
-
-// The signal that a stopped thread was about to take. It is handed on at the detach, and keeps its
-// siginfo because the number stays the same. 0 in our own trap and in a group-stop, to which the
-// thread goes back by itself (ptrace(2), "Group-stop").
-static int pending_signal(int status)
-{
-    return status >> 8 ? 0 : status;
-}
-
-// True when the thread is stopped or gone.
-static bool poll_thread(struct live_thread *thread)
-{
-    int status = 0;
-    switch (ask(thread->tid, &status)) {
-    case NO_ANSWER:
-        return false;
-    case HAS_ENDED:
-        thread->seized = false;
-        thread->state = LIVE_GONE;
-        return true;
-    case HAS_STOPPED:
-        break;
-    }
-    thread->state = LIVE_STOPPED;
-    thread->pending_signal = pending_signal(status);
-    thread->was_stopped = status >> 8 == EVENT_STOP && (status & 0xff) != SIGTRAP;
-    return true;
-}
-
-// The kernel's letter for it; 'X' when it has ended.
-static char kernel_state(const struct live *live, const struct live_thread *thread)
-{
-    struct proc_stat stat;
-    AUTO_ERR struct err *err = proc_thread_stat(live->pid, thread->tid, &stat);
-    return err ? 'X' : stat.state;
-}
-
-static bool is_dead(char state)
-{
-    return state == 'Z' || state == 'X';
-}
 
 static void unstoppable(struct live_thread *thread, const char *why)
 {
     thread->state = LIVE_UNSTOPPED;
     thread->why = why;
-}
-
-static struct live *watched; // processes with lingering threads
-static struct live *seizing; // the one whose threads are being seized
-
-// Seized, and cannot be let go of as long as it does not stop or end.
-static void linger(struct live *live, struct live_thread *thread)
-{
-    if (thread->lingering)
-        return;
-    thread->lingering = true;
-    if (live->lingering++ == 0) {
-        live->next_watched = watched;
-        watched = live;
-    }
-}
-
-static void stop_watching(struct live *live)
-{
-    for (struct live **at = &watched; *at; at = &(*at)->next_watched) {
-        if (*at == live) {
-            *at = live->next_watched;
-            return;
-        }
-    }
 }
 
 static void look_at_clock(struct live_thread *thread)
@@ -192,9 +44,10 @@ static void seize(struct live *live, struct live_thread *thread)
     thread->pending_signal = 0;
     thread->was_stopped = thread->has_regs = thread->on_cpu = thread->interrupted = false;
     thread->tracer = 0;
+    thread->asleep = false;
     if (thread->lingering) {
         unstoppable(thread, "it still has not answered an earlier stop");
-        if (is_dead(kernel_state(live, thread)))
+        if (live_is_dead(live_kernel_state(live, thread)))
             thread->state = LIVE_GONE;
         return;
     }
@@ -202,7 +55,7 @@ static void seize(struct live *live, struct live_thread *thread)
     thread->why = NULL;
     look_at_clock(thread);
     if (thread->fresh)
-        thread->sleeper = kernel_state(live, thread) == 'S';
+        thread->sleeper = live_kernel_state(live, thread) == 'S';
     thread->seized = true; // before it is true: the handler may have to collect it
     if (ptrace(PTRACE_SEIZE, thread->tid, 0, 0) == 0)
         return;
@@ -211,8 +64,8 @@ static void seize(struct live *live, struct live_thread *thread)
         thread->state = LIVE_GONE;
         return;
     }
-    char state = kernel_state(live, thread);
-    if (is_dead(state)) {
+    char state = live_kernel_state(live, thread);
+    if (live_is_dead(state)) {
         thread->state = LIVE_GONE;
         return;
     }
@@ -225,7 +78,7 @@ static void seize(struct live *live, struct live_thread *thread)
     }
 }
 
-static void take_registers(const struct live *live, struct live_thread *thread)
+static void take_registers(struct live *live, struct live_thread *thread)
 {
     const struct arch *arch = arch_host();
     unsigned char gregset[ARCH_MAX_RAW * 8];
@@ -236,41 +89,54 @@ static void take_registers(const struct live *live, struct live_thread *thread)
         return;
     }
     arch->regs_from_gregset(gregset, &thread->regs);
-    thread->has_regs = true;
+    thread->has_regs = thread->stopped_by_us = true;
+    thread->tls = thread->regs.tls;
     thread->sleeper = arch_blocked_in_syscall(&thread->regs);
+    // The call that a signal ended would have ended without us, too.
+    live->interrupted_calls += thread->sleeper && !thread->pending_signal &&
+                               !thread->was_stopped && thread->regs.syscall_value == -EINTR;
     if (!thread->sleeper && !thread->was_stopped)
         thread->on_cpu = was_on_cpu(live, thread);
 }
 
-// True when it makes no sense to wait any longer. Main threads that ended before the others are
+// True when it makes no sense to wait for it now. Main threads that ended before the others are
 // zombies that nobody can wait for until those have ended, too.
 static bool give_up(struct live *live, struct live_thread *thread, bool late)
 {
-    char state = kernel_state(live, thread);
-    if (is_dead(state))
+    char state = live_kernel_state(live, thread);
+    if (live_is_dead(state))
         thread->state = LIVE_GONE;
     else if (state == 'D')
         unstoppable(thread, "it is in an uninterruptible sleep in the kernel");
     else if (late)
-        unstoppable(thread, "it did not stop in time");
+        thread->late = true;
     else
         return false;
-    linger(live, thread);
+    if (!thread->late)
+        live_linger(live, thread);
     return true;
+}
+
+// SIGCHLD is blocked, and pending whenever a tracee changed its state.
+static void wait_for_child(void)
+{
+    sigset_t child;
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    struct timespec wait = {0, 500000};
+    sigtimedwait(&child, NULL, &wait);
 }
 
 // Waits until every thread that was interrupted is stopped or gone.
 static void await_stops(struct live *live, uint64_t deadline_ns)
 {
-    sigset_t child;
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
     uint64_t begin_ns = live_now_ns();
     for (;;) {
         size_t missing = 0;
         uint64_t now_ns = live_now_ns();
         vec_foreach (thread, &live->threads) {
-            if (!thread->interrupted || thread->state != LIVE_RUNNING || poll_thread(thread))
+            if (!thread->interrupted || thread->late || thread->state != LIVE_RUNNING ||
+                live_poll_thread(thread))
                 continue;
             bool late = now_ns >= deadline_ns;
             if (!(late || now_ns > begin_ns + SLOW_NS) || !give_up(live, thread, late))
@@ -278,128 +144,65 @@ static void await_stops(struct live *live, uint64_t deadline_ns)
         }
         if (!missing)
             return;
-        // SIGCHLD is blocked, and pending whenever a tracee changed its state.
-        struct timespec wait = {0, 500000};
-        sigtimedwait(&child, NULL, &wait);
+        wait_for_child();
     }
 }
 
-// The registers of threads that were not stopped: what /proc says of the call they sleep in.
+// The registers of threads that were to be stopped and could not: what /proc says of the call they
+// sleep in.
 static void look_at_unstopped(struct live *live)
 {
     vec_foreach (thread, &live->threads) {
-        if (thread->state != LIVE_UNSTOPPED && thread->state != LIVE_RUNNING)
+        if (thread->state != LIVE_UNSTOPPED)
             continue;
-        thread->proc_state = kernel_state(live, thread);
-        if (is_dead(thread->proc_state)) {
+        thread->proc_state = live_kernel_state(live, thread);
+        if (live_is_dead(thread->proc_state)) {
             thread->state = LIVE_GONE;
             continue;
         }
         thread->has_regs = proc_blocked_syscall(live->pid, thread->tid, &thread->regs);
+        thread->regs.tls = thread->tls;
         thread->on_cpu = !thread->has_regs && thread->proc_state == 'R';
     }
 }
 
-// No signal may reach pycore while threads are held: one that stops it (SIGTSTP) would leave the
-// target stopped, too. They wait until the resume, SIGKILL and SIGSTOP excepted.
-static void block_signals(struct live *live)
+// A stop ends some system calls with EINTR. A thread that has gone to sleep since it was looked at
+// needs no stop any more.
+static bool has_fallen_asleep(struct live_thread *thread)
 {
-    sigset_t all;
-    sigfillset(&all);
-    if (!live->signals_blocked)
-        sigprocmask(SIG_BLOCK, &all, &live->signals_before);
-    live->signals_blocked = true;
+    struct arch_regs regs;
+    struct proc_clock clock;
+    if (thread->asleep || thread->syscall_fd < 0 || !proc_read_clock(thread->schedstat_fd, &clock))
+        return false;
+    if (!proc_read_syscall(thread->syscall_fd, &regs) || !regs.sp || regs.syscall < 0)
+        return false;
+    // Not yet believed: the clock was read first, so that a later look at it proves it.
+    thread->before = clock;
+    thread->has_before = clock.slices != 0;
+    thread->regs = regs;
+    thread->regs.tls = thread->tls;
+    thread->asleep = thread->has_regs = thread->has_before;
+    return thread->asleep;
 }
 
-static void unblock_signals(struct live *live)
-{
-    if (live->signals_blocked)
-        sigprocmask(SIG_SETMASK, &live->signals_before, NULL);
-    live->signals_blocked = false;
-}
-
-// Lets go of threads that answer late. Runs in a signal handler: only waitid, waitpid and ptrace.
-static void release_lingering(struct live *live)
-{
-    vec_foreach (thread, &live->threads) {
-        int status = 0;
-        if (!thread->lingering)
-            continue;
-        enum answer answer = ask(thread->tid, &status);
-        if (answer == NO_ANSWER)
-            continue;
-        if (answer == HAS_STOPPED &&
-            ptrace(PTRACE_DETACH, thread->tid, 0, (void *)(intptr_t)pending_signal(status)) != 0)
-            continue; // killed this moment: its end is still to come
-        thread->lingering = thread->seized = false;
-        live->lingering--;
-    }
-}
-
-// Those of the threads being seized that have ended; later they are found gone. Not by a wait for
-// WEXITED alone: of a tracee that also consumes stops (kernel/exit.c, wait_task_stopped).
-static void collect_ended(const struct live *live)
-{
-    int status;
-    vec_foreach (thread, &live->threads)
-        if (thread->seized && !thread->lingering)
-            ask(thread->tid, &status);
-}
-
-static void on_child(int signo)
-{
-    (void)signo;
-    int before = errno;
-    if (seizing)
-        collect_ended(seizing);
-    for (struct live **at = &watched; *at;) {
-        release_lingering(*at);
-        if ((*at)->lingering)
-            at = &(*at)->next_watched;
-        else
-            *at = (*at)->next_watched;
-    }
-    errno = before;
-}
-
-static void admit_sigchld(bool yes)
-{
-    sigset_t child;
-    sigemptyset(&child);
-    sigaddset(&child, SIGCHLD);
-    sigprocmask(yes ? SIG_UNBLOCK : SIG_BLOCK, &child, NULL);
-}
-
-// PTRACE_SEIZE waits while a thread of the process is in execve(), which waits until the other
-// threads are gone, and those that are ours already go only when we collect them (fs/exec.c,
-// de_thread; kernel/ptrace.c, ptrace_attach: cred_guard_mutex). So the handler collects them.
-static void begin_seizing(struct live *live)
-{
-    struct sigaction action = {.sa_handler = on_child, .sa_flags = SA_RESTART};
-    sigaction(SIGCHLD, &action, NULL);
-    seizing = live;
-    on_child(SIGCHLD); // for those whose signal await_stops took as another's
-    admit_sigchld(true);
-}
-
-static void end_seizing(void)
-{
-    admit_sigchld(false);
-    seizing = NULL;
-}
-
-// Seizes the threads that are not yet ours; those that were let down by an exec have a second go.
-static size_t seize_new(struct live *live)
+// Seizes the wanted threads that are not yet ours; those that were let down by an exec have a
+// second go.
+static size_t seize_wanted(struct live *live, bool whole)
 {
     size_t seized = 0;
-    begin_seizing(live);
+    live_begin_seizing(live);
     vec_foreach (thread, &live->threads) {
-        if (thread->seized || !thread->listed || thread->state == LIVE_UNSTOPPED)
+        if (thread->seized && !thread->lingering)
+            continue;
+        if (!(whole || thread->wanted) || !thread->listed || thread->state == LIVE_UNSTOPPED ||
+            thread->state == LIVE_GONE)
+            continue;
+        if (!whole && has_fallen_asleep(thread))
             continue;
         seize(live, thread);
-        seized += thread->seized;
+        seized += thread->seized && !thread->lingering;
     }
-    end_seizing();
+    live_end_seizing();
     return seized;
 }
 
@@ -408,7 +211,8 @@ static void interrupt(struct live *live, bool sleepers, uint64_t deadline_ns)
 {
     size_t count = 0;
     vec_foreach (thread, &live->threads) {
-        if (!thread->seized || thread->state != LIVE_RUNNING || thread->sleeper != sleepers)
+        if (!thread->seized || thread->lingering || thread->state != LIVE_RUNNING ||
+            thread->sleeper != sleepers || thread->interrupted)
             continue;
         count++;
         thread->interrupted = true;
@@ -416,7 +220,7 @@ static void interrupt(struct live *live, bool sleepers, uint64_t deadline_ns)
         if (!sleepers)
             look_at_clock(thread);
         if (ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0) != 0)
-            poll_thread(thread); // it has ended
+            live_poll_thread(thread); // it has ended
     }
     if (!count)
         return;
@@ -426,104 +230,72 @@ static void interrupt(struct live *live, bool sleepers, uint64_t deadline_ns)
             take_registers(live, thread);
 }
 
-struct err *live_stop(struct live *live, uint64_t deadline_ns, struct stop_times *ret)
+// The link count of the task directory saves the listing when nobody new is there.
+static bool all_are_held(const struct live *live)
 {
-    block_signals(live);
+    size_t held = 0;
     vec_foreach (thread, &live->threads)
-        thread->fresh = false;
-    TRY(list_threads(live));
-    begin_seizing(live);
-    vec_foreach (thread, &live->threads)
-        seize(live, thread);
-    end_seizing();
+        held += thread->state == LIVE_STOPPED || thread->state == LIVE_UNSTOPPED || thread->late;
+    return held == proc_thread_count(live->pid);
+}
+
+struct err *live_stop(struct live *live, bool whole, uint64_t deadline_ns, struct stop_times *ret)
+{
+    live_block_signals(live);
+    if (!seize_wanted(live, whole) && !whole) {
+        look_at_unstopped(live);
+        return NULL;
+    }
     ret->begin_ns = live_now_ns();
     deadline_ns += ret->begin_ns;
     for (int round = 0; round < MAX_ROUNDS; round++) {
         if (round > 0) {
-            TRY(list_threads(live));
-            if (!seize_new(live))
+            TRY(live_list_threads(live));
+            if (!seize_wanted(live, whole))
                 break;
         }
         interrupt(live, true, deadline_ns);
         interrupt(live, false, deadline_ns);
-        size_t held = 0;
-        vec_foreach (thread, &live->threads)
-            held += thread->state == LIVE_STOPPED || thread->state == LIVE_UNSTOPPED;
-        // The link count of the task directory saves the listing when nobody new is there.
-        if (held == proc_thread_count(live->pid))
+        if (!whole || all_are_held(live))
             break;
     }
     look_at_unstopped(live);
     ret->stopped_ns = live_now_ns();
-    size_t alive = 0;
-    vec_foreach (thread, &live->threads)
-        alive += thread->state != LIVE_GONE;
-    if (!alive) {
-        live->exited = true;
-        return err_create(ERR_GONE, "process %d has ended", live->pid);
-    }
     return NULL;
 }
 
-// Killed while it was stopped, it is collected now or, when it is not dead yet, once it is.
-static void detach(struct live *live, struct live_thread *thread)
+bool live_next_late(struct live *live, uint64_t deadline_ns, struct stop_times *times,
+                    struct live_thread **ret)
 {
-    int status;
-    if (ptrace(PTRACE_DETACH, thread->tid, 0, (void *)(intptr_t)thread->pending_signal) == 0 ||
-        ask(thread->tid, &status) == HAS_ENDED)
-        thread->seized = false;
-    else
-        linger(live, thread);
-    thread->pending_signal = 0;
-}
-
-static void let_go(struct live *live, struct live_thread *thread)
-{
-    if (thread->state == LIVE_RUNNING && !poll_thread(thread)) {
-        // Only after an error in the middle: seized, perhaps interrupted, never waited for.
-        ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0);
-        linger(live, thread);
-    } else if (thread->seized) {
-        detach(live, thread);
-    }
-}
-
-void live_resume(struct live *live, struct stop_times *ret)
-{
-    block_signals(live);
-    for (int sleepers = 0; sleepers < 2; sleepers++) {
-        vec_foreach (thread, &live->threads)
-            if (thread->seized && !thread->lingering && thread->sleeper == sleepers)
-                let_go(live, thread);
-    }
-    on_child(SIGCHLD); // for those who answered while the signal was waited for elsewhere
-    ret->end_ns = live_now_ns();
-    unblock_signals(live);
-    // The threads run on before pycore digests what it has read of them.
-    if (ret->begin_ns)
-        sched_yield();
-}
-
-void live_abandon(struct live *live)
-{
-    block_signals(live);
-    if (live->lingering)
-        stop_watching(live);
-    unblock_signals(live);
-}
-
-struct err *live_look(struct live *live)
-{
-    vec_foreach (thread, &live->threads)
-        thread->fresh = false;
-    block_signals(live);
-    struct err *err = list_threads(live);
-    unblock_signals(live);
-    TRY(err);
-    vec_foreach (thread, &live->threads) {
-        thread->has_regs = thread->on_cpu = thread->was_stopped = false;
-        thread->state = LIVE_RUNNING;
+    deadline_ns += live_now_ns();
+    for (;;) {
+        size_t waiting = 0;
+        bool over = live_now_ns() >= deadline_ns;
+        vec_foreach (thread, &live->threads) {
+            if (!thread->late)
+                continue;
+            if (!live_poll_thread(thread) && !over) {
+                waiting++;
+                continue;
+            }
+            thread->late = false;
+            if (thread->state == LIVE_STOPPED) {
+                times->begin_ns = times->stopped_ns = live_now_ns();
+                take_registers(live, thread);
+                *ret = thread;
+                return true;
+            }
+            if (thread->state == LIVE_RUNNING) {
+                unstoppable(thread, "it did not stop in time");
+                live_linger(live, thread);
+            }
+        }
+        if (!waiting)
+            break;
+        wait_for_child();
     }
     look_at_unstopped(live);
-    return NULL;
+    struct stop_times none = {0};
+    live_resume(live, &none);
+    return false;
 }

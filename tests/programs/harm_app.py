@@ -224,14 +224,14 @@ def trace_me():
     os.waitpid(child, 0)
 
 
-def tracer(tid):
-    """A tracer that holds another process's thread."""
-    tid = int(tid)
+def tracer(*tids):
+    """A tracer that holds another process's threads."""
     libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
-    if libc.ptrace(16, tid, None, None) != 0:
-        sys.exit("cannot attach: %s" % os.strerror(ctypes.get_errno()))
-    status = ctypes.c_int()
-    libc.waitpid(tid, ctypes.byref(status), 0x40000000)
+    for tid in map(int, tids):
+        if libc.ptrace(16, tid, None, None) != 0:
+            sys.exit("cannot attach: %s" % os.strerror(ctypes.get_errno()))
+        status = ctypes.c_int()
+        libc.waitpid(tid, ctypes.byref(status), 0x40000000)
     ready()
     time.sleep(1000)
 

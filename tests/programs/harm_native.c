@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What harm_app.py cannot do in Python: a signal handler that writes down each siginfo, and a
-// vfork() child that takes its time.
+// What harm_app.py and harm_quiet.py cannot do in Python: a signal handler that writes down each
+// siginfo, a vfork() child that takes its time, threads that Python does not know.
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MAX_ROWS = 500000 };
@@ -64,4 +65,42 @@ void hold_vfork(int hold_ms)
     }
     siginfo_t info;
     waitid(P_PID, (id_t)child, &info, WEXITED);
+}
+
+static void spin(volatile uint64_t *counter)
+{
+    for (;;)
+        ++*counter;
+}
+
+// Computes for ever once nobody holds the other end of that pipe any more.
+void spin_after(int pipe_fd, volatile uint64_t *counter)
+{
+    char byte;
+    while (read(pipe_fd, &byte, 1) != 0)
+        ;
+    spin(counter);
+}
+
+static void *spin_thread(void *counter)
+{
+    spin(counter);
+    return NULL;
+}
+
+static void *wait_thread(void *unused)
+{
+    for (;;)
+        pause();
+    return unused;
+}
+
+// Threads that Python does not know: one computes, the others wait.
+int start_natives(int waiting, volatile uint64_t *counter)
+{
+    pthread_t thread;
+    int failed = pthread_create(&thread, NULL, spin_thread, (void *)counter);
+    for (int i = 0; i < waiting; i++)
+        failed |= pthread_create(&thread, NULL, wait_thread, NULL);
+    return failed;
 }

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Does pycore harm the process it looks at? Signals, job control, exec, fork, exits, other tracers,
-and the violent death of pycore itself, all while snapshots are taken as fast as users would."""
+and the violent death of pycore itself, all while snapshots are taken as fast as users would, and
+both in the default mode, which stops the threads that run, and with --stop=all."""
 
 import contextlib
 import ctypes
 import errno
-import functools
 import json
 import mmap
 import os
@@ -14,203 +14,16 @@ import random
 import signal
 import struct
 import subprocess
-import tempfile
 import time
 import unittest
 
+import harm
 import support
-
-APP = support.path("tests/programs/harm_app.py")
-NATIVE = support.path("tests/programs/harm_native.c")
-VERSIONS = ("3.8", "3.12", "3.15")
-USUAL = ("3.12", "3.11", "3.13", "3.14", "3.10", "3.9", "3.15")
-PATIENCE_S = 20  # far more than anything takes; only a hang gets there
-
-libc = ctypes.CDLL(None, use_errno=True)
+from harm import (ALL, APP, PATIENCE_S, RUNNING, compiled, each_version, libc, task_facts, until,
+                  usual_python)
 
 
-def usual_python():
-    """One interpreter, for what does not depend on the version of Python."""
-    here = {python.name: python for python in support.interpreters()}
-    for name in USUAL:
-        if name in here:
-            return here[name]
-    raise unittest.SkipTest("no Python 3.9 or later is on this machine")
-
-
-def each_version(function):
-    """Makes of a test for one interpreter one for each of VERSIONS."""
-    @functools.wraps(function)
-    def test(self):
-        for name in VERSIONS:
-            with self.subTest(python=name):
-                function(self, support.find_python(name))
-    return test
-
-
-def native(folder):
-    """harm_native.c as a shared object."""
-    library = os.path.join(folder, "harm_native.so")
-    try:
-        subprocess.run([os.environ.get("CC", "cc"), "-O1", "-shared", "-fPIC", "-o", library,
-                        NATIVE], check=True, stdout=subprocess.DEVNULL)
-    except (OSError, subprocess.CalledProcessError):
-        raise unittest.SkipTest("no C compiler") from None
-    return library
-
-
-def until(condition, what, timeout_s=PATIENCE_S):
-    """Waits for something that has to come; fails when it does not."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError("%s did not happen within %g s" % (what, timeout_s))
-        time.sleep(0.001)
-
-
-def task_facts(pid):
-    """[(tid, state letter, tracer)] of a process; tasks that end meanwhile are left out."""
-    facts = []
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for tid in os.listdir("/proc/%d/task" % pid):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                with open("/proc/%d/task/%s/status" % (pid, tid)) as stream:
-                    lines = dict(line.split(":\t", 1) for line in stream if ":\t" in line)
-                facts.append((int(tid), lines["State"][0], int(lines["TracerPid"])))
-    return facts
-
-
-class App:
-    """A running harm_app.py: pid of the process to look at, its counters, its Target."""
-
-    def __init__(self, target, beats):
-        self.target = target
-        self.beats = beats
-        self.pid = target.pid
-
-    def check_progress(self, *counters):
-        """Its threads work: each of those counters grows."""
-        before = self.beats.tolist()
-        for counter in counters or (0, 1, 2, 3):
-            until(lambda: self.beats[counter] != before[counter],
-                  "progress of counter %d (tasks: %s)" % (counter, task_facts(self.pid)))
-
-    def check_free(self):
-        """No thread is stopped and none is traced; the kernel may need a moment for that."""
-        until(lambda: all(state not in "tT" and tracer == 0
-                          for _, state, tracer in task_facts(self.pid)),
-              "the release of all threads of %d %s" % (self.pid, task_facts(self.pid)), 5)
-
-    def check_unharmed(self, *counters):
-        self.check_free()
-        self.check_progress(*counters)
-        self.check_free()
-
-
-class Run:
-    """pycore in the background. finish() ends it with a signal and has its rc, document and err."""
-
-    def __init__(self, process, output):
-        self.process = process
-        self.pid = process.pid
-        self.output = output
-        self.document = None
-        self.rc = self.err = None
-
-    def finish(self, signo=signal.SIGINT):
-        if signo:
-            self.process.send_signal(signo)
-        self.wait()
-
-    def wait(self):
-        try:
-            _, err = self.process.communicate(timeout=PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            raise AssertionError("pycore hangs: %s" % task_facts(self.pid)) from None
-        self.rc, self.err = self.process.returncode, err.decode("utf-8", "replace")
-        if self.rc < 0 and self.rc != -signal.SIGKILL or self.rc == support.SANITIZER_STATUS:
-            raise AssertionError("pycore ended with %d: %s" % (self.rc, self.err))
-        with contextlib.suppress(FileNotFoundError):
-            with open(self.output) as stream:
-                self.document = json.load(stream)
-
-
-class Harm(support.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-
-    @contextlib.contextmanager
-    def app(self, python, mode, *arguments, **options):
-        shared = os.path.join(self.folder, "beats")
-        with open(shared, "wb") as stream:
-            stream.write(bytes(512))
-        with open(shared, "r+b") as stream:
-            beats = memoryview(mmap.mmap(stream.fileno(), 512)).cast("Q")
-        with support.start_target(python, APP, shared, mode, *arguments, **options) as target:
-            yield App(target, beats)
-
-    @contextlib.contextmanager
-    def running(self, pid, *arguments, interval="10ms", count=1000000, **options):
-        """pycore snap in the background, already at work."""
-        output = os.path.join(self.folder, "report.json")
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(output)
-        command = [support.PYCORE, "snap", pid, "-n", count, "-i", interval, "-q", "-f", "json",
-                   "-o", output, *arguments]
-        process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                   env=support.clean_environment(), **options)
-        run = Run(process, output)
-        try:
-            yield run
-            if run.rc is None:
-                run.finish()
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-            process.stderr.close()
-
-    @contextlib.contextmanager
-    def waiting_for_reader(self, pid, fifo, count):
-        """pycore that waits for somebody to read its report from a FIFO."""
-        process = subprocess.Popen([support.PYCORE, "snap", str(pid), "-n", str(count), "-i",
-                                    "300us", "-q", "-o", fifo], stdin=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL, env=support.clean_environment())
-        try:
-            yield process
-        finally:
-            process.kill()
-            process.wait()
-
-    def read_fifo(self, fifo, process):
-        """What it writes until it ends; it may also end without a word."""
-        data = b""
-        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-        try:
-            deadline = time.monotonic() + PATIENCE_S
-            ended = False
-            while not ended:
-                self.assertLess(time.monotonic(), deadline, "pycore hangs")
-                ended = process.poll() is not None
-                with contextlib.suppress(BlockingIOError):
-                    while True:
-                        part = os.read(reader, 65536)
-                        data += part
-                        if not part:
-                            break
-                time.sleep(0.001)
-            return data.decode()
-        finally:
-            os.close(reader)
-
-    def check_report(self, run, rc=1, at_least=1):
-        self.assertEqual(run.rc, rc, run.err)
-        self.assertIsNotNone(run.document)
-        self.assertGreaterEqual(run.document["profile"]["snapshots"], at_least)
-
+class Harm(harm.Case):
     # ---- Signals -------------------------------------------------------------------------------
 
     def read_log(self, log):
@@ -233,19 +46,20 @@ class Harm(support.TestCase):
     def test_acknowledged_signals(self, python):
         """Each of many signals reaches its handler once, at 1 kHz."""
         log = os.path.join(self.folder, "log" + python.name)
-        with self.app(python, "signals", native(self.folder), log) as app:
+        with self.app(python, "signals", compiled(self.folder), log) as app:
             with open(log, "r+b") as stream:
                 count = memoryview(mmap.mmap(stream.fileno(), 8)).cast("Q")
             sent = []
-            with self.running(app.pid) as run:
-                for number in range(600):
-                    signo = signal.SIGUSR1 if number % 2 else signal.SIGALRM
-                    os.kill(app.pid, signo)
-                    sent.append(int(signo))
-                    until(lambda: count[0] >= len(sent), "signal %d of 600" % number)
-                    time.sleep(0.0005)
-            app.check_unharmed()
-            self.check_report(run, at_least=20)
+            for mode in (RUNNING, ALL):
+                with self.running(app.pid, *mode) as run:
+                    for number in range(300):
+                        signo = signal.SIGUSR1 if number % 2 else signal.SIGALRM
+                        os.kill(app.pid, signo)
+                        sent.append(int(signo))
+                        until(lambda: count[0] >= len(sent), "signal %d of 300" % number)
+                        time.sleep(0.0005)
+                app.check_unharmed()
+                self.check_report(run, at_least=10)
             rows = self.read_log(log)
             self.assertEqual([row[0] for row in rows], sent)
             self.assertEqual({row[1] for row in rows}, {0})  # SI_USER
@@ -256,19 +70,20 @@ class Harm(support.TestCase):
         """Queued signals keep their order, their values and who sent them."""
         first = signal.SIGRTMIN
         log = os.path.join(self.folder, "log" + python.name)
-        with self.app(python, "signals", native(self.folder), log) as app:
-            with self.running(app.pid, interval="5ms") as run:
-                begin = time.monotonic()
-                value = 0
-                while value < 20000 and time.monotonic() < begin + 1:
-                    self.queue(app.pid, first + 3, value)
-                    self.queue(app.pid, first + 4, value)
-                    value += 1
-                    if value % 20 == 0:
-                        time.sleep(0.001)
-                until(lambda: len(self.read_log(log)) >= 2 * value, "the last signal")
-            app.check_unharmed()
-            self.check_report(run, at_least=20)
+        with self.app(python, "signals", compiled(self.folder), log) as app:
+            value = 0
+            for mode in (RUNNING, ALL):
+                with self.running(app.pid, *mode, interval="5ms") as run:
+                    begin, end = time.monotonic(), value + 10000
+                    while value < end and time.monotonic() < begin + 0.5:
+                        self.queue(app.pid, first + 3, value)
+                        self.queue(app.pid, first + 4, value)
+                        value += 1
+                        if value % 20 == 0:
+                            time.sleep(0.001)
+                    until(lambda: len(self.read_log(log)) >= 2 * value, "the last signal")
+                app.check_unharmed()
+                self.check_report(run, at_least=10)
             rows = self.read_log(log)
             self.assertEqual({(row[1], row[3]) for row in rows}, {(-1, os.getpid())})
             to_main = [row[2] for row in rows if row[0] == first + 3]
@@ -282,11 +97,12 @@ class Harm(support.TestCase):
         """kill -9 of pycore at any moment: nothing stays stopped and no signal gets lost."""
         first = signal.SIGRTMIN
         log = os.path.join(self.folder, "log")
-        with self.app(usual_python(), "signals", native(self.folder), log) as app:
+        with self.app(usual_python(), "signals", compiled(self.folder), log) as app:
             value = 0
-            for number in range(100):
-                with self.running(app.pid, interval="300us") as run:
-                    until_s = time.monotonic() + random.uniform(0.01, 0.06)
+            for number in range(150):
+                mode = ALL if number % 3 == 0 else RUNNING
+                with self.running(app.pid, *mode, interval="300us") as run:
+                    until_s = time.monotonic() + random.uniform(0.005, 0.045)
                     while time.monotonic() < until_s:
                         self.queue(app.pid, first + 3, value)
                         value += 1
@@ -302,8 +118,9 @@ class Harm(support.TestCase):
     def test_ended_by_signals(self, python):
         """Ctrl-C and SIGTERM end a run with a report; the target runs on."""
         with self.app(python, "plain") as app:
-            for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                with self.running(app.pid, count=50, interval="50ms") as run:
+            for signo, mode in ((signal.SIGINT, RUNNING), (signal.SIGTERM, ALL),
+                                (signal.SIGHUP, RUNNING)):
+                with self.running(app.pid, *mode, count=50, interval="50ms") as run:
                     time.sleep(0.3)
                     run.finish(signo)
                 self.check_report(run)
@@ -315,19 +132,21 @@ class Harm(support.TestCase):
     def test_suspended_pycore(self):
         """Ctrl-Z suspends pycore, never its target."""
         with self.app(usual_python(), "plain") as app:
-            with self.running(app.pid, interval="300us",
-                              preexec_fn=lambda: os.setpgid(0, 0)) as run:
-                time.sleep(0.1)
-                for _ in range(40):
-                    time.sleep(random.uniform(0, 0.01))
-                    run.process.send_signal(signal.SIGTSTP)
-                    until(lambda: all(fact[1] == "T" for fact in task_facts(run.pid)),
-                          "the suspension")
-                    app.check_progress(1)
-                    self.assertEqual([fact for fact in task_facts(app.pid) if fact[1] in "tT"], [])
-                    run.process.send_signal(signal.SIGCONT)
-            self.check_report(run)
-            app.check_unharmed()
+            for mode in (RUNNING, ALL):
+                with self.running(app.pid, *mode, interval="300us",
+                                  preexec_fn=lambda: os.setpgid(0, 0)) as run:
+                    time.sleep(0.1)
+                    for _ in range(30):
+                        time.sleep(random.uniform(0, 0.01))
+                        run.process.send_signal(signal.SIGTSTP)
+                        until(lambda: all(fact[1] == "T" for fact in task_facts(run.pid)),
+                              "the suspension")
+                        app.check_progress(1)
+                        self.assertEqual([fact for fact in task_facts(app.pid)
+                                          if fact[1] in "tT"], [])
+                        run.process.send_signal(signal.SIGCONT)
+                self.check_report(run)
+                app.check_unharmed()
 
     def test_closed_outputs(self):
         """A reader that goes away, and no standard output at all."""
@@ -359,16 +178,18 @@ class Harm(support.TestCase):
     def test_stopped_targets(self, python):
         """What stands still is read, stands still as before, and goes on with SIGCONT."""
         with self.job(python) as app:
-            for number, signo in enumerate((signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN), 1):
+            for number, (signo, mode) in enumerate(((signal.SIGSTOP, RUNNING),
+                                                    (signal.SIGTSTP, ALL),
+                                                    (signal.SIGTTIN, RUNNING)), 1):
                 os.kill(app.pid, signo)
                 until(lambda: self.state(app.pid) == {"T"}, "the stop")
                 until(lambda: app.beats[8] == number, "wait() for the stop")
-                document = support.pycore_json("snap", app.pid)
+                document = support.pycore_json("snap", app.pid, *mode)
                 threads = document["snapshots"][0]["threads"]
                 self.assertEqual(len(threads), 4)
                 self.assertTrue(all(thread["frames"] for thread in threads))
                 before = app.beats.tolist()
-                with self.running(app.pid, count=20) as run:
+                with self.running(app.pid, *mode, count=20) as run:
                     run.wait()
                 self.check_report(run, rc=0, at_least=20)
                 self.assertIn("stopped", json.dumps(run.document["notes"]))
@@ -380,34 +201,36 @@ class Harm(support.TestCase):
 
     def test_job_control_during_run(self):
         """Stops and continuations that come while snapshots are taken do what they always do."""
-        with self.job(usual_python()) as app:
-            with self.running(app.pid, interval="2ms") as run:
-                for number in range(1, 41):
-                    os.kill(app.pid, signal.SIGSTOP if number % 2 else signal.SIGTSTP)
-                    until(lambda: app.beats[8] == number, "wait() for stop %d" % number)
-                    before = app.beats.tolist()
-                    time.sleep(random.uniform(0, 0.02))
-                    self.assertEqual(app.beats.tolist(), before, "it ran while it was stopped")
-                    os.kill(app.pid, signal.SIGCONT)
-                    until(lambda: app.beats[9] == number, "wait() for continuation %d" % number)
-                    app.check_progress()
-                os.kill(app.pid, signal.SIGSTOP)
-                until(lambda: app.beats[8] == 41, "wait() for the last stop")
-            self.check_report(run, at_least=20)
-            until(lambda: self.state(app.pid) == {"T"}, "the last stop")
-            os.kill(app.pid, signal.SIGCONT)
-            until(lambda: app.beats[9] == 41, "wait() for the last continuation")
-            app.check_unharmed()
-            self.assertEqual((app.beats[8], app.beats[9]), (41, 41))
+        for mode in (RUNNING, ALL):
+            with self.job(usual_python()) as app:
+                with self.running(app.pid, *mode, interval="2ms") as run:
+                    for number in range(1, 31):
+                        os.kill(app.pid, signal.SIGSTOP if number % 2 else signal.SIGTSTP)
+                        until(lambda: app.beats[8] == number, "wait() for stop %d" % number)
+                        before = app.beats.tolist()
+                        time.sleep(random.uniform(0, 0.02))
+                        self.assertEqual(app.beats.tolist(), before, "it ran while stopped")
+                        os.kill(app.pid, signal.SIGCONT)
+                        until(lambda: app.beats[9] == number, "wait() for going on %d" % number)
+                        app.check_progress()
+                    os.kill(app.pid, signal.SIGSTOP)
+                    until(lambda: app.beats[8] == 31, "wait() for the last stop")
+                self.check_report(run, at_least=20)
+                until(lambda: self.state(app.pid) == {"T"}, "the last stop")
+                os.kill(app.pid, signal.SIGCONT)
+                until(lambda: app.beats[9] == 31, "wait() for the last continuation")
+                app.check_unharmed()
+                self.assertEqual((app.beats[8], app.beats[9]), (31, 31))
 
     # ---- Ends ------------------------------------------------------------------------------------
 
     @each_version
     def test_process_ends(self, python):
         """A program that ends in the middle keeps its exit status, and there is a report."""
-        for mode in (("leave", 0.4, 7), ("threads-end", 40)):
+        for stop, *mode in ((RUNNING, "leave", 0.4, 7), (ALL, "leave", 0.2, 7),
+                            (RUNNING, "threads-end", 10), (ALL, "threads-end", 10)):
             with self.app(python, *mode) as app:
-                with self.running(app.pid, count=10000) as run:
+                with self.running(app.pid, *stop, count=10000) as run:
                     self.assertEqual(app.target.process.wait(PATIENCE_S), 7)
                     run.wait()
                 self.check_report(run)
@@ -418,9 +241,10 @@ class Harm(support.TestCase):
         whatever pycore does then."""
         fifo = os.path.join(self.folder, "fifo")
         os.mkfifo(fifo)
-        for _ in range(20):
+        for number in range(24):
             with self.app(usual_python(), "many", 30) as app:
-                with self.waiting_for_reader(app.pid, fifo, 1000000) as process:
+                with self.waiting_for_reader(app.pid, fifo, 1000000,
+                                             *(RUNNING, ALL)[number % 2]) as process:
                     time.sleep(random.uniform(0.03, 0.06))
                     app.target.process.kill()
                     self.assertEqual(app.target.process.wait(5), -signal.SIGKILL)
@@ -446,10 +270,11 @@ class Harm(support.TestCase):
     @each_version
     def test_exec(self, python):
         """Programs that execute themselves again and again get there, whichever thread does it."""
-        for caller in ("main", "thread"):
-            with self.app(python, "become", caller, 8) as app:
-                with self.running(app.pid, interval="200us") as run:
-                    until(lambda: app.beats[0] == 8, "the last exec by %s" % caller)
+        for caller, mode in (("main", RUNNING), ("thread", RUNNING), ("main", ALL),
+                             ("thread", ALL)):
+            with self.app(python, "become", caller, 3) as app:
+                with self.running(app.pid, *mode, interval="200us") as run:
+                    until(lambda: app.beats[0] == 3, "the last exec by %s" % caller)
                     app.check_progress(8, 1, 2, 3)
                     # Between two programs there is no Python to be found: that ends a run.
                     if run.process.poll() is None:
@@ -476,9 +301,9 @@ class Harm(support.TestCase):
 
     def test_exec_of_another_program(self):
         """A Python that becomes something else ends the run with what there is."""
-        for caller in ("main", "thread"):
+        for caller, mode in (("main", ALL), ("thread", RUNNING)):
             with self.app(usual_python(), "become-sleep", caller, 0.3) as app:
-                with self.running(app.pid, count=10000) as run:
+                with self.running(app.pid, *mode, count=10000) as run:
                     run.wait()
                 self.check_report(run)
                 app.check_free()
@@ -489,75 +314,93 @@ class Harm(support.TestCase):
         """fork() and subprocess.run() go on as fast as the target can."""
         for mode in ("fork", "run"):
             with self.app(python, mode) as app:
-                with self.running(app.pid, interval="2ms") as run:
-                    before = app.beats[0]
-                    until(lambda: app.beats[0] >= before + 40, "40 rounds of %s" % mode)
-                self.check_report(run, at_least=10)
-                self.assertEqual(app.beats[8], 0, "a child was harmed")
-                app.check_unharmed()
+                for stop in (RUNNING, ALL):
+                    with self.running(app.pid, *stop, interval="2ms") as run:
+                        before = app.beats[0]
+                        until(lambda: app.beats[0] >= before + 20, "20 rounds of %s" % mode)
+                    self.check_report(run, at_least=5)
+                    self.assertEqual(app.beats[8], 0, "a child was harmed")
+                    app.check_unharmed()
 
     def test_vfork(self):
-        """A vfork() parent cannot be stopped: that is said, the rest is seen, it is let go."""
-        with self.app(usual_python(), "vfork", native(self.folder), 300) as app:
-            until(lambda: app.beats[8] == 1, "vfork")
-            with self.running(app.pid, "--snapshots") as run:
-                until(lambda: app.beats[0] >= 4, "four vfork() children")
-            self.check_report(run, at_least=20)
-            self.assertLess(run.document["profile"]["pause_max_ns"], 250000000)
-            told = [thread for snapshot in run.document["snapshots"]
-                    for thread in snapshot["threads"] if thread["tid"] == app.pid and
-                    any("not stopped" in note for note in thread["notes"])]
-            self.assertTrue(told)
-            for snapshot in run.document["snapshots"]:
-                self.assertEqual(len(snapshot["threads"]), 4)
-            app.check_unharmed()
+        """A vfork() parent cannot be stopped: it is read as it sleeps or, when all are to be
+        stopped, that is said, the rest is seen, and it is let go."""
+        with self.app(usual_python(), "vfork", compiled(self.folder), 200) as app:
+            for mode in (RUNNING, ALL):
+                until(lambda: app.beats[8] == 1, "vfork")
+                rounds = app.beats[0]
+                with self.running(app.pid, "--snapshots", *mode) as run:
+                    until(lambda: app.beats[0] >= rounds + 3, "three vfork() children")
+                self.check_report(run, at_least=20)
+                self.assertLess(run.document["profile"]["pause_max_ns"], 250000000)
+                parents = [thread for snapshot in run.document["snapshots"]
+                           for thread in snapshot["threads"] if thread["tid"] == app.pid]
+                told = [thread for thread in parents
+                        if any("not stopped" in note for note in thread["notes"])]
+                if mode is ALL:
+                    self.assertTrue(told)
+                else:
+                    calls = [thread["syscall"] for thread in parents]
+                    self.assertGreater(calls.count("vfork"), len(calls) / 2)
+                    self.assertEqual([thread for thread in parents if thread["syscall"] == "vfork"
+                                      and (thread["stopped"] or not thread["frames"])], [])
+                for snapshot in run.document["snapshots"]:
+                    self.assertEqual(len(snapshot["threads"]), 4)
+                app.check_unharmed()
 
     def test_vfork_ends_while_pycore_is_busy(self):
         """A vfork() parent goes on although pycore waits for somebody to read its report."""
-        with self.app(usual_python(), "vfork", native(self.folder), 700) as app:
+        with self.app(usual_python(), "vfork", compiled(self.folder), 500) as app:
             fifo = os.path.join(self.folder, "fifo")
             os.mkfifo(fifo)
-            rounds = app.beats[0]
-            until(lambda: app.beats[0] > rounds and app.beats[8] == 1, "vfork")
-            rounds = app.beats[0]
-            with self.waiting_for_reader(app.pid, fifo, 3) as process:
-                until(lambda: app.beats[0] > rounds, "the return from vfork()", 5)
-                self.assertIsNone(process.poll())
-                self.assertIn("SUMMARY", self.read_fifo(fifo, process))
-                self.assertIn(process.wait(PATIENCE_S), (0, 1))
-            app.check_unharmed()
+            for mode in (RUNNING, ALL):
+                rounds = app.beats[0]
+                until(lambda: app.beats[0] > rounds and app.beats[8] == 1, "vfork")
+                rounds = app.beats[0]
+                with self.waiting_for_reader(app.pid, fifo, 3, *mode) as process:
+                    until(lambda: app.beats[0] > rounds, "the return from vfork()", 5)
+                    self.assertIsNone(process.poll())
+                    self.assertIn("SUMMARY", self.read_fifo(fifo, process))
+                    self.assertIn(process.wait(PATIENCE_S), (0, 1))
+                app.check_unharmed()
 
     # ---- Other tracers ---------------------------------------------------------------------------
 
     def test_other_tracer(self):
-        """A thread that another tracer holds is reported with what can be had of it."""
+        """Threads that another tracer holds are reported with what can be had of them: the newest
+        one of a program that works, or all of it, as a debugger does."""
         python = usual_python()
-        with self.app(python, "plain") as app:
-            tid = max(fact[0] for fact in task_facts(app.pid))
-            with support.start_target(python, APP, os.path.join(self.folder, "beats"), "tracer",
-                                      tid) as tracer:
-                begin = time.monotonic()
-                document = support.pycore_json("snap", app.pid, "-n", "20", "-i", "10ms",
-                                               "--snapshots", ok=(0, 1))
-                self.assertLess(time.monotonic() - begin, PATIENCE_S)
-                for snapshot in document["snapshots"]:
-                    threads = {thread["tid"]: thread for thread in snapshot["threads"]}
-                    self.assertEqual(len(threads), 4)
-                    self.assertTrue(threads[tid]["frames"])
-                    self.assertIn("process %d traces it" % tracer.pid,
-                                  " ".join(threads[tid]["notes"]))
-                self.assertIn((tid, "t", tracer.pid), task_facts(app.pid))
-            app.check_unharmed()
+        for mode, everything in ((RUNNING, False), (ALL, False), (RUNNING, True)):
+            with self.app(python, "plain") as app:
+                tids = sorted(fact[0] for fact in task_facts(app.pid))
+                held = tids if everything else tids[-1:]
+                with support.start_target(python, APP, os.path.join(self.folder, "beats"),
+                                          "tracer", *held) as tracer:
+                    begin = time.monotonic()
+                    document = support.pycore_json("snap", app.pid, "-n", "10", "-i", "10ms",
+                                                   "--snapshots", *mode, ok=(0, 1))
+                    self.assertLess(time.monotonic() - begin, PATIENCE_S)
+                    for snapshot in document["snapshots"]:
+                        threads = {thread["tid"]: thread for thread in snapshot["threads"]}
+                        self.assertEqual(sorted(threads), tids)
+                        for tid in held:
+                            self.assertTrue(threads[tid]["frames"])
+                            self.assertIn("process %d traces it" % tracer.pid,
+                                          " ".join(threads[tid]["notes"]))
+                    for tid in held:
+                        self.assertIn((tid, "t", tracer.pid), task_facts(app.pid))
+                app.check_unharmed()
 
     def test_traced_by_its_parent(self):
         """PTRACE_TRACEME, and a stop that only the parent ends."""
         with self.app(usual_python(), "trace-me") as app:
             child = int(app.target.lines[0])
-            document = support.pycore_json("snap", child, ok=(0, 1))
-            thread = document["snapshots"][0]["threads"][0]
-            self.assertTrue(thread["frames"])
-            self.assertIn("process %d traces it" % app.pid, " ".join(thread["notes"]))
-            self.assertEqual(task_facts(child), [(child, "t", app.pid)])
+            for mode in (RUNNING, ALL):
+                document = support.pycore_json("snap", child, *mode, ok=(0, 1))
+                thread = document["snapshots"][0]["threads"][0]
+                self.assertTrue(thread["frames"])
+                self.assertIn("process %d traces it" % app.pid, " ".join(thread["notes"]))
+                self.assertEqual(task_facts(child), [(child, "t", app.pid)])
             app.beats[8] = 1
             app.check_progress(0)
 

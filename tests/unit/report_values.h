@@ -71,11 +71,15 @@ static void set_weight(struct prof_function *function, uint64_t self, uint64_t t
     function->total_working = total;
     function->self = self + (self ? 0 : waiting);
     function->total = total + waiting;
-    function->self_cpu_ns = self * 200 * MS;
+    function->own_working = function->self_working;
+    function->own = function->self;
+    function->self_cpu_ns = function->own_cpu_ns = self * 200 * MS;
     function->total_cpu_ns = total * 200 * MS;
     double share = (double)self / (double)of, all = (double)total / (double)of;
     function->self_low = share > 0.1 ? share - 0.1 : 0;
     function->self_high = self && share < 0.9 ? share + 0.1 : share;
+    function->own_low = function->self_low;
+    function->own_high = function->self_high;
     function->total_low = all > 0.1 ? all - 0.1 : 0;
     function->total_high = all < 0.9 ? all + 0.1 : 1;
 }
@@ -138,17 +142,31 @@ static void set_functions(struct values *v)
     v->functions[LOOP].longest_ns = 9800 * MS;
 }
 
+static void set_edge(struct values *v, size_t index, uint32_t caller, uint32_t callee,
+                     uint64_t total)
+{
+    uint64_t cpu_ns = total * 200 * MS;
+    v->edges[index] = (struct prof_edge){.caller = caller,
+                                         .callee = callee,
+                                         .total = total,
+                                         .total_working = total,
+                                         .cpu_ns = cpu_ns,
+                                         .through = total,
+                                         .through_working = total,
+                                         .through_cpu_ns = cpu_ns};
+}
+
 static void set_graph(struct values *v)
 {
     v->lines[0] =
-        (struct prof_line){.function = HOT, .line = 12, .self_working = 30, .self_cpu_ns = 6 * S};
-    v->lines[1] = (struct prof_line){.function = HOT, .line = 13, .self_working = 5};
-    v->lines[2] = (struct prof_line){.function = RANK, .line = 61, .self_working = 10};
-    v->edges[0] = (struct prof_edge){BOOT, LOOP, 50, 50, 50 * 200 * MS};
-    v->edges[1] = (struct prof_edge){LOOP, WORK, 50, 50, 50 * 200 * MS};
-    v->edges[2] = (struct prof_edge){WORK, HOT, 35, 35, 35 * 200 * MS};
-    v->edges[3] = (struct prof_edge){WORK, RANK, 10, 10, 10 * 200 * MS};
-    v->edges[4] = (struct prof_edge){RANK, RANK, 8, 8, 8 * 200 * MS};
+        (struct prof_line){.function = HOT, .line = 12, .own_working = 30, .own_cpu_ns = 6 * S};
+    v->lines[1] = (struct prof_line){.function = HOT, .line = 13, .own_working = 5};
+    v->lines[2] = (struct prof_line){.function = RANK, .line = 61, .own_working = 10};
+    set_edge(v, 0, BOOT, LOOP, 50);
+    set_edge(v, 1, LOOP, WORK, 50);
+    set_edge(v, 2, WORK, HOT, 35);
+    set_edge(v, 3, WORK, RANK, 10);
+    set_edge(v, 4, RANK, RANK, 8);
     v->profile.edge_count = 5;
     // root > _bootstrap > loop > work > { hot, rank > rank > rank }
     const struct prof_node nodes[] = {
@@ -213,6 +231,12 @@ static void set_profile(struct values *v)
     profile->duration_ns = 10 * S;
     profile->pause_total_ns = 4200000;
     profile->pause_max_ns = 120000;
+    profile->pause_median_ns = 84000;
+    profile->pause_p95_ns = 110000;
+    profile->pause_share = 0.00042;
+    profile->interrupted_calls = 1;
+    profile->own_cpu_ns = 31 * MS;
+    profile->own_cpu_share = 0.0031;
     profile->missed = 2;
     profile->samples = 1000;
     profile->samples_working = 50;

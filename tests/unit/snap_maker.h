@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Snapshots written by hand, for the tests of what reads them. A stack is a line of text, innermost
 // first, "sleep! work:12#7 main:3#1": a name, its line, its activation, and one of
-// "!" builtin, "~" native, "*" generator. All of Python is in app.py; a function begins at line 1.
+// "!" builtin, "~" native, "*" generator; "@" a native frame's address, "~@4096" one without a
+// symbol. All of Python is in app.py, and a function begins at line 1; all native code in libc.
 #ifndef TESTS_SNAP_MAKER_H
 #define TESTS_SNAP_MAKER_H
 
@@ -12,9 +13,9 @@
 
 static struct snap_frame make_frame(struct strtab *strings, const char *text)
 {
-    size_t size = strcspn(text, ":#!~* ");
+    size_t size = strcspn(text, ":#!~*@ ");
     struct snap_frame frame = {.kind = SNAP_PYTHON, .line = -1, .column = -1, .first_line = 1};
-    frame.function = strtab_add(strings, text, size);
+    frame.function = size ? strtab_add(strings, text, size) : 0;
     for (text += size; *text && *text != ' ';) {
         char mark = *text++;
         unsigned long long number = isdigit((unsigned char)*text) ? strtoull(text, NULL, 10) : 0;
@@ -23,6 +24,8 @@ static struct snap_frame make_frame(struct strtab *strings, const char *text)
             frame.line = (int32_t)number;
         else if (mark == '#')
             frame.activation = number;
+        else if (mark == '@')
+            frame.address = frame.offset = number;
         else if (mark == '*')
             frame.flags |= SNAP_FRAME_GENERATOR;
         else

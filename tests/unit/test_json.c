@@ -85,7 +85,8 @@ static void render(struct fixture *f)
 
 static void use_profile(struct fixture *f)
 {
-    struct prof_run run = {.interval_ns = 200 * MS, .duration_ns = 1000 * MS, .missed = 2};
+    struct prof_run run = {.interval_ns = 200 * MS, .duration_ns = 1000 * MS, .missed = 2,
+                           .own_cpu_ns = 5 * MS};
     prof_report_destroy(f->report);
     f->report = profile_report(f->profile, &run);
     assert_non_null(f->report);
@@ -301,6 +302,7 @@ static void fill_thread(struct fixture *f)
     t->cpu_total_ns = 77;
     t->syscall = id(f, "futex");
     t->frames.items[0].address = 0x7f12345678ab;
+    t->frames.items[0].offset = 0x2b;
     t->frames.items[0].flags = SNAP_FRAME_INLINED;
     t->frames.items[1].qualname = id(f, "{method 'acquire' of '_thread.lock' objects}");
     t->frames.items[1].flags = SNAP_FRAME_INFERRED;
@@ -337,8 +339,8 @@ static void test_threads(void **state)
         {"crashed", "(none)"},
         {"notes", "[\"a \\\"thread's\\\" note\"]"},
         {"frames[0]", "{\"kind\": \"native\", \"function\": \"futex\", \"module\": \"libc.so.6\", "
-                      "\"address\": \"0x7f12345678ab\", \"file\": null, \"line\": null, "
-                      "\"inlined\": true}"},
+                      "\"address\": \"0x7f12345678ab\", \"offset\": \"0x2b\", \"file\": null, "
+                      "\"line\": null, \"inlined\": true, \"unwound_by\": \"cfi\"}"},
         {"frames[1]", "{\"kind\": \"builtin\", \"function\": \"acquire\", \"qualname\": "
                       "\"{method 'acquire' of '_thread.lock' objects}\", \"inferred\": true}"},
         {"frames[2]", "{\"kind\": \"python\", \"function\": \"wait\", "
@@ -352,6 +354,76 @@ static void test_threads(void **state)
     }
     assert_value(f, "snapshots[0].threads[1].frames", "[]");
     assert_value(f, "snapshots[0].threads[2]", "(none)");
+}
+
+// How each native frame was found, and what a thread went through for the snapshot.
+static void test_natives(void **state)
+{
+    struct fixture *f = *state;
+    f->snapshot->threads_stopped = 1;
+    f->snapshot->interrupted_calls = 2;
+    struct snap_thread *t =
+        thread(f, 1, SNAP_RUNNING, "f~@4096 __restore_rt~@1 ~@8192 g~@2 h~@3 f:1");
+    t->was_stopped = t->held_still = true;
+    t->frames.items[1].flags = SNAP_FRAME_SIGNAL;
+    t->frames.items[2].flags = SNAP_FRAME_LIKELY;
+    t->frames.items[3].flags = SNAP_FRAME_GUESSED;
+    t->frames.items[4].address = t->frames.items[4].offset = 0; // of a profile: not always the same
+    t->frames.items[4].file = id(f, "h.c");
+    t->frames.items[4].line = 12;
+    thread(f, 2, SNAP_SLEEP, "poll~@4096");
+    render(f);
+    assert_value(f, "snapshots[0].atomic", "false");
+    assert_value(f, "snapshots[0].threads_stopped", "1");
+    assert_value(f, "snapshots[0].interrupted_calls", "2");
+    assert_value(f, "snapshots[0].overran", "(none)");
+    static const char *const values[][2] = {{"[0].stopped", "true"},
+                                            {"[0].held_still", "true"},
+                                            {"[1].stopped", "false"},
+                                            {"[1].held_still", "false"},
+                                            {"[0].frames[0].address", "\"0x1000\""},
+                                            {"[0].frames[0].offset", "\"0x1000\""},
+                                            {"[0].frames[0].unwound_by", "\"cfi\""},
+                                            {"[0].frames[0].signal", "(none)"},
+                                            {"[0].frames[1].signal", "true"},
+                                            {"[0].frames[1].function", "\"__restore_rt\""},
+                                            {"[0].frames[2].function", "null"},
+                                            {"[0].frames[2].module", "\"libc.so.6\""},
+                                            {"[0].frames[2].offset", "\"0x2000\""},
+                                            {"[0].frames[2].unwound_by", "\"frame-pointer\""},
+                                            {"[0].frames[3].unwound_by", "\"scan\""},
+                                            {"[0].frames[4].address", "null"},
+                                            {"[0].frames[4].offset", "null"},
+                                            {"[0].frames[4].file", "\"h.c\""},
+                                            {"[0].frames[4].line", "12"},
+                                            {"[0].frames[5].unwound_by", "(none)"}};
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        char path[100];
+        snprintf(path, sizeof(path), "snapshots[0].threads%s", values[i][0]);
+        assert_value(f, path, values[i][1]);
+    }
+    // Stopped as a whole, nobody moved.
+    f->snapshot->stopped = f->snapshot->overran = true;
+    render(f);
+    assert_value(f, "snapshots[0].atomic", "true");
+    assert_value(f, "snapshots[0].overran", "true");
+    assert_value(f, "snapshots[0].threads[1].held_still", "true");
+    // In a profile: calls through native code, and "own".
+    assert_true(profile_add(f->profile, f->snapshot));
+    use_profile(f);
+    render(f);
+    assert_value(f, "profile.functions[0].function", "\"f\"");
+    assert_value(f, "profile.functions[0].kind", "\"native\"");
+    assert_value(f, "profile.functions[0].self", "1");
+    assert_value(f, "profile.functions[0].own", "0");
+    vec_clear(&f->snapshot->threads.items[1].frames);
+    t = &f->snapshot->threads.items[0];
+    t->frames.items[0] = make_frame(f->strings, "key:3");
+    assert_true(profile_add(f->profile, f->snapshot));
+    use_profile(f);
+    render(f);
+    assert_non_null(strstr(f->text, "\"total\": 0, \"total_waiting\": 0, \"cpu_ns\": 0, "
+                                    "\"through\": 1, \"through_waiting\": 0"));
 }
 
 static void test_signal(void **state)
@@ -446,7 +518,10 @@ static void feed(struct fixture *f)
 {
     for (int i = 0; i < 2; i++) {
         f->snapshot->at_ns = (uint64_t)i * 200 * MS;
-        f->snapshot->pause_ns = 100 + 50 * (uint64_t)i;
+        f->snapshot->pause_ns = (100 + 50 * (uint64_t)i) * 200000;
+        f->snapshot->threads_stopped = 3;
+        f->snapshot->interrupted_calls = 1;
+        f->snapshot->overran = i == 1;
         f->snapshot->has_process_cpu = true;
         f->snapshot->process_cpu_ns = 300 * MS;
         vec_foreach(old, &f->snapshot->threads)
@@ -457,6 +532,7 @@ static void feed(struct fixture *f)
         t->has_cpu = t->on_cpu = t->has_holds_gil = t->holds_gil = true;
         t->cpu_ns = 125 * MS;
         t->name = id(f, "MainThread");
+        t->held_still = true;
         thread(f, 2, SNAP_IO_WAIT, "poll~");
         assert_true(profile_add(f->profile, f->snapshot));
     }
@@ -473,10 +549,18 @@ static void test_profile(void **state)
         {"snapshots", "2"},
         {"interval_ns", "200000000"},
         {"duration_ns", "1000000000"},
-        {"pause_total_ns", "250"},
-        {"pause_max_ns", "150"},
-        {"pause_median_ns", "125"},
+        {"pause_total_ns", "50000000"},
+        {"pause_max_ns", "30000000"},
+        {"pause_median_ns", "25000000"},
+        {"pause_p95_ns", "30000000"},
+        {"pause_share", "0.05"},
+        {"threads_stopped", "6"},
+        {"interrupted_calls", "2"},
+        {"overruns", "1"},
         {"missed", "2"},
+        {"own_cpu_ns", "5000000"},
+        {"own_cpu_share", "0.005"},
+        {"samples_held_still", "2"},
         {"samples", "4"},
         {"samples_working", "2"},
         {"states", "{\"running\": 2, \"io-wait\": 2}"},
@@ -533,6 +617,13 @@ static void test_profile(void **state)
         {"lines[0].function", "0"},
         {"lines[0].line", "11"},
         {"lines[0].self", "1"},
+        {"lines[0].own", "1"},
+        {"functions[0].own", "1"},
+        {"functions[0].own_waiting", "0"},
+        {"functions[0].own_cpu_ns", "125000000"},
+        {"functions[3].own", "0"},
+        {"functions[3].own_waiting", "2"},
+        {"functions[3].own_low", "0.0"},
         {"lines[3]", "(none)"},
         {"edges[0]", "{\"caller\": 2, \"callee\": 0, \"total\": 1, \"total_waiting\": 0, "
                      "\"cpu_ns\": 125000000}"},
@@ -688,6 +779,7 @@ int main(void)
         TEST(test_source),
         TEST(test_nothing_known),
         TEST(test_threads),
+        TEST(test_natives),
         TEST(test_signal),
         TEST(test_notes),
         TEST(test_hostile_names),

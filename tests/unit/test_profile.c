@@ -258,6 +258,8 @@ static void test_lines_and_edges(void **state)
     // hot 11, 12; work 21, 22; main 31, 32; pool 41, 42; builtins have no line.
     assert_int_equal(r->line_count, 8);
     assert_int_equal(r->frame_count, 10);
+    for (size_t i = 0; i < r->line_count; i++)
+        assert_int_equal(r->lines[i].own, r->lines[i].self);
     const struct prof_line *line = &r->lines[0];
     assert_string_equal(name(run, line->function), "work"); // self 1 each; in 2 stacks
     assert_int_equal(line->line, 22);
@@ -325,6 +327,7 @@ static void test_pauses(void **state)
     assert_int_equal(report(run)->pause_total_ns, 1100);
     assert_int_equal(run->report->pause_max_ns, 700);
     assert_int_equal(run->report->pause_median_ns, 300);
+    assert_int_equal(run->report->pause_p95_ns, 700);
     assert_int_equal(run->report->interval_ns, 200 * MS);
     assert_int_equal(run->report->duration_ns, 800 * MS);
     assert_int_equal(run->report->missed, 3);
@@ -334,6 +337,157 @@ static void test_pauses(void **state)
 }
 
 // However often a function is on a stack, the sample counts once for it, its line and its edges.
+// ---- Native frames ------------------------------------------------------------------------------
+
+static void assert_own(const struct run *run, const char *text, uint64_t own_working, uint64_t own)
+{
+    const struct prof_function *f = function(run, text);
+    assert_int_equal(f->own_working, own_working);
+    assert_int_equal(f->own, own);
+}
+
+// Thread 1 computes, mostly in native code that a builtin or a Python function called; thread 2 has
+// no Python frame.
+static void feed_natives(struct run *run)
+{
+    thread_cpu(run, 1, SNAP_RUNNING, 100 * MS,
+               "memmove~@16 sort~@32 sort! hot:11 main:31 start~@9");
+    thread_cpu(run, 2, SNAP_RUNNING, 50 * MS, "spin~@7 clone~@8");
+    add(run);
+    thread_cpu(run, 1, SNAP_RUNNING, 100 * MS, "memmove~@24 long_add~@48 hot:12 main:31 start~@9");
+    thread_cpu(run, 2, SNAP_LOCK_WAIT, 0, "futex~@5 clone~@8");
+    add(run);
+    // hot calls key through native code, and key is at work itself.
+    thread_cpu(run, 1, SNAP_RUNNING, 100 * MS, "key:51 sort~@40 hot:12 main:31 start~@9");
+    add(run);
+}
+
+static void test_native_functions(void **state)
+{
+    struct run *run = *state;
+    feed_natives(run);
+    report(run);
+    // self is the innermost of whatever kind, own the innermost with a name in Python.
+    assert_counts(run, "memmove", 2, 2, 2, 2);
+    assert_own(run, "memmove", 0, 0);
+    assert_counts(run, "hot", 0, 3, 0, 3);
+    assert_own(run, "hot", 1, 1);
+    const struct prof_function *builtin = NULL, *native = NULL;
+    for (size_t i = 0; i < run->report->function_count; i++) {
+        const struct prof_function *f = &run->report->functions[i];
+        if (strcmp(name(run, (uint32_t)i), "sort") == 0)
+            *(f->kind == SNAP_BUILTIN ? &builtin : &native) = f;
+    }
+    assert_int_equal(builtin->own_working, 1); // for its native code
+    assert_int_equal(builtin->self, 0);
+    assert_int_equal(builtin->own_cpu_ns, 100 * MS);
+    assert_int_equal(native->total, 2); // at two addresses: one function
+    assert_int_equal(native->own, 0);
+    assert_own(run, "key", 1, 1);
+    // Without anything of Python's above it, it is its own.
+    assert_own(run, "spin", 1, 1);
+    assert_own(run, "futex", 0, 1);
+    assert_own(run, "clone", 0, 0);
+    assert_true(builtin->own_high > 0.2 && builtin->own_low < 0.25);
+    assert_true(native->own_low == 0);
+    uint64_t own = 0, self = 0;
+    for (size_t i = 0; i < run->report->function_count; i++) {
+        own += run->report->functions[i].own;
+        self += run->report->functions[i].self;
+    }
+    assert_int_equal(own, 5);
+    assert_int_equal(self, 5);
+}
+
+static void test_native_lines_and_edges(void **state)
+{
+    struct run *run = *state;
+    feed_natives(run);
+    const struct prof_report *r = report(run);
+    uint32_t hot = function(run, "hot")->id, key = function(run, "key")->id;
+    for (size_t i = 0; i < r->line_count; i++)
+        if (r->lines[i].function == hot && r->lines[i].line == 12) {
+            assert_int_equal(r->lines[i].own, 1);
+            assert_int_equal(r->lines[i].self, 0);
+            assert_int_equal(r->lines[i].own_cpu_ns, 100 * MS);
+        }
+    const struct prof_edge *through = NULL;
+    for (size_t i = 0; i < r->edge_count; i++)
+        if (r->edges[i].caller == hot && r->edges[i].callee == key)
+            through = &r->edges[i];
+    assert_non_null(through);
+    assert_int_equal(through->total, 0);
+    assert_int_equal(through->through, 1);
+    assert_int_equal(through->through_cpu_ns, 100 * MS);
+    assert_int_equal(edge(run, "main", "hot")->through, 3);
+    assert_int_equal(edge(run, "main", "hot")->total, 3);
+    assert_int_equal(edge(run, "hot", "long_add")->total, 1);
+    assert_int_equal(edge(run, "hot", "long_add")->through, 0);
+    // What a thread is in, is told in Python's words.
+    assert_string_equal(name(run, r->threads[0].hottest), "hot");
+    assert_string_equal(name(run, r->threads[1].hottest), "spin");
+    assert_int_equal(r->dropped_edges, 0);
+}
+
+// Code without a symbol is one function for each module, wherever in it a thread was.
+static void test_native_identity(void **state)
+{
+    struct run *run = *state;
+    for (int i = 0; i < 50; i++) {
+        char text[64];
+        snprintf(text, sizeof(text), "~@%d f~@%d main:31", 4096 + i, 8192 + i);
+        struct snap_thread *t = thread(run, 1, SNAP_RUNNING, text);
+        t->frames.items[0].first_line = 0; // whatever the builder left there
+        if (i == 49)
+            t->frames.items[0].module = strtab_add_cstr(run->strings, "libfoo.so");
+        add(run);
+    }
+    const struct prof_report *r = report(run);
+    assert_int_equal(r->function_count, 4);
+    assert_int_equal(r->frame_count, 4);
+    assert_int_equal(r->stack_count, 2);
+    for (size_t i = 0; i < r->function_count; i++)
+        if (!r->functions[i].function)
+            assert_true(r->functions[i].self == 49 || r->functions[i].self == 1);
+    for (size_t i = 0; i < r->frame_count; i++)
+        if (r->frames[i].kind == SNAP_NATIVE && r->functions[r->frame_function[i]].total > 1)
+            assert_int_equal(r->frames[i].address | r->frames[i].offset, 0);
+    // Each time it returned elsewhere: f called it anew, and main did not.
+    assert_int_equal(function(run, "(none)")->activations, 49);
+    assert_int_equal(function(run, "f")->activations, 1);
+}
+
+static void test_cost_of_a_run(void **state)
+{
+    struct run *run = *state;
+    for (unsigned i = 1; i <= 40; i++) {
+        run->snapshot->pause_ns = i * 1000;
+        run->snapshot->threads_stopped = i % 2;
+        run->snapshot->interrupted_calls = i == 7;
+        run->snapshot->overran = i > 38;
+        run->snapshot->stopped = i == 40;
+        thread(run, 1, SNAP_SLEEP, "main:1")->held_still = i > 10;
+        thread(run, 2, SNAP_RUNNING, "main:1");
+        add(run);
+    }
+    struct prof_run about = {.duration_ns = 10 * MS, .own_cpu_ns = 2 * MS};
+    struct prof_report *r = profile_report(run->profile, &about);
+    assert_int_equal(r->pause_total_ns, 820000);
+    assert_int_equal(r->pause_median_ns, 20500);
+    assert_int_equal(r->pause_p95_ns, 38000); // of 40, 38 are not longer
+    assert_int_equal(r->pause_max_ns, 40000);
+    assert_true(r->pause_share > 0.0819 && r->pause_share < 0.0821);
+    assert_int_equal(r->threads_stopped, 20);
+    assert_int_equal(r->interrupted_calls, 1);
+    assert_int_equal(r->overruns, 2);
+    assert_int_equal(r->held_still, 31);
+    assert_int_equal(r->own_cpu_ns, 2 * MS);
+    assert_true(r->own_cpu_share > 0.199 && r->own_cpu_share < 0.201);
+    prof_report_destroy(r);
+}
+
+// ---- More of counts ------------------------------------------------------------------------------
+
 static void test_recursion(void **state)
 {
     struct run *run = *state;
@@ -722,7 +876,7 @@ static void test_order(void **state)
 
 // ---- Too much -----------------------------------------------------------------------------------
 
-#define DEEP 100000
+#define DEEP 310000
 
 static void deep_stack(struct run *run, const char *innermost, const char *other)
 {
@@ -848,6 +1002,10 @@ int main(void)
         TEST(test_lines_and_edges),
         TEST(test_tree_and_stacks),
         TEST(test_pauses),
+        TEST(test_native_functions),
+        TEST(test_native_lines_and_edges),
+        TEST(test_native_identity),
+        TEST(test_cost_of_a_run),
         TEST(test_recursion),
         TEST(test_stacks_of_states),
         TEST(test_odd_frames),

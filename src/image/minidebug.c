@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// MiniDebugInfo: the .symtab of a stripped file, as an xz-compressed ELF file in a section of it
+// (gdb manual, "MiniDebugInfo").
+#include "symbol_table.h"
+
+#include <gelf.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/guard.h"
+
+#ifdef HAVE_LIBLZMA
+
+#include <lzma.h>
+
+#define MAX_PACKED (64u << 20)
+#define MAX_UNPACKED (256u << 20)
+#define MAX_DECODER_BYTES (128u << 20)
+
+static Elf_Data *packed_data(Elf *elf)
+{
+    size_t names_index;
+    if (elf_getshdrstrndx(elf, &names_index) != 0)
+        return NULL;
+    for (Elf_Scn *section = elf_nextscn(elf, NULL); section; section = elf_nextscn(elf, section)) {
+        GElf_Shdr header;
+        const char *name =
+            gelf_getshdr(section, &header) ? elf_strptr(elf, names_index, header.sh_name) : NULL;
+        if (name && strcmp(name, ".gnu_debugdata") == 0 && header.sh_type == SHT_PROGBITS &&
+            header.sh_size <= MAX_PACKED)
+            return elf_rawdata(section, NULL);
+    }
+    return NULL;
+}
+
+static bool unpack(lzma_stream *stream, const Elf_Data *packed, void **ret, size_t *ret_size)
+{
+    AUTO_FREE uint8_t *bytes = NULL;
+    size_t capacity = packed->d_size * 4 + 4096;
+    lzma_ret state = LZMA_OK;
+    stream->next_in = packed->d_buf;
+    stream->avail_in = packed->d_size;
+    while (state == LZMA_OK && stream->total_out < MAX_UNPACKED) {
+        uint8_t *more = realloc(bytes, capacity);
+        if (!more)
+            return false;
+        bytes = more;
+        stream->next_out = bytes + stream->total_out;
+        stream->avail_out = capacity - stream->total_out;
+        state = lzma_code(stream, LZMA_FINISH);
+        capacity *= 2;
+    }
+    *ret_size = stream->total_out;
+    *ret = TAKE(bytes);
+    return state == LZMA_STREAM_END;
+}
+
+Elf *minidebug_open(Elf *elf, void **ret_bytes)
+{
+    Elf_Data *packed = elf ? packed_data(elf) : NULL;
+    lzma_stream stream = LZMA_STREAM_INIT;
+    size_t size = 0;
+    if (!packed || !packed->d_buf || packed->d_size == 0 ||
+        lzma_stream_decoder(&stream, MAX_DECODER_BYTES, 0) != LZMA_OK)
+        return NULL;
+    AUTO_FREE void *bytes = NULL;
+    bool done = unpack(&stream, packed, &bytes, &size);
+    lzma_end(&stream);
+    Elf *ret = done ? elf_memory(bytes, size) : NULL;
+    if (ret && elf_kind(ret) != ELF_K_ELF) {
+        elf_end(ret);
+        ret = NULL;
+    }
+    if (ret)
+        *ret_bytes = TAKE(bytes);
+    return ret;
+}
+
+#else
+
+Elf *minidebug_open(Elf *elf, void **ret_bytes)
+{
+    (void)elf;
+    (void)ret_bytes;
+    return NULL;
+}
+
+#endif

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The function that an address lies in. See image/symbols.h.
+#include "image/symbols.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "demangle.h"
+#include "image/elf.h"
+#include "symbol_table.h"
+#include "util/guard.h"
+#include "util/strtab.h"
+
+const char *image_keep_name(struct image *image, const char *text, size_t size)
+{
+    if (!image->names)
+        image->names = strtab_create();
+    return image->names ? strtab_get(image->names, strtab_add(image->names, text, size)) : NULL;
+}
+
+const char *image_pretty_name(struct image *image, const char *name)
+{
+    AUTO_FREE char *demangled = image_demangle(name);
+    const char *version = demangled ? NULL : strchr(name, '@');
+    const char *kept = name;
+    if (demangled)
+        kept = image_keep_name(image, demangled, strlen(demangled));
+    else if (version && version != name)
+        kept = image_keep_name(image, name, (size_t)(version - name));
+    return kept ? kept : name;
+}
+
+static bool add_minidebug(struct image_symbols *symbols, Elf *elf)
+{
+    void *bytes = NULL;
+    Elf *inner = minidebug_open(elf, &bytes);
+    if (!inner)
+        return false;
+    if (!vec_reserve(&symbols->elfs, symbols->elfs.count + 1) ||
+        !vec_push(&symbols->bytes, bytes)) {
+        elf_end(inner);
+        free(bytes);
+        return false;
+    }
+    symbols->elfs.items[symbols->elfs.count++] = inner;
+    return symbol_table_add_elf(symbols, inner, SHT_SYMTAB);
+}
+
+static void add_from_memory(struct image_symbols *symbols, const struct image_module *module)
+{
+    struct image_dynamic_table table;
+    const struct module *public = &module->public;
+    if (!image_dynamic_table(module->image->target->mem, module, &table))
+        return;
+    if (!vec_push(&symbols->bytes, table.names)) {
+        image_dynamic_table_deinit(&table);
+        return;
+    }
+    symbol_table_add(symbols, table.symbols, table.count, table.names, table.names_bytes,
+                     public->end - public->bias);
+    table.names = NULL;
+    image_dynamic_table_deinit(&table);
+}
+
+// Names stay where they are: image_elf() and image_debug_elf() live as long as the image.
+static struct image_symbols *make_table(struct image *image, struct image_module *module)
+{
+    struct image_symbols *symbols = calloc(1, sizeof(*symbols));
+    if (!symbols)
+        return NULL;
+    Elf *elf = image_elf(image, &module->public);
+    Elf *debug = image_debug_elf(image, &module->public);
+    bool found = symbol_table_add_elf(symbols, elf, SHT_SYMTAB);
+    if (!found) {
+        found = symbol_table_add_elf(symbols, elf, SHT_DYNSYM);
+        found |= add_minidebug(symbols, elf);
+    }
+    found |= symbol_table_add_elf(symbols, debug, SHT_SYMTAB);
+    if (!found) // no file, or one whose section headers were stripped off
+        add_from_memory(symbols, module);
+    symbol_table_finish(symbols);
+    return symbols;
+}
+
+bool image_symbol_at(struct image *image, struct module *module, uint64_t addr,
+                     struct image_symbol *ret)
+{
+    struct image_module *self = (struct image_module *)module;
+    if (!module || addr < module->start || addr >= module->end)
+        return false;
+    if (!self->symbols)
+        self->symbols = make_table(image, self);
+    struct function_symbol *found =
+        self->symbols ? symbol_table_find(self->symbols, addr - module->bias) : NULL;
+    if (!found)
+        return false;
+    if (!found->pretty)
+        found->pretty = image_pretty_name(image, found->name);
+    *ret = (struct image_symbol){.name = found->pretty,
+                                 .raw_name = found->name,
+                                 .start = module->bias + found->start,
+                                 .size = found->size};
+    return true;
+}

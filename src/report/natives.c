@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Native code that runs for Python: its hottest functions, and for which Python function each of
+// them mostly runs. Threads that Python does not know are in the other tables.
+#include <stdlib.h>
+
+#include "report/page.h"
+#include "util/guard.h"
+
+#define USUAL_ROWS 8
+#define SAID_SHARE 0.1 // of the weight: worth a sentence of the summary
+#define HOT_SHARE 0.05 // the same, for the one function it names
+
+struct use { // of a native function, by the Python function whose stacks it was innermost in
+    uint32_t native, python;
+    uint64_t weight;
+};
+
+struct hot {
+    uint32_t native, python; // python: the one it runs for most; UINT32_MAX: none is known
+    uint64_t weight, by_python;
+};
+VEC_DEFINE(hots, struct hot);
+
+static int by_function(const void *left, const void *right)
+{
+    const struct use *a = left, *b = right;
+    if (a->native != b->native)
+        return a->native < b->native ? -1 : 1;
+    return (a->python > b->python) - (a->python < b->python);
+}
+
+static int by_weight(const void *left, const void *right)
+{
+    const struct hot *a = left, *b = right;
+    if (a->weight != b->weight)
+        return a->weight > b->weight ? -1 : 1;
+    return (a->native > b->native) - (a->native < b->native);
+}
+
+// A builtin's name is for want of a Python function only: where it is called from says more.
+static struct use use_of(const struct page *page, const struct prof_stack *stack)
+{
+    const struct prof_report *profile = page->profile;
+    struct use use = {UINT32_MAX, UINT32_MAX, weigh_stack(&page->weigh, stack)};
+    for (size_t i = 0; i < stack->frame_count; i++) {
+        uint32_t index = profile->frame_function[stack->frames[i]];
+        enum snap_frame_kind kind = profile->functions[index].kind;
+        if (i == 0 && kind == SNAP_NATIVE)
+            use.native = index;
+        if (kind == SNAP_PYTHON) {
+            use.python = index;
+            break;
+        }
+        if (kind == SNAP_BUILTIN && use.python == UINT32_MAX)
+            use.python = index;
+    }
+    return use;
+}
+
+static size_t collect(const struct page *page, struct use *uses)
+{
+    size_t count = 0, kept = 0;
+    for (size_t i = 0; i < page->profile->stack_count; i++) {
+        struct use use = use_of(page, &page->profile->stacks[i]);
+        if (use.native != UINT32_MAX && use.python != UINT32_MAX && use.weight)
+            uses[count++] = use;
+    }
+    qsort(uses, count, sizeof(*uses), by_function);
+    for (size_t i = 0; i < count; i++)
+        if (kept && by_function(&uses[kept - 1], &uses[i]) == 0)
+            uses[kept - 1].weight += uses[i].weight;
+        else
+            uses[kept++] = uses[i];
+    return kept;
+}
+
+// Those that were innermost below something of Python's, hottest first. Their weight is the
+// functions'; stacks only tell whom they run for, and some may be beyond the profile's bounds.
+static bool find_hot(const struct page *page, struct hots *ret)
+{
+    const struct prof_report *profile = page->profile;
+    AUTO_FREE struct use *uses = calloc(profile->stack_count + 1, sizeof(*uses));
+    if (!uses)
+        return false;
+    size_t count = collect(page, uses), at = 0;
+    for (uint32_t i = 0; i < profile->function_count; i++) {
+        const struct prof_function *function = &profile->functions[i];
+        uint64_t own = weigh_own(&page->weigh, function);
+        struct hot hot = {i, UINT32_MAX, weigh_self(&page->weigh, function), 0};
+        if (function->kind != SNAP_NATIVE || hot.weight <= own)
+            continue;
+        hot.weight -= own;
+        while (at < count && uses[at].native < i)
+            at++;
+        for (; at < count && uses[at].native == i; at++)
+            if (uses[at].weight > hot.by_python) {
+                hot.by_python = uses[at].weight;
+                hot.python = uses[at].python;
+            }
+        if (!vec_push(ret, hot))
+            return false;
+    }
+    if (ret->count)
+        qsort(ret->items, ret->count, sizeof(*ret->items), by_weight);
+    return true;
+}
+
+static void hots_deinit(struct hots *hots)
+{
+    vec_deinit(hots);
+}
+
+void page_say_native(struct page *page)
+{
+    GUARD(hots_deinit) struct hots hots = {0};
+    GUARD(plain_deinit) struct plain line = {0};
+    uint64_t all = 0;
+    page->failed |= !find_hot(page, &hots);
+    vec_foreach (hot, &hots)
+        all += hot->weight;
+    if (page->weigh.fell_back || weigh_share(&page->weigh, all) < SAID_SHARE ||
+        weigh_share(&page->weigh, hots.items[0].weight) < HOT_SHARE)
+        return;
+    const struct hot *first = hots.items;
+    plain_percent(&line, weigh_share(&page->weigh, all));
+    plain_add(&line, " %% %s is in native code called from Python, most of all ",
+              page->weigh.base_words);
+    plain_percent(&line, weigh_share(&page->weigh, first->weight));
+    plain_str(&line, " % in ");
+    names_say(&line, &page->names, page_function(page, first->native));
+    if (first->python != UINT32_MAX) {
+        plain_str(&line, ", called from ");
+        names_say(&line, &page->names, page_function(page, first->python));
+    }
+    plain_str(&line, ".");
+    doc_bullet(page->doc, "Native", plain_text(&line));
+    page->failed |= line.failed;
+}
+
+static void add_row(struct page *page, const struct hot *hot)
+{
+    const struct prof_function *function = page_function(page, hot->native);
+    GUARD(plain_deinit) struct plain row = {0};
+    plain_percent(&row, weigh_share(&page->weigh, hot->weight));
+    plain_str(&row, " %" DOC_NEXT);
+    plain_percent(&row, weigh_share(&page->weigh, weigh_total(&page->weigh, function)));
+    plain_str(&row, " %" DOC_NEXT);
+    if (function->self_cpu_ns > function->own_cpu_ns)
+        plain_duration(&row, function->self_cpu_ns - function->own_cpu_ns);
+    plain_str(&row, DOC_NEXT);
+    names_function(&row, &page->names, function, 60);
+    plain_str(&row, DOC_NEXT);
+    names_place(&row, &page->names, function);
+    plain_str(&row, DOC_NEXT);
+    page_function_cell(&row, page, hot->python);
+    doc_row(page->doc, DOC_NORMAL, 1, plain_text(&row));
+    page->failed |= row.failed;
+}
+
+void page_natives(struct page *page)
+{
+    static const struct doc_column columns[] = {
+        {.title = "SELF", .right = true},
+        {.title = "TOTAL", .right = true, .drop = 2},
+        {.title = "CPU", .right = true, .drop = 3},
+        {.title = "FUNCTION", .code = true, .least = 28},
+        {.title = "MODULE", .code = true, .keep = PLAIN_KEEP_END, .least = 12, .drop = 1},
+        {.title = "MOSTLY FOR", .code = true, .keep = PLAIN_KEEP_END, .least = 24},
+    };
+    GUARD(hots_deinit) struct hots hots = {0};
+    GUARD(plain_deinit) struct plain heading = {0};
+    page->failed |= !find_hot(page, &hots);
+    if (hots.count == 0)
+        return;
+    plain_add(&heading, "Native functions that run for Python (%s)", page->weigh.base_words);
+    doc_section(page->doc, plain_text(&heading), "function", 4, 12);
+    doc_table(page->doc, columns, ARRAY_SIZE(columns));
+    size_t rows = page_rows(page, USUAL_ROWS, hots.count);
+    for (size_t i = 0; i < rows; i++)
+        add_row(page, &hots.items[i]);
+    doc_more(page->doc, hots.count - rows);
+    page->failed |= heading.failed;
+}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Copying what the decoder needs, and walking the copy: see sample/sampler.h. A read that misses in
+// a copy is remembered (mem/copy.h), so the walk itself finds out what to fetch next, for all
+// threads in one batch.
+#include <stdlib.h>
+
+#include "sample/sample_private.h"
+#include "util/guard.h"
+
+// What a batch costs, before it was measured here: one call, each range, each byte.
+#define BATCH_NS 3000u
+#define RANGE_NS 1300u
+#define KIB_NS 400u
+#define LIST_TRIES 3
+
+void gather_use(struct pass *pass, struct mem_copy *copy, bool fallback)
+{
+    struct sampler *sampler = pass->sampler;
+    struct py_decoder *dec = &sampler->process->dec;
+    pass->copy = copy;
+    dec->copy = fallback ? NULL : copy;
+    dec->mem = mem_copy_view(copy);
+    py_codes_recheck(dec->codes);
+    mem_copy_set_fallback(copy, fallback ? sampler->live->target->mem : NULL);
+}
+
+struct err *gather_list(struct sampler *sampler, struct sample *sample)
+{
+    struct pass pass = {.sampler = sampler};
+    for (int i = 0; i < LIST_TRIES; i++) {
+        mem_copy_clear(sampler->list);
+        TRY(live_read_batch(sampler->live, sampler->list_prefetch.items,
+                            sampler->list_prefetch.count, sampler->list));
+        gather_use(&pass, sampler->list, true);
+        py_state_read(sampler->process, &sample->state);
+        if (!mem_copy_used(sampler->list, &sampler->list_prefetch))
+            return err_create(ERR_NO_MEMORY, "snapshot buffer");
+        // A thread that starts or ends at this moment may have torn the list.
+        if (!sample->state.cut || err_code(sample->state.cut) == ERR_LIMIT)
+            break;
+    }
+    return NULL;
+}
+
+static uint64_t estimate_ns(const struct sampler *sampler, size_t ranges, size_t bytes)
+{
+    uint64_t plain_ns = BATCH_NS + ranges * RANGE_NS + bytes / 1024 * KIB_NS;
+    return plain_ns * sampler->read_cost / 1024;
+}
+
+// What this machine needs for a batch, told from those before.
+static void learn_cost(struct sampler *sampler, size_t ranges, size_t bytes, uint64_t spent_ns)
+{
+    uint64_t plain_ns = BATCH_NS + ranges * RANGE_NS + bytes / 1024 * KIB_NS;
+    uint64_t cost = spent_ns * 1024 / plain_ns;
+    cost = (3 * sampler->read_cost + cost) / 4;
+    sampler->read_cost = cost < 128 ? 128 : cost > 16384 ? 16384 : cost;
+}
+
+struct err *gather_read(struct pass *pass, struct mem_ranges *ranges)
+{
+    struct sampler *sampler = pass->sampler;
+    uint64_t begin_ns = pass->stopped ? live_now_ns() : 0;
+    size_t bytes = 0, fit = 0;
+    for (; fit < ranges->count; fit++) {
+        bytes += ranges->items[fit].size;
+        if (pass->stopped &&
+            begin_ns + estimate_ns(sampler, fit + 1, bytes) > pass->budget_end_ns) {
+            pass->out_of_budget = true;
+            bytes -= ranges->items[fit].size;
+            break;
+        }
+    }
+    if (!fit)
+        return NULL;
+    TRY(live_read_batch(sampler->live, ranges->items, fit, pass->copy));
+    if (pass->stopped) {
+        pass->sample->rounds++;
+        learn_cost(sampler, fit, bytes, live_now_ns() - begin_ns);
+    }
+    return NULL;
+}
+
+static int range_compare(const void *left, const void *right)
+{
+    const struct mem_range *a = left, *b = right;
+    return a->addr < b->addr ? -1 : a->addr > b->addr;
+}
+
+// The misses, widened, sorted and merged.
+static struct err *fetch_misses(struct pass *pass)
+{
+    const struct mem_ranges *misses = mem_copy_misses(pass->copy);
+    struct mem_ranges ranges = {0};
+    if (!vec_reserve(&ranges, misses->count))
+        return err_create(ERR_NO_MEMORY, "snapshot buffer");
+    for (size_t i = 0; i < misses->count; i++)
+        ranges.items[ranges.count++] = mem_copy_window(misses->items[i]);
+    qsort(ranges.items, ranges.count, sizeof(*ranges.items), range_compare);
+    size_t kept = 0;
+    vec_foreach (range, &ranges) {
+        struct mem_range *last = kept ? &ranges.items[kept - 1] : NULL;
+        if (last && range->addr < last->addr + last->size) {
+            if (range->addr + range->size > last->addr + last->size)
+                last->size = range->addr + range->size - last->addr;
+        } else {
+            ranges.items[kept++] = *range;
+        }
+    }
+    ranges.count = kept;
+    mem_copy_clear_misses(pass->copy);
+    struct err *err = gather_read(pass, &ranges);
+    vec_deinit(&ranges);
+    return err;
+}
+
+static bool missed(const struct pass *pass)
+{
+    return mem_copy_misses(pass->copy)->count;
+}
+
+// Which threads stand still, and where, for those who ask their C stacks.
+static void settle(struct pass *pass)
+{
+    const struct live_threads *threads = &pass->sampler->live->threads;
+    AUTO_FREE struct py_native_thread *natives = calloc(threads->count + 1, sizeof(*natives));
+    size_t count = 0;
+    for (size_t i = 0; natives && i < threads->count; i++) {
+        const struct live_thread *thread = &threads->items[i];
+        if (thread->state == LIVE_STOPPED && thread->has_regs)
+            natives[count++] = (struct py_native_thread){thread->regs.tls, thread->regs.sp};
+    }
+    if (natives)
+        py_state_settle(pass->sampler->process, &pass->sample->state, natives, count);
+}
+
+// What concerns all threads. False: bytes are missing.
+static bool step_state(struct pass *pass)
+{
+    struct sampler *sampler = pass->sampler;
+    struct py_state *state = &pass->sample->state;
+    if (pass->whole && !pass->listed) {
+        py_state_read(sampler->process, state);
+        if (missed(pass))
+            return false;
+        AUTO_ERR struct err *err = tracks_assign(sampler, pass->sample);
+        vec_foreach (job, &sampler->tracks->jobs)
+            job->fresh = true;
+        pass->listed = pass->gils_known = true;
+    }
+    if (!pass->gils_known) {
+        AUTO_ERR struct err *err = py_gils_refresh(sampler->process, state);
+        if (missed(pass))
+            return false;
+        pass->gils_known = true;
+    }
+    return true;
+}
+
+static bool sleeps(const struct live_thread *thread)
+{
+    if (thread->asleep)
+        return thread->regs.syscall >= 0;
+    return thread->state == LIVE_STOPPED && thread->has_regs &&
+           arch_blocked_in_syscall(&thread->regs);
+}
+
+// False: bytes are missing.
+static bool step_job(struct pass *pass, size_t index)
+{
+    struct sampler *sampler = pass->sampler;
+    struct job *job = &sampler->tracks->jobs.items[index];
+    struct py_stack *stack = &sampler->tracks->stacks.items[index];
+    struct py_thread *thread = &pass->sample->state.threads.items[index];
+    struct err *err = NULL;
+    if (!job->fresh) {
+        err = py_thread_refresh(sampler->process, thread);
+        if (err && missed(pass)) {
+            err_destroy(err);
+            return false;
+        }
+        job->fresh = true;
+    }
+    if (!job->begun) {
+        const struct live_thread *owner =
+            job->owner == SIZE_MAX ? NULL : &sampler->live->threads.items[job->owner];
+        py_stack_deinit(stack);
+        py_stack_init(stack, thread, owner && sleeps(owner));
+        job->begun = true;
+        if (err) {
+            stack->cut = err;
+            stack->chain_done = true;
+        }
+    }
+    return py_stack_step(sampler->process, stack);
+}
+
+static bool is_selected(const struct pass *pass, pass_select *select, const struct job *job)
+{
+    // What no thread runs (left behind by fork) changes no more: it is read with the sleepers.
+    return !job->done && (job->owner == SIZE_MAX ? pass->whole || !pass->stopped
+                                                 : select(pass, job->owner));
+}
+
+static bool step_all(struct pass *pass, pass_select *select)
+{
+    const struct sampler_tracks *all = pass->sampler->tracks;
+    if (pass->stopped && !step_state(pass))
+        return false;
+    bool complete = true;
+    for (size_t i = 0; i < all->jobs.count; i++)
+        if (is_selected(pass, select, &all->jobs.items[i]))
+            complete &= step_job(pass, i);
+    if (complete && pass->stopped && !pass->settled) {
+        settle(pass);
+        complete = !missed(pass);
+        pass->settled = complete;
+    }
+    return complete;
+}
+
+struct err *gather_rehearse(struct pass *pass, pass_select *select)
+{
+    struct sampler *sampler = pass->sampler;
+    struct sampler_tracks *all = sampler->tracks;
+    mem_copy_clear(sampler->copy);
+    TRY(live_read_batch(sampler->live, sampler->prefetch.items, sampler->prefetch.count,
+                        sampler->copy));
+    gather_use(pass, sampler->copy, true);
+    err_destroy(py_gils_refresh(sampler->process, &pass->sample->state));
+    for (size_t i = 0; i < all->jobs.count; i++)
+        if (is_selected(pass, select, &all->jobs.items[i]) && all->jobs.items[i].owner != SIZE_MAX)
+            step_job(pass, i);
+    // Torn perhaps, and not used: the walk begins anew under the stop.
+    vec_foreach (job, &all->jobs)
+        if (is_selected(pass, select, job))
+            job->begun = job->fresh = false;
+    if (!mem_copy_used(sampler->copy, &sampler->prefetch))
+        return err_create(ERR_NO_MEMORY, "snapshot buffer");
+    return NULL;
+}
+
+// What a gathering that had to end left over ends where it is, with a note.
+static void close_stacks(struct pass *pass, pass_select *select)
+{
+    struct sampler_tracks *all = pass->sampler->tracks;
+    for (size_t i = 0; i < all->jobs.count; i++) {
+        struct py_stack *stack = &all->stacks.items[i];
+        if (!is_selected(pass, select, &all->jobs.items[i]) || stack->chain_done)
+            continue;
+        stack->chain_done = true;
+        pass->sample->skipped++;
+        if (!stack->cut)
+            stack->cut = err_create(
+                ERR_TIMEOUT, "copying the rest would have taken longer than --max-pause allows");
+    }
+    mem_copy_clear_misses(pass->copy);
+}
+
+struct err *gather(struct pass *pass, pass_select *select)
+{
+    struct sampler *sampler = pass->sampler;
+    struct mem_ranges ranges = {0};
+    bool ok = true;
+    for (size_t i = 0; pass->stopped && ok && i < sampler->prefetch.count; i++)
+        ok = vec_push(&ranges, sampler->prefetch.items[i]);
+    for (size_t i = 0; ok && i < sampler->live->threads.count; i++) {
+        struct mem_range window = select(pass, i) ? native_window(pass, i) : (struct mem_range){0};
+        if (window.size)
+            ok = vec_push(&ranges, window);
+    }
+    struct err *err =
+        ok ? gather_read(pass, &ranges) : err_create(ERR_NO_MEMORY, "snapshot buffer");
+    vec_deinit(&ranges);
+    while (!err && !step_all(pass, select) && missed(pass) && !pass->out_of_budget)
+        err = fetch_misses(pass);
+    close_stacks(pass, select);
+    return err;
+}

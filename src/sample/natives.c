@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Native stacks of a snapshot: how much of each stack to copy, and unwinding the copies.
+#include "image/elf.h"
+#include "sample/sample_private.h"
+#include "util/guard.h"
+
+#define RED_ZONE 128u // below the stack pointer, System V psABI AMD64, section 3.2.2
+#define SLACK 256u
+#define UNKNOWN_STOPPED (1u << 20) // copied when a thread's depth is not known yet
+#define UNKNOWN_ASLEEP (64u << 10)
+#define WINDOW_MAX (64u << 20)
+#define MORE_TRIES 12 // each twice as large: 64 KiB to 128 MiB
+#define MAPS_EVERY_NS 200000000u
+
+struct mem_range native_window(const struct pass *pass, size_t index)
+{
+    const struct live_thread *thread = &pass->sampler->live->threads.items[index];
+    const struct track *track = track_of(pass->sampler, index);
+    struct mem_range none = {0};
+    if (!pass->sampler->unwinder || !thread->has_regs || thread->regs.sp < RED_ZONE)
+        return none;
+    uint64_t start = thread->regs.sp - RED_ZONE;
+    const struct target_mapping *mapping =
+        target_mapping_at(pass->sampler->live->target, thread->regs.sp);
+    if (!mapping)
+        return (struct mem_range){start, 4096 - start % 4096}; // the list of mappings is older
+    if (start < mapping->start)
+        start = mapping->start;
+    size_t size = pass->stopped ? UNKNOWN_STOPPED : UNKNOWN_ASLEEP;
+    if (track->window_bytes)
+        size = track->window_bytes;
+    if (track->top > start && track->top - start < WINDOW_MAX)
+        size = track->top - start + SLACK;
+    if (size > mapping->end - start)
+        size = mapping->end - start;
+    return (struct mem_range){start, size};
+}
+
+// More of a sleeper's stack. False: it ran meanwhile, or nothing more is there.
+static bool fetch_more(struct pass *pass, const struct live_thread *thread, uint64_t addr,
+                       size_t size)
+{
+    const struct target_mapping *mapping =
+        target_mapping_at(pass->sampler->live->target, addr);
+    if (!mapping)
+        return false;
+    struct mem_range range = {addr, size < mapping->end - addr ? size : mapping->end - addr};
+    mem_copy_clear_misses(pass->copy);
+    AUTO_ERR struct err *err = live_read_batch(pass->sampler->live, &range, 1, pass->copy);
+    return !err && mem_copy_has(pass->copy, addr, 8) && live_held_still(thread);
+}
+
+static void remember_depth(struct track *track, const struct unwind_stack *native,
+                           const struct mem_range *window)
+{
+    const struct unwind_frame *last = &native->frames.items[native->frames.count - 1];
+    switch (native->end) {
+    case UNWIND_END_BASE:
+        track->top = last->cfa ? last->cfa : last->sp + SLACK;
+        break;
+    case UNWIND_END_MEMORY:
+        track->top = 0;
+        track->window_bytes = window->size < WINDOW_MAX / 2 ? 2 * window->size : WINDOW_MAX;
+        break;
+    default:
+        track->top = 0;
+    }
+}
+
+bool native_unwind(struct pass *pass, size_t index)
+{
+    struct sampler *sampler = pass->sampler;
+    struct unwind_stack *native = &sampler->tracks->natives.items[index];
+    const struct live_thread *thread = &sampler->live->threads.items[index];
+    struct track *track = track_of(sampler, index);
+    vec_clear(&native->frames);
+    if (!sampler->unwinder || !thread->has_regs || !thread->regs.sp)
+        return true;
+    bool stopped = thread->state == LIVE_STOPPED;
+    struct unwind_start start = {thread->regs, stopped};
+    struct mem_range window = native_window(pass, index);
+    mem_copy_set_fallback(pass->copy, NULL);
+    for (size_t more = UNKNOWN_ASLEEP, i = 0; i < MORE_TRIES; i++, more *= 2) {
+        unwind(sampler->unwinder, mem_copy_view(pass->copy), &start, native);
+        if (native->end != UNWIND_END_MEMORY || stopped)
+            break;
+        if (!fetch_more(pass, thread, native->end_addr, more))
+            break;
+    }
+    mem_copy_clear_misses(pass->copy);
+    if (native->frames.count)
+        remember_depth(track, native, &window);
+    if (native->end == UNWIND_END_NO_INFO || native->end == UNWIND_END_CORRUPT)
+        sampler->maps_stale = true; // perhaps code of a library that was loaded since
+    if (native->end == UNWIND_END_REGISTER && !stopped && sampler->stop != STOP_NONE) {
+        track->needs_stop = true;
+        return false;
+    }
+    return true;
+}
+
+void native_refresh(struct sampler *sampler)
+{
+    uint64_t now_ns = live_now_ns();
+    struct target *target = sampler->live->target;
+    if (sampler->maps_stale && now_ns >= sampler->maps_read_ns + MAPS_EVERY_NS) {
+        sampler->maps_stale = false;
+        sampler->maps_read_ns = now_ns;
+        // What cannot be listed now leaves the older list, which is still of use.
+        AUTO_ERR struct err *err = proc_mappings(sampler->live->pid, &target->mappings);
+        if (!err)
+            err = image_refresh(sampler->image);
+        sampler->images_changed = true;
+    }
+    if (!sampler->unwinder)
+        return;
+    image_jit_refresh(sampler->image, target->mem);
+    unwinder_refresh(sampler->unwinder);
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Inside the sampler: what it remembers of each thread, and the steps of a snapshot.
+#ifndef SAMPLE_PRIVATE_H
+#define SAMPLE_PRIVATE_H
+
+#include "sample/sampler.h"
+
+// A thread of the kernel.
+struct track {
+    pid_t tid;
+    bool pending;    // still to be taken in this snapshot
+    bool kept;       // its stacks are those of an earlier snapshot: it has not run since
+    bool decoded;    // its stacks are those of `clock`
+    bool needs_stop; // it sleeps, but unwinding needs more registers than the kernel tells of it
+    struct proc_clock clock;
+    uint64_t top;         // the end of what unwinding read of its stack; 0: not known
+    size_t window_bytes;  // how much of its stack to copy when that is not known
+};
+
+// A thread state of Python in this snapshot.
+struct job {
+    size_t owner; // index of its track; SIZE_MAX: no thread of the kernel runs it
+    bool fresh;   // its py_thread is of the moment that is being read
+    bool begun;   // its stack's walk has begun
+    bool done;
+};
+
+struct sampler_tracks {
+    VEC(struct track) tracks;      // parallel to live->threads
+    struct unwind_stacks natives;  // parallel to tracks
+    VEC(struct job) jobs;          // parallel to state.threads
+    struct py_stacks stacks;       // the same
+    struct proc_tids owners;       // of stacks: the tid it belongs to, 0: none
+    struct py_stacks last;         // of the last snapshot
+    struct proc_tids last_owners;
+};
+
+// One way through the steps.
+struct pass {
+    struct sampler *sampler;
+    struct sample *sample;
+    struct mem_copy *copy; // where the decoder reads now
+    unsigned number;
+    bool whole;             // all threads are to be stopped
+    bool stopped;           // the step is under a stop
+    uint64_t budget_end_ns; // when that has to end
+    bool out_of_budget;     // what is still missing would not fit
+    bool listed, gils_known, settled; // steps of the walk under the stop
+};
+
+// ---- tracks.c: what is remembered from one snapshot to the next ---------------------------------
+
+bool tracks_create(struct sampler *sampler);
+void tracks_destroy(struct sampler *sampler);
+// Makes tracks and natives parallel to live->threads.
+struct err *tracks_sync(struct sampler *sampler);
+// Forgets all stacks: another program runs there now.
+void tracks_forget(struct sampler *sampler);
+// Makes jobs and stacks parallel to sample->state.threads, and finds the owners.
+struct err *tracks_assign(struct sampler *sampler, struct sample *sample);
+// Takes over from the last snapshot what a thread that has not run since keeps.
+void tracks_keep(struct sampler *sampler);
+
+static inline struct track *track_of(const struct sampler *sampler, size_t thread)
+{
+    return &sampler->tracks->tracks.items[thread];
+}
+
+// ---- gather.c: copying and walking --------------------------------------------------------------
+
+// Which threads a step is about.
+typedef bool pass_select(const struct pass *pass, size_t thread);
+
+// The decoder reads from the pass's copy; fallback: what is not in it comes from the running target.
+void gather_use(struct pass *pass, struct mem_copy *copy, bool fallback);
+// Fills the copy until the walks of all selected threads find what they need.
+struct err *gather(struct pass *pass, pass_select *select);
+// Walks the selected threads while they run, to learn what to copy.
+struct err *gather_rehearse(struct pass *pass, pass_select *select);
+// Thread states, while the target runs.
+struct err *gather_list(struct sampler *sampler, struct sample *sample);
+// Reads ranges into the pass's copy, as far as the budget allows.
+struct err *gather_read(struct pass *pass, struct mem_ranges *ranges);
+
+// ---- natives.c: native stacks -------------------------------------------------------------------
+
+// How much of a thread's stack to copy; size 0: nothing.
+struct mem_range native_window(const struct pass *pass, size_t thread);
+// Unwinds one thread from the pass's copy. False: the thread wants to be stopped for it, or ran.
+bool native_unwind(struct pass *pass, size_t thread);
+// Lists mappings and modules again when something new has shown up.
+void native_refresh(struct sampler *sampler);
+
+#endif

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Which native frame runs which Python frames.
+//
+// 3.11+: by address. The shim frame (3.11: the _PyCFrame) is a local of the evaluation loop, so the
+// activation whose [SP, CFA) holds it is the one: that needs no name and no count. Up to 3.10 each
+// Python frame has an evaluation loop of its own, and they are counted from the outermost; where the
+// counts do not agree, a pair needs evidence: the frame object's address on the loop's own piece of
+// the stack.
+#include <stdlib.h>
+#include <string.h>
+
+#include "merge.h"
+#include "util/guard.h"
+
+#define LOOP_BYTES 4096 // of an activation that are looked at for evidence
+#define AHEAD 16        // frames that one look compares with
+
+// ---- By address ---------------------------------------------------------------------------------
+
+struct span {
+    uint64_t sp, cfa;
+    size_t at;
+};
+
+static int span_compare(const void *left, const void *right)
+{
+    const struct span *a = left, *b = right;
+    return a->sp < b->sp ? -1 : a->sp > b->sp;
+}
+
+// The activation that holds addr, or SIZE_MAX.
+static size_t span_at(const struct span *spans, size_t count, uint64_t addr)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (spans[middle].sp <= addr)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low && addr < spans[low - 1].cfa ? spans[low - 1].at : SIZE_MAX;
+}
+
+static bool pair_by_address(const struct merge *merge, struct merge_pieces *pieces)
+{
+    const struct unwind_frames *frames = &merge->native->frames;
+    AUTO_FREE struct span *spans = calloc(frames->count + 1, sizeof(*spans));
+    if (!spans)
+        return false;
+    size_t count = 0;
+    bool sorted = true;
+    for (size_t i = 0; i < frames->count; i++) {
+        const struct unwind_frame *frame = &frames->items[i];
+        // The kernel's frame may reach from one stack to another.
+        if (frame->signal || frame->cfa <= frame->sp)
+            continue;
+        sorted &= !count || spans[count - 1].sp <= frame->sp;
+        spans[count++] = (struct span){frame->sp, frame->cfa, i};
+    }
+    if (!sorted) // alternate signal stacks
+        qsort(spans, count, sizeof(*spans), span_compare);
+    const struct unwind_frame *last = &frames->items[frames->count - 1];
+    vec_foreach (piece, pieces) {
+        size_t at = piece->addr ? span_at(spans, count, piece->addr) : SIZE_MAX;
+        if (at != SIZE_MAX) {
+            piece->at = (ptrdiff_t)at;
+            piece->placed = true;
+        } else if (merge->native->end != UNWIND_END_BASE && piece->addr >= last->sp) {
+            piece->beyond = true;
+        }
+    }
+    return true;
+}
+
+// ---- By count -----------------------------------------------------------------------------------
+
+static uint64_t frame_object(const struct merge *merge, const struct merge_piece *piece)
+{
+    return merge->stacks[piece->stack]->frames.items[piece->first].addr;
+}
+
+// Which of the pieces [low, high) is the one whose frame object the activation names: the outermost
+// (it may know the frame that it is about to run, too). SIZE_MAX: none.
+static size_t evidence(const struct merge *merge, const struct unwind_frame *frame,
+                       const struct merge_pieces *pieces, size_t low, size_t high)
+{
+    uint64_t words[LOOP_BYTES / 8];
+    if (!merge->memory || frame->cfa <= frame->sp)
+        return SIZE_MAX;
+    uint64_t bytes = frame->cfa - frame->sp;
+    size_t got = mem_read_some(merge->memory, frame->sp, words,
+                               bytes < LOOP_BYTES ? (size_t)bytes & ~(size_t)7 : LOOP_BYTES);
+    for (size_t p = high; p-- > low && high - p <= AHEAD;)
+        for (size_t i = 0; i < got / 8; i++)
+            if (words[i] == frame_object(merge, &pieces->items[p]))
+                return p;
+    return SIZE_MAX;
+}
+
+// The native frames that are evaluation loops, or, in the interpreter's own code without a name
+// (stripped ".cold" parts), may be one.
+struct loops {
+    VEC(size_t) at;
+    size_t certain; // how many are known by name
+    bool guessed;   // frames on the way were guessed: some may be missing
+};
+
+static bool find_loops(const struct merge *merge, const uint32_t *known, struct loops *ret)
+{
+    const struct unwind_frames *frames = &merge->native->frames;
+    for (size_t i = 0; i < frames->count; i++) {
+        const struct snap_native *native = snap_native_get(merge->natives, known[i]);
+        bool loop = native->role == NATIVE_LOOP;
+        ret->certain += loop;
+        ret->guessed |= frames->items[i].how == UNWIND_SCAN;
+        bool maybe = native->of_interpreter && !native->named;
+        if ((loop || maybe) && !vec_push(&ret->at, i))
+            return false;
+    }
+    return true;
+}
+
+static void place(struct merge_piece *piece, size_t at)
+{
+    piece->at = (ptrdiff_t)at;
+    piece->placed = true;
+}
+
+// From the outermost: loop n belongs to piece n. The newest loop may not have its frame yet, or not
+// any more, and the newest frame may be about to leave its loop.
+static void pair_by_count(const struct merge *merge, const uint32_t *known,
+                          const struct loops *loops, struct merge_pieces *pieces)
+{
+    size_t p = pieces->count;
+    for (size_t i = loops->at.count; i-- > 0 && p > 0;)
+        if (snap_native_get(merge->natives, known[loops->at.items[i]])->role == NATIVE_LOOP)
+            place(&pieces->items[--p], loops->at.items[i]);
+    if (p == 1)
+        pieces->items[0].placed = true; // innermost of all
+}
+
+static void pair_by_evidence(const struct merge *merge, const struct loops *loops,
+                             struct merge_pieces *pieces)
+{
+    size_t high = pieces->count;
+    bool first = merge->native->end != UNWIND_END_BASE;
+    for (size_t i = loops->at.count; i-- > 0 && high > 0;) {
+        const struct unwind_frame *frame = &merge->native->frames.items[loops->at.items[i]];
+        size_t p = SIZE_MAX;
+        // Where the walk ended early, any frame may be the outermost one that was reached.
+        size_t top = high;
+        do {
+            p = evidence(merge, frame, pieces, 0, top);
+            top = top > AHEAD ? top - AHEAD : 0;
+        } while (p == SIZE_MAX && first && top);
+        if (p == SIZE_MAX)
+            continue;
+        place(&pieces->items[p], loops->at.items[i]);
+        if (first)
+            for (size_t k = p + 1; k < pieces->count; k++)
+                pieces->items[k].beyond = true;
+        first = false;
+        high = p;
+    }
+}
+
+static bool pair_in_order(const struct merge *merge, const uint32_t *known,
+                          struct merge_pieces *pieces)
+{
+    struct loops loops = {0};
+    bool ok = find_loops(merge, known, &loops);
+    bool whole = merge->native->end == UNWIND_END_BASE && !loops.guessed;
+    vec_foreach (piece, pieces)
+        whole &= !merge->stacks[piece->stack]->cut;
+    bool agree = loops.certain == pieces->count || loops.certain == pieces->count + 1 ||
+                 loops.certain + 1 == pieces->count;
+    if (ok && !loops.at.count && merge->native->end != UNWIND_END_BASE)
+        vec_foreach (piece, pieces)
+            piece->beyond = true;
+    else if (ok && whole && agree)
+        pair_by_count(merge, known, &loops, pieces);
+    else if (ok)
+        pair_by_evidence(merge, &loops, pieces);
+    vec_deinit(&loops.at);
+    return ok;
+}
+
+// ---- Both ---------------------------------------------------------------------------------------
+
+// The order of Python's frames is certain: a native frame that contradicts it is not theirs. What
+// has no place of its own comes after what was called before it.
+static void keep_order(const struct merge *merge, struct merge_pieces *pieces)
+{
+    ptrdiff_t last = -1;
+    size_t any = 0;
+    for (size_t i = 0; i < pieces->count; i++) {
+        struct merge_piece *piece = &pieces->items[i];
+        if (i && piece->stack != pieces->items[i - 1].stack)
+            last = -1, any = 0;
+        if (piece->placed && piece->at < last)
+            piece->placed = false;
+        if (piece->placed)
+            last = piece->at, any++;
+        else
+            piece->at = last;
+    }
+    // Outer frames behind the last one that has a place come at the end.
+    bool tail = true;
+    for (size_t i = pieces->count; i-- > 0;) {
+        struct merge_piece *piece = &pieces->items[i];
+        bool last_of_stack = i + 1 == pieces->count || piece->stack != piece[1].stack;
+        tail = (tail || last_of_stack) && !piece->placed;
+        piece->beyond &= tail;
+        if (tail && (piece->beyond || piece->at >= 0))
+            piece->at = (ptrdiff_t)merge->native->frames.count;
+    }
+}
+
+bool merge_pair(const struct merge *merge, const uint32_t *known, struct merge_pieces *pieces)
+{
+    vec_foreach (piece, pieces)
+        piece->at = -1;
+    if (!(merge->version >= 0x030b ? pair_by_address(merge, pieces)
+                                   : pair_in_order(merge, known, pieces)))
+        return false;
+    keep_order(merge, pieces);
+    return true;
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The thread table of a live process, and what the kernel says of each thread while it is left
+// alone: see target/live.h.
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "target/stop_private.h"
+#include "util/guard.h"
+
+#define SHARE_CHECK_NS 2000000000u
+
+static int thread_compare(const void *left, const void *right)
+{
+    const struct live_thread *a = left, *b = right;
+    return a->tid < b->tid ? -1 : a->tid > b->tid;
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+struct err *live_list_threads(struct live *live)
+{
+    struct proc_tids tids = {0};
+    struct err *err = proc_tasks(live->pid, &tids);
+    if (err) {
+        vec_deinit(&tids);
+        live->exited = err_code(err) == ERR_GONE;
+        return err;
+    }
+    vec_foreach (thread, &live->threads)
+        thread->listed = false;
+    size_t known = live->threads.count, added = 0;
+    vec_foreach (tid, &tids) {
+        struct live_thread key = {.tid = *tid};
+        struct live_thread *old =
+            known ? bsearch(&key, live->threads.items, known, sizeof(key), thread_compare) : NULL;
+        if (old) {
+            old->listed = true;
+            continue;
+        }
+        struct live_thread fresh = {
+            .tid = *tid, .ns_tid = *tid, .listed = true, .fresh = true};
+        fresh.schedstat_fd = proc_open_schedstat(live->pid, *tid);
+        fresh.syscall_fd = proc_open_syscall(live->pid, *tid);
+        if (live->in_namespace)
+            fresh.ns_tid = proc_namespace_tid(live->pid, *tid);
+        if (vec_push(&live->threads, fresh))
+            added++;
+    }
+    vec_deinit(&tids);
+    // A thread that is not listed has ended, but while we hold it its exit must be collected.
+    size_t kept = 0;
+    for (size_t i = 0; i < live->threads.count; i++) {
+        struct live_thread *thread = &live->threads.items[i];
+        if (!thread->listed && !thread->seized) {
+            close_fd(thread->schedstat_fd);
+            close_fd(thread->syscall_fd);
+            continue;
+        }
+        live->threads.items[kept++] = *thread;
+    }
+    live->threads.count = kept;
+    if (added)
+        qsort(live->threads.items, kept, sizeof(*live->threads.items), thread_compare);
+    return NULL;
+}
+
+char live_kernel_state(const struct live *live, const struct live_thread *thread)
+{
+    struct proc_stat stat;
+    AUTO_ERR struct err *err = proc_thread_stat(live->pid, thread->tid, &stat);
+    return err ? 'X' : stat.state;
+}
+
+bool live_is_dead(char state)
+{
+    return state == 'Z' || state == 'X';
+}
+
+// Without a clock that counts (CONFIG_SCHED_INFO) nothing proves that a thread held still.
+static bool read_clock(const struct live_thread *thread, struct proc_clock *ret)
+{
+    return thread->schedstat_fd >= 0 && proc_read_clock(thread->schedstat_fd, ret) && ret->slices;
+}
+
+static bool same_clock(const struct proc_clock *a, const struct proc_clock *b)
+{
+    return a->cpu_ns == b->cpu_ns && a->slices == b->slices;
+}
+
+bool live_held_still(const struct live_thread *thread)
+{
+    struct proc_clock now;
+    return thread->has_before && read_clock(thread, &now) && same_clock(&now, &thread->before);
+}
+
+// Outside of a system call a thread may sleep in a page fault, be stopped, or be no more.
+static void look_closer(struct live *live, struct live_thread *thread)
+{
+    thread->proc_state = live_kernel_state(live, thread);
+    thread->was_stopped = thread->proc_state == 'T' || thread->proc_state == 't';
+    if (!live_is_dead(thread->proc_state))
+        return;
+    thread->state = LIVE_GONE;
+    thread->has_regs = thread->asleep = false;
+}
+
+void live_look_again(struct live *live, struct live_thread *thread)
+{
+    struct proc_clock now;
+    bool has_now = read_clock(thread, &now);
+    bool same = has_now && thread->has_before && same_clock(&now, &thread->before);
+    thread->state = LIVE_RUNNING;
+    thread->why = NULL;
+    thread->tracer = 0;
+    thread->wanted = thread->late = thread->stopped_by_us = thread->held_still = false;
+    thread->on_cpu = thread->was_stopped = false;
+    thread->proc_state = 0;
+    if (!(same && thread->asleep)) {
+        // The clock first: when it still reads the same later, the thread slept all the time.
+        thread->before = now;
+        thread->has_before = has_now;
+        thread->has_regs = thread->syscall_fd >= 0
+                               ? proc_read_syscall(thread->syscall_fd, &thread->regs)
+                               : proc_blocked_syscall(live->pid, thread->tid, &thread->regs);
+        thread->asleep = thread->has_regs && thread->regs.sp;
+        thread->has_regs = thread->asleep;
+        thread->regs.tls = thread->tls;
+        thread->sleeper = thread->asleep;
+    }
+    if (!thread->asleep || thread->regs.syscall < 0 || live->job_stopped)
+        look_closer(live, thread);
+    thread->on_cpu = !thread->asleep && thread->proc_state == 'R';
+}
+
+// process_vm_readv pins the pages it reads, which gives a forked process its own copy of each;
+// reading through /proc/PID/mem does not.
+static void check_sharing(struct live *live)
+{
+    uint64_t now_ns = live_now_ns();
+    if (now_ns < live->next_share_check_ns)
+        return;
+    live->next_share_check_ns = now_ns + SHARE_CHECK_NS;
+    live->shares_pages = live->proc_mem_fd >= 0 && proc_may_share_pages(live->pid);
+}
+
+struct err *live_look(struct live *live)
+{
+    vec_foreach (thread, &live->threads)
+        thread->fresh = false;
+    check_sharing(live);
+    live_block_signals(live);
+    struct err *err = live_list_threads(live);
+    live_unblock_signals(live);
+    TRY(err);
+    struct live_thread main = {.tid = live->pid};
+    char state = live_kernel_state(live, &main);
+    live->job_stopped = state == 'T' || state == 't';
+    size_t alive = 0;
+    vec_foreach (thread, &live->threads) {
+        live_look_again(live, thread);
+        alive += thread->state != LIVE_GONE;
+    }
+    if (alive)
+        return NULL;
+    live->exited = true;
+    return err_create(ERR_GONE, "process %d has ended", live->pid);
+}
+
+static void account_thread(struct live *live, struct live_thread *thread)
+{
+    struct proc_clock clock;
+    thread->cpu_delta_ns = 0;
+    bool had = thread->has_clock;
+    thread->has_clock = thread->schedstat_fd >= 0 && proc_read_clock(thread->schedstat_fd, &clock);
+    if (thread->has_clock) {
+        if (had && clock.cpu_ns >= thread->clock.cpu_ns)
+            thread->cpu_delta_ns = clock.cpu_ns - thread->clock.cpu_ns;
+        thread->clock = clock;
+    }
+    if (!thread->named) {
+        struct proc_stat stat;
+        AUTO_ERR struct err *err = proc_thread_stat(live->pid, thread->tid, &stat);
+        if (!err)
+            memcpy(thread->comm, stat.comm, sizeof(stat.comm));
+        thread->named = true;
+    }
+}
+
+void live_account(struct live *live)
+{
+    vec_foreach (thread, &live->threads)
+        account_thread(live, thread);
+    clockid_t clock;
+    struct timespec now;
+    live->has_process_cpu =
+        clock_getcpuclockid(live->pid, &clock) == 0 && clock_gettime(clock, &now) == 0;
+    if (live->has_process_cpu)
+        live->process_cpu_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}

@@ -1,0 +1,432 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Native stacks: builds the libraries of tests/programs/native_*, runs their threads, and compares
+what pycore says of them with what eu-stack and gdb say, frame for frame."""
+
+import contextlib
+import functools
+import glob
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+import oracle
+import support
+
+PROGRAM = support.path("tests/programs/native_threads.py")
+
+# name: (source, options, linked with base.so). The same places, each time with less to go by.
+PLAIN = ["-O2", "-g"]
+BUILDS = {
+    "base": ("native_base.c", PLAIN),
+    "cxx": ("native_cxx.cc", PLAIN),
+    "nofp": ("native_places.c", ["-O2", "-fomit-frame-pointer", "-Wl,-z,lazy"]),
+    "fp": ("native_places.c", ["-O2", "-g", "-fno-omit-frame-pointer", "-Wl,-z,now"]),
+    "slow": ("native_places.c", ["-O0", "-g"]),
+    "stripped": ("native_places.c", ["-O2", "-s"]),
+    "nobuildid": ("native_places.c", ["-O2", "-Wl,--build-id=none"]),
+    "debugframe": ("native_places.c", ["-O2", "-g", "-fno-asynchronous-unwind-tables",
+                                       "-fno-unwind-tables"]),
+    "notables": ("native_places.c", ["-O1", "-fno-asynchronous-unwind-tables",
+                                     "-fno-unwind-tables", "-fno-omit-frame-pointer"]),
+    "cet": ("native_places.c", ["-O2", "-fcf-protection=full", "-Wl,-z,ibtplt", "-Wl,-z,lazy"]),
+    "gone": ("native_places.c", ["-O2"]),
+    "other": ("native_places.c", ["-O1", "-g", "-fno-omit-frame-pointer"]),
+}
+
+GDB_SCRIPT = r"""
+import gdb, json
+threads = {}
+for thread in gdb.selected_inferior().threads():
+    thread.switch()
+    rows, end = [], None
+    try:
+        frame = gdb.newest_frame()
+        while frame is not None and len(rows) < LIMIT:
+            # Inlined calls have no activation, and tail calls have none any more.
+            if frame.type() not in (gdb.INLINE_FRAME, gdb.TAILCALL_FRAME):
+                rows.append([frame.pc(), frame.name()])
+            end = frame.unwind_stop_reason()
+            frame = frame.older()
+    except gdb.error as error:
+        end = str(error)
+    threads[thread.ptid[1] or thread.ptid[0]] = {"rows": rows, "end": end}
+with open(OUTPUT, "w") as stream:
+    json.dump(threads, stream)
+"""
+
+
+def need_tools(*names):
+    """Skips by name what is not on this machine."""
+    if platform.machine() != "x86_64":
+        raise unittest.SkipTest("the native programs are for x86-64, not %s" % platform.machine())
+    for name in names:
+        if not shutil.which(name):
+            raise unittest.SkipTest("no %s on this machine" % name)
+
+
+def build(folder, names=tuple(BUILDS)):
+    """The libraries NAME.so in a folder."""
+    base = os.path.join(folder, "base.so")
+    for name in sorted(names, key=lambda name: name != "base"):
+        source, options = BUILDS[name]
+        compiler = "g++" if source.endswith(".cc") else os.environ.get("CC", "gcc").split()[0]
+        need_tools(compiler)
+        file = os.path.join(folder, name + ".so")
+        subprocess.run([compiler, "-shared", "-fPIC", "-pthread", *options,
+                        "-Wl,-soname,%s.so" % name, "-o", file, support.path("tests/programs/" + source)] +
+                       ([base] if name != "base" else []), check=True,
+                       stdout=subprocess.DEVNULL)
+
+
+class Libraries:
+    """Built once for a test file: LIBRARIES.copy_to(folder)."""
+
+    def __init__(self):
+        self.folder = None
+
+    def make(self):
+        if not self.folder:
+            need_tools("gcc", "g++")
+            self.folder = tempfile.mkdtemp(prefix="pycore-native-")
+            build(self.folder)
+        return self.folder
+
+    def drop(self):
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+LIBRARIES = Libraries()
+
+
+# ---- The program ---------------------------------------------------------------------------------
+
+def place(name, *chain, leaf=("base", "leaf_pause"), **more):
+    return dict({"name": name, "chain": [list(link) for link in chain],
+                 "leaf": leaf if isinstance(leaf, str) or leaf is None else list(leaf)}, **more)
+
+
+@contextlib.contextmanager
+def threads(python, places, finish=("base", "crash_abort"), flags=(), env=None, keep=None, **plan):
+    """Runs native_threads.py: yields (target, folder, expected)."""
+    folder = tempfile.mkdtemp(prefix="pycore-native-")
+    try:
+        os.chmod(folder, 0o755)
+        for file in glob.glob(os.path.join(LIBRARIES.make(), "*.so")):
+            shutil.copy(file, folder)
+        with open(os.path.join(folder, "plan.json"), "w") as stream:
+            json.dump(dict({"places": places, "finish": list(finish)}, **plan), stream)
+        os.mkfifo(os.path.join(folder, "go"))
+        with support.start_target(python, PROGRAM, folder, flags=flags, cwd=folder,
+                                  env=dict({"LD_LIBRARY_PATH": folder}, **(env or {}))) as target:
+            with open(os.path.join(folder, "expected.json")) as stream:
+                expected = json.load(stream)
+            yield target, folder, expected
+    finally:
+        if keep or os.environ.get("PYCORE_KEEP"):
+            print("kept: " + folder)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_core(target, folder):
+    """Lets it die as planned; the path of its core."""
+    with open("/proc/sys/kernel/core_pattern") as stream:
+        pattern = stream.read().strip()
+    if "/" in pattern or pattern.startswith("|"):
+        raise unittest.SkipTest("cores of this machine go to %s" % pattern)
+    with open(os.path.join(folder, "go"), "w") as stream:
+        stream.write("x\n")
+    oracle.wait_for_end(target)
+    cores = glob.glob(os.path.join(folder, "core*"))
+    if not cores:
+        raise unittest.SkipTest("the kernel wrote no core (ulimit -c); the program said: %s"
+                                % target.errors())
+    return cores[0]
+
+
+# ---- What others say -----------------------------------------------------------------------------
+
+class Stack:
+    """One thread's stack: pcs and names, innermost first; error: why it ended early, or None."""
+
+    def __init__(self):
+        self.pcs, self.names, self.error = [], [], None
+
+
+def eu_stack(*arguments, timeout=120):
+    """{tid: Stack} as eu-stack says."""
+    done = subprocess.run(["eu-stack", "-n", "0", *map(str, arguments)], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout,
+                          env=support.clean_environment())
+    stacks, stack = {}, None
+    for line in done.stdout.decode("utf-8", "replace").splitlines():
+        match = re.match(r"TID (\d+):", line)
+        if match:
+            stack = stacks.setdefault(int(match.group(1)), Stack())
+            continue
+        match = re.match(r"#\d+\s+0x([0-9a-f]+)\s*(?:- 1\s*)?(.*)$", line)
+        if match and stack:
+            stack.pcs.append(int(match.group(1), 16))
+            stack.names.append(match.group(2).strip() or None)
+    for match in re.finditer(r"tid (\d+) at (0x[0-9a-f]+) in ([^\n]*)",
+                             done.stderr.decode("utf-8", "replace")):
+        if int(match.group(1)) in stacks:
+            stacks[int(match.group(1))].error = match.group(0)
+    if not stacks:
+        raise AssertionError("eu-stack: %s" % done.stderr.decode("utf-8", "replace"))
+    return stacks
+
+
+def gdb(*arguments, timeout=180, limit=2000):
+    """{tid: Stack} as gdb says, of real activations only."""
+    with tempfile.TemporaryDirectory(prefix="pycore-gdb-") as folder:
+        output, script = os.path.join(folder, "out.json"), os.path.join(folder, "script.py")
+        with open(script, "w") as stream:
+            stream.write("OUTPUT, LIMIT = %r, %d\n" % (output, limit) + GDB_SCRIPT)
+        settings = ["set auto-load no", "set debuginfod enabled off", "set pagination off",
+                    "set backtrace past-main on", "set backtrace past-entry on"]
+        command = ["gdb", "-nx", "-batch"]
+        for setting in settings:
+            command += ["-iex", setting]
+        done = subprocess.run(command + [*map(str, arguments), "-x", script],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=timeout,
+                              env=support.clean_environment())
+        try:
+            with open(output) as stream:
+                found = json.load(stream)
+        except OSError:
+            text = done.stdout.decode("utf-8", "replace")
+            if "Python scripting is not supported" in text:
+                raise unittest.SkipTest("this gdb has no Python") from None
+            raise AssertionError("gdb: %s" % text[-2000:]) from None
+    stacks = {}
+    for tid, facts in found.items():
+        stack = stacks[int(tid)] = Stack()
+        for pc, name in facts["rows"]:
+            stack.pcs.append(pc)
+            stack.names.append(name)
+        # gdb.FRAME_UNWIND_NO_REASON, _OUTERMOST
+        stack.error = None if facts["end"] in (0, 1, 2) else str(facts["end"])
+    return stacks
+
+
+def natives_of(thread):
+    """The native activations of a thread in pycore's JSON: inlined calls left out."""
+    return [frame for frame in thread["frames"]
+            if frame["kind"] == "native" and not frame["inlined"]]
+
+
+def pcs_of(thread):
+    return [int(frame["address"], 16) for frame in natives_of(thread)]
+
+
+# ---- Comparing -----------------------------------------------------------------------------------
+
+@functools.lru_cache(maxsize=None)
+def aliases(file):
+    """{name: address} of the symbols of a file."""
+    found = {}
+    for options in (["-D"], []):
+        done = subprocess.run(["nm", *options, file], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL)
+        for line in done.stdout.decode("utf-8", "replace").splitlines():
+            parts = line.split()
+            if len(parts) == 3:
+                found[parts[2].split("@")[0]] = int(parts[0], 16)
+    return found
+
+
+def bare(name):
+    """Without what tools add: versions, the parts that compilers split off, arguments."""
+    name = re.sub(r"@.*", "", name)
+    name = re.sub(r"( \[clone [^\]]*\])+$", "", name)
+    return re.sub(r"(\.(part|cold|isra|constprop|lto_priv)(\.\d+)?)+$", "", name)
+
+
+def same_name(one, other, modules=()):
+    if one is None or other is None:
+        return one is other
+    if bare(one) == bare(other):
+        return True
+    # gdb leaves out the arguments of C++ functions where it has them from DWARF.
+    if re.sub(r"\(.*", "", bare(one)) == re.sub(r"\(.*", "", bare(other)) != "":
+        return True
+    for file in modules:
+        table = aliases(file)
+        if table.get(bare(one), -1) == table.get(bare(other), -2):
+            return True
+    return False
+
+
+def show(pcs, names, limit=14, first=0):
+    rows = ["      #%-3d %#x %s" % (first + index, pc, name)
+            for index, (pc, name) in enumerate(zip(pcs, names))]
+    return "\n".join(rows[:limit] + (["      ... %d in all" % (len(rows) + first)]
+                                     if len(rows) > limit else []))
+
+
+class Comparison:
+    """Counts, and the list of what differs."""
+
+    def __init__(self):
+        self.problems = []
+        self.threads = self.frames = self.by_eu = self.by_gdb = self.by_table = 0
+
+    def differ(self, label, thread, oracle_name, stack):
+        pcs = pcs_of(thread)
+        names = [frame["function"] for frame in natives_of(thread)]
+        first = next((index for index, pair in enumerate(zip(pcs, stack.pcs))
+                      if pair[0] != pair[1]), min(len(pcs), len(stack.pcs)))
+        start = max(0, first - 1)
+        self.problems.append("%s (tid %d): frame %d of %d differs; %s says (%d)%s\n%s\n"
+                             "    pycore says\n%s\n    notes: %s" % (
+                                 label, thread["tid"], first, len(pcs), oracle_name,
+                                 len(stack.pcs), "" if not stack.error else " " + stack.error,
+                                 show(stack.pcs[start:], stack.names[start:], first=start),
+                                 show(pcs[start:], names[start:], first=start), thread["notes"]))
+
+    def thread(self, label, thread, eu, by_gdb, known=None):
+        """pycore's frames must be eu-stack's; where eu-stack gave up or ended early, gdb's.
+
+        known: what is known of the oracles at this place: how many of eu-stack's frames are right,
+        and that there are no more.
+        """
+        self.threads += 1
+        pcs = pcs_of(thread)
+        self.frames += len(pcs)
+        if known is not None:
+            self.by_table += 1
+            eu.pcs, eu.error = eu.pcs[:known], "(of which only these are right)"
+            if pcs != eu.pcs:
+                self.differ(label, thread, "eu-stack", eu)
+            return
+        early = eu.error or by_gdb and (len(by_gdb.pcs) > len(eu.pcs) and
+                                        by_gdb.pcs[:len(eu.pcs)] == eu.pcs)
+        if not early:
+            self.by_eu += 1
+            if pcs != eu.pcs:
+                self.differ(label, thread, "eu-stack", eu)
+        else:
+            self.by_gdb += 1
+            if by_gdb is None:
+                self.problems.append("%s: eu-stack ended early, and gdb was not asked" % label)
+            elif pcs != by_gdb.pcs:
+                self.differ(label, thread, "gdb", by_gdb)
+                self.problems[-1] += "\n    eu-stack says (early)\n" + show(eu.pcs, eu.names)
+
+    def names(self, label, thread, stack, modules, which):
+        """Function names of the same frames. pycore may know more than the oracle, never less."""
+        by_pc = dict(zip(stack.pcs, stack.names))
+        for frame in natives_of(thread):
+            other = by_pc.get(int(frame["address"], 16))
+            if other is None or other == "??":
+                continue
+            if not same_name(frame["function"], other, modules):
+                self.problems.append("%s (tid %d): %s %s is %r, %s says %r" % (
+                    label, thread["tid"], frame["address"], frame["module"], frame["function"],
+                    which, other))
+
+    def summary(self):
+        return "%d threads, %d native frames; equal to eu-stack's %d, where that failed gdb's %d, " \
+               "by the table of known faults %d" % (self.threads, self.frames, self.by_eu,
+                                                    self.by_gdb, self.by_table)
+
+
+def check_order(thread, facts, plan, present):
+    """Every function of the chain lies right between the Python frames that called it and that it
+    called; the Python frames are those that Python itself named. The first difference, or None.
+
+    present: names of all functions that are on the stack (a tail call leaves none).
+    """
+    names = [frame["function"] for frame in thread["frames"] if frame["kind"] == "python"]
+    if names != facts["python"]:
+        return "Python frames are\n      %s, not\n      %s" % (names, facts["python"])
+    levels = [link[1] for link in plan["chain"]]
+    present = {bare(name) for name in present if name}
+    seen = []
+    for frame in thread["frames"]:
+        if frame["kind"] == "native" and bare(frame["function"] or "") in levels:
+            if seen[-1:] != [bare(frame["function"])]:
+                seen.append(bare(frame["function"]))
+        elif frame["kind"] == "python" and frame["function"] == "descend":
+            seen.append("descend")
+    wanted = ["descend"] if isinstance(plan["leaf"], str) else []
+    for name in reversed(levels):
+        wanted += [name] * (name in present) + ["descend"]
+    if seen != wanted:
+        return "merged order is\n      %s, not\n      %s" % (seen, wanted)
+    return None
+
+
+def lines_of(file, offsets):
+    """{offset: [(function, file, line), ...]} by addr2line, inlined calls first."""
+    done = subprocess.run(["addr2line", "-a", "-i", "-f", "-C", "-e", file, *map(hex, offsets)],
+                          stdout=subprocess.PIPE, check=True)
+    found, rows = {}, None
+    for line in done.stdout.decode().splitlines():
+        if re.match(r"0x[0-9a-f]+$", line):
+            rows = found.setdefault(int(line, 16), [])
+        elif rows is not None and (not rows or len(rows[-1]) == 3):
+            rows.append((line,))
+        else:
+            name, _, number = line.partition(" ")[0].rpartition(":")
+            rows[-1] += (name, int(number) if number.isdigit() else None)
+    return found
+
+
+def check_places(document, folder, problems):
+    """Offsets against nm, file, line and inlined calls against addr2line, for the libraries that
+    were built here. Returns how many frames were looked at, and how many inlined calls."""
+    biases, wanted = {}, []
+    for thread in document["snapshots"][0]["threads"]:
+        group, exact = [], True
+        for frame in thread["frames"]:
+            if frame["kind"] != "native":
+                continue
+            group.append(frame)
+            if frame["inlined"]:
+                continue
+            address, module = int(frame["address"], 16), os.path.basename(frame["module"] or "")
+            file = os.path.join(folder, module)
+            if module.endswith(".so") and module[:-3] in BUILDS and os.path.exists(file):
+                table = aliases(file)
+                name = bare(frame["function"] or "")
+                raw = frame["function"] if frame["function"] in table else name
+                if raw in table and frame["offset"] is not None:
+                    bias = address - int(frame["offset"], 16) - table[raw] \
+                        if isinstance(frame["offset"], str) \
+                        else address - frame["offset"] - table[raw]
+                    if bias & 0xfff or biases.setdefault(module, bias) != bias:
+                        problems.append("%s: offset %s of %s+%s is wrong" % (
+                            frame["address"], frame["offset"], module, frame["function"]))
+                wanted.append((module, address - (not exact), group))
+            exact = bool(frame["signal"])
+            group = []
+    checked = inlined = 0
+    for module in sorted({row[0] for row in wanted}):
+        if module not in biases or module[:-3] not in BUILDS or "-g" not in BUILDS[module[:-3]][1]:
+            continue
+        rows = [(address - biases[module], group) for name, address, group in wanted
+                if name == module]
+        found = lines_of(os.path.join(folder, module), [row[0] for row in rows])
+        for offset, group in rows:
+            told = [(frame["function"], frame["file"], frame["line"]) for frame in group]
+            right = found[offset]
+            checked += 1
+            inlined += len(group) - 1
+            if [row[2] for row in right] == [None]:
+                continue
+            if len(told) != len(right) or any(
+                    not same_name(one[0], other[0]) or one[2] != other[2] or
+                    os.path.basename(one[1] or "") != os.path.basename(other[1])
+                    for one, other in zip(told, right)):
+                problems.append("%s+%#x: pycore says %s, addr2line says %s"
+                                % (module, offset, told, right))
+    return checked, inlined

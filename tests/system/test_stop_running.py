@@ -1,0 +1,504 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Only threads that run are stopped: a thread that sleeps does not learn that it was looked at, and
+yet its stack is whole. What that costs the target and pycore itself: calls, pages, memory, time."""
+
+import ctypes
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+import harm
+import support
+from harm import ALL, NONE, PATIENCE_S, QUIET, RUNNING, compiled, until, usual_python, versions
+
+LONG = os.environ.get("PYCORE_LONG", "") not in ("", "0")
+LIMIT_S = 3600 if LONG else 300
+NOBODY = 65534
+each_version = versions("3.6", "3.12", "3.15")
+
+
+def runs(pid):
+    """How often each thread was put on a processor, and went: {tid: (voluntary, other, slices)}."""
+    found = {}
+    for tid in map(int, os.listdir("/proc/%d/task" % pid)):
+        with open("/proc/%d/task/%d/status" % (pid, tid)) as stream:
+            lines = dict(line.split(":\t", 1) for line in stream if ":\t" in line)
+        with open("/proc/%d/task/%d/schedstat" % (pid, tid)) as stream:
+            slices = int(stream.read().split()[2])
+        found[tid] = (int(lines["voluntary_ctxt_switches"]),
+                      int(lines["nonvoluntary_ctxt_switches"]), slices)
+    return found
+
+
+def kib_of(pid, file, key):
+    with open("/proc/%d/%s" % (pid, file)) as stream:
+        return sum(int(line.split()[1]) for line in stream if line.startswith(key + ":"))
+
+
+def python_frames(thread):
+    return [(frame["function"], frame["line"]) for frame in thread["frames"]
+            if frame["kind"] == "python"]
+
+
+def names_of(thread):
+    return [name for name, _ in python_frames(thread)]
+
+
+def threads_of(document, name):
+    """That thread in each snapshot; name is the beginning of its own."""
+    return [thread for snapshot in document["snapshots"] for thread in snapshot["threads"]
+            if (thread["name"] or "").startswith(name)]
+
+
+def nested(depth, *inner):
+    """What nest() of harm_quiet.py looks like from its thread."""
+    return [*inner, *["nest"] * (depth + 1), "run", "_bootstrap_inner", "_bootstrap"]
+
+
+class Case(harm.Case):
+    def quiet(self, python, *arguments, **options):
+        return support.start_target(python, QUIET, *arguments, **options)
+
+    def snap(self, pid, *arguments, count=50, interval="2ms", ok=(0,)):
+        document = support.pycore_json("snap", pid, "--snapshots", "-n", count, "-i", interval,
+                                       "-q", *arguments, ok=ok)
+        self.check_sums(document)
+        return document
+
+    def check_sums(self, document):
+        """The report's totals are those of its snapshots."""
+        profile, snapshots = document["profile"], document["snapshots"]
+        self.assertEqual(profile["snapshots"], len(snapshots))
+        self.assertEqual(profile["pause_total_ns"], sum(one["pause_ns"] for one in snapshots))
+        self.assertEqual(profile["pause_max_ns"], max(one["pause_ns"] for one in snapshots))
+        self.assertLessEqual(profile["pause_median_ns"], profile["pause_p95_ns"])
+        self.assertLessEqual(profile["pause_p95_ns"], profile["pause_max_ns"])
+        self.assertAlmostEqual(profile["pause_share"],
+                               profile["pause_total_ns"] / profile["duration_ns"], 3)
+        self.assertEqual(profile["interrupted_calls"],
+                         sum(one["interrupted_calls"] for one in snapshots))
+        self.assertGreater(profile["own_cpu_ns"], 0)
+        for one in snapshots:
+            stopped = [thread for thread in one["threads"] if thread["stopped"]]
+            self.assertEqual(one["threads_stopped"], len(stopped))
+            self.assertEqual(one["pause_ns"] > 0, one["threads_stopped"] > 0)
+            for thread in one["threads"]:
+                self.assertIsInstance(thread["held_still"], bool)
+
+
+class Blocked(Case):
+    @each_version
+    def test_parked_threads(self, python):
+        """Threads in eight kinds of waits, beside one that computes: not one context switch in 50
+        snapshots, and all the same frames in each."""
+        seen = {}
+        with self.quiet(python, "parked", 2, 10, 1) as target:
+            for mode in (RUNNING, NONE, ALL):
+                before = runs(target.pid)
+                document = self.snap(target.pid, *mode, ok=(0, 1) if mode is NONE else (0,))
+                after = runs(target.pid)
+                spinner = threads_of(document, "spinner")[0]["tid"]
+                waiting = sorted(set(before) - {spinner})
+                self.assertEqual(len(waiting), 17)
+                if mode is ALL:
+                    for tid in waiting:
+                        self.assertGreaterEqual(after[tid][0] - before[tid][0], 45)
+                else:
+                    self.assertEqual([before[tid] for tid in waiting],
+                                     [after[tid] for tid in waiting])
+                self.check_parked(document, mode, spinner)
+                seen[mode] = {thread["tid"]: thread["frames"] for thread in
+                              document["snapshots"][-1]["threads"] if thread["tid"] != spinner}
+        for mode in (NONE, ALL):
+            for tid, frames in seen[RUNNING].items():
+                self.assertEqual([frame for frame in frames if frame["kind"] != "native"],
+                                 [frame for frame in seen[mode][tid] if frame["kind"] != "native"])
+
+    def check_parked(self, document, mode, spinner):
+        first = {}
+        for one in document["snapshots"]:
+            self.assertEqual(len(one["threads"]), 18)
+            self.assertEqual(one["interrupted_calls"] > 0 and mode is not ALL, False)
+            self.assertEqual(one["atomic"], mode is ALL or one["atomic"] and mode is RUNNING)
+            for thread in one["threads"]:
+                if thread["tid"] == spinner:
+                    continue
+                self.assertEqual(thread["stopped"], mode is ALL)
+                self.assertTrue(thread["held_still"])
+                self.assertFalse(thread.get("cut"), thread)
+                self.assertEqual(thread["notes"], [])
+                first.setdefault(thread["tid"], thread["frames"])
+                self.assertEqual(thread["frames"], first[thread["tid"]])
+                if thread["name"] != "MainThread":
+                    inner = ["wait", "wait"] if thread["name"].startswith("event") else []
+                    self.assertEqual(names_of(thread), nested(10, *inner), thread["name"])
+        stopped = [thread["stopped"] for thread in threads_of(document, "spinner")]
+        if mode is NONE:
+            self.assertFalse(any(stopped))
+        else:
+            self.assertGreater(sum(stopped), len(stopped) * 0.8)
+
+    @each_version
+    def test_nothing_is_read_twice(self, python):
+        """The stack of a thread that did not run is not read again."""
+        if not shutil.which("strace"):
+            self.skipTest("no strace")
+        with self.quiet(python, "parked", 2, 300, 0) as target:
+            few, many = (self.bytes_read(target.pid, count) for count in (5, 25))
+        each = (many - few) / 20
+        print("%s: %d bytes read for 5 snapshots, %d for each one more" % (python.name, few, each))
+        self.assertLess(each, 48 * 1024)  # the frames of 16 stacks of 300 calls are 500 KiB
+        self.assertGreater(few, 16 * 300 * 64)
+
+    def bytes_read(self, pid, count):
+        log = os.path.join(self.folder, "strace")
+        done = subprocess.run(
+            ["strace", "-f", "-y", "-qq", "-e", "trace=process_vm_readv,pread64,preadv", "-o", log,
+             support.PYCORE, "snap", str(pid), "-n", str(count), "-i", "5ms", "-q", "-o",
+             os.path.join(self.folder, "report.txt")], stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, timeout=60, env=support.clean_environment())
+        if b"PTRACE" in done.stderr:
+            self.skipTest("strace may not trace")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        total = 0
+        with open(log) as stream:
+            for line in stream:
+                match = re.search(r"= (\d+)$", line.rstrip())
+                if match and ("process_vm_readv" in line or "/mem>" in line):
+                    total += int(match.group(1))
+        return total
+
+    @each_version
+    def test_other_kinds_of_threads(self, python):
+        """Threads that Python does not know."""
+        with self.quiet(python, "natives", compiled(self.folder), 4) as target:
+            before = runs(target.pid)
+            document = self.snap(target.pid)
+            after = runs(target.pid)
+            moved = [tid for tid in before if before[tid] != after[tid]]
+            unknown = {thread["tid"] for one in document["snapshots"] for thread in one["threads"]
+                       if not thread["known_to_python"]}
+            self.assertEqual(len(unknown), 5)
+            self.assertEqual(len(before), 7)
+            self.assertLessEqual(set(moved), unknown)
+            self.assertLessEqual(len(moved), 1)
+            for thread in threads_of(document, "waiter"):
+                self.assertEqual(names_of(thread), nested(5))
+
+    @versions("3.8", "3.12", "3.15")
+    def test_subinterpreters(self, python):
+        with self.quiet(python, "subinterpreters", 4) as target:
+            for mode in (RUNNING, ALL):
+                before = runs(target.pid)
+                document = self.snap(target.pid, *mode, count=20)
+                after = runs(target.pid)
+                threads = [thread for thread in document["snapshots"][-1]["threads"]
+                           if "inside" in names_of(thread)]
+                self.assertEqual(len({thread["tid"] for thread in threads}), 4)
+                self.assertEqual(len({thread["interpreter"] for thread in threads}), 4)
+                for one in document["snapshots"]:
+                    for thread in one["threads"]:
+                        if thread["tid"] not in [other["tid"] for other in threads]:
+                            continue
+                        self.assertEqual(names_of(thread)[:2], ["inside", "<module>"])
+                        self.assertEqual(thread["stopped"], mode is ALL)
+                for thread in threads:
+                    self.assertEqual(before[thread["tid"]] == after[thread["tid"]],
+                                     mode is RUNNING)
+
+    @each_version
+    def test_gil(self, python):
+        """Of many threads that want the GIL, one holds it, or none does."""
+        with self.quiet(python, "contend", 20) as target:
+            document = self.snap(target.pid, count=100, interval="5ms", ok=(0, 1))
+        held, known, cut = 0, 0, 0
+        for one in document["snapshots"]:
+            holders = [thread for thread in one["threads"] if thread["holds_gil"]]
+            self.assertLessEqual(len(holders), 1)
+            held += len(holders)
+        for thread in threads_of(document, "spinner"):
+            if thread.get("cut"):
+                self.assertTrue(thread["notes"] or document["notes"])
+                cut += 1
+            elif thread["frames"]:
+                self.assertEqual(names_of(thread), nested(5, "spin"))
+                known += 1
+            else:
+                self.assertTrue(thread["notes"])
+        print("%s: 100 snapshots of 20 threads that want the GIL: %d held, %d stacks whole, %d cut"
+              % (python.name, held, known, cut))
+        self.assertGreater(held, 50)
+        self.assertGreater(known, 20 * 100 * 0.9)
+        profile = document["profile"]
+        self.assertEqual(sum(profile["states"].values()), profile["samples"])
+        self.assertEqual(profile["samples"],
+                         sum(len(one["threads"]) for one in document["snapshots"]))
+        for state, samples in profile["states"].items():
+            self.assertEqual(samples, sum(thread["state"] == state for one in document["snapshots"]
+                                          for thread in one["threads"]))
+
+    def test_plain_user(self):
+        """The owner of a process needs no privilege for any of this."""
+        if os.geteuid() != 0:
+            self.skipTest("needs root, to become another user; then all tests are this one")
+        if os.path.exists("/proc/sys/kernel/yama/ptrace_scope"):
+            self.skipTest("Yama is on: see test_snap_input.py for what it says")
+        pycore = os.path.join(self.folder, "pycore")
+        shutil.copy(support.PYCORE, pycore)
+        os.chmod(self.folder, 0o755)
+        # All imports come first: nobody may not be able to read the interpreter's own folder.
+        program = ("import ctypes, mmap, os, select, signal, sys, threading, time\n"
+                   "source = open(%r).read()\n"
+                   "os.setgid(%d); os.setuid(%d)\n"
+                   "ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)\n"
+                   "sys.argv = ['quiet', 'parked', '1', '10', '1']\n"
+                   "exec(compile(source, 'quiet', 'exec'), {'__name__': '__main__'})\n"
+                   % (QUIET, NOBODY, NOBODY))
+
+        def become_nobody():
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+
+        with support.start_program([usual_python().path, "-c", program]) as target:
+            as_root = self.snap(target.pid, count=10)
+            before = runs(target.pid)
+            done = subprocess.run([pycore, "snap", str(target.pid), "-n", "10", "-i", "2ms",
+                                   "--snapshots", "-q", "-f", "json"], stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/",
+                                  timeout=PATIENCE_S, env=support.clean_environment(),
+                                  preexec_fn=become_nobody)
+            after = runs(target.pid)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            document = json.loads(done.stdout)
+            self.check_sums(document)
+            spinner = threads_of(document, "spinner")[0]["tid"]
+            for one, other in zip(document["snapshots"], as_root["snapshots"]):
+                for thread, peer in zip(one["threads"], other["threads"]):
+                    self.assertEqual(thread["tid"], peer["tid"])
+                    if thread["tid"] != spinner:
+                        self.assertEqual(python_frames(thread), python_frames(peer))
+                        self.assertFalse(thread["stopped"])
+                        self.assertEqual(before[thread["tid"]], after[thread["tid"]])
+
+
+class Calls(Case):
+    """One thread in each of many blocking calls."""
+
+    def outcome(self, python, *mode, watched=True):
+        """What harm_blocking.c says after some hundred snapshots, and the report of these."""
+        with self.quiet(python, "blocking", compiled(self.folder, "harm_blocking")) as target:
+            document = None
+            if watched:
+                document = self.snap(target.pid, *mode, count=10000 if LONG else 300,
+                                     interval="5ms", ok=(0, 1))
+            else:
+                time.sleep(1)
+            os.kill(target.pid, signal.SIGTERM)
+            lines = []
+            while not lines or lines[-1] != "END":
+                lines.append(target.read_line())
+            self.assertEqual(target.process.wait(PATIENCE_S), 7)
+        errors, signals = {}, None
+        for line in lines[:-1]:
+            name, rest = line.split(None, 1)
+            fields = dict(field.split("=") for field in rest.split())
+            if name == "signals":
+                signals = fields
+            elif "errno" in fields:
+                errors[name] = {error: int(count) for error, count in
+                                (pair.split(":") for pair in fields["errno"].split(","))}
+        self.assertEqual(signals["sent"], signals["taken"])
+        self.assertGreater(int(signals["taken"]), 10)
+        return errors, document
+
+    def eintr(self, errors):
+        """How many calls failed so; of sigsuspend(2) that is the success."""
+        return sum(counts.get("EINTR", 0) for name, counts in errors.items()
+                   if name != "sigsuspend")
+
+    @each_version
+    def test_default_interrupts_nothing(self, python):
+        control, _ = self.outcome(python, watched=False)
+        self.assertGreaterEqual(len(control), 24)
+        self.assertEqual(self.eintr(control), 0)
+        errors, document = self.outcome(python)
+        reported = document["profile"]["interrupted_calls"]
+        print("%s: %d snapshots, EINTR %d, reported %d" % (
+            python.name, len(document["snapshots"]), self.eintr(errors), reported))
+        # A thread that ran when it was looked at, and slept when the stop came.
+        self.assertLessEqual(self.eintr(errors), reported)
+        self.assertLessEqual(reported, 1 + len(document["snapshots"]) * 0.02)
+        for name, counts in errors.items():
+            self.assertEqual(set(counts) - {"EINTR"}, set(control[name]) - {"EINTR"}, name)
+            self.assertGreater(sum(counts.values()), 10, name)
+
+    def test_all_interrupts_and_says_so(self):
+        """Otherwise the test above proves nothing."""
+        errors, document = self.outcome(usual_python(), *ALL)
+        for name in ("epoll_wait", "semop", "sigtimedwait", "recv_timeout"):
+            self.assertGreater(errors[name].get("EINTR", 0), 50, name)
+        reported, seen = document["profile"]["interrupted_calls"], self.eintr(errors)
+        print("--stop=all: EINTR %d, reported %d" % (seen, reported))
+        self.assertLessEqual(seen, reported)
+        self.assertLessEqual(reported, seen * 1.1 + 5)
+
+
+class Promise(Case):
+    """--max-pause."""
+
+    def check_promise(self, document, limit_ns):
+        """What was too long is counted, what is missing is noted."""
+        profile = document["profile"]
+        longer = sum(one["pause_ns"] > limit_ns for one in document["snapshots"])
+        self.assertEqual(profile["overruns"], longer)
+        for one in document["snapshots"]:
+            for thread in one["threads"]:
+                whole = thread["frames"] and not thread.get("cut")
+                if not whole:
+                    self.assertTrue(thread["notes"] or one["notes"], thread)
+        return longer
+
+    def test_crowd(self):
+        """More threads compute than there are processors for: not all can be stopped in time."""
+        with self.quiet(usual_python(), "busy", compiled(self.folder), 300) as target:
+            address = int(target.lines[-2])
+            until(lambda: all(self.counters(target.pid, address)), "the start of 300 threads")
+            for limit, limit_ns in (("1us", 1000), ("500us", 500000), ("5ms", 5000000)):
+                before = self.counters(target.pid, address)
+                begin = time.monotonic()
+                document = self.snap(target.pid, "--max-pause", limit, count=5, interval="20ms",
+                                     ok=(0, 1))
+                self.assertLess(time.monotonic() - begin, PATIENCE_S)
+                overruns = self.check_promise(document, limit_ns)
+                busy = threads_of(document, "busy")
+                self.assertEqual(len(busy), 5 * 300)
+                whole = [thread for thread in busy if names_of(thread) == nested(5)]
+                for thread in busy:
+                    if thread["stopped"] and not thread.get("cut"):
+                        self.assertEqual(names_of(thread), nested(5))
+                print("--max-pause=%s, 300 busy threads: %d of 1500 stacks, max %d us, overruns %d"
+                      % (limit, len(whole), document["profile"]["pause_max_ns"] // 1000, overruns))
+                if len(whole) < len(busy):
+                    self.assertTrue(document["notes"] or
+                                    any(one["notes"] for one in document["snapshots"]) or
+                                    all(thread["notes"] for thread in busy
+                                        if names_of(thread) != nested(5)))
+                until(lambda: all(after > value for after, value in
+                                  zip(self.counters(target.pid, address), before)),
+                      "progress of all of 300 threads: %s" % harm.task_facts(target.pid))
+
+    def counters(self, pid, address):
+        with open("/proc/%d/mem" % pid, "rb", buffering=0) as stream:
+            return memoryview(os.pread(stream.fileno(), 8 * 300, address)).cast("Q").tolist()
+
+    @versions("3.8", "3.15")
+    def test_deep_recursion(self, python):
+        """A thread that computes 2,000 calls deep: whole, or said to be cut; never wrong."""
+        expected = nested(2000, "spin")
+        with self.quiet(python, "deep", 2000) as target:
+            for limit, limit_ns in (("1us", 1000), ("500us", 500000), ("100ms", 100000000)):
+                document = self.snap(target.pid, "--max-pause", limit, count=10, ok=(0, 1))
+                self.check_promise(document, limit_ns)
+                whole = 0
+                for thread in threads_of(document, "deep"):
+                    names = names_of(thread)
+                    self.assertEqual(set(names) - set(expected), set())
+                    if thread["frames"] and not thread.get("cut"):
+                        self.assertEqual(names, expected)
+                        whole += 1
+                print("%s --max-pause=%s: %d of 10 stacks of 2,000 calls, max %d us"
+                      % (python.name, limit, whole, document["profile"]["pause_max_ns"] // 1000))
+            self.assertGreater(whole, 5)
+
+
+class Pages(Case):
+    """A look leaves the target's memory as it is: how much of it is shared, and its page tables."""
+
+    def unshare_all(self, pid, where, pages, step=4096):
+        """Reads as a debugger would: what the tests below would see then."""
+        buffer = ctypes.create_string_buffer(1)
+        for number in range(pages):
+            local = (ctypes.c_void_p * 2)(ctypes.addressof(buffer), 1)
+            remote = (ctypes.c_void_p * 2)(where + number * step, 1)
+            self.assertEqual(harm.libc.process_vm_readv(pid, local, 1, remote, 1, 0), 1)
+
+    @each_version
+    def test_shared_pages(self, python):
+        """Parent and child of a fork go on sharing."""
+        with self.quiet(python, "prefork", 100) as target:
+            pids = (target.pid, int(target.lines[-2]))
+            for pid in pids:
+                before = [kib_of(one, "smaps_rollup", "Shared_Dirty") for one in pids]
+                self.assertGreater(before[0], 100 << 10)
+                document = self.snap(pid)
+                after = [kib_of(one, "smaps_rollup", "Shared_Dirty") for one in pids]
+                self.assertGreater(len(document["snapshots"][-1]["threads"][0]["frames"]), 600)
+                lost = max(old - new for old, new in zip(before, after))
+                print("%s: %d KiB no longer shared after 50 snapshots" % (python.name, lost))
+                self.assertLess(lost, 256)
+
+    def test_page_tables(self):
+        """Memory that was never touched is not touched."""
+        with self.quiet(usual_python(), "untouched", 20) as target:
+            before = kib_of(target.pid, "status", "VmPTE")
+            resident = kib_of(target.pid, "status", "VmRSS")
+            document = self.snap(target.pid)
+            self.assertEqual(len(threads_of(document, "waiter")), 20 * 50)
+            self.assertLessEqual(kib_of(target.pid, "status", "VmPTE") - before, 16)
+            self.assertLess(kib_of(target.pid, "status", "VmRSS") - resident, 1024)
+            # So it would be seen.
+            self.unshare_all(target.pid, int(target.lines[-2]), 200, 8 << 20)
+            self.assertGreater(kib_of(target.pid, "status", "VmPTE") - before, 500)
+
+
+class Loop(Case):
+    """pycore's own time and memory."""
+
+    def test_each_millisecond(self):
+        """1,000 snapshots a second of 21 threads: the schedule is kept or what was missed is told."""
+        with self.quiet(usual_python(), "parked", 2, 10, 4) as target:
+            begin = time.monotonic()
+            outcome = support.pycore("snap", target.pid, "-i", "1ms", "-d", "2s", "-q", "-f",
+                                     "json", "--no-native")
+            took_s = time.monotonic() - begin
+        self.assertIn(outcome.rc, (0, 1), outcome.err)
+        profile = json.loads(outcome.out)["profile"]
+        ticks = profile["snapshots"] + profile["missed"]
+        share = profile["own_cpu_ns"] / profile["duration_ns"]
+        print("-i 1ms: %d snapshots, %d missed, %d %% of a processor, %.1f s" % (
+            profile["snapshots"], profile["missed"], 100 * share, took_s))
+        self.assertLess(took_s, PATIENCE_S)
+        self.assertTrue(1950 <= ticks <= 2010, ticks)
+        self.assertGreater(profile["snapshots"], 200)
+        self.assertTrue(0 < share < 1, share)
+
+    def test_memory(self):
+        """Many snapshots of what stays the same need no more memory than some."""
+        def resident_kib(pid, count):
+            output = os.path.join(self.folder, "report.txt")
+            last = 0
+            with subprocess.Popen([support.PYCORE, "snap", str(pid), "-n", str(count), "-i",
+                                   "300us", "-q", "-o", output], stdin=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE,
+                                  env=support.clean_environment()) as process:
+                while process.poll() is None:
+                    last = kib_of(process.pid, "status", "VmRSS") or last
+                    time.sleep(0.002)
+                self.assertEqual(process.returncode, 0, process.stderr.read())
+            return last
+
+        with self.quiet(usual_python(), "parked", 1, 10, 0) as target:
+            few, many = (resident_kib(target.pid, count) for count in (1000, 5000))
+        print("resident: %d KiB at 1,000 snapshots, %d KiB at 5,000" % (few, many))
+        self.assertLess(many - few, 1024)
+
+
+if __name__ == "__main__":
+    unittest.main()
