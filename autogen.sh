@@ -43,6 +43,12 @@ pc:libelf      libelf-dev       elfutils-libelf-devel elfutils-dev libelf     li
 pc:libdw       libdw-dev        elfutils-devel        elfutils-dev libelf     libdw-devel
 pc:zlib        zlib1g-dev       zlib-devel            zlib-dev     zlib       zlib-devel
 '
+# pycore is built without these where they cannot be had: names of C++ and Rust are then shown as the
+# compiler made them, and symbols in .gnu_debugdata are not found.
+build_wants='
+cc:-liberty    libiberty-dev    binutils-devel        binutils-dev binutils   binutils-devel
+pc:liblzma     liblzma-dev      xz-devel              xz-dev       xz         xz-devel
+'
 demo_needs='
 cmd:python3    python3          python3               python3      python     python3
 '
@@ -171,7 +177,7 @@ quietly() {
 # ---- demo ----------------------------------------------------------------------------------------
 
 demo() {
-    provide "$build_needs$demo_needs"
+    provide "$build_needs$build_wants$demo_needs"
     demand "$build_needs$demo_needs"
     mkdir -p build
     say "building in $top/build"
@@ -316,7 +322,7 @@ check() {
     done
     mkdir -p build
     : > build/steps
-    provide "$build_needs$check_needs"
+    provide "$build_needs$build_wants$check_needs"
     demand "$build_needs"
 
     # Interpreters are fetched while the compilers work.

@@ -144,7 +144,7 @@ def main():
                 key: value for key, value in profile.items() if isinstance(value, (int, float))}},
                       stream, indent=1)
     raise SystemExit(1 if differences or signals != [0, 0] or status or control_status
-                     or looked.returncode not in (0, 75) else 0)
+                     or looked.returncode not in (0, 1) else 0)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the benchmarks share: finding programs, building C, percentiles."""
 
+import collections
 import glob
 import os
 import shutil
+import signal
 import subprocess
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(HERE)
@@ -77,3 +80,30 @@ def percentile(values, share):
 
 def median(values):
     return percentile(values, 0.5)
+
+
+Spent = collections.namedtuple("Spent", "status seconds cpu_seconds peak_mib")
+
+
+class Meter:
+    """Runs commands and says what they took. Has a folder of its own, and a compiled helper."""
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.program = build(os.path.join(HERE, "spent.c"), os.path.join(self.folder.name, "spent"))
+
+    def run(self, command, limit=300):
+        """Spent, or None when it took longer than `limit` seconds."""
+        result = os.path.join(self.folder.name, "result")
+        process = subprocess.Popen([self.program, result, *command], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   start_new_session=True)
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return None
+        with open(result) as stream:
+            status, wall_ns, cpu_ns, peak_kib = map(int, stream.read().split())
+        return Spent(status, wall_ns / 1e9, cpu_ns / 1e9, peak_kib / 1024)

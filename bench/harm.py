@@ -14,9 +14,11 @@ down when each was answered and how long it took.
 Time is cut into phases: in each of --blocks blocks two phases without a profiler and one with each
 tool, in an order drawn anew for each block. pycore runs with -i 200ms; py-spy, when installed, with
 -r 5 (without native stacks, unlike pycore; and with, as a tool of its own). Starting the tool is
-part of its phase. For each number the table has the median over the phases without a profiler; each
-tool's median difference to its own block's mean without, in per cent; and the noise: the 95th
-percentile of the difference between the two phases without. A difference below that is not one.
+part of its phase. The table has the median of each number over the phases without a profiler; then,
+for each tool, the median of its differences to its own blocks' means without, in per cent, and the
+95 % interval of that median (bootstrap over the blocks); and the same for the control: one phase
+without against the other. Where the interval holds 0, there is no difference to be seen in the
+control's noise; else it is marked with a star.
 "server CPU" is the server's own processor time per request. Exit status 1 when a request failed or
 the server did not end as it was told to.
 
@@ -155,7 +157,7 @@ def run_phase(server, command, options, folder):
                                 stderr=subprocess.DEVNULL)
     time.sleep(options.phase)
     end, used = time.monotonic_ns(), cpu_seconds(server.pid) - cpu
-    worked = tool is None or tool.wait(60) in (0, 75)
+    worked = tool is None or tool.wait(60) in (0, 1)  # 1: the report lacks a stack
     return begin, end, used, worked
 
 
@@ -198,19 +200,27 @@ def summary(requests, phase):
                for key, share in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999))}}
 
 
+def difference_text(differences):
+    """The median with its interval, and a star when that does not hold 0."""
+    source = random.Random(1)
+    medians = sorted(common.median(source.choices(differences, k=len(differences)))
+                     for _ in range(2000))
+    low, high = common.percentile(medians, 0.025), common.percentile(medians, 0.975)
+    return "%+.1f [%+.1f,%+.1f]%s" % (common.median(differences), low, high,
+                                      " " if low <= 0 <= high else "*")
+
+
 def print_table(kind, tools, blocks):
-    print("\n%s server%14s%11s" % (kind, "off", "noise")
-          + "".join("%22s" % name for name in tools))
+    print("\n%-17s %9s" % (kind + " server", "off")
+          + "".join("%26s" % (name + " % ") for name in ["control", *tools]))
     for label, key in METRICS:
         offs = [[phase[key] for name, phase in block if name == "off"] for block in blocks]
-        means = [sum(pair) / 2 for pair in offs]
-        noise = common.percentile([200 * abs(a - b) / (a + b) for a, b in offs], 0.95)
-        line = "%-17s%9.3f  +-%6.2f %%" % (label, common.median(sum(offs, [])), noise)
+        line = "%-17s %9.3f" % (label, common.median(sum(offs, [])))
+        line += "%26s" % difference_text([100 * (a / b - 1) for a, b in offs])
         for tool in tools:
-            differences = [100 * (phase[key] / mean - 1) for block, mean in zip(blocks, means)
-                           for name, phase in block if name == tool]
-            middle = common.median(differences)
-            line += "%+10.2f %% %-9s" % (middle, "in noise" if abs(middle) <= noise else "REAL")
+            line += "%26s" % difference_text(
+                [100 * (2 * phase[key] / sum(pair) - 1) for block, pair in zip(blocks, offs)
+                 for name, phase in block if name == tool])
         print(line)
     for tool in tools:
         failed = sum(not phase["worked"] for block in blocks for name, phase in block

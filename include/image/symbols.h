@@ -17,7 +17,7 @@ struct image_symbol {
 
 // The function that addr lies in; of several at one address the one that people know it by (global
 // before local, no compiler-made names). False: none, also in the gap behind a symbol whose size
-// is known.
+// is known. `module` NULL: code made at run time that was registered for debuggers (image/elf.h).
 bool image_symbol_at(struct image *image, struct module *module, uint64_t addr,
                      struct image_symbol *ret);
 

@@ -52,8 +52,9 @@ struct arch_unwind {
     // `code` ends where the return address points: is there a call instruction right before? Sets
     // *ret_target to where it goes, 0: through a register or memory.
     bool (*follows_call)(const uint8_t *code, size_t size, uint64_t pc, uint64_t *ret_target);
-    // `code` starts at `pc`: a jump through a slot of the linkage table (PLT)?
-    bool (*is_plt)(const uint8_t *code, size_t size);
+    // By how much the code of a function, from its start on, may lower the stack pointer below the
+    // registers that it saves. Returns how many values; 0: it varies.
+    size_t (*frame_sizes)(const uint8_t *code, size_t size, uint64_t *ret, size_t limit);
     const struct arch_stub *stubs; // ends with one of size 0
 };
 

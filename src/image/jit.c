@@ -15,9 +15,9 @@
 #define MAX_DESCRIPTORS 16
 #define MAX_ENTRIES 65536
 #define MAX_SYMFILE_BYTES (1u << 20)
-#define MAX_TOTAL_BYTES (256u << 20)
+#define MAX_TOTAL_BYTES (64u << 20)
 #define MAX_CODE_RANGES 64 // of one object
-// Old objects whose bytes are compared with the target's again, per refresh.
+// Known objects that are looked at again per refresh while the descriptors stay as they are.
 #define RECHECKED 16
 
 // struct jit_descriptor and struct jit_code_entry of the manual, 64 bits.
@@ -33,7 +33,8 @@ struct code_entry {
 // One registered object.
 struct object {
     uint64_t addr; // of its entry
-    uint64_t symfile, symfile_bytes;
+    uint64_t next, symfile;
+    uint64_t symfile_bytes; // 0: what the entry says is absurd
     void *bytes;
     Elf *elf; // NULL: unreadable, or no ELF image
 };
@@ -41,7 +42,9 @@ struct object {
 struct image_jits {
     uint64_t generation; // of the list of modules that was searched
     uint64_t descriptors[MAX_DESCRIPTORS];
+    struct descriptor last[MAX_DESCRIPTORS]; // what they held
     size_t descriptor_count;
+    bool complete;              // all lists were read to their ends
     VEC(struct object) objects; // in the order of the lists
     VEC(struct image_jit) code; // sorted by start
     size_t recheck_at;
@@ -88,6 +91,7 @@ static void find_descriptors(struct image *image, struct image_jits *jits)
 {
     jits->generation = image->generation;
     jits->descriptor_count = 0;
+    jits->complete = false;
     vec_foreach (slot, &image->modules) {
         struct module *module = &(*slot)->public;
         Elf *elf = image_module_elf(*slot);
@@ -119,7 +123,7 @@ static void cut_cycle(struct objects *objects, size_t first, size_t length)
 static bool add_entry(struct objects *objects, uint64_t at, const struct code_entry *entry,
                       uint64_t *budget_bytes)
 {
-    struct object object = {.addr = at, .symfile = entry->symfile};
+    struct object object = {.addr = at, .next = entry->next, .symfile = entry->symfile};
     if (entry->symfile_bytes >= sizeof(Elf64_Ehdr) && entry->symfile_bytes <= MAX_SYMFILE_BYTES &&
         entry->symfile_bytes <= *budget_bytes)
         object.symfile_bytes = entry->symfile_bytes;
@@ -128,26 +132,23 @@ static bool add_entry(struct objects *objects, uint64_t at, const struct code_en
 }
 
 // The list may be changing while it is read, and be anything in a core. Cycles are found as in
-// Brent, "An improved Monte Carlo factorization algorithm" (1980).
-static void read_list(struct mem *mem, uint64_t descriptor_addr, uint64_t *budget_bytes,
+// Brent, "An improved Monte Carlo factorization algorithm" (1980). False: it could not be read to
+// its end.
+static bool read_list(struct mem *mem, const struct descriptor *descriptor, uint64_t *budget_bytes,
                       struct objects *ret)
 {
-    struct descriptor descriptor;
     struct code_entry entry;
-    if (mem_read_some(mem, descriptor_addr, &descriptor, sizeof(descriptor)) !=
-            sizeof(descriptor) ||
-        descriptor.version != 1)
-        return;
     size_t first = ret->count, power = 1, steps = 0;
     uint64_t mark = 0;
-    for (uint64_t at = descriptor.first; at && ret->count < MAX_ENTRIES; at = entry.next) {
+    for (uint64_t at = descriptor->version == 1 ? descriptor->first : 0;
+         at && ret->count < MAX_ENTRIES; at = entry.next) {
         if (mem_read_some(mem, at, &entry, sizeof(entry)) != sizeof(entry) ||
             !add_entry(ret, at, &entry, budget_bytes))
-            return;
+            return false;
         steps++;
         if (at == mark) {
             cut_cycle(ret, first, steps);
-            return;
+            return true;
         }
         if (steps == power) {
             mark = at;
@@ -155,6 +156,7 @@ static void read_list(struct mem *mem, uint64_t descriptor_addr, uint64_t *budge
             steps = 0;
         }
     }
+    return true;
 }
 
 static bool same_place(const struct object *a, const struct object *b)
@@ -170,21 +172,28 @@ static bool same_bytes(struct mem *mem, const struct object *object, void *scrat
     return object->bytes ? readable && memcmp(scratch, object->bytes, size) == 0 : !readable;
 }
 
-// The same entries at the same places: malloc(3) may have given an old place to a new object, so
-// the bytes of a few are compared each time.
-static bool unchanged(struct image_jits *jits, struct mem *mem, const struct objects *found)
+static bool same_entry(struct mem *mem, const struct object *object)
 {
-    if (found->count != jits->objects.count)
+    struct code_entry entry;
+    return mem_read_some(mem, object->addr, &entry, sizeof(entry)) == sizeof(entry) &&
+           entry.next == object->next && entry.symfile == object->symfile &&
+           (entry.symfile_bytes == object->symfile_bytes || object->symfile_bytes == 0);
+}
+
+// Registering changes the descriptor, unless malloc(3) gave an old entry's place to the new one;
+// unregistering may not. So the first entry and some of the others in turn are compared, too:
+// what goes unseen for a while is code that is gone.
+static bool unchanged(struct image_jits *jits, struct mem *mem, const struct descriptor *now)
+{
+    size_t count = jits->objects.count;
+    if (!jits->complete || memcmp(now, jits->last, jits->descriptor_count * sizeof(*now)) != 0)
         return false;
-    for (size_t i = 0; i < found->count; i++)
-        if (!same_place(&found->items[i], &jits->objects.items[i]))
-            return false;
-    size_t count = found->count < RECHECKED ? found->count : RECHECKED;
     AUTO_FREE void *scratch = count ? malloc(MAX_SYMFILE_BYTES) : NULL;
-    for (size_t i = 0; scratch && i < count; i++) {
-        jits->recheck_at = (jits->recheck_at + 1) % found->count;
-        const struct object *object = &jits->objects.items[jits->recheck_at];
-        if (!same_bytes(mem, object, scratch))
+    for (size_t i = 0; scratch && i < RECHECKED && i < count; i++) {
+        if (i > 0)
+            jits->recheck_at = jits->recheck_at % (count - 1) + 1;
+        const struct object *object = &jits->objects.items[i ? jits->recheck_at : 0];
+        if (!same_entry(mem, object) || !same_bytes(mem, object, scratch))
             return false;
     }
     return true;
@@ -225,9 +234,8 @@ static void adopt(struct image_jits *jits, struct mem *mem, struct objects *foun
                                            sizeof(*object), by_place)
                                  : NULL;
         if (old && same_place(old, object) && same_bytes(mem, old, scratch)) {
-            *object = *old;
-            old->bytes = NULL;
-            old->elf = NULL;
+            object->bytes = TAKE(old->bytes);
+            object->elf = TAKE(old->elf);
         } else {
             read_object(mem, object);
         }
@@ -316,14 +324,19 @@ void image_jit_refresh(struct image *image, struct mem *mem)
         find_descriptors(image, jits);
     if (jits->descriptor_count == 0 && jits->objects.count == 0)
         return;
+    struct descriptor now[MAX_DESCRIPTORS] = {0}; // one that cannot be read has no list
+    for (size_t i = 0; i < jits->descriptor_count; i++)
+        if (mem_read_some(mem, jits->descriptors[i], &now[i], sizeof(now[i])) != sizeof(now[i]))
+            now[i] = (struct descriptor){0};
+    if (unchanged(jits, mem, now))
+        return;
     struct objects found = {0};
     uint64_t budget_bytes = MAX_TOTAL_BYTES;
+    jits->complete = true;
     for (size_t i = 0; i < jits->descriptor_count; i++)
-        read_list(mem, jits->descriptors[i], &budget_bytes, &found);
-    if (unchanged(jits, mem, &found)) {
-        vec_deinit(&found);
-        return;
-    }
+        if (!read_list(mem, &now[i], &budget_bytes, &found))
+            jits->complete = false;
+    memcpy(jits->last, now, sizeof(now));
     adopt(jits, mem, &found);
     vec_clear(&jits->code);
     vec_foreach (object, &jits->objects)

@@ -60,7 +60,8 @@ static const char *absolute(struct place *place, const char *file)
     if (strnlen(file, MAX_PATH_BYTES) == MAX_PATH_BYTES ||
         (dir && strnlen(dir, MAX_PATH_BYTES) == MAX_PATH_BYTES))
         return NULL;
-    if (dir && asprintf(&joined, "%s/%s", dir, file) < 0)
+    // libdw has done so with its tables' own folders; builds that map "." have nothing to count from.
+    if (dir && *dir == '/' && asprintf(&joined, "%s/%s", dir, file) < 0)
         joined = NULL;
     const char *text = joined ? joined : file;
     return image_keep_name(place->image, text, strlen(text));

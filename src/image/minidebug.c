@@ -14,7 +14,7 @@
 #include <lzma.h>
 
 #define MAX_PACKED (64u << 20)
-#define MAX_UNPACKED (256u << 20)
+#define MAX_UNPACKED (128u << 20)
 #define MAX_DECODER_BYTES (128u << 20)
 
 static Elf_Data *packed_data(Elf *elf)

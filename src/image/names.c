@@ -82,11 +82,34 @@ static struct image_symbols *make_table(struct image *image, struct image_module
     return symbols;
 }
 
+// Registered code comes in objects of a few symbols, which go when the next list is read: nothing is
+// kept of them but names.
+static bool jit_symbol_at(struct image *image, uint64_t addr, struct image_symbol *ret)
+{
+    const struct image_jit *jit = image_jit_at(image, addr);
+    struct image_symbols *symbols = jit ? calloc(1, sizeof(*symbols)) : NULL;
+    if (!symbols)
+        return false;
+    symbol_table_add_elf(symbols, jit->elf, SHT_SYMTAB);
+    symbol_table_finish(symbols);
+    const struct function_symbol *found = symbol_table_find(symbols, addr - jit->bias);
+    const char *name = found ? image_keep_name(image, found->name, strlen(found->name)) : NULL;
+    if (name)
+        *ret = (struct image_symbol){.name = image_pretty_name(image, name),
+                                     .raw_name = name,
+                                     .start = jit->bias + found->start,
+                                     .size = found->size};
+    image_symbols_destroy(symbols);
+    return name;
+}
+
 bool image_symbol_at(struct image *image, struct module *module, uint64_t addr,
                      struct image_symbol *ret)
 {
     struct image_module *self = (struct image_module *)module;
-    if (!module || addr < module->start || addr >= module->end)
+    if (!module)
+        return jit_symbol_at(image, addr, ret);
+    if (addr < module->start || addr >= module->end)
         return false;
     if (!self->symbols)
         self->symbols = make_table(image, self);

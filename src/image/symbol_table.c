@@ -19,19 +19,6 @@ struct source {
     uint64_t limit;     // no function reaches beyond
 };
 
-// Of symbols at one address the one with the highest rank is shown. Binding first, as eu-stack
-// does; among equals names that are not reserved for the implementation (C11 7.1.3) and carry no
-// version ("@GLIBC_2.2.5").
-static uint8_t rank_of(const Elf64_Sym *symbol, const char *name)
-{
-    unsigned binding = ELF64_ST_BIND(symbol->st_info);
-    unsigned rank = binding == STB_LOCAL ? 0 : binding == STB_WEAK ? 1 : 2;
-    bool reserved = name[0] == '_' && name[1] == '_';
-    return (uint8_t)(rank * 4 + !reserved * 2 + !strchr(name, '@'));
-}
-
-#define RANKS 12
-
 // Where the function must end at the latest; 0: this is no function.
 static uint64_t function_limit(const struct source *source, const Elf64_Sym *symbol)
 {
@@ -59,11 +46,12 @@ static void add_symbol(struct image_symbols *symbols, const struct source *sourc
     if (end <= symbol->st_value || symbols->functions.count >= IMAGE_MAX_SYMBOLS)
         return;
     // On no memory the symbol is missing, and its address is shown as module + offset.
-    (void)vec_push(&symbols->functions, (struct function_symbol){.name = name,
-                                                                 .start = symbol->st_value,
-                                                                 .size = symbol->st_size,
-                                                                 .limit = limit,
-                                                                 .rank = rank_of(symbol, name)});
+    (void)vec_push(&symbols->functions,
+                   (struct function_symbol){.name = name,
+                                            .start = symbol->st_value,
+                                            .size = symbol->st_size,
+                                            .limit = limit,
+                                            .binding = ELF64_ST_BIND(symbol->st_info)});
 }
 
 static size_t terminated_bytes(const char *names, size_t size)
@@ -145,16 +133,39 @@ bool symbol_table_add_elf(struct image_symbols *symbols, Elf *elf, uint32_t tabl
     return found;
 }
 
-// Worse names first, and later ones before earlier ones: the last of a place is the one shown.
+// Of the symbols at one address the one with the highest rank is shown. Those with a size first,
+// then by binding, as eu-stack does; among equals names that are not reserved for the
+// implementation (C11 7.1.3) and carry no version ("@GLIBC_2.2.5").
+static unsigned rank_of(const struct function_symbol *function)
+{
+    unsigned binding = function->binding == STB_LOCAL ? 0 : function->binding == STB_WEAK ? 1 : 2;
+    const char *name = function->name;
+    bool reserved = name[0] == '_' && name[1] == '_';
+    return (function->size != 0) * 12 + binding * 4 + !reserved * 2 + !strchr(name, '@');
+}
+
+// Later ones before earlier ones, and the best of a place behind the others: the last is shown.
 static bool list_spans(struct image_symbols *symbols)
 {
-    for (unsigned rank = 0; rank < RANKS; rank++) {
-        for (size_t i = symbols->functions.count; i-- > 0;) {
-            const struct function_symbol *function = &symbols->functions.items[i];
-            uint64_t end = function->size ? function->start + function->size : function->limit;
-            if (function->rank == rank &&
-                !image_spans_add(&symbols->spans, function->start, end, i))
-                return false;
+    struct image_spans *spans = &symbols->spans;
+    const struct function_symbol *functions = symbols->functions.items;
+    if (!vec_reserve(spans, symbols->functions.count))
+        return false;
+    for (size_t i = symbols->functions.count; i-- > 0;) {
+        uint64_t end =
+            functions[i].size ? functions[i].start + functions[i].size : functions[i].limit;
+        if (!image_spans_add(spans, functions[i].start, end, i))
+            return false;
+    }
+    if (!image_spans_sort(spans))
+        return false;
+    for (size_t i = 0; i + 1 < spans->count; i++) {
+        struct image_span *here = &spans->items[i], *next = here + 1;
+        if (here->start == next->start &&
+            rank_of(&functions[here->value]) > rank_of(&functions[next->value])) {
+            struct image_span swap = *here;
+            *here = *next;
+            *next = swap;
         }
     }
     return true;
@@ -190,7 +201,7 @@ static void size_labels(struct image_symbols *symbols)
 
 void symbol_table_finish(struct image_symbols *symbols)
 {
-    if (!list_spans(symbols) || !image_spans_sort(&symbols->spans)) {
+    if (!list_spans(symbols)) {
         vec_deinit(&symbols->spans);
         return;
     }

@@ -13,7 +13,7 @@ struct function_symbol {
     const char *name, *pretty; // pretty: NULL until asked for
     uint64_t start, size;      // in the file's addresses; size 0: not known
     uint64_t limit;            // where its section ends
-    uint8_t rank;
+    uint8_t binding;
 };
 
 struct image_symbols {

@@ -44,7 +44,7 @@ static void add_share(struct plain *row, const struct page *page, uint64_t weigh
 static void add_function(struct page *page, const struct prof_function *function, bool by_total)
 {
     GUARD(plain_deinit) struct plain row = {0};
-    uint64_t self = weigh_own(&page->weigh, function), inner = weigh_self(&page->weigh, function);
+    uint64_t self = weigh_own(&page->weigh, function);
     uint64_t total = weigh_total(&page->weigh, function);
     uint64_t cpu_ns = by_total ? function->total_cpu_ns : function->own_cpu_ns;
     uint64_t waiting = by_total ? function->total - function->total_working
@@ -59,11 +59,6 @@ static void add_function(struct page *page, const struct prof_function *function
         plain_str(&row, " %");
     }
     plain_str(&row, DOC_NEXT);
-    if (!by_total && self > inner) {
-        plain_percent(&row, weigh_share(&page->weigh, self - inner));
-        plain_str(&row, " %");
-    }
-    plain_str(&row, by_total ? "" : DOC_NEXT);
     if (cpu_ns)
         plain_duration(&row, cpu_ns);
     plain_str(&row, DOC_NEXT);
@@ -160,7 +155,6 @@ void page_functions(struct page *page)
         {.title = "SELF", .right = true},
         {.title = "95 %", .right = true},
         {.title = "TOTAL", .right = true},
-        {.title = "NATIVE", .right = true, .drop = 5},
         REST_OF_COLUMNS,
     };
     static const struct doc_column by_total[] = {

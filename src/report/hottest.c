@@ -8,8 +8,7 @@
 #include "util/guard.h"
 
 #define USUAL_FUNCTIONS 4
-#define LEAST_SHARE 0.03  // colder functions are not worth a page
-#define LEAST_NATIVE 0.05 // of a function: native callees below are the interpreter's small change
+#define LEAST_SHARE 0.03 // colder functions are not worth a page
 #define NEIGHBOURS 4
 #define LINES 5
 
@@ -28,6 +27,12 @@ static void start_line(struct plain *line, bool first, const char *label, double
     line->failed |= percent.failed;
 }
 
+// The interpreter's own functions are no news.
+static bool is_plumbing(const struct page *page, uint32_t function)
+{
+    return page->interpreter[function] && !page->options->full;
+}
+
 // The neighbours in the call graph, hottest first (the edges come sorted).
 static void add_neighbours(struct page *page, uint32_t index, bool callers)
 {
@@ -43,9 +48,8 @@ static void add_neighbours(struct page *page, uint32_t index, bool callers)
             page_function(page, callers ? edge->caller : edge->callee);
         if ((callers ? edge->callee : edge->caller) != index || !weight || !other)
             continue;
-        if (callers && python && other->kind == SNAP_NATIVE)
-            continue; // who called that is told: the edge to it goes through
-        if (other->kind == SNAP_NATIVE && weigh_ratio(weight, all) < LEAST_NATIVE)
+        // Who called through native code is told: that edge goes through.
+        if (python && (callers ? other->kind == SNAP_NATIVE : is_plumbing(page, edge->callee)))
             continue;
         if (shown == NEIGHBOURS) {
             more++;
@@ -53,8 +57,11 @@ static void add_neighbours(struct page *page, uint32_t index, bool callers)
         }
         start_line(&line, shown++ == 0, callers ? "called by" : "calls", weigh_ratio(weight, all));
         names_function(&line, &page->names, other, 48);
+        size_t before = line.size;
         plain_str(&line, "  ");
         names_place(&line, &page->names, other);
+        if (line.size == before + 2 && !line.failed)
+            line.bytes[line.size = before] = '\0';
         plain_str(&line, edge->caller == edge->callee ? "  (itself)" : "");
         add_line(page, &line);
     }

@@ -218,6 +218,13 @@ bool names_is_own_code(const struct names *names, const struct prof_function *fu
     return function->kind == SNAP_PYTHON && path && !is_installed(path);
 }
 
+bool names_is_interpreter(const struct names *names, const struct prof_function *function)
+{
+    const char *module = strtab_get(names->strings, function->module);
+    return function->kind == SNAP_NATIVE && module &&
+           (strncmp(module, "libpython", 9) == 0 || strncmp(module, "python", 6) == 0);
+}
+
 const char *names_state_words(enum snap_state state)
 {
     static const char *const words[SNAP_STATE_COUNT] = {

@@ -37,6 +37,8 @@ void names_say(struct plain *plain, const struct names *names,
 void names_path(struct plain *plain, const struct names *names, uint32_t file);
 // Neither the standard library nor an installed package.
 bool names_is_own_code(const struct names *names, const struct prof_function *function);
+// Native, and a piece of the interpreter: what it does, it does for the Python function above it.
+bool names_is_interpreter(const struct names *names, const struct prof_function *function);
 // The part of a path after its last slash.
 const char *names_base(const char *path);
 

@@ -114,16 +114,20 @@ void page_say_native(struct page *page)
 {
     GUARD(hots_deinit) struct hots hots = {0};
     GUARD(plain_deinit) struct plain line = {0};
+    const struct hot *first = NULL;
     uint64_t all = 0;
     page->failed |= !find_hot(page, &hots);
-    vec_foreach (hot, &hots)
+    vec_foreach (hot, &hots) {
+        if (page->interpreter[hot->native])
+            continue; // it is what running Python is made of
         all += hot->weight;
-    if (page->weigh.fell_back || weigh_share(&page->weigh, all) < SAID_SHARE ||
-        weigh_share(&page->weigh, hots.items[0].weight) < HOT_SHARE)
+        first = first ? first : hot;
+    }
+    if (!first || page->weigh.fell_back || weigh_share(&page->weigh, all) < SAID_SHARE ||
+        weigh_share(&page->weigh, first->weight) < HOT_SHARE)
         return;
-    const struct hot *first = hots.items;
     plain_percent(&line, weigh_share(&page->weigh, all));
-    plain_add(&line, " %% %s is in native code called from Python, most of all ",
+    plain_add(&line, " %% %s is in native code outside of the interpreter, most of all ",
               page->weigh.base_words);
     plain_percent(&line, weigh_share(&page->weigh, first->weight));
     plain_str(&line, " % in ");
@@ -164,7 +168,7 @@ void page_natives(struct page *page)
         {.title = "TOTAL", .right = true, .drop = 2},
         {.title = "CPU", .right = true, .drop = 3},
         {.title = "FUNCTION", .code = true, .least = 28},
-        {.title = "MODULE", .code = true, .keep = PLAIN_KEEP_END, .least = 12, .drop = 1},
+        {.title = "MODULE", .code = true, .least = 14, .drop = 1},
         {.title = "MOSTLY FOR", .code = true, .keep = PLAIN_KEEP_END, .least = 24},
     };
     GUARD(hots_deinit) struct hots hots = {0};

@@ -391,6 +391,7 @@ static void page_deinit(struct page *page)
 {
     names_deinit(&page->names);
     free(page->own_code);
+    free(page->interpreter);
     free(page->threads);
 }
 
@@ -401,11 +402,14 @@ static bool prepare(struct page *page)
     size_t threads = profile ? profile->thread_count : 0;
     page->own_code = calloc(functions + 1, sizeof(*page->own_code));
     page->threads = calloc(threads + 1, sizeof(*page->threads));
-    if (!page->own_code || !page->threads ||
+    page->interpreter = calloc(functions + 1, sizeof(*page->interpreter));
+    if (!page->own_code || !page->interpreter || !page->threads ||
         !names_init(&page->names, page->input->strings, profile))
         return false;
-    for (size_t i = 0; i < functions; i++)
+    for (size_t i = 0; i < functions; i++) {
         page->own_code[i] = names_is_own_code(&page->names, &profile->functions[i]);
+        page->interpreter[i] = names_is_interpreter(&page->names, &profile->functions[i]);
+    }
     for (size_t i = 0; i < threads; i++)
         page->threads[i] =
             (struct page_thread){profile->threads[i].pid, profile->threads[i].tid, (uint32_t)i};

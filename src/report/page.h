@@ -23,6 +23,7 @@ struct page {
     struct weigh weigh;          // with a profile
     struct page_thread *threads; // sorted
     bool *own_code;              // by function: neither library nor package
+    bool *interpreter;           // by function: native code of the interpreter itself
     bool failed;                 // out of memory
 };
 

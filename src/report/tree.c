@@ -9,8 +9,7 @@
 #include "util/hash.h"
 
 #define LEAST_SHARE 0.01
-#define LEAST_NATIVE 0.03 // the interpreter's own functions below that are noise
-#define ANCESTORS 200     // looked at for recursion; beyond it a call is taken for a new one
+#define ANCESTORS 200 // looked at for recursion; beyond it a call is taken for a new one
 #define DEEPEST_INDENT 24
 #define CHAIN_NAMES 3 // calls without a choice that are named; the others are counted
 
@@ -21,7 +20,6 @@ struct call {
     uint32_t first_child, last_child, next; // calls; 0: none
     uint64_t weight, self;
     uint32_t active, deepest; // nested at this moment of the walk; at most
-    bool python;              // it is, or calls, something that is not native
 };
 
 struct calls {
@@ -82,14 +80,10 @@ static void enter(struct page *page, struct calls *calls, uint32_t index,
         call->deepest = call->active;
 }
 
-static void mark_python(const struct page *page, struct calls *calls, uint32_t index)
+// The interpreter's own functions below a call are that call, but for --full.
+static bool is_part(const struct page *page, uint32_t parent, const struct prof_node *node)
 {
-    struct call *items = calls->list.items;
-    const struct prof_function *function = page_function(page, items[index].function);
-    if (!function || function->kind == SNAP_NATIVE)
-        return;
-    for (; index && !items[index].python; index = items[index].parent)
-        items[index].python = true;
+    return parent && page->interpreter[node->function] && !page->options->full;
 }
 
 static bool build(struct page *page, struct calls *calls)
@@ -105,15 +99,21 @@ static bool build(struct page *page, struct calls *calls)
     uint32_t node = profile->nodes[0].first_child;
     while (node && !calls->failed) {
         const struct prof_node *at = &profile->nodes[node];
-        call_at[node] = call_of(calls, call_at[at->parent], at->function);
-        enter(page, calls, call_at[node], at);
-        mark_python(page, calls, call_at[node]);
+        uint32_t parent = call_at[at->parent];
+        if (is_part(page, parent, at)) {
+            call_at[node] = parent;
+            calls->list.items[parent].self += weigh_node_self(&page->weigh, at);
+        } else {
+            call_at[node] = call_of(calls, parent, at->function);
+            enter(page, calls, call_at[node], at);
+        }
         if (at->first_child) {
             node = at->first_child;
             continue;
         }
         for (; node; node = profile->nodes[node].parent) {
-            calls->list.items[call_at[node]].active--;
+            const struct prof_node *left = &profile->nodes[node];
+            calls->list.items[call_at[node]].active -= !is_part(page, call_at[left->parent], left);
             if (profile->nodes[node].next_sibling) {
                 node = profile->nodes[node].next_sibling;
                 break;
@@ -126,7 +126,6 @@ static bool build(struct page *page, struct calls *calls)
 // ---- Showing -------------------------------------------------------------------------------------
 
 struct pruned {
-    bool native;
     uint64_t branches, weight, deep;
 };
 
@@ -146,9 +145,7 @@ static bool push_children(struct page *page, struct calls *calls, uint32_t index
     struct call *items = calls->list.items;
     size_t first = stack->count;
     for (uint32_t child = items[index].first_child; child; child = items[child].next) {
-        double least = items[child].python ? LEAST_SHARE : LEAST_NATIVE;
-        if (weigh_share(&page->weigh, items[child].weight) < least) {
-            pruned->native |= !items[child].python && items[child].weight;
+        if (weigh_share(&page->weigh, items[child].weight) < LEAST_SHARE) {
             pruned->branches += items[child].weight > 0;
             pruned->weight += items[child].weight;
         } else if (!vec_push(stack, child)) {
@@ -334,8 +331,7 @@ void page_tree(struct page *page)
     plain_clear(&text);
     if (pruned.branches) {
         plain_things(&text, pruned.branches, "branch");
-        plain_str(&text, " below 1 %");
-        plain_str(&text, pruned.native ? " (native: 3 %) left out (" : " left out (");
+        plain_str(&text, " below 1 % left out (");
         plain_percent(&text, weigh_share(&page->weigh, pruned.weight));
         plain_str(&text, " % in all).");
     }

@@ -141,12 +141,13 @@ static bool step_state(struct pass *pass)
     struct py_state *state = &pass->sample->state;
     if (pass->whole && !pass->listed) {
         py_state_read(sampler->process, state);
+        settle(pass); // before anything is told by whose thread state it is
         if (missed(pass))
             return false;
         AUTO_ERR struct err *err = tracks_assign(sampler, pass->sample);
         vec_foreach (job, &sampler->tracks->jobs)
             job->fresh = true;
-        pass->listed = pass->gils_known = true;
+        pass->listed = pass->gils_known = pass->settled = true;
     }
     if (!pass->gils_known) {
         AUTO_ERR struct err *err = py_gils_refresh(sampler->process, state);
@@ -213,8 +214,9 @@ static bool step_all(struct pass *pass, pass_select *select)
             complete &= step_job(pass, i);
     if (complete && pass->stopped && !pass->settled) {
         settle(pass);
-        complete = !missed(pass);
-        pass->settled = complete;
+        for (size_t i = 0; i < all->jobs.count; i++)
+            all->stacks.items[i].thread.in_gc = pass->sample->state.threads.items[i].in_gc;
+        complete = pass->settled = !missed(pass);
     }
     return complete;
 }

@@ -92,11 +92,7 @@ bool native_unwind(struct pass *pass, size_t index)
         remember_depth(track, native, &window);
     if (native->end == UNWIND_END_NO_INFO || native->end == UNWIND_END_CORRUPT)
         sampler->maps_stale = true; // perhaps code of a library that was loaded since
-    if (native->end == UNWIND_END_REGISTER && !stopped && sampler->stop != STOP_NONE) {
-        track->needs_stop = true;
-        return false;
-    }
-    return true;
+    return native->end != UNWIND_END_REGISTER || stopped || sampler->stop == STOP_NONE;
 }
 
 void native_refresh(struct sampler *sampler)

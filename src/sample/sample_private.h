@@ -86,7 +86,7 @@ struct err *gather_read(struct pass *pass, struct mem_ranges *ranges);
 
 // How much of a thread's stack to copy; size 0: nothing.
 struct mem_range native_window(const struct pass *pass, size_t thread);
-// Unwinds one thread from the pass's copy. False: the thread wants to be stopped for it, or ran.
+// Unwinds one thread from the pass's copy. False: it sleeps, and all its registers are needed.
 bool native_unwind(struct pass *pass, size_t thread);
 // Lists mappings and modules again when something new has shown up.
 void native_refresh(struct sampler *sampler);

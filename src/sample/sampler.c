@@ -9,7 +9,7 @@
 #include "util/guard.h"
 
 #define STOP_DEADLINE_NS 250000000u // for threads that are waited for one by one
-#define PASSES 4 // in the last one, what still does not sleep through its reading is stopped
+#define PASSES 6 // in the last one, what still does not sleep through its reading is stopped
 
 static void close_python(struct sampler *sampler)
 {
@@ -212,6 +212,14 @@ static void finish(struct pass *pass, pass_select *select)
     }
 }
 
+// To be read anew.
+static void begin_again(struct pass *pass, pass_select *select)
+{
+    vec_foreach (job, &pass->sampler->tracks->jobs)
+        if (job->owner != SIZE_MAX && select(pass, job->owner))
+            job->begun = job->done = job->fresh = false;
+}
+
 // A late thread is stopped for itself alone.
 static struct err *take_late(struct pass *pass)
 {
@@ -225,9 +233,7 @@ static struct err *take_late(struct pass *pass)
         pass->out_of_budget = false;
         mem_copy_clear(sampler->copy);
         gather_use(pass, sampler->copy, false);
-        vec_foreach (job, &sampler->tracks->jobs)
-            if (job->owner != SIZE_MAX && is_held(pass, job->owner))
-                job->fresh = job->begun = false;
+        begin_again(pass, is_held);
         err = gather(pass, is_held);
         live_resume(sampler->live, &times);
         pass->stopped = false;
@@ -241,6 +247,13 @@ static struct err *take_late(struct pass *pass)
         }
     }
     return err;
+}
+
+// The threads took so long to stop that there was no time left to copy.
+static bool came_too_late(const struct pass *pass, const struct stop_times *times)
+{
+    return pass->out_of_budget && pass->number < PASSES - 1 &&
+           times->stopped_ns - times->begin_ns > pass->sampler->max_pause_ns / 2;
 }
 
 // What was stopped is taken: nothing more is wanted of it.
@@ -268,6 +281,7 @@ static struct err *stop_and_copy(struct pass *pass)
     struct live *live = sampler->live;
     struct stop_times times = {0};
     uint64_t interrupted = live->interrupted_calls;
+    size_t skipped = pass->sample->skipped;
     TRY(gather_rehearse(pass, is_wanted));
     mem_copy_clear(sampler->copy);
     gather_use(pass, sampler->copy, false);
@@ -286,11 +300,26 @@ static struct err *stop_and_copy(struct pass *pass)
     count_stop(pass, &times);
     pass->sample->interrupted_calls += live->interrupted_calls - interrupted;
     pass->sample->copied_bytes += mem_copy_bytes(sampler->copy);
-    if (!err && times.begin_ns)
+    if (!err && came_too_late(pass, &times)) {
+        begin_again(pass, is_held);
+        pass->sample->skipped = skipped;
+    } else if (!err && times.begin_ns) {
         accept_held(pass);
+    }
     if (!err)
         err = take_late(pass);
     return err;
+}
+
+// The thread is to be stopped in the next pass, unless another one is that can teach the same.
+static void want_registers(struct sampler *sampler, size_t index)
+{
+    const struct unwind_stack *natives = sampler->tracks->natives.items;
+    struct track *track = track_of(sampler, index);
+    track->needs_stop = true;
+    for (size_t i = 0; i < index; i++)
+        if (track_of(sampler, i)->needs_stop && natives[i].end_addr == natives[index].end_addr)
+            track->needs_stop = false;
 }
 
 // Sleepers whose clock still reads the same did not run while they were read.
@@ -327,8 +356,10 @@ static void accept_sleepers(struct pass *pass)
         struct track *track = track_of(sampler, i);
         if (!track->pending || !still[i] || !is_asleep(pass, i))
             continue;
-        if (thread->asleep && !native_unwind(pass, i))
-            continue; // to be stopped in the next pass
+        if (thread->asleep && !native_unwind(pass, i)) {
+            want_registers(sampler, i);
+            continue;
+        }
         track->clock = thread->before;
         track->decoded = thread->asleep;
         track->pending = false;

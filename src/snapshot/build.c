@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "merge.h"
+#include "snapshot/merge.h"
 #include "util/guard.h"
 
 struct builder {

@@ -2,11 +2,11 @@
 // Putting native and Python frames in one order: see merge.h. pair.c says which native frame runs
 // which Python frames; here they take its place. Nothing is ever lost: frames whose place is not
 // certain are given where they do least harm, and a note says so.
-#include "merge.h"
+#include "snapshot/merge.h"
 
 #include <stdlib.h>
 
-#include "python.h"
+#include "snapshot/python.h"
 #include "util/guard.h"
 #include "util/hash.h"
 
@@ -124,6 +124,8 @@ static bool push_native(struct merger *m, size_t at)
                     (from->how == UNWIND_SCAN ? SNAP_FRAME_GUESSED : 0);
     for (size_t i = 0; i < native->count; i++) {
         struct snap_frame frame = frames[i];
+        if (frame.activation && !m->in->raw && m->python_frames)
+            continue;
         frame.flags |= flags;
         frame.activation = from->cfa ? from->cfa : from->sp; // see make_activations
         if (!vec_push(&m->thread->frames, frame))

@@ -3,7 +3,7 @@
 #ifndef SNAPSHOT_MERGE_H
 #define SNAPSHOT_MERGE_H
 
-#include "native.h"
+#include "snapshot/native.h"
 
 struct merge {
     struct strtab *strings;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Names of native program counters: see native.h. A table from pc to frames; new ones cost what
 // symbols and DWARF cost, known ones a look into a hash table.
-#include "native.h"
+#include "snapshot/native.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -128,7 +128,8 @@ static uint32_t base_name(struct strtab *strings, const char *path)
 
 // The calls inlined at that place, innermost first, and the function itself.
 static size_t locations(struct snap_natives *natives, struct module *module, uint64_t lookup,
-                        const struct snap_frame *function, struct snap_frame *ret)
+                        bool of_interpreter, const struct snap_frame *function,
+                        struct snap_frame *ret)
 {
     struct image_location found[INLINED_MAX];
     size_t count = image_locations(natives->image, module, lookup, found, INLINED_MAX);
@@ -140,6 +141,9 @@ static size_t locations(struct snap_natives *natives, struct module *module, uin
         ret[i].flags = from->inlined ? SNAP_FRAME_INLINED : 0;
         ret[i].file = from->file ? strtab_add_cstr(natives->strings, from->file) : 0;
         ret[i].line = from->line;
+        // See snap_native_frames.
+        ret[i].activation = of_interpreter && from->inlined && from->function &&
+                            snap_native_role(from->function) == NATIVE_MACHINERY;
     }
     // The function closes the list, also where there was no room for it.
     if (!count || found[count - 1].inlined)
@@ -177,7 +181,8 @@ static bool look_up(struct snap_natives *natives, const struct target *target, u
         if (native->of_interpreter)
             native->role = snap_native_role(symbol.raw_name ? symbol.raw_name : symbol.name);
     }
-    native->count = (uint32_t)locations(natives, module, lookup, &frame, ret);
+    native->count =
+        (uint32_t)locations(natives, module, lookup, native->of_interpreter, &frame, ret);
     return true;
 }
 

@@ -26,7 +26,7 @@ struct snap_native {
 uint32_t snap_native_at(struct snap_natives *natives, const struct target *target, uint64_t pc,
                         bool exact_pc);
 const struct snap_native *snap_native_get(const struct snap_natives *natives, uint32_t index);
-// Without flags and activation of their own.
+// `activation` says whether it is an inlined piece of the interpreter's machinery.
 const struct snap_frame *snap_native_frames(const struct snap_natives *natives,
                                             const struct snap_native *native);
 // Before a stack: forgets all when there is too much of it.

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "merge.h"
+#include "snapshot/merge.h"
 #include "util/guard.h"
 
 #define LOOP_BYTES 4096 // of an activation that are looked at for evidence

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Python frames as the snapshot has them: see python.h.
-#include "python.h"
+#include "snapshot/python.h"
 
 #include "util/hash.h"
 

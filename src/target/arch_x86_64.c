@@ -134,13 +134,44 @@ static bool follows_call(const uint8_t *code, size_t size, uint64_t pc, uint64_t
     return false;
 }
 
-// [endbr64] [bnd] jmp *slot(%rip)
-static bool is_plt(const uint8_t *code, size_t size)
+// 48 83 /5 ib and 48 81 /5 id: sub $imm,%rsp; with /0 and a negative immediate the same as add.
+static bool as_adjustment(const uint8_t *code, size_t size, int64_t *ret)
 {
-    size_t at = size >= 4 && memcmp(code, "\xf3\x0f\x1e\xfa", 4) == 0 ? 4 : 0;
-    if (at < size && code[at] == 0xf2)
-        at++;
-    return at + 2 <= size && code[at] == 0xff && code[at + 1] == 0x25;
+    int32_t wide;
+    if (size < 7 || code[0] != 0x48 || (code[1] != 0x83 && code[1] != 0x81) ||
+        (code[2] != 0xec && code[2] != 0xc4))
+        return false;
+    memcpy(&wide, code + 3, sizeof(wide));
+    *ret = code[1] == 0x83 ? (int8_t)code[3] : wide;
+    if (code[2] == 0xc4)
+        *ret = -*ret;
+    return *ret > 0 && *ret < 1 << 20;
+}
+
+// Not decoded instruction by instruction: bytes inside of one that look like another only add a
+// value that proves wrong.
+static size_t frame_sizes(const uint8_t *code, size_t size, uint64_t *ret, size_t limit)
+{
+    size_t count = 0;
+    for (size_t i = 0; i + 3 <= size; i++) {
+        // sub %reg,%rsp (alloca); and $imm8,%rsp
+        if (((code[i] | 4) == 0x4c && code[i + 1] == 0x29 && (code[i + 2] & 0xc7) == 0xc4) ||
+            (code[i] == 0x48 && code[i + 1] == 0x83 && code[i + 2] == 0xe4))
+            return 0;
+        int64_t bytes;
+        if (!as_adjustment(code + i, size - i, &bytes))
+            continue;
+        bool known = false;
+        for (size_t k = 0; k < count; k++)
+            known |= ret[k] == (uint64_t)bytes;
+        if (!known && count == limit)
+            return 0;
+        if (!known)
+            ret[count++] = (uint64_t)bytes;
+    }
+    if (count == 0)
+        ret[count++] = 0;
+    return count;
 }
 
 #define BYTES(text) .bytes = (text), .size = sizeof(text) - 1
@@ -178,7 +209,7 @@ static const struct arch_unwind unwind_rows = {
     .call_bytes = 7,
     .signal_frame = signal_frame,
     .follows_call = follows_call,
-    .is_plt = is_plt,
+    .frame_sizes = frame_sizes,
     .stubs = stubs,
 };
 

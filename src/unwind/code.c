@@ -84,10 +84,3 @@ bool code_follows_call(struct unwinder *unwinder, uint64_t pc, uint64_t *ret_tar
     *ret_target = slot->target;
     return slot->follows;
 }
-
-bool code_is_plt(struct unwinder *unwinder, uint64_t pc)
-{
-    uint8_t code[16];
-    size_t got = mem_read_some(unwinder->target->mem, pc, code, sizeof(code));
-    return unwinder->arch->is_plt(code, got);
-}

@@ -26,8 +26,8 @@ struct row_cache {
     const struct arch_unwind *arch;
     struct row_slot *slots;
     VEC(struct row_table) tables;
-    struct row *loose; // of generated code and stubs: forgotten at each refresh
-    bool has_generated;
+    struct row *loose; // of generated code and of stubs
+    uint64_t jit_generation;
     size_t row_count;
     uint64_t hits, built;
 };
@@ -55,6 +55,7 @@ struct row_cache *row_cache_create(struct image *image, const struct arch_unwind
         return NULL;
     cache->image = image;
     cache->arch = arch;
+    cache->jit_generation = image_jit_generation(image);
     cache->slots = calloc(SLOTS, sizeof(*cache->slots));
     if (cache->slots)
         return cache;
@@ -84,7 +85,6 @@ static void forget_loose(struct row_cache *cache)
         row_destroy(row);
         cache->row_count--;
     }
-    cache->has_generated = false;
 }
 
 static void forget_slots(struct row_cache *cache)
@@ -111,7 +111,9 @@ static bool is_mapped(const struct row_cache *cache, const struct module *module
 
 void row_cache_refresh(struct row_cache *cache)
 {
-    bool changed = false;
+    uint64_t generation = image_jit_generation(cache->image);
+    bool jit_changed = generation != cache->jit_generation, changed = false;
+    cache->jit_generation = generation;
     for (size_t i = 0; i < cache->tables.count;) {
         struct row_table *table = &cache->tables.items[i];
         if (is_mapped(cache, table->module)) {
@@ -122,12 +124,12 @@ void row_cache_refresh(struct row_cache *cache)
         *table = cache->tables.items[--cache->tables.count];
         changed = true;
     }
-    if (cache->has_generated || changed) {
-        for (size_t i = 0; i < SLOTS; i++)
-            if (cache->slots[i].row && (changed || cache->slots[i].row->loose))
-                cache->slots[i] = (struct row_slot){0};
-        forget_loose(cache);
-    }
+    if (!changed && !jit_changed)
+        return;
+    for (size_t i = 0; i < SLOTS; i++)
+        if (cache->slots[i].row && (changed || cache->slots[i].row->loose))
+            cache->slots[i] = (struct row_slot){0};
+    forget_loose(cache);
 }
 
 static struct row_table *table_of(struct row_cache *cache, struct module *module)
@@ -156,7 +158,7 @@ static size_t find(const struct row_table *table, uint64_t pc)
     return low;
 }
 
-static void make_room(struct row_cache *cache)
+void row_cache_make_room(struct row_cache *cache)
 {
     if (cache->row_count < MAX_ROWS)
         return;
@@ -202,12 +204,10 @@ static void add_loose(struct row_cache *cache, struct row *row)
     cache->loose = row;
     cache->row_count++;
     cache->built++;
-    cache->has_generated = true;
 }
 
 static struct row *build(struct row_cache *cache, uint64_t pc)
 {
-    make_room(cache);
     struct module *module = image_module_at(cache->image, pc);
     if (module)
         return build_for_module(cache, module, pc);
@@ -249,7 +249,6 @@ struct row_slot *row_cache_at(struct row_cache *cache, uint64_t pc, bool exact)
 struct row_slot *row_cache_add_stub(struct row_cache *cache, uint64_t pc, bool exact,
                                     struct row *row)
 {
-    make_room(cache);
     add_loose(cache, row);
     uint64_t tag = tag_of(pc, exact);
     struct row_slot *slot = slot_of(cache, tag);

@@ -47,7 +47,7 @@ struct row {
     bool base;        // the return address is undefined: outermost
     bool signal;      // the kernel's signal frame
     bool stub;        // known by its bytes
-    bool loose;       // of code that may go away
+    bool loose;       // not in a module's list
     bool simple;      // all rules are RULE_CFA_MEMORY
     bool unsupported; // libdw knows more than we do
     uint8_t rule_count;
@@ -68,8 +68,11 @@ struct row_slot {
     int64_t fp_minus_sp;
     uint8_t fp_state; // enum fp_state
 };
-enum fp_state { FP_NOT_SEEN, FP_STABLE, FP_UNSTABLE };
+// FP_GUESSED: recovered without having seen it; FP_STABLE: all whole walks had the same distance.
+enum fp_state { FP_NOT_SEEN, FP_GUESSED, FP_STABLE, FP_UNSTABLE };
 
+// Forgets all rows when there are too many. Not during a walk, which holds on to some.
+void row_cache_make_room(struct row_cache *cache);
 // The slot of that pc, with its row; NULL: there is no call frame information for it.
 // `exact`: pc itself is meant; otherwise it is a return address, and the row is that of pc - 1.
 struct row_slot *row_cache_at(struct row_cache *cache, uint64_t pc, bool exact);

@@ -314,6 +314,7 @@ void unwind(struct unwinder *unwinder, struct mem *stack, const struct unwind_st
         walk.regs.value[i] = start->regs.raw[arch->raw[i]];
     walk.regs.value[arch->sp] = start->regs.sp;
     walk.regs.known = start->complete ? (1ull << arch->count) - 1 : 1ull << arch->sp;
+    row_cache_make_room(unwinder->rows);
     unwinder->stack = stack;
     unwinder->window_size = 0;
     vec_clear(&ret->frames);

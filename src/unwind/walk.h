@@ -36,7 +36,7 @@ struct walk {
     bool learn;               // what is seen of frame pointers is true
     uint8_t how;              // how regs were found
     unsigned jumps;           // times that the stack pointer went down
-    uint64_t lost_fp;         // where the frame pointer would be, if the bytes were there
+    uint64_t lost_fp;         // where the frame pointer is to be found, if the bytes were there
 };
 
 enum step {
@@ -64,7 +64,6 @@ void code_cache_destroy(struct code_cache *cache);
 bool code_is_executable(struct unwinder *unwinder, uint64_t pc);
 // `pc` is executable and a call instruction lies right before it.
 bool code_follows_call(struct unwinder *unwinder, uint64_t pc, uint64_t *ret_target);
-bool code_is_plt(struct unwinder *unwinder, uint64_t pc);
 
 // ---- fallback.c: code without call frame information --------------------------------------------
 
@@ -74,6 +73,7 @@ enum step fallback_step(struct walk *walk);
 // ---- recover.c: the frame pointer, when only ip and sp are known ---------------------------------
 
 void recover_learn(struct row_slot *slot, const struct walk *walk);
-bool recover_frame_pointer(struct walk *walk, const struct row_slot *slot, uint64_t *ret);
+// False: not found; walk->lost_fp says which bytes it would have taken, if any.
+bool recover_frame_pointer(struct walk *walk, struct row_slot *slot, uint64_t *ret);
 
 #endif

@@ -189,10 +189,13 @@ PUBLIC long place_signal_trap(leaf_function *leaf, long argument)
 
 PUBLIC long place_signal_trap_alt(leaf_function *leaf, long argument)
 {
+    int zero = 0;
+
     handler_leaf = leaf;
     handler_argument = argument;
     install(SIGFPE, SA_ONSTACK);
-    return argument / (sink * 0) + 1;
+    __asm__ volatile("idivl %1" : "+a"(argument) : "r"(zero) : "rdx", "cc");
+    return argument + 1;
 }
 
 // One instruction of a function was not run yet: nothing is where it is later.
@@ -403,12 +406,12 @@ NOINLINE PUBLIC long broken_chain(leaf_function *leaf, long argument)
     return sink;
 }
 
-// The whole stack above it is gone.
+// All of the frames next to it is gone, too.
 NOINLINE PUBLIC long broken_all(leaf_function *leaf, long argument)
 {
     char *frame = __builtin_frame_address(0);
 
-    memset(frame, 0x5a, 2048);
+    memset(frame, 0x5a, 192);
     sink = leaf(argument);
     return sink;
 }

@@ -120,7 +120,7 @@ def compare_thread(name, facts, thread, problems):
         problems.append("%s: interpreter %s" % (name, thread["interpreter"]))
     if thread["notes"]:
         problems.append("%s: notes %s" % (name, thread["notes"]))
-    inside = "{built-in method gc.collect}" in [f["qualname"] for f in thread["frames"]]
+    inside = "{built-in method gc.collect}" in [f.get("qualname") for f in thread["frames"]]
     if thread["in_gc"] and not inside:
         problems.append("%s: in_gc" % name)
 

@@ -356,6 +356,11 @@ def pycore(*arguments, timeout=60, env=None, binary=False, **options):
     return Outcome(done.returncode, out, err)
 
 
+def of_python(thread):
+    """The frames of a thread that have a name in Python: functions and builtins, no native ones."""
+    return [frame for frame in thread["frames"] if frame["kind"] != "native"]
+
+
 def pycore_json(*arguments, ok=(0,), **options):
     """Runs pycore with -f json and returns the document; any exit status but those of ok fails."""
     outcome = pycore(*arguments, "-f", "json", **options)

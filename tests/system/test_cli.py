@@ -124,9 +124,23 @@ class Usage(support.TestCase):
                 "--top": ("0", "x"),
                 "--format": ("xml", "TEXT", ""),
                 "--color": ("sometimes", "yes"),
-                "--stop": ("some",)}.items():
+                "--stop": ("some", "", "ALL", "all,none"),
+                "--max-pause": ("0", "0ms", "-1ms", "5 ms", "5d", "ms", "")}.items():
             for value in values:
                 self.assert_refused(["snap", option, value, "1"], option, '"%s"' % value)
+
+    def test_good_values(self):
+        """They get as far as looking for the process."""
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        for option, values in {"--stop": ("all", "running", "none"),
+                               "--max-pause": ("5ms", "500us", "1", "0.005", "2s")}.items():
+            for value in values:
+                done = support.pycore("snap", option, value, ended.pid)
+                self.assertEqual((done.rc, done.out), (2, ""), value)
+                self.assertIn(str(ended.pid), done.err)
+        done = support.pycore("snap", "--raw-native", "--no-native", "--debuginfod", ended.pid)
+        self.assertEqual(done.rc, 2)
 
     def test_operands(self):
         self.assert_refused(["snap"])
@@ -165,6 +179,91 @@ class NoReport(support.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             self.assert_no_report("analyze", "/no/such/core", "-o", os.path.join(folder, "r.md"))
             self.assertEqual(os.listdir(folder), [])
+
+
+class Native(support.TestCase):
+    """Native frames, their options, and what a report says of the pause."""
+
+    def snapshot(self, target, *options):
+        done = support.pycore("snap", target.pid, "-f", "json", *options)
+        self.assertEqual((done.rc, done.err), (0, ""))
+        return json.loads(done.out)["snapshots"][0]
+
+    def kinds(self, snapshot):
+        return [frame["kind"] for frame in snapshot["threads"][0]["frames"]]
+
+    def test_frames(self):
+        with sleeper() as target:
+            plain = self.snapshot(target)
+            without = self.snapshot(target, "--no-native")
+            raw = self.snapshot(target, "--raw-native")
+            text = support.pycore("snap", target.pid).out
+        self.assertIn("native", self.kinds(plain))
+        self.assertIn("python", self.kinds(plain))
+        self.assertEqual(self.kinds(plain)[0], "native")  # it sleeps in the kernel
+        self.assertNotIn("native", self.kinds(without))
+        self.assertEqual([kind for kind in self.kinds(plain) if kind != "native"],
+                         self.kinds(without))
+        self.assertGreater(len(self.kinds(raw)), len(self.kinds(plain)))
+        names = [frame["function"] for frame in raw["threads"][0]["frames"]]
+        self.assertTrue(any(name and name.startswith("_PyEval_EvalFrame") for name in names)
+                        or None in names, names)
+        # One order, innermost first; Python's frames stand out, whatever the colours.
+        lines = text[text.index("STACKS"):].splitlines()
+        frames = [line for line in lines if line.startswith("  ")]
+        self.assertTrue(frames[0].startswith("    "), frames)
+        self.assertRegex("\n".join(frames), r"\n  <module> \(<string>:1\)(\n|$)")
+        native = plain["threads"][0]["frames"][0]
+        self.assertRegex(native["address"], r"^0x[0-9a-f]+$")
+        self.assertRegex(native["offset"], r"^0x[0-9a-f]+$")
+        self.assertIn(native["unwound_by"], ("cfi", "frame-pointer", "scan"))
+
+    def test_stop(self):
+        with sleeper() as target:
+            usual = self.snapshot(target)
+            none = self.snapshot(target, "--stop", "none")
+            whole = self.snapshot(target, "--stop", "all")
+            text = support.pycore("snap", target.pid, "--stop", "none").out
+        # It sleeps: nothing needs to be stopped for its stack.
+        for snapshot in (usual, none):
+            self.assertEqual((snapshot["threads_stopped"], snapshot["pause_ns"]), (0, 0))
+            self.assertEqual((snapshot["atomic"], snapshot["threads"][0]["held_still"]),
+                             (True, True))
+            self.assertFalse(snapshot["threads"][0]["stopped"])
+        self.assertEqual(whole["threads_stopped"], 1)
+        self.assertGreater(whole["pause_ns"], 0)
+        self.assertTrue(whole["atomic"] and whole["threads"][0]["stopped"])
+        self.assertIn("no thread was stopped.", text)
+
+    def test_pause_in_reports(self):
+        with sleeper() as target:
+            options = ["snap", target.pid, "-n", "10", "-i", "10ms", "--stop", "all"]
+            done = support.pycore(*options, "-f", "json")
+            text = support.pycore(*options).out
+        self.assertEqual(done.rc, 0, done.err)
+        profile = json.loads(done.out)["profile"]
+        self.assertEqual(profile["threads_stopped"], 10)
+        self.assertGreater(profile["pause_median_ns"], 0)
+        self.assertLessEqual(profile["pause_median_ns"], profile["pause_p95_ns"])
+        self.assertLessEqual(profile["pause_p95_ns"], profile["pause_max_ns"])
+        self.assertLessEqual(profile["pause_max_ns"], profile["pause_total_ns"])
+        self.assertAlmostEqual(profile["pause_share"],
+                               profile["pause_total_ns"] / profile["duration_ns"], 4)
+        self.assertGreater(profile["own_cpu_ns"], 0)
+        self.assertAlmostEqual(profile["own_cpu_share"],
+                               profile["own_cpu_ns"] / profile["duration_ns"], 4)
+        self.assertRegex(" ".join(text.split()), r"stood still for [\d.]+ m?u?s in all \([\d.]+ % of "
+                         r"the time\): median [\d.]+ \w+, p95 [\d.]+ \w+, at the longest [\d.]+ \w+\.")
+        self.assertIn("pycore itself used", " ".join(text.split()))
+
+    def test_long_pauses_are_told(self):
+        with sleeper() as target:
+            done = support.pycore("snap", target.pid, "-n", "200", "-i", "100us", "--stop", "all",
+                                  "-f", "json")
+        document = json.loads(done.out)
+        told = [note for note in document["notes"] if "of the time: a longer interval" in note]
+        self.assertEqual(len(told), document["profile"]["pause_share"] > 0.01, document["notes"])
+        self.assertGreater(document["profile"]["pause_share"], 0.01)
 
 
 class Outputs(support.TestCase):

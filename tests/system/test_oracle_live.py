@@ -60,7 +60,7 @@ class OracleLive(support.TestCase):
             thread = by_ident[hex(ident)]
             self.assertEqual(thread["name"], name)
             self.assertEqual(thread["notes"], [])
-            self.assertEqual(thread["frames"][0]["qualname"], "{built-in method posix.read}")
+            self.assertEqual(support.of_python(thread)[0]["qualname"], "{built-in method posix.read}")
             self.assertEqual(self.runs(thread), wanted, name)
 
     @staticmethod
@@ -132,7 +132,7 @@ class Gil(support.TestCase):
             threads = self.threads(target, collector="io-wait")
             self.assertEqual(self.having(threads, "holds_gil"), ["spinner"])
             self.assertEqual(self.spinning(threads), ["spin", "spin_outer"])
-            self.assertEqual(threads["collector"]["frames"][1]["function"], "wait")
+            self.assertEqual(support.of_python(threads["collector"])[1]["function"], "wait")
 
     def spinning(self, threads):
         frames = [frame for frame in threads["spinner"]["frames"] if frame["kind"] == "python"]

@@ -2,6 +2,8 @@
 // See fake_scene.h.
 #include "fake_scene.h"
 
+#include "snapshot/native.h"
+
 struct scene *scene_create(void)
 {
     struct scene *scene = calloc(1, sizeof(*scene));
@@ -20,6 +22,9 @@ void scene_destroy(struct scene *scene)
 {
     for (size_t i = 0; i < scene->in.stack_count; i++)
         py_stack_deinit(&scene->stacks[i]);
+    for (size_t i = 0; i < MAX; i++)
+        unwind_stack_deinit(&scene->native_stacks[i]);
+    snap_natives_destroy(scene->in.natives);
     snapshot_destroy(scene->snapshot);
     vec_deinit(&scene->names);
     vec_deinit(&scene->target.mappings);
@@ -61,6 +66,39 @@ struct py_frame *scene_frame(struct scene *scene, struct py_stack *stack, const 
     return &stack->frames.items[stack->frames.count - 1];
 }
 
+void scene_entry(struct py_stack *stack, uint64_t addr)
+{
+    struct py_entry entry = {addr, (uint32_t)stack->frames.count};
+    assert_true(vec_push(&stack->entries, entry));
+}
+
+struct unwind_frame *scene_native(struct scene *scene, size_t thread, const char *name,
+                                  uint64_t bytes)
+{
+    struct unwind_frames *frames = &scene->native_stacks[thread].frames;
+    uint64_t sp = frames->count ? frames->items[frames->count - 1].cfa : 0x10000;
+    struct unwind_frame frame = {.pc = 0x400000 + 0x1000 * ++scene->native_names,
+                                 .sp = sp,
+                                 .cfa = sp + bytes,
+                                 .how = frames->count ? UNWIND_CFI : UNWIND_START,
+                                 .exact_pc = !frames->count};
+    if (!scene->in.natives)
+        scene->in.natives = snap_natives_create(NULL, scene->strings);
+    assert_non_null(scene->in.natives);
+    scene->in.native_stacks = scene->native_stacks;
+    bool lib = strncmp(name, "lib", 3) == 0, none = name[0] == '@', unnamed = name[0] == '?';
+    struct snap_native native = {.count = 1, .named = !none && !unnamed,
+                                 .of_interpreter = !none && !lib,
+                                 .role = none           ? NATIVE_ANONYMOUS
+                                         : lib || unnamed ? NATIVE_WORK
+                                                        : snap_native_role(name)};
+    struct snap_frame known = {.kind = SNAP_NATIVE, .address = frame.pc, .line = -1, .offset = 4,
+                               .function = unnamed ? 0 : strtab_add_cstr(scene->strings, name)};
+    assert_true(snap_native_put(scene->in.natives, frame.pc, frame.exact_pc, &native, &known, true));
+    assert_true(vec_push(frames, frame));
+    return &frames->items[frames->count - 1];
+}
+
 struct snapshot *scene_build(struct scene *scene)
 {
     snapshot_destroy(scene->snapshot);
@@ -72,7 +110,7 @@ struct snapshot *scene_build(struct scene *scene)
 
 void scene_assert_frames(struct scene *scene, size_t thread, const char *expected)
 {
-    char text[256] = "";
+    char text[2048] = "";
     assert_true(thread < scene->snapshot->threads.count);
     vec_foreach(frame, &scene->snapshot->threads.items[thread].frames) {
         const char *name = strtab_get(scene->strings, frame->function);

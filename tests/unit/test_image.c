@@ -44,7 +44,7 @@ static void close_both(struct opened *opened)
 
 static bool has_note(struct target *target, const char *part)
 {
-    vec_foreach(note, &target->notes)
+    vec_foreach (note, &target->notes)
         if (strstr(*note, part))
             return true;
     return false;
@@ -160,8 +160,7 @@ static void fill_library(struct library *library, uint64_t vaddr, const char *bu
         .e_ehsize = sizeof(Elf64_Ehdr),
         .e_phentsize = sizeof(Elf64_Phdr),
         .e_phnum = 4,
-        .e_shentsize = sizeof(Elf64_Shdr)
-    };
+        .e_shentsize = sizeof(Elf64_Shdr)};
     Elf64_Phdr phdrs[] = {
         {.p_type = PT_LOAD,
          .p_flags = PF_R | PF_X,
@@ -169,21 +168,21 @@ static void fill_library(struct library *library, uint64_t vaddr, const char *bu
          .p_filesz = 0x1000,
          .p_memsz = 0x1000,
          .p_align = 0x1000},
-        { .p_type = PT_LOAD,
+        {.p_type = PT_LOAD,
          .p_flags = PF_R | PF_W,
          .p_offset = 0x1000,
          .p_vaddr = vaddr + 0x1000,
          .p_filesz = 0x2000,
          .p_memsz = 0x2800,
          .p_align = 0x1000},
-        { .p_type = PT_NOTE,
+        {.p_type = PT_NOTE,
          .p_flags = PF_R,
          .p_offset = 0x400,
          .p_vaddr = vaddr + 0x400,
          .p_filesz = build_id ? 16 + 8 : 0,
          .p_memsz = 24,
          .p_align = 4},
-        {      .p_type = PT_DYNAMIC,
+        {.p_type = PT_DYNAMIC,
          .p_flags = PF_R | PF_W,
          .p_offset = 0x2000,
          .p_vaddr = vaddr + 0x2000,
@@ -214,7 +213,7 @@ enum dump {
 static void write_core(const char *name, struct library *library, const char *path, enum dump dump)
 {
     const struct builder_file files[] = {
-        {BASE,          BASE + 0x1000, 0, path},
+        {BASE, BASE + 0x1000, 0, path},
         {BASE + 0x1000, BASE + 0x2000, 1, path},
         {BASE + 0x2000, BASE + 0x3000, 2, path},
     };
@@ -255,16 +254,16 @@ static void test_verification(void **state)
         bool other_header, other_layout, other_dynamic;
         enum module_file want;
     } rows[] = {
-        {DUMP_KERNEL,  ID_A,    ID_A,    false, false, false, MODULE_FILE_VERIFIED  },
-        {DUMP_KERNEL,  ID_A,    ID_B,    false, false, false, MODULE_FILE_WRONG     },
-        {DUMP_KERNEL,  ID_A,    ID_NONE, false, false, false, MODULE_FILE_WRONG     },
-        {DUMP_KERNEL,  ID_NONE, ID_A,    false, false, false, MODULE_FILE_WRONG     },
-        {DUMP_KERNEL,  ID_NONE, ID_NONE, false, false, false, MODULE_FILE_UNVERIFIED},
-        {DUMP_KERNEL,  ID_NONE, ID_NONE, true,  false, false, MODULE_FILE_WRONG     },
-        {DUMP_KERNEL,  ID_NONE, ID_NONE, false, false, true,  MODULE_FILE_WRONG     },
-        {DUMP_NOTHING, ID_A,    ID_A,    false, false, false, MODULE_FILE_UNVERIFIED},
-        {DUMP_NOTHING, ID_A,    ID_A,    false, true,  false, MODULE_FILE_WRONG     },
-        {DUMP_LIST,    ID_A,    ID_A,    false, false, false, MODULE_FILE_UNVERIFIED},
+        {DUMP_KERNEL, ID_A, ID_A, false, false, false, MODULE_FILE_VERIFIED},
+        {DUMP_KERNEL, ID_A, ID_B, false, false, false, MODULE_FILE_WRONG},
+        {DUMP_KERNEL, ID_A, ID_NONE, false, false, false, MODULE_FILE_WRONG},
+        {DUMP_KERNEL, ID_NONE, ID_A, false, false, false, MODULE_FILE_WRONG},
+        {DUMP_KERNEL, ID_NONE, ID_NONE, false, false, false, MODULE_FILE_UNVERIFIED},
+        {DUMP_KERNEL, ID_NONE, ID_NONE, true, false, false, MODULE_FILE_WRONG},
+        {DUMP_KERNEL, ID_NONE, ID_NONE, false, false, true, MODULE_FILE_WRONG},
+        {DUMP_NOTHING, ID_A, ID_A, false, false, false, MODULE_FILE_UNVERIFIED},
+        {DUMP_NOTHING, ID_A, ID_A, false, true, false, MODULE_FILE_WRONG},
+        {DUMP_LIST, ID_A, ID_A, false, false, false, MODULE_FILE_UNVERIFIED},
     };
     struct library library;
     const char *path = test_path("library.so");
@@ -381,7 +380,7 @@ static void test_loaded_twice(void **state)
     struct library library;
     const char *path = test_path("library.so");
     const struct builder_file files[] = {
-        {BASE,          BASE + 0x1000, 0, path},
+        {BASE, BASE + 0x1000, 0, path},
         {BASE + 0x1000, BASE + 0x4000, 1, path},
         {BASE + 0x5000, BASE + 0x6000, 0, path},
         {BASE + 0x6000, BASE + 0x9000, 1, path},
@@ -410,6 +409,71 @@ static void test_loaded_twice(void **state)
     close_both(&opened);
 }
 
+// libffi maps a page of its own text elsewhere, for closures: no module, and no reason to doubt the
+// library, on whichever side of it, and whether or not the library's header was dumped.
+static void test_copied_text(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t copies[3];
+        bool dumped;
+    } rows[] = {
+        {{BASE - 0x1000}, true},
+        {{BASE - 0x1000}, false},
+        {{BASE - 0x4000, BASE - 0x3000, BASE - 0x1000}, true},
+        {{BASE - 0x4000, BASE - 0x3000, BASE - 0x1000}, false},
+        {{BASE + 0x3000}, true},
+        {{BASE + 0x3000}, false},
+        {{BASE - 0x1000, BASE + 0x10000, BASE + 0x13000}, true},
+        {{BASE - 0x1000, BASE + 0x10000, BASE + 0x13000}, false},
+    };
+    struct library library;
+    const char *path = test_path("library.so");
+    fill_library(&library, 0, "AAAAAAAA");
+    // Header page r--, text r-x, data rw-.
+    Elf64_Phdr *phdrs = phdrs_of(&library);
+    phdrs[0].p_flags = PF_R;
+    phdrs[4] = phdrs[1];
+    phdrs[1].p_flags = PF_R | PF_X;
+    phdrs[1].p_filesz = phdrs[1].p_memsz = 0x1000;
+    phdrs[4].p_offset = phdrs[4].p_vaddr = 0x2000;
+    phdrs[4].p_filesz = phdrs[4].p_memsz = 0x1000;
+    header_of(&library)->e_phnum = 5;
+    write_file(path, &library, sizeof(library));
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct builder_file files[6];
+        size_t count = 0;
+        struct builder builder = {0};
+        builder_thread(&builder, 7, 6, 1, 2, 3);
+        for (uint64_t page = 0, copy = 0; page < 3 || (copy < 3 && rows[i].copies[copy]);) {
+            bool is_copy = copy < 3 && rows[i].copies[copy] &&
+                           (page == 3 || rows[i].copies[copy] < BASE + page * 0x1000);
+            uint64_t addr = is_copy ? rows[i].copies[copy] : BASE + page * 0x1000;
+            uint64_t offset = is_copy ? 1 : page;
+            static const uint32_t flags[] = {PF_R, PF_R | PF_X, PF_R | PF_W};
+            files[count++] = (struct builder_file){addr, addr + 0x1000, offset, path};
+            builder_load(&builder, addr, 0x1000, rows[i].dumped && offset == 0 ? 0x1000 : 0,
+                         flags[offset], library.bytes + offset * 0x1000);
+            copy += is_copy;
+            page += !is_copy;
+        }
+        builder_files(&builder, files, count);
+        builder_write(&builder, test_path("core"));
+        struct opened opened = open_both(test_path("core"), NULL);
+        print_message("row %zu: %zu modules\n", i, image_module_count(opened.image));
+        assert_int_equal(image_module_count(opened.image), 1);
+        struct module *module = image_module(opened.image, 0);
+        assert_int_equal(module->start, BASE);
+        assert_int_equal(module->bias, BASE);
+        assert_int_equal(module->end, BASE + 0x3000);
+        assert_int_equal(module->file_state,
+                         rows[i].dumped ? MODULE_FILE_VERIFIED : MODULE_FILE_UNVERIFIED);
+        assert_null(image_module_at(opened.image, rows[i].copies[0]));
+        assert_false(has_note(opened.target, "another build"));
+        close_both(&opened);
+    }
+}
+
 // A header that claims more .bss than there is room for does not get its neighbour's addresses.
 static void test_claimed_bss(void **state)
 {
@@ -417,7 +481,7 @@ static void test_claimed_bss(void **state)
     struct library library;
     const char *path = test_path("library.so"), *other = test_path("other.so");
     const struct builder_file files[] = {
-        {BASE,           BASE + 0x1000,  0, path },
+        {BASE, BASE + 0x1000, 0, path},
         {BASE + 0x10000, BASE + 0x11000, 0, other},
     };
     fill_library(&library, 0, "AAAAAAAA");
@@ -443,9 +507,9 @@ static void test_no_modules(void **state)
     fill_library(&library, 0, "AAAAAAAA");
     static uint8_t text[BUILDER_PAGE] = "no ELF file";
     static const struct builder_file files[] = {
-        {BASE,           BASE + 0x1000,  0, "/data/read.so"},
-        {BASE + 0x10000, BASE + 0x11000, 0, "/data/text"   },
-        {BASE + 0x20000, BASE + 0x21000, 0, "/data/none"   },
+        {BASE, BASE + 0x1000, 0, "/data/read.so"},
+        {BASE + 0x10000, BASE + 0x11000, 0, "/data/text"},
+        {BASE + 0x20000, BASE + 0x21000, 0, "/data/none"},
     };
     struct builder builder = {0};
     builder_thread(&builder, 7, 6, 1, 2, 3);
@@ -495,10 +559,10 @@ static void test_places(void **state)
         const char *place;
         bool in_debug;
     } rows[] = {
-        {"sysroot/opt/app/lib/some.so",                       false},
-        {"sysroot/some.so",                                   false},
+        {"sysroot/opt/app/lib/some.so", false},
+        {"sysroot/some.so", false},
         {"sysroot/usr/lib/debug/.build-id/41/41414141414141", false},
-        {"debug/.build-id/41/41414141414141",                 true },
+        {"debug/.build-id/41/41414141414141", true},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         const struct image_options *options = rows[i].in_debug ? &in_debug : &in_sysroot;
@@ -518,9 +582,7 @@ static void test_exe_option(void **state)
     (void)state;
     struct library library;
     uint64_t auxv[] = {AT_PHDR, BASE + 0x40, AT_ENTRY, BASE + 0x800, AT_NULL, 0};
-    static const struct builder_file files[] = {
-        {BASE, BASE + 0x1000, 0, "/gone/program"}
-    };
+    static const struct builder_file files[] = {{BASE, BASE + 0x1000, 0, "/gone/program"}};
     fill_library(&library, 0, "AAAAAAAA");
     struct builder builder = {0};
     builder_thread(&builder, 7, 6, 1, 2, 3);
@@ -580,18 +642,18 @@ static void test_sysroot_is_a_root(void **state)
         const char *path;
         bool found;
     } rows[] = {
-        {"/target",                   true },
-        {"target",                    true },
-        {"/a/../target",              true },
-        {"/../../../target",          true },
-        {"/a/b/up",                   true },
-        {"/a/b/absolute",             true },
-        {"/a/folder/absolute",        true },
-        {"/a//./folder/../../target", true },
-        {"/a/b/away",                 false},
-        {"/a/loop",                   false},
-        {"/nothing",                  false},
-        {"/target/x",                 false},
+        {"/target", true},
+        {"target", true},
+        {"/a/../target", true},
+        {"/../../../target", true},
+        {"/a/b/up", true},
+        {"/a/b/absolute", true},
+        {"/a/folder/absolute", true},
+        {"/a//./folder/../../target", true},
+        {"/a/b/away", false},
+        {"/a/loop", false},
+        {"/nothing", false},
+        {"/target/x", false},
     };
     const char *root = test_path("root");
     int root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -1120,6 +1182,7 @@ int main(void)
         cmocka_unit_test(test_verification),
         cmocka_unit_test(test_lending_rules),
         cmocka_unit_test(test_loaded_twice),
+        cmocka_unit_test(test_copied_text),
         cmocka_unit_test(test_claimed_bss),
         cmocka_unit_test(test_no_modules),
         cmocka_unit_test(test_places),

@@ -123,8 +123,6 @@ static void test_dump(void **state)
     check_golden("dump.md", render(report_md, v));
 }
 
-// ---- Sentences -----------------------------------------------------------------------------------
-
 static void check_says(struct values *v, const char *wanted, bool says)
 {
     char *text = render(report_md, v); // not wrapped
@@ -133,6 +131,280 @@ static void check_says(struct values *v, const char *wanted, bool says)
         fail_msg("%s \"%s\" in:\n%s", says ? "no" : "an unwanted", wanted, text);
     free(text);
 }
+
+// ---- Native frames -------------------------------------------------------------------------------
+
+static struct snap_frame *add_native(struct values *v, struct snap_thread *thread, const char *name,
+                                     const char *module, uint64_t offset)
+{
+    struct snap_frame *frame = add_frame(v, thread, name ? name : "", NULL, -1);
+    frame->kind = SNAP_NATIVE;
+    frame->function = name ? frame->function : 0;
+    frame->module = module ? id_of(v, module) : 0;
+    frame->offset = offset;
+    frame->address = 0x7f1200000000 + (v->snapshot->threads.count << 20) + offset;
+    return frame;
+}
+
+static void add_start(struct values *v, struct snap_thread *thread)
+{
+    static const char python[] = "libpython3.12.so.1.0";
+    for (int i = 0; i < 24; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "pymain_%d", i);
+        add_native(v, thread, name, python, 1);
+    }
+    add_native(v, thread, "_start", "python3.12", 0x25);
+}
+
+// A sleeper read as it slept, a thread in a signal handler that was stopped, a pool without
+// symbols; what each sort of frame looks like.
+static void make_native_dump(struct values *v)
+{
+    static const char python[] = "libpython3.12.so.1.0";
+    struct snap_thread *sleeper = add_thread(v, "MainThread", SNAP_SLEEP);
+    sleeper->held_still = true;
+    add_native(v, sleeper, "clock_nanosleep", "libc.so.6", 0x63);
+    struct snap_frame *frame = add_native(v, sleeper, "pysleep", python, 0x112);
+    frame->file = id_of(v, "/build/Modules/timemodule.c");
+    frame->line = 2204;
+    frame->flags = SNAP_FRAME_INLINED;
+    frame = add_native(v, sleeper, "time_sleep", python, 0x112);
+    frame->file = id_of(v, "/build/Modules/timemodule.c");
+    frame->line = 413;
+    add_frame(v, sleeper, "{built-in method time.sleep}", NULL, -1)->kind = SNAP_BUILTIN;
+    add_frame(v, sleeper, "<module>", "/srv/shop/app.py", 80);
+    add_start(v, sleeper);
+    struct snap_thread *hot = add_thread(v, "pricing", SNAP_RUNNING);
+    hot->was_stopped = true;
+    add_native(v, hot, "on_signal", "libfoo.so", 4);
+    add_native(v, hot, "__restore_rt", "libc.so.6", 0)->flags = SNAP_FRAME_SIGNAL;
+    add_native(v, hot, NULL, "libfoo.so", 0x1234)->flags = SNAP_FRAME_LIKELY;
+    add_native(v, hot, "step", "libfoo.so", 8)->flags = SNAP_FRAME_GUESSED;
+    add_native(v, hot, NULL, NULL, 0x10);
+    add_frame(v, hot, "work", "/srv/shop/app.py", 44);
+    for (int i = 0; i < 3; i++) {
+        struct snap_thread *idle = add_thread(v, "blas", SNAP_LOCK_WAIT);
+        idle->known_to_python = false;
+        idle->held_still = true;
+        add_native(v, idle, "futex_wait", "libc.so.6", 0x40 + (uint64_t)i);
+        add_native(v, idle, NULL, "libblas.so.3", 0x900);
+    }
+    v->snapshot->pause_ns = 61000;
+    v->snapshot->threads_stopped = 1;
+    v->snapshot->interrupted_calls = 1;
+}
+
+static void test_native_dump(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    make_native_dump(v);
+    check_golden("dump_native.txt", render(report_text, v));
+    check_golden("dump_native.md", render(report_md, v));
+    v->options.full = true;
+    check_says(v, "    pymain_20 (libpython3.12.so.1.0)\n", true);
+    check_says(v, "are left out", false);
+    v->options.full = false;
+    v->options.color = true; // dim, and Python's are not
+    char *text = render(report_text, v);
+    assert_non_null(strstr(text, "\x1b[2m    clock_nanosleep (libc.so.6)\x1b[0m\n"));
+    assert_non_null(strstr(text, "\n  <module> (/srv/shop/app.py:80)\n"));
+    free(text);
+}
+
+static void test_pause_of_dump(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    make_native_dump(v);
+    check_says(v,
+               "1 thread was stopped, for 61 us. 1 system call was interrupted (EINTR). "
+               "1 thread ran meanwhile: not all stacks are of one moment.",
+               true);
+    check_says(v, "running, ran during the snapshot", true);
+    v->snapshot->stopped = v->snapshot->overran = true;
+    v->snapshot->threads_stopped = 5;
+    check_says(v, "5 threads were stopped, for 61 us, longer than --max-pause allows.", true);
+    check_says(v, "meanwhile", false);
+    check_says(v, "ran during", false);
+    v->snapshot->threads_stopped = v->snapshot->overran = 0;
+    v->snapshot->pause_ns = 0;
+    check_says(v, "no thread was stopped.", true);
+    v->source.kind = SNAP_CORE;
+    check_says(v, "stopped", false);
+}
+
+// Where stacks are many, native frames give way to Python's, and Python's are never cut for them.
+static void test_many_native_stacks(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    for (int i = 0; i < 13; i++) {
+        struct snap_thread *thread = add_thread(v, "t", SNAP_SLEEP);
+        thread->held_still = true;
+        for (int k = 0; k < 200; k++) {
+            char name[32];
+            snprintf(name, sizeof(name), "deep_%d", k);
+            add_native(v, thread, name, "libdeep.so", 1);
+        }
+        add_frame(v, thread, "f", "/srv/a.py", i + 1);
+        add_start(v, thread);
+    }
+    check_says(v,
+               "    deep_5 (libdeep.so)\n    ... 192 native frames between are left out; "
+               "--full shows them\n    deep_198 (libdeep.so)\n    deep_199 (libdeep.so)\n  f (",
+               true);
+    check_says(v, "  f (/srv/a.py:13)\n", true);
+    v->snapshot->threads.count = 12; // few: more of each
+    check_says(v, "    deep_13 (libdeep.so)\n    ... 180 native frames between", true);
+    check_says(v, "    deep_194 (libdeep.so)\n", true);
+    v->snapshot->threads.count = 13;
+}
+
+static void test_native_groups(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    for (uint64_t i = 0; i < 8; i++) { // add_native: each thread has other addresses
+        struct snap_thread *thread = add_thread(v, "t", SNAP_SLEEP);
+        add_native(v, thread, "f", "liba.so", i);                  // with a symbol: any offset
+        add_native(v, thread, NULL, "liba.so", i < 4 ? 7 : i % 2); // without one: what is printed
+    }
+    struct groups groups;
+    assert_true(groups_init(&groups, v->snapshot));
+    static const uint32_t counts[] = {4, 2, 2};
+    assert_int_equal(groups.list.count, ARRAY_SIZE(counts));
+    for (size_t i = 0; i < groups.list.count; i++)
+        assert_int_equal(groups.list.items[i].count, counts[i]);
+    groups_deinit(&groups);
+}
+
+// The profile of values_create() with native code in the hottest function.
+static void set_natives(struct values *v)
+{
+    set_profile(v);
+    set_function(v, POLL, SNAP_NATIVE, "dgemm_kernel", "libblas.so.3", -1);
+    struct prof_function *hot = &v->functions[HOT], *native = &v->functions[POLL];
+    set_weight(native, 30, 30, 50, 0);
+    native->own = native->own_working = native->own_cpu_ns = 0;
+    hot->self_working = hot->self = 5;
+    hot->self_cpu_ns = 1 * S;
+    // What a stack was in: 25 of hot() are in the kernel, and 5 of rank().
+    const uint32_t frames[2][4] = {{POLL, HOT, WORK, LOOP}, {POLL, LOCK, RANK, WORK}};
+    memcpy(v->stack_frames[2], frames, sizeof(frames));
+    set_stack(v, 3, 4711, SNAP_RUNNING, 2);
+    set_stack(v, 4, 4711, SNAP_RUNNING, 3);
+    v->stacks[3].samples = 25;
+    v->stacks[4].samples = 5;
+    v->profile.stack_count = 5;
+    set_edge(v, 5, HOT, POLL, 30);
+    v->edges[5].through = v->edges[5].through_working = v->edges[5].through_cpu_ns = 0;
+    v->profile.edge_count = 6;
+}
+
+static void test_native_hotspots(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_natives(v);
+    // The Python function is the hottest still, and the native one is told beside it.
+    check_says(v,
+               "**Hottest**: 70 % (60-80 %) of the working time is in `hot() app.py:10`, called "
+               "from `work() app.py:44`",
+               true);
+    check_says(v,
+               "**Native**: 60 % of the working time is in native code outside of the "
+               "interpreter, most of all 60 % in `dgemm_kernel libblas.so.3`, called from `hot() "
+               "app.py:10`.",
+               true);
+    check_says(v, "| SELF | 95 % | TOTAL | CPU | CALLS | FUNCTION | PLACE |", true);
+    check_says(v, "| 70 % | 60-80 | 70 % | 7 s | >=37 | `hot` | `app.py:10` |", true);
+    check_says(v, "## Native functions that run for Python (of the working time)", true);
+    check_says(v, "| 60 % | 60 % | 6 s | `dgemm_kernel` | `libblas.so.3` | `hot app.py:10` |",
+               true);
+    check_says(v, "  calls        86 %  dgemm_kernel  libblas.so.3\n", true);
+    // It is in no table of Python's functions.
+    char *text = render(report_md, v);
+    const char *own = strstr(text, "## Functions by their own"), *end = strstr(text, "## Native f");
+    const char *found = strstr(own, "dgemm_kernel");
+    assert_true(own < end && found > end);
+    free(text);
+    // Called by native code, a Python function still says which Python function is behind it.
+    v->edges[2].caller = POLL;
+    set_edge(v, 6, WORK, HOT, 35);
+    v->profile.edge_count = 7;
+    check_says(v, "is in `hot() app.py:10`, called from `work() app.py:44`;", true);
+    check_says(v, "  called by   100 %  work  app.py:44\n", true);
+}
+
+static void test_native_without_symbols(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_natives(v);
+    v->functions[POLL].function = v->functions[POLL].qualname = 0;
+    check_says(v, "most of all 60 % in `libblas.so.3 (no symbol)`, called from", true);
+    check_says(v, "| 60 % | 60 % | 6 s | `libblas.so.3 (no symbol)` | `hot app.py:10` |", true);
+    v->functions[POLL].module = 0;
+    check_says(v, "most of all 60 % in `(no symbol)`, called from", true);
+}
+
+// The interpreter's own functions are what running Python is made of: part of the call they are in,
+// in the tree and elsewhere. In a table of their own they are shown.
+static void test_interpreter(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_natives(v);
+    v->functions[POLL].module = id_of(v, "libpython3.12.so.1.0");
+    const struct prof_node nodes[] = {
+        {.function = UINT32_MAX, .first_child = 1, .samples_working = 50},
+        {.function = HOT, .first_child = 2, .samples_working = 35, .self_working = 5},
+        {.function = POLL, .parent = 1, .first_child = 3, .samples_working = 30, .self_working = 9},
+        {.function = POLL, .parent = 2, .samples_working = 16, .self_working = 16},
+        {.function = RANK, .parent = 2, .samples_working = 5, .self_working = 5},
+        {.function = POLL, .samples_working = 15, .self_working = 15}, // below nothing of Python's
+    };
+    memcpy(v->nodes, nodes, sizeof(nodes));
+    v->nodes[1].next_sibling = 5;
+    v->nodes[3].next_sibling = 4;
+    v->profile.node_count = ARRAY_SIZE(nodes);
+    check_says(v,
+               "   70 % hot app.py:10  [60 % itself]\n   10 %   rank app.py:60\n"
+               "   30 % dgemm_kernel libpython3.12.so.1.0\n",
+               true);
+    check_says(v, "**Native**", false);
+    check_says(v, "  calls        86 %  dgemm_kernel", false);
+    check_says(v, "| 60 % | 60 % | 6 s | `dgemm_kernel` | `libpython3.12.so.1.0` |", true);
+    v->options.full = true;
+    check_says(v,
+               "   70 % hot app.py:10  [10 % itself]\n   60 %   dgemm_kernel "
+               "libpython3.12.so.1.0 (recursive, 2 deep)  [50 % itself]\n   10 %     rank",
+               true);
+    check_says(v, "  calls        86 %  dgemm_kernel", true);
+    v->functions[POLL].module = id_of(v, "libblas.so.3");
+    v->options.full = false;
+    check_says(v, "   70 % hot app.py:10  [10 % itself]\n   60 %   dgemm_kernel", true);
+}
+
+static void test_cost_of_a_run(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_profile(v);
+    check_says(v,
+               "stood still for 4.2 ms in all (0.04 % of the time): median 84 us, p95 0.11 ms, at "
+               "the longest 0.12 ms. 1 system call was interrupted (EINTR). pycore itself used "
+               "0.3 % of a processor.",
+               true);
+    v->profile.pause_total_ns = v->profile.interrupted_calls = v->profile.own_cpu_ns = 0;
+    check_says(v, "The target was never stopped. 2 moments", true);
+    v->source.kind = SNAP_CORE;
+    check_says(v, "stopped", false);
+}
+
+// ---- Sentences -----------------------------------------------------------------------------------
 
 static void test_calls(void **state)
 {
@@ -307,6 +579,7 @@ static void test_hostile_names(void **state)
         v->functions[i].qualname = v->functions[i].function = v->functions[i].file = id;
     for (size_t i = 0; i < ARRAY_SIZE(v->threads); i++)
         v->threads[i].name = id;
+    v->functions[POLL].module = id;
     v->source.host = v->source.arch = v->argv[1] = v->source.process.exe = id;
     vec_push(&v->notes, id);
     for (int dump = 0; dump < 2; dump++) {
@@ -329,6 +602,11 @@ static void test_hostile_names(void **state)
                                 .function = id,
                                 .file = strtab_add_cstr(v->strings, "````"),
                                 .line = 1};
+        // Symbols are anybody's, too.
+        *add_frame(v, thread, "f", "a.py", 1) = (struct snap_frame){
+            .kind = SNAP_NATIVE, .function = id, .module = id, .file = id, .line = 1};
+        *add_frame(v, thread, "f", "a.py", 1) =
+            (struct snap_frame){.kind = SNAP_NATIVE, .module = id, .address = 1, .line = -1};
         vec_push(&thread->notes, id);
         v->input.profile = NULL;
         if (dump) {
@@ -337,6 +615,35 @@ static void test_hostile_names(void **state)
             assert_non_null(strstr(stack, "\n`````\n"));
             free(stack);
         }
+    }
+}
+
+// A C++ template's name can be longer than a page. In full it is in the JSON only.
+static void test_long_names(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_natives(v);
+    static char name[20001];
+    memset(name, '<', 20000);
+    memcpy(name, "std::map", 8);
+    uint32_t id = v->functions[POLL].function = id_of(v, name);
+    struct snap_thread *thread = add_thread(v, "t", SNAP_RUNNING);
+    add_native(v, thread, "f", "libcxx.so", 1)->function = id;
+    add_native(v, thread, "f", "libcxx.so", 1)->module = id;
+    for (int dump = 0; dump < 2; dump++) {
+        v->options.full = true; // nothing else cuts it
+        char *text = render(report_text, v), *md = render(report_md, v);
+        char *json = render(report_json, v);
+        assert_in_range(strlen(text), 100, 10000);
+        assert_in_range(strlen(md), 100, 10000);
+        assert_non_null(strstr(text, "std::map<<<<<"));
+        assert_non_null(strstr(text, "<<<..."));
+        assert_non_null(strstr(json, name));
+        free(text);
+        free(md);
+        free(json);
+        v->input.profile = NULL;
     }
 }
 
@@ -443,13 +750,28 @@ static void test_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_snapshot),       cmocka_unit_test(test_hotspots),
-        cmocka_unit_test(test_dump),           cmocka_unit_test(test_calls),
-        cmocka_unit_test(test_nothing_works),  cmocka_unit_test(test_what_numbers_carry),
-        cmocka_unit_test(test_deep_tree),      cmocka_unit_test(test_repetitions),
-        cmocka_unit_test(test_groups),         cmocka_unit_test(test_hostile_names),
-        cmocka_unit_test(test_length_of_dump), cmocka_unit_test(test_length_of_hotspots),
+        cmocka_unit_test(test_snapshot),
+        cmocka_unit_test(test_hotspots),
+        cmocka_unit_test(test_dump),
+        cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_nothing_works),
+        cmocka_unit_test(test_what_numbers_carry),
+        cmocka_unit_test(test_deep_tree),
+        cmocka_unit_test(test_repetitions),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_hostile_names),
+        cmocka_unit_test(test_length_of_dump),
+        cmocka_unit_test(test_length_of_hotspots),
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_native_dump),
+        cmocka_unit_test(test_pause_of_dump),
+        cmocka_unit_test(test_many_native_stacks),
+        cmocka_unit_test(test_native_groups),
+        cmocka_unit_test(test_native_hotspots),
+        cmocka_unit_test(test_native_without_symbols),
+        cmocka_unit_test(test_interpreter),
+        cmocka_unit_test(test_cost_of_a_run),
+        cmocka_unit_test(test_long_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -372,7 +372,7 @@ static size_t check_against_filter(struct scene *scene, const char *file)
     struct nm_row *rows;
     size_t count = read_nm("", file, &rows), checked = 0;
     assert_true(run("awk '$(NF - 1) ~ /^[tTwWi]$/ "
-                    "{ sub(/@.*/, \"\", $NF); print $NF }' nm.txt | c++filt > filtered.txt"));
+                    "{ sub(/@.*/, \"\", $NF); print $NF }' nm.txt | c++filt -i > filtered.txt"));
     AUTO_FCLOSE FILE *lines = fopen(test_path("filtered.txt"), "r");
     AUTO_FREE char *line = NULL;
     size_t capacity = 0;
@@ -486,7 +486,9 @@ static struct line_counts check_against_addr2line(struct scene *scene, const cha
         static char ours[1 << 17], theirs[1 << 17];
         tell(scene, *addr, ours, sizeof(ours));
         read_answer(&answer, *addr, theirs, sizeof(theirs));
-        if (!*ours && strncmp(theirs, "??|?:0\n", 7) == 0)
+        // Without DWARF addr2line still has the symbol.
+        size_t said = strlen(theirs);
+        if (!*ours && said > 3 && strcmp(theirs + said - 3, ":0\n") == 0)
             continue;
         counts.asked++;
         counts.inlined += *ours && strchr(ours, '\n')[1] != '\0';
@@ -589,19 +591,30 @@ static void test_rust(void **state)
     check_language("rust.so", 97, 100, 100);
 }
 
-// clang leaves .debug_aranges out.
+// clang leaves .debug_aranges out. binutils 2.40 misses inlined calls in its DWARF 5, so that this
+// is held against the same code with DWARF 4.
 static void test_clang(void **state)
 {
     (void)state;
-    compile("clang", "-g -O2 -shared -fPIC", "code.c", c_source, "clang.so");
+    compile("clang", "-gdwarf-5 -O2 -shared -fPIC", "code.c", c_source, "five.so");
+    compile("clang", "-gdwarf-4 -O2 -shared -fPIC", "code.c", c_source, "four.so");
     need("readelf");
-    assert_false(run("readelf -SW clang.so | grep debug_aranges"));
-    struct scene *scene = open_scene("clang.so", NULL);
-    assert_true(check_against_nm(scene, "", "clang.so") >= 5);
-    struct line_counts counts = check_against_addr2line(scene, "clang.so", 1);
+    assert_false(run("readelf -SW four.so five.so | grep debug_aranges"));
+    struct scene *four = open_scene("four.so", NULL), *five = open_scene("five.so", NULL);
+    assert_true(check_against_nm(four, "", "four.so") >= 5);
+    struct line_counts counts = check_against_addr2line(four, "four.so", 1);
     assert_true(counts.inlined > 10);
     assert_int_equal(counts.same, counts.asked);
-    close_scene(scene);
+    if (addr_of("four.so", "outer_function") == addr_of("five.so", "outer_function")) {
+        for (uint64_t at = 0; at < 0x3000; at++) {
+            static char four_said[1 << 17], five_said[1 << 17];
+            tell(four, at, four_said, sizeof(four_said));
+            tell(five, at, five_said, sizeof(five_said));
+            assert_string_equal(four_said, five_said);
+        }
+    }
+    close_scene(four);
+    close_scene(five);
 }
 
 static void test_labels(void **state)
@@ -674,6 +687,17 @@ static void test_stripped(void **state)
     assert_true(counts.inlined > 10);
     assert_int_equal(counts.same, counts.asked);
     close_scene(scene);
+
+    // By name and checksum, beside the stripped file.
+    compile("gcc", "-g -O2 -shared -fPIC -Wl,--build-id=none", "code.c", c_source, "code.so");
+    assert_true(run("objcopy --only-keep-debug code.so code.debug && "
+                    "objcopy --strip-all --add-gnu-debuglink=code.debug code.so linked.so"));
+    scene = open_scene("linked.so", NULL);
+    assert_true(check_against_nm(scene, "", "code.so") >= 5);
+    counts = check_against_addr2line(scene, "code.so", 1);
+    assert_true(counts.inlined > 10);
+    assert_int_equal(counts.same, counts.asked);
+    close_scene(scene);
 }
 
 static void test_minidebug(void **state)
@@ -697,7 +721,7 @@ static void test_minidebug(void **state)
     // Cut, damaged, and ten thousand times smaller than what it unpacks to.
     assert_true(run("head -c 300 mini.debug.xz > cut.xz && "
                     "objcopy --add-section .gnu_debugdata=cut.xz bare.so cut.so && "
-                    "head -c 400000000 /dev/zero | xz -0 > bomb.xz && "
+                    "head -c 140000000 /dev/zero | xz -0 > bomb.xz && "
                     "objcopy --add-section .gnu_debugdata=bomb.xz bare.so bomb.so && "
                     "echo nothing | xz > nothing.xz && "
                     "objcopy --add-section .gnu_debugdata=nothing.xz bare.so nothing.so"));
