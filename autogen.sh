@@ -57,6 +57,7 @@ check_needs='
 cmd:python3    python3          python3               python3      python     python3
 pc:cmocka      libcmocka-dev    libcmocka-devel       cmocka-dev   cmocka     libcmocka-devel
 cc:-fsanitize=address,undefined - libasan+libubsan    -            -          -
+cmd:g++        g++              gcc-c++               g++          gcc        gcc-c++
 cmd:clang      clang            clang                 clang        clang      clang
 cmd:gdb        gdb              gdb                   gdb          gdb        gdb
 cmd:valgrind   valgrind         valgrind              valgrind     valgrind   valgrind

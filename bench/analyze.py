@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Wall time, processor time and peak memory of reading a large core, against the peers that are here.
+"""Wall time, processor time and peak memory of reading a large core, against peers.
 
     bench/analyze.py [--gib 1,4] [--threads 100] [--runs 3] [--python 3.12] [--seconds 540]
                      [--only pycore,gdb] [--dir DIR] [--core FILE] [--json FILE] [--pycore PATH]
@@ -9,10 +9,11 @@
 For each size makes a process with that many threads below 10 to 39 Python calls and that much heap
 and has the kernel dump it (needs a core_pattern that writes a file into the working directory, and
 room for the core in --dir). Then pycore, pycore --no-native, pystack core with and without
---native, gdb and eu-stack read the same core in turn, --runs times; the core lies in the page cache.
+--native, gdb and eu-stack read the same core in turn, --runs times, out of the page cache; those
+of them that are not installed are left out. eu-stack gives no line numbers here, the others do.
 Ratios are against pycore's median in the same run. Peak memory is the largest resident set, which
-counts the pages of a mapped core, too, for whoever maps it. A reader that takes longer than its part
-of --seconds is given up. Exit status 1 when a reader of pycore's failed.
+counts the pages of a mapped core, too, for whoever maps it. A reader that takes longer than its
+part of --seconds is given up. Exit status 1 when pycore failed.
 """
 import argparse
 import glob

@@ -3,15 +3,16 @@
 """What 30 blocking calls return while pycore looks, against a control that nobody looks at.
 
     bench/blocking.py [--snapshots 10000] [--interval 20ms] [--python 3.12] [--pycore PATH]
-                      [--options "--stop=all"] [--peer "py-spy record -r 50 -d {seconds} ... -p {pid}"]
+                      [--options "--stop=all"] [--json FILE]
+                      [--peer "py-spy record -r 50 -d {seconds} -f raw -o FILE -p {pid}"]
 
-Two Python processes run side by side for the same time, each with one thread in each of the calls of
-tests/programs/harm_blocking.c (timeouts of 50 ms, or woken each 50 ms). pycore takes its snapshots of
-the one; the other is the control, with the same load of the machine. Prints for each call how often
-it returned which errno, how often before its time, and its lateness (median / 99th percentile /
-maximum, in us) in both, and marks the calls whose errno values differ in kind. An EINTR that the
-control has none of is harm: a signal's, or a stop's. Signals sent and taken are counted, as is what
-each process ended with. Exit status 1 when anything but lateness differs.
+Two Python processes run side by side for the same time, each with one thread in each of the calls
+of tests/programs/harm_blocking.c (timeouts of 50 ms, or woken each 50 ms). pycore takes its
+snapshots of the one; the other is the control, under the same load of the machine. Prints for each
+call how often it returned which errno, how often before its time, and its lateness (median / 99th
+percentile / maximum, in us) in both, and marks the calls whose errno values differ in kind. An
+EINTR where the control has none is harm: a signal's, or a stop's. Signals sent and taken are
+counted, and the exit statuses told. Exit status 1 when anything but lateness differs.
 
 --options gives pycore more options; --peer looks with another program instead. Takes the snapshots'
 time: 200 s for 10,000 at 20 ms. Needs a C compiler, and root or kernel.yama.ptrace_scope=0.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The floor of bench/pause.py: floor PID COUNT INTERVAL_NS. Finds the threads that run right now (the
-// kernel says "running" in /proc/PID/task/TID/syscall), and does what no debugger can do without:
-// seize, interrupt, wait, get registers, detach. Nothing is read. Prints what it did as JSON.
+// The floor of bench/pause.py: floor PID COUNT INTERVAL_NS. Finds the threads that run right now
+// ("running" in /proc/PID/task/TID/syscall), and does what no debugger can do without: seize,
+// interrupt, wait, get registers, detach. Nothing is read. Prints what it did as JSON.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@ enum { MAX_THREADS = 4096 };
 
 static int is_running(const char *pid, const char *tid)
 {
-    char path[128], text[8] = "";
+    char path[320], text[8] = "";
     snprintf(path, sizeof(path), "/proc/%s/task/%s/syscall", pid, tid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)

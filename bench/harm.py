@@ -5,8 +5,8 @@
     bench/harm.py [--blocks 8] [--phase 5] [--server cpu,io] [--python 3.12] [--interval 200ms]
                   [--idle 20] [--only pycore] [--pycore PATH] [--py-spy PATH] [--json FILE]
 
-Two servers, each a Python process with one thread per connection and --idle more threads that sleep:
-  cpu  each request computes for about a millisecond; 4 connections contend for the GIL
+Two servers, each a Python process with a thread for each connection and --idle more that sleep:
+  cpu  each request computes for about half a millisecond; 4 connections contend for the GIL
   io   each request waits 10 ms in poll(), then answers; 16 connections
 A load generator in a process of its own keeps one request under way on each connection, and writes
 down when each was answered and how long it took.

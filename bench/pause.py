@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long does a target stand still for one snapshot, as the target itself sees it?
 
-    bench/pause.py [--seconds 540] [--python 3.12]... [--threads 1,20,200,500] [--scene spin,busy,gil]
-                   [--only pycore,floor] [--snapshots 200] [--pin auto|none] [--json FILE]
+    bench/pause.py [--seconds 540] [--python 3.12]... [--threads 1,20,200,500]
+                   [--scene spin,busy,gil] [--only pycore,floor] [--snapshots 200]
+                   [--pin auto|none] [--json FILE]
                    [--pycore PATH] [--py-spy PATH] [--pystack PATH] [--austinp PATH]
 
 The target is a Python program whose main thread, below 20 Python calls, calls bench/pause.c: that
@@ -24,22 +25,25 @@ tool that stops running threads and looks at their registers can be below it. Ha
 pycore, half after.
 
 Processors: with --pin auto (default where there are two or more) the spinner has the first one for
-itself, the tool the last one, and the target's other threads those between; where there are but two,
-they share the second with the tool. Then a gap is how long the tool held the thread, not how long
-the thread waited for a processor that the tool or another thread was using, and no tool has luck or
-bad luck with where the kernel puts it; a tool that lets itself be preempted by the threads that it
-lets go, with others still held, is seen for what it is. All that holds for the floor, too. With --pin
-none the kernel places everything: closer to real life, noisier, and on two processors with scenes
-busy and gil (three want to run) mostly a measurement of the scheduler. Everything runs in one
-session, at one priority.
+itself, the tool the last one, and the target's other threads those between; where there are but
+two, they share the second with the tool. Then a gap is how long the tool held the thread, not how
+long the thread waited for a processor that the tool or another thread was using, and no tool has
+luck or bad luck with where the kernel puts it; a tool that lets itself be preempted by the threads
+that it lets go, with others still held, is seen for what it is. All that holds for the floor, too.
+With --pin none the kernel places everything: closer to real life, noisier, and on two processors
+with scenes busy and gil (three want to run) mostly a measurement of the scheduler. Everything runs
+in one session, at one priority.
 
 Tools that loop (pycore, floor, py-spy, austinp, Tachyon) are asked for 50 snapshots a second; each
 gap is one pause. pystack, gdb and eu-stack are started anew for each snapshot, so they get few
-(see `snaps`); a pause is the sum of the gaps of one run. py-spy is told to show idle threads, too,
-as all others do. `stops` is pauses per snapshot: below 1 where the spinner was missed. With `cut` and `moved`
-pycore says itself, of 20 or so further snapshots, how many per cent of its threads were cut or not
-stopped, and how many were not seen at rest over the whole window; EINTR is how many system calls its
-stops ended. Peers are asked for up to 200 threads only.
+(see `snaps`, from 3 to 20); a pause is the sum of the gaps of one run. "-n" stands for native
+stacks (pycore, gdb, eu-stack and austinp give them anyway; "pycore py" is --no-native); py-spy is
+told to show idle threads, too, as all others do. `stops` is pauses per snapshot: below 1 where the
+spinner was missed, above where it was stopped again; `mean` is time stopped per snapshot. pycore
+says itself: of 5 to 20 further snapshots, how many per cent of all threads were cut or could not
+be stopped (`cut`), had a native stack that was not followed to its end (`native cut`), and were not
+seen at rest over the whole window (`moved`); how many system calls its stops ended (EINTR). More
+than 200 threads are for pycore and the floor alone.
 
 Needs a C compiler (CC, default cc), and root or kernel.yama.ptrace_scope=0; a quiet machine.
 """
@@ -78,7 +82,8 @@ def wait(how, depth):
     elif how == 1:
         lock.acquire()
     else:
-        socket.socketpair()[0].recv(1)
+        here, there = socket.socketpair()
+        here.recv(1)
 
 def leaf(n):
     return n * n
@@ -195,8 +200,9 @@ def run(target, command, limit):
         return "", "no end after %d s" % limit
     # 1 of pycore: the report lacks something, such as a stack that was cut (counted below).
     failed = process.returncode not in (0, 1 if "snap" in command else 0)
-    return (out.decode("utf-8", "replace"), "status %d: %s" % (
-        process.returncode, complaint((errors or out).decode("utf-8", "replace"))) if failed else None)
+    complained = complaint((errors or out).decode("utf-8", "replace"))
+    return (out.decode("utf-8", "replace"),
+            "status %d: %s" % (process.returncode, complained) if failed else None)
 
 
 def look(target, tool, result, seconds, count, folder):
@@ -229,6 +235,8 @@ def look(target, tool, result, seconds, count, folder):
 def read_counts(tool, result, text, output):
     """Snapshots taken, as the tool itself says; pycore's own numbers go to result.extra."""
     if tool.name == "floor":
+        result.extra["threads_stopped"] = result.extra.get("threads_stopped", 0) \
+            + json.loads(text)["stopped"]
         return json.loads(text)["snapshots"]
     if not tool.name.startswith("pycore"):
         return 0
@@ -256,8 +264,12 @@ def inspect(target, pycore, threads, result, folder):
     all_threads = [thread for snapshot in snapshots for thread in snapshot["threads"]]
     total = len(all_threads) or 1
     result.extra["inspected"] = total
-    result.extra["cut"] = sum(bool(thread.get("cut")) or any(
-        note.startswith("not stopped") for note in thread["notes"]) for thread in all_threads) / total
+    result.extra["cut"] = sum(
+        bool(thread.get("cut")) or any(note.startswith("not stopped") for note in thread["notes"])
+        for thread in all_threads) / total
+    result.extra["native cut"] = sum(
+        any(note.startswith("the native stack is known only so far") for note in thread["notes"])
+        for thread in all_threads) / total
     result.extra["moved"] = sum(not thread.get("held_still") for thread in all_threads) / total
     result.extra["thread_notes"] = sorted({note for thread in all_threads
                                            for note in thread["notes"]})[:20]
@@ -270,7 +282,7 @@ def find_tools(options, version, python):
             "-o", "{output}"]
     yield Tool("floor", [options.floor, "{pid}", "{count}", "{interval_ns}"])
     yield Tool("pycore", snap)
-    yield Tool("pycore -n", snap + ["--no-native"], native=False)
+    yield Tool("pycore py", snap + ["--no-native"], native=False)
     if options.py_spy:
         spy = [options.py_spy, "record", "-d", "{seconds}", "-r", "{rate}", "-f", "raw", "-i", "-o",
                "{output}", "-p", "{pid}"]
@@ -297,9 +309,9 @@ def measure(options, python, scene, threads, seconds, folder):
     tools = [tool for tool in find_tools(options, options.versions[python], python)
              if not options.only or tool.name in options.only]
     if threads > PEER_THREADS:
-        tools = [tool for tool in tools if tool.name in ("floor", "pycore", "pycore -n")]
+        tools = [tool for tool in tools if tool.name in ("floor", "pycore", "pycore py")]
     results = {tool.name: Result(tool) for tool in tools}
-    fixed = {"floor": 1.0, "pycore": 1.0, "pycore -n": 0.5}
+    fixed = {"floor": 1.0, "pycore": 1.0, "pycore py": 0.5}
     base = options.snapshots / RATE_HZ
     rest = seconds - base * sum(fixed.get(tool.name, 0) for tool in tools)
     share = max(1.0, rest / max(1, sum(tool.name not in fixed for tool in tools)))
@@ -325,9 +337,9 @@ def measure(options, python, scene, threads, seconds, folder):
     return results
 
 
-HEADER = "%-8s %-5s %4s  %-10s %5s %6s %9s %9s %9s %9s %7s %7s %7s %7s" % (
-    "Python", "scene", "thr", "tool", "snaps", "stops", "median ms", "p95 ms", "p99 ms", "max ms",
-    "/floor", "p99/fl", "/pycore", "p99/py")
+HEADER = "%-8s %-5s %4s  %-10s %5s %6s %9s %9s %9s %9s %9s %7s %7s %7s %7s" % (
+    "Python", "scene", "thr", "tool", "snaps", "stops", "mean ms", "median ms", "p95 ms", "p99 ms",
+    "max ms", "/floor", "p99/fl", "/pycore", "p99/py")
 
 
 def ratio(pauses, other, share):
@@ -344,16 +356,18 @@ def print_results(version, scene, threads, results):
             print(line + " " + (result.failure or "never stopped the spinner"))
             continue
         pauses = result.pauses
-        line += "%5d %6.2f %9.3f %9.3f %9.3f %9.3f" % (
-            result.snapshots, len(pauses) / max(1, result.snapshots), common.median(pauses),
+        snapshots = max(1, result.snapshots)
+        line += "%5d %6.2f %9.3f %9.3f %9.3f %9.3f %9.3f" % (
+            snapshots, len(pauses) / snapshots, sum(pauses) / snapshots, common.median(pauses),
             common.percentile(pauses, 0.95), common.percentile(pauses, 0.99), max(pauses))
         for other in ("floor", "pycore"):
             for share in (0.5, 0.99):
                 line += " " + ratio(pauses, results.get(other), share)
-        print(line + (" (then: %s)" % result.failure if result.failure else "")
+        print(line + (" (%s)" % result.failure if result.failure else "")
               + ("" if result.tool.native else "  no native"))
     extra = results["pycore"].extra if "pycore" in results else {}
-    words = ["%s %.2f %%" % (key, 100 * extra[key]) for key in ("cut", "moved") if key in extra]
+    words = ["%s %.2f %%" % (key, 100 * extra[key]) for key in (
+        "cut", "native cut", "moved") if key in extra]
     words += ["%s %s" % (label, extra[key]) for key, label in (
         ("interrupted_calls", "EINTR"), ("overruns", "overruns"), ("missed", "missed"),
         ("inspect", "inspect:")) if key in extra]

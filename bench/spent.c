@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// spent FILE COMMAND...: runs it, and writes "status wall_ns cpu_ns peak_kib" into the file. A program
-// of its own because a child's peak memory starts at that of the process that forked it, which
-// Python's would hide small ones with (getrusage(2), ru_maxrss is kept across execve).
+// spent FILE COMMAND...: runs it, and writes "status wall_ns cpu_ns peak_kib" into the file. A
+// program of its own, because ru_maxrss is kept across execve (getrusage(2)): a child of Python
+// starts with Python's peak.
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <sys/resource.h>

@@ -12,9 +12,12 @@
 // section headers; the vDSO's is complete. NULL: none, also where some of these bytes are not
 // there. Addresses in it are the file's: add module->bias. Lives as long as the image.
 Elf *image_elf(struct image *image, struct module *module);
-// The separate debug file's: by build ID, by .gnu_debuglink, by debuginfod where that was allowed
-// (so ask only for what lies on a stack: it may wait for the network). NULL: none. Its .debug_frame may know more, its program headers' offsets mean nothing.
+// The separate debug file's: by build ID, by .gnu_debuglink, by debuginfod where that was allowed.
+// NULL: none. Its .debug_frame may know more, its program headers' offsets mean nothing. May wait
+// for the network: never under a stop, and only for modules that lie on a stack.
 Elf *image_debug_elf(struct image *image, struct module *module);
+// The same, but only what is on this machine, or was fetched before.
+Elf *image_local_debug_elf(struct image *image, struct module *module);
 
 // Code that was made at run time and registered for debuggers (GDB's JIT interface: the symbol
 // __jit_debug_descriptor, gdb manual "JIT Interface"; CPython 3.15's JIT uses it).

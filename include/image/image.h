@@ -22,7 +22,6 @@ struct module {
     uint8_t build_id[64];
     size_t build_id_bytes; // of the running module, 0: none, or not in memory
     enum module_file file_state;
-    void *elf; // private
 };
 
 struct image;

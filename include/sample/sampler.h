@@ -32,6 +32,7 @@ struct sample {
     struct py_state state;
     struct py_stack *stacks; // one per thread state, in the order of state.threads
     size_t stack_count;
+    const size_t *owners;                // of each: index in live->threads; SIZE_MAX: none
     const struct unwind_stack *natives;  // one per live->threads; NULL: not wanted
     const struct py_thread_names *names;
     uint64_t pause_ns; // sum over its stops: first interrupt to last detach

@@ -23,6 +23,7 @@ struct snap_input {
     const struct py_state *state; // NULL with it
     struct py_stack *stacks;      // one per state->threads
     size_t stack_count;
+    const size_t *owners; // of each stack, the index of its thread, SIZE_MAX: none; NULL: not known
     const struct py_thread_names *names;
     const struct live_thread *threads; // the kernel's: live, or made from a core's notes
     size_t thread_count;

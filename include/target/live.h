@@ -32,7 +32,6 @@ struct live_thread {
     enum live_thread_state state;
     bool has_regs;         // of this snapshot
     struct arch_regs regs; // stopped: whole; otherwise from /proc (syscall, args, sp, ip)
-    uint64_t tls;          // pthread_self(), once it is known: it stays for the thread's life
     bool asleep;           // regs are those of /proc: it sleeps, and since `before`
     bool stopped_by_us;    // for this snapshot
     bool held_still;       // over the whole window of this snapshot

@@ -118,6 +118,7 @@ static struct err *build(struct loop *loop, struct sample *sample, uint64_t at_n
         .state = loop->sampler->process ? &sample->state : NULL,
         .stacks = sample->stacks,
         .stack_count = sample->stack_count,
+        .owners = sample->owners,
         .names = sample->names,
         .threads = live->threads.items,
         .thread_count = live->threads.count,

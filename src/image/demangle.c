@@ -81,16 +81,36 @@ char *image_demangle(const char *name)
 
 #else
 
-// Itanium C++ ABI 3.4 "Demangler API". Its output cannot be bounded, so that its input is more.
+// Itanium C++ ABI 3.4 "Demangler API". Its output cannot be bounded, so that its input is: doubling
+// a name takes two references to what was said before.
 #define MAX_FOR_RUNTIME 512
+#define MAX_REFERENCES 16
 
 typedef char *cxa_demangle_fn(const char *name, char *buffer, size_t *length, int *status);
+
+static bool is_modest(const char *name)
+{
+    size_t references = 0;
+    for (const char *at = name; (at = strchr(at, 'S')); at++)
+        references += at[1 + strspn(at + 1, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")] == '_';
+    return references <= MAX_REFERENCES && strlen(name) <= MAX_FOR_RUNTIME;
+}
+
+// Rust's legacy names end in "::h" and a hash, which tells nobody anything.
+static char *without_hash(char *name)
+{
+    char *end = name ? strrchr(name, ':') : NULL;
+    if (end && end > name && end[-1] == ':' && end[1] == 'h' && strlen(end + 2) == 16 &&
+        strspn(end + 2, "0123456789abcdef") == 16)
+        end[-1] = '\0';
+    return name;
+}
 
 char *image_demangle(const char *name)
 {
     static cxa_demangle_fn *demangle;
     static bool tried;
-    if (!looks_mangled(name) || name[1] != 'Z' || strlen(name) > MAX_FOR_RUNTIME)
+    if (!looks_mangled(name) || name[1] != 'Z' || !is_modest(name))
         return NULL;
     if (!tried) {
         tried = true;
@@ -100,7 +120,7 @@ char *image_demangle(const char *name)
     }
     int status = -1;
     char *ret = demangle ? demangle(name, NULL, NULL, &status) : NULL;
-    return status == 0 ? ret : NULL;
+    return status == 0 ? without_hash(ret) : NULL;
 }
 
 #endif

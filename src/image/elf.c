@@ -21,3 +21,9 @@ Elf *image_debug_elf(struct image *image, struct module *module)
     (void)image;
     return image_module_fetched_debug_elf((struct image_module *)module);
 }
+
+Elf *image_local_debug_elf(struct image *image, struct module *module)
+{
+    (void)image;
+    return image_module_debug_elf((struct image_module *)module);
+}

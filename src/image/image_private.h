@@ -14,6 +14,8 @@
 // Real programs have about a dozen.
 #define IMAGE_MAX_HEADERS 1024u
 
+// Files that stay open to be lent from.
+#define IMAGE_MAX_OPEN 32
 // Of an ELF image that is put together from memory.
 #define IMAGE_MAX_REBUILT_BYTES (64u << 20)
 
@@ -76,6 +78,8 @@ struct image_module {
     Elf *rebuilt; // from memory, also the vDSO's
     void *rebuilt_bytes;
     bool rebuilt_tried;
+    bool jit_searched;
+    uint64_t jit_descriptor; // 0: none
     VEC(struct image_loan *) loans;
     bool keep, dropped;            // while modules are listed anew
     struct image_symbols *symbols; // made when first asked for
@@ -88,7 +92,9 @@ struct image {
     VEC(struct image_module *) modules; // sorted by start
     VEC(struct image_module *) retired; // unmapped; callers may still hold them
     uint64_t mappings_hash;
-    uint64_t generation; // of the list of modules
+    uint64_t generation;                          // of the list of modules
+    struct image_module *lending[IMAGE_MAX_OPEN]; // whose files are open; the oldest is next
+    size_t lending_next;
     bool use_debuginfod;
     void *debuginfod; // debuginfod.c's
     struct image_jits *jits;

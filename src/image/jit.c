@@ -17,6 +17,8 @@
 #define MAX_SYMFILE_BYTES (1u << 20)
 #define MAX_TOTAL_BYTES (64u << 20)
 #define MAX_CODE_RANGES 64 // of one object
+// String tables of one module that are searched for the descriptor's name; sections may overlap.
+#define MAX_NAMES_BYTES (256u << 20)
 // Known objects that are looked at again per refresh while the descriptors stay as they are.
 #define RECHECKED 16
 
@@ -34,7 +36,8 @@ struct code_entry {
 struct object {
     uint64_t addr; // of its entry
     uint64_t next, symfile;
-    uint64_t symfile_bytes; // 0: what the entry says is absurd
+    uint64_t claimed_bytes;
+    uint64_t symfile_bytes; // 0: the claim is absurd
     void *bytes;
     Elf *elf; // NULL: unreadable, or no ELF image
 };
@@ -75,16 +78,29 @@ void image_jits_destroy(struct image_jits *jits)
 // name occurs at all is told faster.
 static bool names_descriptor(Elf *elf)
 {
+    size_t searched_bytes = 0;
     for (Elf_Scn *section = elf_nextscn(elf, NULL); section; section = elf_nextscn(elf, section)) {
         GElf_Shdr header;
         if (!gelf_getshdr(section, &header) || header.sh_type != SHT_STRTAB)
             continue;
         Elf_Data *data = elf_rawdata(section, NULL);
-        if (data && data->d_buf &&
-            memmem(data->d_buf, data->d_size, DESCRIPTOR_NAME, sizeof(DESCRIPTOR_NAME)))
+        if (!data || !data->d_buf || data->d_size > MAX_NAMES_BYTES - searched_bytes)
+            continue;
+        searched_bytes += data->d_size;
+        if (memmem(data->d_buf, data->d_size, DESCRIPTOR_NAME, sizeof(DESCRIPTOR_NAME)))
             return true;
     }
     return false;
+}
+
+static uint64_t descriptor_of(struct image *image, struct image_module *module)
+{
+    Elf *elf = image_module_elf(module);
+    uint64_t addr, size;
+    bool found = (!elf || names_descriptor(elf)) &&
+                 image_symbol(image, &module->public, DESCRIPTOR_NAME, &addr, &size) &&
+                 size >= sizeof(struct descriptor);
+    return found ? addr : 0;
 }
 
 static void find_descriptors(struct image *image, struct image_jits *jits)
@@ -93,15 +109,12 @@ static void find_descriptors(struct image *image, struct image_jits *jits)
     jits->descriptor_count = 0;
     jits->complete = false;
     vec_foreach (slot, &image->modules) {
-        struct module *module = &(*slot)->public;
-        Elf *elf = image_module_elf(*slot);
-        uint64_t addr, size;
-        if (jits->descriptor_count == MAX_DESCRIPTORS)
-            break;
-        if ((!elf || names_descriptor(elf)) &&
-            image_symbol(image, module, DESCRIPTOR_NAME, &addr, &size) &&
-            size >= sizeof(struct descriptor))
-            jits->descriptors[jits->descriptor_count++] = addr;
+        struct image_module *module = *slot;
+        if (!module->jit_searched)
+            module->jit_descriptor = descriptor_of(image, module);
+        module->jit_searched = true;
+        if (module->jit_descriptor && jits->descriptor_count < MAX_DESCRIPTORS)
+            jits->descriptors[jits->descriptor_count++] = module->jit_descriptor;
     }
 }
 
@@ -123,7 +136,10 @@ static void cut_cycle(struct objects *objects, size_t first, size_t length)
 static bool add_entry(struct objects *objects, uint64_t at, const struct code_entry *entry,
                       uint64_t *budget_bytes)
 {
-    struct object object = {.addr = at, .next = entry->next, .symfile = entry->symfile};
+    struct object object = {.addr = at,
+                            .next = entry->next,
+                            .symfile = entry->symfile,
+                            .claimed_bytes = entry->symfile_bytes};
     if (entry->symfile_bytes >= sizeof(Elf64_Ehdr) && entry->symfile_bytes <= MAX_SYMFILE_BYTES &&
         entry->symfile_bytes <= *budget_bytes)
         object.symfile_bytes = entry->symfile_bytes;
@@ -177,7 +193,7 @@ static bool same_entry(struct mem *mem, const struct object *object)
     struct code_entry entry;
     return mem_read_some(mem, object->addr, &entry, sizeof(entry)) == sizeof(entry) &&
            entry.next == object->next && entry.symfile == object->symfile &&
-           (entry.symfile_bytes == object->symfile_bytes || object->symfile_bytes == 0);
+           entry.symfile_bytes == object->claimed_bytes;
 }
 
 // Registering changes the descriptor, unless malloc(3) gave an old entry's place to the new one;

@@ -11,11 +11,27 @@
 
 #define MAX_DYNAMIC_BYTES 16384u
 
+// Programs have hundreds of modules, and a core may be searched through all of them.
+static bool open_to_lend(struct image_module *module)
+{
+    if (module->file.fd >= 0)
+        return true;
+    if (!image_module_open(module))
+        return false;
+    struct image *image = module->image;
+    struct image_module **oldest = &image->lending[image->lending_next];
+    if (*oldest && *oldest != module)
+        image_module_close(*oldest);
+    *oldest = module;
+    image->lending_next = (image->lending_next + 1) % IMAGE_MAX_OPEN;
+    return true;
+}
+
 static size_t read_loan(void *arg, uint64_t addr, void *buffer, size_t size)
 {
     const struct image_loan *loan = arg;
     size_t done = 0;
-    if (!image_module_open(loan->module))
+    if (!open_to_lend(loan->module))
         return 0;
     while (done < size) {
         ssize_t got = pread(loan->module->file.fd, (char *)buffer + done, size - done,

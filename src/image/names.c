@@ -2,6 +2,7 @@
 // The function that an address lies in. See image/symbols.h.
 #include "image/symbols.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,13 +21,18 @@ const char *image_keep_name(struct image *image, const char *text, size_t size)
 
 const char *image_pretty_name(struct image *image, const char *name)
 {
-    AUTO_FREE char *demangled = image_demangle(name);
-    const char *version = demangled ? NULL : strchr(name, '@');
-    const char *kept = name;
-    if (demangled)
-        kept = image_keep_name(image, demangled, strlen(demangled));
-    else if (version && version != name)
-        kept = image_keep_name(image, name, (size_t)(version - name));
+    // "read@@GLIBC_2.2.5" is read; "read@plt" is not.
+    const char *at = strchr(name, '@');
+    bool is_stub = at && strcmp(at, "@plt") == 0;
+    AUTO_FREE char *bare = at && at != name ? strndup(name, (size_t)(at - name)) : NULL;
+    AUTO_FREE char *demangled = image_demangle(bare ? bare : name);
+    AUTO_FREE char *stub = NULL;
+    if (!bare && !demangled)
+        return name;
+    if (is_stub && asprintf(&stub, "%s@plt", demangled ? demangled : bare) < 0)
+        stub = NULL;
+    const char *text = stub ? stub : demangled ? demangled : bare;
+    const char *kept = image_keep_name(image, text, strlen(text));
     return kept ? kept : name;
 }
 
@@ -76,7 +82,9 @@ static struct image_symbols *make_table(struct image *image, struct image_module
         found |= add_minidebug(symbols, elf);
     }
     found |= symbol_table_add_elf(symbols, debug, SHT_SYMTAB);
-    if (!found) // no file, or one whose section headers were stripped off
+    if (found)
+        symbol_table_add_plt(symbols, elf);
+    else // no file, or one whose section headers were stripped off
         add_from_memory(symbols, module);
     symbol_table_finish(symbols);
     return symbols;

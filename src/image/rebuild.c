@@ -52,13 +52,12 @@ static bool find_tables(struct mem *mem, const struct image_module *module, stru
     ret->hdr_size = own->p_filesz;
     ret->eh_frame = own->p_vaddr + (base == PE_PCREL ? 4 : 0) + (uint64_t)(int64_t)value;
     ret->limit = segment->p_vaddr + segment->p_filesz;
-    return segment_of(&module->headers, ret->eh_frame) == segment &&
-           ret->limit - segment->p_vaddr <= IMAGE_MAX_REBUILT_BYTES;
+    return segment_of(&module->headers, ret->eh_frame) == segment;
 }
 
 // Walks the entries (LSB core specification, "The .eh_frame section"), each of which must be there
-// in full, to the terminator. Without one (linked without crtend.o) the last is that which is
-// followed by what cannot be an entry. Returns the size; 0: not all there.
+// in full, to the terminator, a length of zero. Without one (linked without crtend.o) the last is
+// that which is followed by what cannot be an entry. Returns the size; 0: not all there.
 static size_t eh_frame_size(const uint8_t *bytes, size_t there, size_t limit)
 {
     size_t at = 0;
@@ -69,8 +68,6 @@ static size_t eh_frame_size(const uint8_t *bytes, size_t there, size_t limit)
         if (there - at < 4)
             return 0;
         memcpy(&length32, bytes + at, sizeof(length32));
-        if (length32 == 0)
-            return at + 4;
         uint64_t length = length32;
         size_t head = 4;
         if (length32 == UINT32_MAX) {
@@ -140,7 +137,7 @@ Elf *image_rebuild(struct mem *mem, const struct image_module *module, void **re
         return NULL;
     uint64_t addr = tables.hdr < tables.eh_frame ? tables.hdr : tables.eh_frame;
     size_t limit = tables.limit - addr;
-    AUTO_FREE uint8_t *bytes = malloc(limit);
+    AUTO_FREE uint8_t *bytes = limit <= IMAGE_MAX_REBUILT_BYTES ? malloc(limit) : NULL;
     if (!bytes)
         return NULL;
     size_t there = mem_read_some(mem, module->public.bias + addr, bytes, limit);

@@ -28,6 +28,8 @@ bool symbol_table_add_elf(struct image_symbols *symbols, Elf *elf, uint32_t tabl
 // Adds functions of a table that is already in memory; `limit` is where its module ends.
 void symbol_table_add(struct image_symbols *symbols, const Elf64_Sym *table, size_t count,
                       const char *names, size_t names_bytes, uint64_t limit);
+// Adds the stubs of the procedure linkage table: plt.c.
+void symbol_table_add_plt(struct image_symbols *symbols, Elf *elf);
 // To be called once, when all is added.
 void symbol_table_finish(struct image_symbols *symbols);
 struct function_symbol *symbol_table_find(const struct image_symbols *symbols, uint64_t addr);

@@ -156,7 +156,8 @@ static void add_row(struct page *page, const struct hot *hot)
     plain_str(&row, DOC_NEXT);
     names_place(&row, &page->names, function);
     plain_str(&row, DOC_NEXT);
-    page_function_cell(&row, page, hot->python);
+    if (hot->python != UINT32_MAX) // where it is, the other tables say
+        names_function(&row, &page->names, page_function(page, hot->python), 48);
     doc_row(page->doc, DOC_NORMAL, 1, plain_text(&row));
     page->failed |= row.failed;
 }
@@ -169,7 +170,7 @@ void page_natives(struct page *page)
         {.title = "CPU", .right = true, .drop = 3},
         {.title = "FUNCTION", .code = true, .least = 28},
         {.title = "MODULE", .code = true, .least = 14, .drop = 1},
-        {.title = "MOSTLY FOR", .code = true, .keep = PLAIN_KEEP_END, .least = 24},
+        {.title = "MOSTLY FOR", .code = true, .least = 24},
     };
     GUARD(hots_deinit) struct hots hots = {0};
     GUARD(plain_deinit) struct plain heading = {0};

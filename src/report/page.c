@@ -400,6 +400,7 @@ static bool prepare(struct page *page)
     const struct prof_report *profile = page->profile;
     size_t functions = profile ? profile->function_count : 0;
     size_t threads = profile ? profile->thread_count : 0;
+    bool any = false;
     page->own_code = calloc(functions + 1, sizeof(*page->own_code));
     page->threads = calloc(threads + 1, sizeof(*page->threads));
     page->interpreter = calloc(functions + 1, sizeof(*page->interpreter));
@@ -409,6 +410,13 @@ static bool prepare(struct page *page)
     for (size_t i = 0; i < functions; i++) {
         page->own_code[i] = names_is_own_code(&page->names, &profile->functions[i]);
         page->interpreter[i] = names_is_interpreter(&page->names, &profile->functions[i]);
+        any |= page->interpreter[i];
+    }
+    // A static interpreter under another name.
+    const char *exe = strtab_get(page->names.strings, page->input->source->process.exe);
+    for (size_t i = 0; i < functions && exe && !any; i++) {
+        const char *module = strtab_get(page->names.strings, profile->functions[i].module);
+        page->interpreter[i] = module && strcmp(module, names_base(exe)) == 0;
     }
     for (size_t i = 0; i < threads; i++)
         page->threads[i] =

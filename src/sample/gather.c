@@ -33,13 +33,14 @@ struct err *gather_list(struct sampler *sampler, struct sample *sample)
                             sampler->list_prefetch.count, sampler->list));
         gather_use(&pass, sampler->list, true);
         py_state_read(sampler->process, &sample->state);
-        if (!mem_copy_used(sampler->list, &sampler->list_prefetch))
-            return err_create(ERR_NO_MEMORY, "snapshot buffer");
         // A thread that starts or ends at this moment may have torn the list.
         if (!sample->state.cut || err_code(sample->state.cut) == ERR_LIMIT)
             break;
     }
-    return NULL;
+    TRY(tracks_assign(sampler, sample));
+    return mem_copy_used(sampler->list, &sampler->list_prefetch)
+               ? NULL
+               : err_create(ERR_NO_MEMORY, "snapshot buffer");
 }
 
 static uint64_t estimate_ns(const struct sampler *sampler, size_t ranges, size_t bytes)
@@ -188,11 +189,10 @@ static bool step_job(struct pass *pass, size_t index)
         py_stack_deinit(stack);
         py_stack_init(stack, thread, owner && sleeps(owner));
         job->begun = true;
-        if (err) {
-            stack->cut = err;
-            stack->chain_done = true;
-        }
+        job->lost = err;
+        stack->chain_done = err;
     }
+    err_destroy(err);
     return py_stack_step(sampler->process, stack);
 }
 

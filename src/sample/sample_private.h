@@ -22,6 +22,7 @@ struct job {
     size_t owner; // index of its track; SIZE_MAX: no thread of the kernel runs it
     bool fresh;   // its py_thread is of the moment that is being read
     bool begun;   // its stack's walk has begun
+    bool lost;    // another thread has it now, or none
     bool done;
 };
 
@@ -30,6 +31,7 @@ struct sampler_tracks {
     struct unwind_stacks natives;  // parallel to tracks
     VEC(struct job) jobs;          // parallel to state.threads
     struct py_stacks stacks;       // the same
+    VEC(size_t) indexes;           // the same: job.owner, for those who build the snapshot
     struct proc_tids owners;       // of stacks: the tid it belongs to, 0: none
     struct py_stacks last;         // of the last snapshot
     struct proc_tids last_owners;
@@ -77,7 +79,7 @@ void gather_use(struct pass *pass, struct mem_copy *copy, bool fallback);
 struct err *gather(struct pass *pass, pass_select *select);
 // Walks the selected threads while they run, to learn what to copy.
 struct err *gather_rehearse(struct pass *pass, pass_select *select);
-// Thread states, while the target runs.
+// Thread states and who runs them, while the target runs.
 struct err *gather_list(struct sampler *sampler, struct sample *sample);
 // Reads ranges into the pass's copy, as far as the budget allows.
 struct err *gather_read(struct pass *pass, struct mem_ranges *ranges);

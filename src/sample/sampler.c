@@ -256,10 +256,31 @@ static bool came_too_late(const struct pass *pass, const struct stop_times *time
            times->stopped_ns - times->begin_ns > pass->sampler->max_pause_ns / 2;
 }
 
+// A thread that could not be stopped, and ran, has a stack of several moments: of none.
+static void drop_torn(struct pass *pass)
+{
+    struct sampler_tracks *all = pass->sampler->tracks;
+    for (size_t i = 0; i < all->jobs.count; i++) {
+        const struct job *job = &all->jobs.items[i];
+        if (job->owner == SIZE_MAX || !is_held(pass, job->owner))
+            continue;
+        struct live_thread *thread = &pass->sampler->live->threads.items[job->owner];
+        if (thread->state == LIVE_STOPPED || (thread->asleep && live_held_still(thread)))
+            continue;
+        struct py_stack *stack = &all->stacks.items[i];
+        py_stack_deinit(stack);
+        py_stack_init(stack, &pass->sample->state.threads.items[i], false);
+        stack->chain_done = true;
+        stack->cut = err_create(ERR_TIMEOUT, "it ran on while it was read");
+        thread->has_regs = false;
+    }
+}
+
 // What was stopped is taken: nothing more is wanted of it.
 static void accept_held(struct pass *pass)
 {
     struct sampler *sampler = pass->sampler;
+    drop_torn(pass);
     finish(pass, is_held);
     for (size_t i = 0; i < sampler->live->threads.count; i++) {
         struct live_thread *thread = &sampler->live->threads.items[i];
@@ -408,9 +429,35 @@ static size_t count_pending(const struct sampler *sampler)
     return pending;
 }
 
+// Thread states of threads that have ended meanwhile are left out, as their threads are.
+static void drop_ended(struct sampler *sampler, struct sample *ret)
+{
+    struct sampler_tracks *all = sampler->tracks;
+    size_t kept = 0;
+    for (size_t i = 0; i < all->jobs.count; i++) {
+        const struct job *job = &all->jobs.items[i];
+        bool ended = job->lost || (job->owner != SIZE_MAX &&
+                                   sampler->live->threads.items[job->owner].state == LIVE_GONE);
+        if (ended) {
+            py_stack_deinit(&all->stacks.items[i]);
+            continue;
+        }
+        all->jobs.items[kept] = *job;
+        all->stacks.items[kept] = all->stacks.items[i];
+        all->owners.items[kept] = all->owners.items[i];
+        ret->state.threads.items[kept++] = ret->state.threads.items[i];
+    }
+    all->jobs.count = all->stacks.count = all->owners.count = ret->state.threads.count = kept;
+}
+
 static void sum_up(struct sampler *sampler, struct sample *ret)
 {
-    const struct sampler_tracks *all = sampler->tracks;
+    struct sampler_tracks *all = sampler->tracks;
+    drop_ended(sampler, ret);
+    vec_clear(&all->indexes);
+    vec_foreach (job, &all->jobs)
+        all->indexes.items[all->indexes.count++] = job->owner;
+    ret->owners = all->indexes.items;
     ret->atomic = true;
     vec_foreach (thread, &sampler->live->threads) {
         ret->threads_stopped += thread->stopped_by_us;
@@ -437,7 +484,6 @@ static struct err *take_stacks(struct sampler *sampler, struct sample *ret)
     TRY(gather_list(sampler, ret));
     struct pass pass = {.sampler = sampler, .sample = ret};
     pass.whole = wants_whole(sampler, ret);
-    TRY(tracks_assign(sampler, ret));
     do {
         TRY(run_pass(&pass));
         pass.number++;

@@ -43,6 +43,7 @@ void tracks_destroy(struct sampler *sampler)
     vec_deinit(&all->natives);
     vec_deinit(&all->tracks);
     vec_deinit(&all->jobs);
+    vec_deinit(&all->indexes);
     vec_deinit(&all->stacks);
     vec_deinit(&all->owners);
     vec_deinit(&all->last);
@@ -97,19 +98,6 @@ struct err *tracks_sync(struct sampler *sampler)
     return NULL;
 }
 
-// A thread's pthread_self() does not change: once its thread state was found by other means, the
-// next time is cheap.
-static size_t find_owner(const struct sampler *sampler, const struct py_kernel_thread *kernel,
-                         const struct py_thread *thread)
-{
-    struct live *live = sampler->live;
-    size_t owner = py_owner_of(live->target, live->target->mem, thread, 0, kernel,
-                               live->threads.count);
-    if (owner != SIZE_MAX && !live->threads.items[owner].tls)
-        live->threads.items[owner].tls = thread->ident;
-    return owner;
-}
-
 static struct err *find_owners(struct sampler *sampler, struct sample *sample)
 {
     struct sampler_tracks *all = sampler->tracks;
@@ -118,13 +106,18 @@ static struct err *find_owners(struct sampler *sampler, struct sample *sample)
     if (!kernel)
         return err_create(ERR_NO_MEMORY, "threads");
     for (size_t i = 0; i < threads->count; i++) {
+        // pthread_self() is known of those that are stopped. What was known of others may be another
+        // thread's now: a thread that ends hands its place on before it is gone.
         const struct live_thread *thread = &threads->items[i];
         if (thread->state != LIVE_GONE)
-            kernel[i] = (struct py_kernel_thread){(uint64_t)thread->ns_tid, thread->tls,
-                                                  thread->has_regs ? thread->regs.sp : 0};
+            kernel[i] = (struct py_kernel_thread){
+                (uint64_t)thread->ns_tid, thread->state == LIVE_STOPPED ? thread->regs.tls : 0,
+                thread->has_regs ? thread->regs.sp : 0};
     }
+    struct mem *mem = mem_copy_view(sampler->list);
     for (size_t i = 0; i < sample->state.threads.count; i++) {
-        size_t owner = find_owner(sampler, kernel, &sample->state.threads.items[i]);
+        size_t owner = py_owner_of(sampler->live->target, mem, &sample->state.threads.items[i], 0,
+                                   kernel, threads->count);
         all->jobs.items[i].owner = owner;
         all->owners.items[i] = owner == SIZE_MAX ? 0 : threads->items[owner].tid;
     }
@@ -137,7 +130,7 @@ struct err *tracks_assign(struct sampler *sampler, struct sample *sample)
     size_t count = sample->state.threads.count;
     drop_stacks(&all->stacks);
     if (!vec_reserve(&all->jobs, count) || !vec_reserve(&all->stacks, count) ||
-        !vec_reserve(&all->owners, count))
+        !vec_reserve(&all->owners, count) || !vec_reserve(&all->indexes, count + 1))
         return err_create(ERR_NO_MEMORY, "threads");
     all->jobs.count = all->stacks.count = all->owners.count = count;
     for (size_t i = 0; i < count; i++) {

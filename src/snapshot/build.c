@@ -23,17 +23,16 @@ static bool lives(const struct snap_input *in, size_t thread)
     return in->threads[thread].state != LIVE_GONE;
 }
 
-// pthread_self() is what the thread's register says, or what an earlier stop found there.
 static struct py_kernel_thread kernel_thread(const struct snap_input *in, size_t index)
 {
     const struct live_thread *from = &in->threads[index];
-    struct py_kernel_thread thread = {.tls = from->tls};
+    struct py_kernel_thread thread = {0};
     if (!lives(in, index))
         return thread;
     thread.ns_tid = (uint64_t)from->ns_tid;
     if (from->has_regs) {
         thread.sp = from->regs.sp;
-        thread.tls = from->regs.tls ? from->regs.tls : from->tls;
+        thread.tls = from->regs.tls;
     }
     return thread;
 }
@@ -41,6 +40,10 @@ static struct py_kernel_thread kernel_thread(const struct snap_input *in, size_t
 static bool find_owners(struct builder *b)
 {
     const struct snap_input *in = b->in;
+    if (in->owners) {
+        memcpy(b->owner, in->owners, in->stack_count * sizeof(*b->owner));
+        return true;
+    }
     AUTO_FREE struct py_kernel_thread *threads = calloc(in->thread_count + 1, sizeof(*threads));
     if (!threads)
         return false;

@@ -86,7 +86,7 @@ static const struct {
 } machinery[] = {
 #define NAME(name) {name, false},
 #define PREFIX(name) {name, true},
-#include "machinery.def"
+#include "snapshot/machinery.def"
 #undef NAME
 #undef PREFIX
 };

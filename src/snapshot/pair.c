@@ -42,7 +42,19 @@ static size_t span_at(const struct span *spans, size_t count, uint64_t addr)
     return low && addr < spans[low - 1].cfa ? spans[low - 1].at : SIZE_MAX;
 }
 
-static bool pair_by_address(const struct merge *merge, struct merge_pieces *pieces)
+// No native frame is a loop, nor may be one.
+static bool no_loops(const struct merge *merge, const uint32_t *known)
+{
+    for (size_t i = 0; i < merge->native->frames.count; i++) {
+        const struct snap_native *native = snap_native_get(merge->natives, known[i]);
+        if (native->role == NATIVE_LOOP || (native->of_interpreter && !native->named))
+            return false;
+    }
+    return true;
+}
+
+static bool pair_by_address(const struct merge *merge, const uint32_t *known,
+                            struct merge_pieces *pieces)
 {
     const struct unwind_frames *frames = &merge->native->frames;
     AUTO_FREE struct span *spans = calloc(frames->count + 1, sizeof(*spans));
@@ -61,13 +73,14 @@ static bool pair_by_address(const struct merge *merge, struct merge_pieces *piec
     if (!sorted) // alternate signal stacks
         qsort(spans, count, sizeof(*spans), span_compare);
     const struct unwind_frame *last = &frames->items[frames->count - 1];
+    bool early = merge->native->end != UNWIND_END_BASE, none = early && no_loops(merge, known);
     vec_foreach (piece, pieces) {
         size_t at = piece->addr ? span_at(spans, count, piece->addr) : SIZE_MAX;
         if (at != SIZE_MAX) {
             piece->at = (ptrdiff_t)at;
             piece->placed = true;
-        } else if (merge->native->end != UNWIND_END_BASE && piece->addr >= last->sp) {
-            piece->beyond = true;
+        } else {
+            piece->beyond = early && (piece->addr ? piece->addr >= last->sp : none);
         }
     }
     return true;
@@ -188,32 +201,29 @@ static bool pair_in_order(const struct merge *merge, const uint32_t *known,
 
 // ---- Both ---------------------------------------------------------------------------------------
 
-// The order of Python's frames is certain: a native frame that contradicts it is not theirs. What
-// has no place of its own comes after what was called before it.
-static void keep_order(const struct merge *merge, struct merge_pieces *pieces)
+// One thread state's pieces. The order of Python's frames is certain: a native frame that
+// contradicts it is not theirs. What has no place of its own comes after what was called before it;
+// what lies further out than all that has a place comes at the end.
+static void keep_order(const struct merge *merge, struct merge_piece *pieces, size_t count)
 {
     ptrdiff_t last = -1;
-    size_t any = 0;
-    for (size_t i = 0; i < pieces->count; i++) {
-        struct merge_piece *piece = &pieces->items[i];
-        if (i && piece->stack != pieces->items[i - 1].stack)
-            last = -1, any = 0;
-        if (piece->placed && piece->at < last)
-            piece->placed = false;
-        if (piece->placed)
-            last = piece->at, any++;
-        else
-            piece->at = last;
+    size_t tail = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct merge_piece *piece = &pieces[i];
+        piece->placed &= piece->at >= last;
+        if (piece->placed) {
+            last = piece->at;
+            tail = i + 1;
+        }
+        piece->at = last;
     }
-    // Outer frames behind the last one that has a place come at the end.
-    bool tail = true;
-    for (size_t i = pieces->count; i-- > 0;) {
-        struct merge_piece *piece = &pieces->items[i];
-        bool last_of_stack = i + 1 == pieces->count || piece->stack != piece[1].stack;
-        tail = (tail || last_of_stack) && !piece->placed;
-        piece->beyond &= tail;
-        if (tail && (piece->beyond || piece->at >= 0))
-            piece->at = (ptrdiff_t)merge->native->frames.count;
+    bool out = tail > 0;
+    for (size_t i = 0; i < count; i++)
+        pieces[i].beyond &= i >= tail;
+    for (size_t i = tail; i < count; i++) {
+        out |= pieces[i].beyond;
+        if (out)
+            pieces[i].at = (ptrdiff_t)merge->native->frames.count;
     }
 }
 
@@ -221,9 +231,14 @@ bool merge_pair(const struct merge *merge, const uint32_t *known, struct merge_p
 {
     vec_foreach (piece, pieces)
         piece->at = -1;
-    if (!(merge->version >= 0x030b ? pair_by_address(merge, pieces)
+    if (!(merge->version >= 0x030b ? pair_by_address(merge, known, pieces)
                                    : pair_in_order(merge, known, pieces)))
         return false;
-    keep_order(merge, pieces);
+    for (size_t begin = 0, end; begin < pieces->count; begin = end) {
+        for (end = begin; end < pieces->count; end++)
+            if (pieces->items[end].stack != pieces->items[begin].stack)
+                break;
+        keep_order(merge, &pieces->items[begin], end - begin);
+    }
     return true;
 }

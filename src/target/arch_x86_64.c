@@ -169,8 +169,11 @@ static size_t frame_sizes(const uint8_t *code, size_t size, uint64_t *ret, size_
         if (!known)
             ret[count++] = (uint64_t)bytes;
     }
-    if (count == 0)
+    // None: then perhaps a push of any register keeps the stack aligned.
+    if (count == 0 && limit >= 2) {
         ret[count++] = 0;
+        ret[count++] = 8;
+    }
     return count;
 }
 

@@ -90,7 +90,6 @@ static void take_registers(struct live *live, struct live_thread *thread)
     }
     arch->regs_from_gregset(gregset, &thread->regs);
     thread->has_regs = thread->stopped_by_us = true;
-    thread->tls = thread->regs.tls;
     thread->sleeper = arch_blocked_in_syscall(&thread->regs);
     // The call that a signal ended would have ended without us, too.
     live->interrupted_calls += thread->sleeper && !thread->pending_signal &&
@@ -149,7 +148,7 @@ static void await_stops(struct live *live, uint64_t deadline_ns)
 }
 
 // The registers of threads that were to be stopped and could not: what /proc says of the call they
-// sleep in.
+// sleep in. As with all sleepers, the clock will tell whether they did.
 static void look_at_unstopped(struct live *live)
 {
     vec_foreach (thread, &live->threads) {
@@ -160,8 +159,9 @@ static void look_at_unstopped(struct live *live)
             thread->state = LIVE_GONE;
             continue;
         }
+        look_at_clock(thread);
         thread->has_regs = proc_blocked_syscall(live->pid, thread->tid, &thread->regs);
-        thread->regs.tls = thread->tls;
+        thread->asleep = thread->has_regs;
         thread->on_cpu = !thread->has_regs && thread->proc_state == 'R';
     }
 }
@@ -180,7 +180,6 @@ static bool has_fallen_asleep(struct live_thread *thread)
     thread->before = clock;
     thread->has_before = clock.slices != 0;
     thread->regs = regs;
-    thread->regs.tls = thread->tls;
     thread->asleep = thread->has_regs = thread->has_before;
     return thread->asleep;
 }

@@ -131,7 +131,6 @@ void live_look_again(struct live *live, struct live_thread *thread)
                                : proc_blocked_syscall(live->pid, thread->tid, &thread->regs);
         thread->asleep = thread->has_regs && thread->regs.sp;
         thread->has_regs = thread->asleep;
-        thread->regs.tls = thread->tls;
         thread->sleeper = thread->asleep;
     }
     if (!thread->asleep || thread->regs.syscall < 0 || live->job_stopped)

@@ -77,14 +77,17 @@ static enum expression_result unary(struct machine *machine, const Dwarf_Op *op)
 
 static enum expression_result binary(struct machine *machine, const Dwarf_Op *op)
 {
+    bool arithmetic = op->atom >= DW_OP_and && op->atom <= DW_OP_xor;
+    if (!arithmetic && !(op->atom >= DW_OP_eq && op->atom <= DW_OP_ne))
+        return EXPRESSION_UNKNOWN;
     if (machine->depth < 2)
         return EXPRESSION_BAD;
     uint64_t b = machine->stack[--machine->depth], *top = &machine->stack[machine->depth - 1];
     uint64_t a = *top;
     int64_t sa = (int64_t)a, sb = (int64_t)b;
     switch (op->atom) {
-#define CASE(name, value)     \
-    case DW_OP_##name:        \
+#define CASE(name, value)         \
+    case DW_OP_##name:            \
         *top = (uint64_t)(value); \
         return EXPRESSION_OK
         CASE(and, a & b);

@@ -9,12 +9,12 @@
 #include "util/guard.h"
 
 #define MAX_STUB_BYTES 32
-#define ENTRY_BYTES 64   // _start of any C library is shorter
-#define SCAN_WORDS 1024  // a frame of 8 KiB; larger ones belong to code that has unwind tables
+#define ENTRY_BYTES 64  // _start of any C library is shorter
+#define SCAN_WORDS 1024 // a frame of 8 KiB; larger ones belong to code that has unwind tables
 
 // ---- Stubs ---------------------------------------------------------------------------------------
 
-static struct rule in_memory(unsigned column, unsigned reg, int64_t offset)
+static struct rule in_memory(unsigned column, unsigned reg, int32_t offset)
 {
     return (struct rule){
         .kind = RULE_REG_MEMORY, .column = (uint8_t)column, .reg = (uint8_t)reg, .offset = offset};
@@ -39,7 +39,6 @@ static struct row *plain_row(const struct arch_unwind *arch, const struct arch_s
     if (!row)
         return NULL;
     row->keep = ((1ull << arch->count) - 1) & ~(1ull << arch->sp);
-    row->simple = true;
     row->cfa = (struct rule){.kind = RULE_REG_VALUE, .reg = arch->sp, .offset = stub->cfa};
     row->ra = (struct rule){.kind = RULE_CFA_MEMORY, .offset = -8};
     if (stub->fp) {
@@ -59,6 +58,7 @@ static struct row *row_of_stub(const struct arch_unwind *arch, const struct arch
         return NULL;
     row->base = stub->kind == ARCH_STUB_BASE;
     row->stub = true;
+    row_settle(row);
     return row;
 }
 
@@ -96,8 +96,7 @@ struct row_slot *stub_at(struct unwinder *unwinder, uint64_t pc, bool exact)
         return NULL;
     if (mem_read_some(unwinder->target->mem, pc - before, code, before) < before)
         before = pc & 4095 & (MAX_STUB_BYTES - 1); // the stub may lie at the start of its page
-    size_t size =
-        mem_read_some(unwinder->target->mem, pc - before, code, before + MAX_STUB_BYTES);
+    size_t size = mem_read_some(unwinder->target->mem, pc - before, code, before + MAX_STUB_BYTES);
     const struct arch_stub_row *stub = match(unwinder->arch, code, before, size);
     if (!stub && at_entry(unwinder, pc))
         stub = &base;

@@ -160,8 +160,7 @@ static bool from_table(Elf *elf, uint64_t addr, uint64_t *ret_start, uint64_t *r
            addr - *ret_start < *ret_size;
 }
 
-bool unwind_function(struct unwinder *unwinder, uint64_t pc, uint64_t *ret_start,
-                     uint64_t *ret_end)
+bool unwind_function(struct unwinder *unwinder, uint64_t pc, uint64_t *ret_start, uint64_t *ret_end)
 {
     struct module *module = image_module_at(unwinder->image, pc);
     Elf *elf = module ? image_elf(unwinder->image, module) : NULL;

@@ -7,8 +7,8 @@
 
 #include "unwind/walk.h"
 
-#define SEARCH_BYTES 8192u  // larger frames are rare: their threads are stopped once, and teach
-#define CODE_BYTES 65536u   // functions above that (evaluation loops) are not looked through
+#define SEARCH_BYTES 8192u // larger frames are rare: their threads are stopped once, and teach
+#define CODE_BYTES 65536u  // functions above that (evaluation loops) are not looked through
 #define MAX_SIZES 16
 
 struct search {
@@ -188,9 +188,9 @@ bool recover_frame_pointer(struct walk *walk, struct row_slot *slot, uint64_t *r
     if ((learnt.fp_state == FP_STABLE || learnt.fp_state == FP_GUESSED) && *ret >= search.lowest)
         found = is_called_by(&search, *ret) != VERDICT_NO && proves(&search, *ret);
     if (!found && learnt.fp_state != FP_STABLE && !search.missing) {
-        search.has_function = unwind_function(
-            walk->unwinder, walk->exact ? walk->regs.pc : walk->regs.pc - 1, &search.start,
-            &search.end);
+        search.has_function =
+            unwind_function(walk->unwinder, walk->exact ? walk->regs.pc : walk->regs.pc - 1,
+                            &search.start, &search.end);
         found = by_size(&search, ret) || (!search.missing && by_search(&search, ret));
     }
     unwind_stack_deinit(&search.scratch);

@@ -212,7 +212,7 @@ void reference_unwind(struct unwinder *unwinder, struct mem *stack,
     regs.value[arch->sp] = start->regs.sp;
     regs.known = start->complete ? (1ull << arch->count) - 1 : 1ull << arch->sp;
     unwinder->stack = stack;
-    unwinder->window_size = 0;
+    unwinder->window_usable = 0;
     vec_clear(&ret->frames);
     ret->recovered = false;
     struct reference *reference = reference_of(unwinder);

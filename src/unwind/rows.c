@@ -12,13 +12,13 @@
 #include "util/hash.h"
 #include "util/vec.h"
 
-#define SLOTS 32768u       // 1 MiB
+#define SLOTS 32768u        // 1 MiB
 #define MAX_ROWS (1u << 18) // some 50 MiB; a process with 100 modules has 5,000 after hours
 
 struct row_table {
     struct module *module;
-    struct cfi_table *cfi;      // NULL: there is none
-    VEC(struct row *) rows;     // sorted by start
+    struct cfi_table *cfi;  // NULL: there is none
+    VEC(struct row *) rows; // sorted by start
 };
 
 struct row_cache {
@@ -46,6 +46,27 @@ void row_destroy(struct row *row)
     for (size_t i = 0; i < row->rule_count; i++)
         free(row->rules[i].expression);
     free(row);
+}
+
+void row_settle(struct row *row)
+{
+    int32_t highest = row->ra.offset;
+    row->lowest = row->ra.offset;
+    row->simple = true;
+    for (size_t i = 0; i < row->rule_count; i++) {
+        const struct rule *rule = &row->rules[i];
+        row->simple &= rule->kind == RULE_CFA_MEMORY;
+        row->saved |= 1ull << rule->column;
+        if (rule->offset < row->lowest)
+            row->lowest = rule->offset;
+        if (rule->offset > highest)
+            highest = rule->offset;
+    }
+    // Far apart they would not be in one window.
+    int64_t span = (int64_t)highest - row->lowest;
+    row->plain = row->simple && !row->signal && !row->base && !row->unsupported &&
+                 row->cfa.kind == RULE_REG_VALUE && row->ra.kind == RULE_CFA_MEMORY && span < 4096;
+    row->span = row->plain ? (uint32_t)span : 0;
 }
 
 struct row_cache *row_cache_create(struct image *image, const struct arch_unwind *arch)

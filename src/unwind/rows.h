@@ -31,11 +31,12 @@ enum rule_kind {
     RULE_EXPR_VALUE,
 };
 
+// Small: the rules of a row are what a warm walk reads most.
 struct rule {
     uint8_t kind;
     uint8_t column; // the register that it restores
     uint8_t reg;
-    int64_t offset;
+    int32_t offset;
     struct expression *expression; // owned
 };
 
@@ -44,12 +45,17 @@ struct row {
     struct row *next;    // of the loose ones
     uint64_t keep;       // registers that the caller has as they are
     struct rule cfa, ra;
-    bool base;        // the return address is undefined: outermost
-    bool signal;      // the kernel's signal frame
-    bool stub;        // known by its bytes
-    bool loose;       // not in a module's list
-    bool simple;      // all rules are RULE_CFA_MEMORY
+    bool base;   // the return address is undefined: outermost
+    bool signal; // the kernel's signal frame
+    bool stub;   // known by its bytes
+    bool loose;  // not in a module's list
+    bool simple; // all rules are RULE_CFA_MEMORY
+    bool plain;  // simple, the CFA a register + offset, the return address in memory: `lowest`,
+                 // `span` and `saved` are set. Nearly all rows are
     bool unsupported; // libdw knows more than we do
+    int32_t lowest;   // offset from the CFA of the lowest word to read
+    uint32_t span;    // from there to the highest one
+    uint64_t saved;   // registers that are read
     uint8_t rule_count;
     struct rule rules[];
 };
@@ -80,6 +86,8 @@ struct row_slot *row_cache_at(struct row_cache *cache, uint64_t pc, bool exact);
 struct row_slot *row_cache_add_stub(struct row_cache *cache, uint64_t pc, bool exact,
                                     struct row *row);
 struct row *row_create(size_t rule_count);
+// Sets what follows from the rules of a row that is not signal, base or unsupported.
+void row_settle(struct row *row);
 void row_destroy(struct row *row);
 
 uint64_t row_cache_hits(const struct row_cache *cache);

@@ -77,18 +77,23 @@ static Dwarf_CFI *debug_frame(Elf *elf, Dwarf **dwarf, bool *tried)
 
 // ---- From libdw's operations to a rule -----------------------------------------------------------
 
-static bool as_register_offset(const Dwarf_Op *op, uint8_t *ret_reg, int64_t *ret_offset)
+// Offsets that need more than 32 bits are left to expressions.
+static bool fits(uint64_t number, int32_t *ret)
+{
+    *ret = (int32_t)number;
+    return (uint64_t)(int64_t)*ret == number;
+}
+
+static bool as_register_offset(const Dwarf_Op *op, uint8_t *ret_reg, int32_t *ret_offset)
 {
     if (op->atom >= DW_OP_breg0 && op->atom <= DW_OP_breg31) {
         *ret_reg = op->atom - DW_OP_breg0;
-        *ret_offset = (int64_t)op->number;
-        return *ret_reg < ARCH_MAX_DWARF;
+        return *ret_reg < ARCH_MAX_DWARF && fits(op->number, ret_offset);
     }
     if (op->atom != DW_OP_bregx || op->number >= ARCH_MAX_DWARF)
         return false;
     *ret_reg = (uint8_t)op->number;
-    *ret_offset = (int64_t)op->number2;
-    return true;
+    return fits(op->number2, ret_offset);
 }
 
 static bool as_register(const Dwarf_Op *op, uint8_t *ret_reg)
@@ -103,16 +108,12 @@ static bool as_register(const Dwarf_Op *op, uint8_t *ret_reg)
 }
 
 // libdw begins each with the CFA on the stack; `ops` is "CFA [+ offset]".
-static bool as_cfa_offset(const Dwarf_Op *ops, size_t count, int64_t *ret_offset)
+static bool as_cfa_offset(const Dwarf_Op *ops, size_t count, int32_t *ret_offset)
 {
     *ret_offset = 0;
     if (count == 0 || count > 2 || ops[0].atom != DW_OP_call_frame_cfa)
         return false;
-    if (count == 2 && ops[1].atom != DW_OP_plus_uconst)
-        return false;
-    if (count == 2)
-        *ret_offset = (int64_t)ops[1].number;
-    return true;
+    return count == 1 || (ops[1].atom == DW_OP_plus_uconst && fits(ops[1].number, ret_offset));
 }
 
 static struct expression *copy_ops(const Dwarf_Op *ops, size_t count)
@@ -200,7 +201,6 @@ static void read_return_address(Dwarf_Frame *frame, const struct arch_unwind *ar
 
 static void read_registers(Dwarf_Frame *frame, const struct arch_unwind *arch, struct row *row)
 {
-    row->simple = true;
     for (int column = 0; column < arch->count; column++) {
         struct rule *rule = &row->rules[row->rule_count];
         *rule = (struct rule){0};
@@ -212,7 +212,6 @@ static void read_registers(Dwarf_Frame *frame, const struct arch_unwind *arch, s
             // The stack pointer is the CFA unless something else is said.
             if (column == arch->sp && rule->kind == RULE_CFA_VALUE && rule->offset == 0)
                 break;
-            row->simple &= rule->kind == RULE_CFA_MEMORY;
             row->rule_count++;
             break;
         case ANSWER_BAD:
@@ -239,12 +238,15 @@ static struct row *row_at(Dwarf_CFI *cfi, uint64_t bias, const struct arch_unwin
         free(frame);
         return NULL;
     }
-    row->start = start + bias;
+    // Where it begins is not told rightly behind DW_CFA_restore_state: `start` is then that of the
+    // remembered state, before an epilogue that has rows of its own (elfutils 0.188, cfi.c).
+    row->start = pc;
     row->end = end + bias;
     read_return_address(frame, arch, column, row);
     if (!read_cfa(frame, &row->cfa) && !row->base)
         row->unsupported = true;
     read_registers(frame, arch, row);
+    row_settle(row);
     free(frame);
     return row;
 }
@@ -254,14 +256,14 @@ struct row *cfi_table_row(struct cfi_table *table, const struct arch_unwind *arc
     uint64_t bias = table->module->bias;
     struct row *row = row_at(table->eh, bias, arch, pc);
     if (!row)
-        row = row_at(debug_frame(image_elf(table->image, table->module), &table->own,
-                                 &table->own_tried),
-                     bias, arch, pc);
+        row = row_at(
+            debug_frame(image_elf(table->image, table->module), &table->own, &table->own_tried),
+            bias, arch, pc);
     if (!row && !table->own)
-        row = row_at(debug_frame(table->debug_tried ? NULL
-                                                    : image_debug_elf(table->image, table->module),
-                                 &table->debug, &table->debug_tried),
-                     bias, arch, pc);
+        row = row_at(
+            debug_frame(table->debug_tried ? NULL : image_debug_elf(table->image, table->module),
+                        &table->debug, &table->debug_tried),
+            bias, arch, pc);
     return row;
 }
 

@@ -53,10 +53,8 @@ struct unwind_stats unwinder_stats(const struct unwinder *unwinder)
 const char *unwind_how_name(enum unwind_how how)
 {
     static const char *const names[] = {
-        [UNWIND_START] = "start",
-        [UNWIND_CFI] = "cfi",
-        [UNWIND_STUB] = "stub",
-        [UNWIND_FRAME_POINTER] = "frame-pointer",
+        [UNWIND_START] = "start", [UNWIND_CFI] = "cfi",
+        [UNWIND_STUB] = "stub",   [UNWIND_FRAME_POINTER] = "frame-pointer",
         [UNWIND_SCAN] = "scan",
     };
     return (size_t)how < ARRAY_SIZE(names) ? names[how] : "unknown";
@@ -69,7 +67,8 @@ const char *unwind_end_text(enum unwind_end end)
         [UNWIND_END_MEMORY] = "the stack's bytes are missing",
         [UNWIND_END_NO_INFO] = "there is no unwind information for the code, and no other way out",
         [UNWIND_END_CORRUPT] = "the stack is damaged",
-        [UNWIND_END_REGISTER] = "a register is needed that is only known when the thread is stopped",
+        [UNWIND_END_REGISTER] =
+            "a register is needed that is only known when the thread is stopped",
     };
     return (size_t)end < ARRAY_SIZE(texts) ? texts[end] : NULL;
 }

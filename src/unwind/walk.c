@@ -12,38 +12,31 @@
 // A signal handler on an alternate stack returns to a stack that may lie lower: once, as the
 // kernel does not switch again while that stack is in use. A coroutine library's may add another.
 #define MAX_JUMPS 4
+#define BELOW 256u // bytes below the first word of a window
 
 // ---- Stack bytes ---------------------------------------------------------------------------------
 
 static bool fill_window(struct unwinder *unwinder, uint64_t addr)
 {
-    uint64_t page_end = (addr | (WINDOW_BYTES - 1)) + 1;
-    if (page_end == 0)
-        return false;
+    uint64_t rest = WINDOW_BYTES - (addr & (WINDOW_BYTES - 1));
+    size_t got = mem_read_some(unwinder->stack, addr, unwinder->window, rest);
     unwinder->window_start = addr;
-    unwinder->window_size =
-        mem_read_some(unwinder->stack, addr, unwinder->window, page_end - addr);
-    return unwinder->window_size >= sizeof(uint64_t);
+    unwinder->window_usable = got < sizeof(uint64_t) ? 0 : got - sizeof(uint64_t) + 1;
+    return unwinder->window_usable > 0;
 }
 
-bool stack_read(struct unwinder *unwinder, uint64_t addr, uint64_t *ret)
+// Registers are saved below the return address, which is read first: the window begins somewhat
+// lower. What lies lower may be absent while this is there, and a word may lie across two pages.
+bool stack_read_slowly(struct unwinder *unwinder, uint64_t addr, uint64_t *ret)
 {
-    uint64_t offset = addr - unwinder->window_start;
-    if (offset >= unwinder->window_size ||
-        unwinder->window_size - offset < sizeof(*ret)) {
-        // Registers are saved below the return address, which is read first.
-        uint64_t from = addr & (WINDOW_BYTES - 1) & ~255ull ? addr - 256 : addr;
-        if ((addr & (WINDOW_BYTES - 1)) > WINDOW_BYTES - sizeof(*ret))
-            return mem_read_some(unwinder->stack, addr, ret, sizeof(*ret)) == sizeof(*ret);
-        if (!fill_window(unwinder, from) || addr - from + sizeof(*ret) > unwinder->window_size) {
-            // What lies 256 bytes lower may be absent while this is there.
-            if (from == addr || !fill_window(unwinder, addr))
-                return false;
-            from = addr;
-        }
-        offset = addr - from;
-    }
-    memcpy(ret, unwinder->window + offset, sizeof(*ret));
+    uint64_t in_page = addr & (WINDOW_BYTES - 1);
+    uint64_t from = in_page >= BELOW ? addr - BELOW : addr - in_page;
+    if (in_page > WINDOW_BYTES - sizeof(*ret) || addr > UINT64_MAX - sizeof(*ret))
+        return mem_read_some(unwinder->stack, addr, ret, sizeof(*ret)) == sizeof(*ret);
+    if ((!fill_window(unwinder, from) || addr - from >= unwinder->window_usable) &&
+        (from == addr || !fill_window(unwinder, addr)))
+        return false;
+    memcpy(ret, unwinder->window + (addr - unwinder->window_start), sizeof(*ret));
     return true;
 }
 
@@ -66,8 +59,8 @@ static enum got read_word(struct walk *walk, uint64_t addr, uint64_t *ret)
 
 static enum got evaluate(struct walk *walk, const struct rule *rule, uint64_t cfa, uint64_t *ret)
 {
-    switch (expression_eval(rule->expression, &walk->regs, cfa, read_for_expression,
-                            walk->unwinder, ret)) {
+    switch (expression_eval(rule->expression, &walk->regs, cfa, read_for_expression, walk->unwinder,
+                            ret)) {
     case EXPRESSION_OK:
         return GOT;
     case EXPRESSION_REGISTER:
@@ -85,15 +78,15 @@ static enum got apply(struct walk *walk, const struct rule *rule, uint64_t cfa, 
     enum got got;
     switch (rule->kind) {
     case RULE_CFA_MEMORY:
-        return read_word(walk, cfa + (uint64_t)rule->offset, ret);
+        return read_word(walk, cfa + (uint64_t)(int64_t)rule->offset, ret);
     case RULE_CFA_VALUE:
-        *ret = cfa + (uint64_t)rule->offset;
+        *ret = cfa + (uint64_t)(int64_t)rule->offset;
         return GOT;
     case RULE_REG_MEMORY:
     case RULE_REG_VALUE:
         if (!walk_knows(walk, rule->reg))
             return GOT_NO_REGISTER;
-        *ret = walk->regs.value[rule->reg] + (uint64_t)rule->offset;
+        *ret = walk->regs.value[rule->reg] + (uint64_t)(int64_t)rule->offset;
         return rule->kind == RULE_REG_MEMORY ? read_word(walk, *ret, ret) : GOT;
     case RULE_EXPR_MEMORY:
         got = evaluate(walk, rule, cfa, ret);
@@ -105,8 +98,8 @@ static enum got apply(struct walk *walk, const struct rule *rule, uint64_t cfa, 
     }
 }
 
-static void set_register(struct walk *walk, struct unwind_regs *regs, unsigned column,
-                         enum got got, uint64_t value)
+static void set_register(struct walk *walk, struct unwind_regs *regs, unsigned column, enum got got,
+                         uint64_t value)
 {
     if (got == GOT) {
         regs->value[column] = value;
@@ -128,7 +121,7 @@ static void restore(struct walk *walk, const struct row *row, uint64_t cfa)
         regs->known &= row->keep;
         for (unsigned i = 0; i < row->rule_count; i++) {
             const struct rule *rule = &row->rules[i];
-            uint64_t addr = cfa + (uint64_t)rule->offset;
+            uint64_t addr = cfa + (uint64_t)(int64_t)rule->offset;
             bool there = stack_read(walk->unwinder, addr, &value);
             set_register(walk, regs, rule->column, there ? GOT : GOT_NO_MEMORY,
                          there ? value : addr);
@@ -202,7 +195,7 @@ static enum got find_cfa(struct walk *walk, struct row_slot *slot, uint64_t *ret
     }
     if (!walk_knows(walk, row->cfa.reg))
         return GOT_NO_REGISTER;
-    *ret = walk->regs.value[row->cfa.reg] + (uint64_t)row->cfa.offset;
+    *ret = walk->regs.value[row->cfa.reg] + (uint64_t)(int64_t)row->cfa.offset;
     return GOT;
 }
 
@@ -223,11 +216,51 @@ static bool goes_up(struct walk *walk, const struct row *row, uint64_t old_sp, u
     return row->signal && walk->jumps++ < MAX_JUMPS && !was_here(walk, walk->regs.pc, sp);
 }
 
+// The same as by_row() for a row that is plain, when all that it reads is in the window. STEP_NONE:
+// nothing was done.
+static enum step by_plain_row(struct walk *walk, struct row_slot *slot)
+{
+    struct unwinder *unwinder = walk->unwinder;
+    struct unwind_regs *regs = &walk->regs;
+    const struct row *row = slot->row;
+    unsigned sp = unwinder->arch->sp;
+    uint64_t cfa = regs->value[row->cfa.reg] + (uint64_t)(int64_t)row->cfa.offset, ra;
+    uint64_t first = cfa + (uint64_t)(int64_t)row->lowest;
+    if (!walk_knows(walk, row->cfa.reg) || cfa <= regs->value[sp])
+        return STEP_NONE;
+    if (first - unwinder->window_start >= unwinder->window_usable ||
+        unwinder->window_usable - (first - unwinder->window_start) <= row->span) {
+        if (!stack_read_slowly(unwinder, first, &ra) ||
+            first - unwinder->window_start >= unwinder->window_usable ||
+            unwinder->window_usable - (first - unwinder->window_start) <= row->span)
+            return STEP_NONE;
+    }
+    const unsigned char *words = unwinder->window + (first - unwinder->window_start);
+    memcpy(&ra, words + (row->ra.offset - row->lowest), sizeof(ra));
+    if (ra == 0)
+        return STEP_NONE;
+    if (walk->learn && row->cfa.reg == unwinder->arch->fp)
+        recover_learn(slot, walk);
+    for (unsigned i = 0; i < row->rule_count; i++)
+        memcpy(&regs->value[row->rules[i].column], words + (row->rules[i].offset - row->lowest),
+               sizeof(uint64_t));
+    regs->known = (regs->known & row->keep) | row->saved | 1ull << sp;
+    if (!(row->saved >> sp & 1))
+        regs->value[sp] = cfa;
+    last_frame(walk)->cfa = cfa;
+    regs->pc = ra;
+    walk->exact = false;
+    walk->how = row->stub ? UNWIND_STUB : UNWIND_CFI;
+    return STEP_ON;
+}
+
 static enum step by_row(struct walk *walk, struct row_slot *slot)
 {
     const struct row *row = slot->row;
     uint64_t cfa = 0, ra, old_pc = walk->regs.pc;
     uint64_t old_sp = walk->regs.value[walk->unwinder->arch->sp];
+    if (row->plain && by_plain_row(walk, slot) == STEP_ON)
+        return STEP_ON;
     if (row->unsupported)
         return by_reference(walk);
     if (row->base) {
@@ -246,29 +279,27 @@ static enum step by_row(struct walk *walk, struct row_slot *slot)
     last_frame(walk)->cfa = cfa;
     if (row->signal)
         last_frame(walk)->signal = last_frame(walk)->exact_pc = true;
-    if (ra == 0)
+    if (ra == 0 && !row->signal) // a signal may well have met a call of a null pointer
         return walk_end(walk, UNWIND_END_BASE, 0);
     restore(walk, row, cfa);
     walk->regs.pc = ra;
     walk->exact = row->signal;
     walk->how = row->stub ? UNWIND_STUB : UNWIND_CFI;
-    return goes_up(walk, row, old_sp, old_pc) ? STEP_ON
-                                              : walk_end(walk, UNWIND_END_CORRUPT, ra);
+    return goes_up(walk, row, old_sp, old_pc) ? STEP_ON : walk_end(walk, UNWIND_END_CORRUPT, ra);
 }
 
 static bool push_frame(struct walk *walk)
 {
     const struct arch_unwind *arch = walk->unwinder->arch;
-    if (walk->fps && !vec_push(walk->fps, walk_knows(walk, arch->fp) ? walk->regs.value[arch->fp]
-                                                                     : 0))
+    if (walk->fps &&
+        !vec_push(walk->fps, walk_knows(walk, arch->fp) ? walk->regs.value[arch->fp] : 0))
         return false;
-    return vec_push(&walk->out->frames,
-                    (struct unwind_frame){
-                        .pc = walk->regs.pc,
-                        .sp = walk->regs.value[arch->sp],
-                        .how = walk->how,
-                        .exact_pc = walk->exact,
-                    });
+    return vec_push(&walk->out->frames, (struct unwind_frame){
+                                            .pc = walk->regs.pc,
+                                            .sp = walk->regs.value[arch->sp],
+                                            .how = walk->how,
+                                            .exact_pc = walk->exact,
+                                        });
 }
 
 void walk_run(struct walk *walk)
@@ -316,7 +347,7 @@ void unwind(struct unwinder *unwinder, struct mem *stack, const struct unwind_st
     walk.regs.known = start->complete ? (1ull << arch->count) - 1 : 1ull << arch->sp;
     row_cache_make_room(unwinder->rows);
     unwinder->stack = stack;
-    unwinder->window_size = 0;
+    unwinder->window_usable = 0;
     vec_clear(&ret->frames);
     ret->end = UNWIND_END_BASE;
     ret->end_addr = 0;

@@ -3,6 +3,8 @@
 #ifndef UNWIND_WALK_H
 #define UNWIND_WALK_H
 
+#include <string.h>
+
 #include "unwind/rows.h"
 #include "unwind/unwind.h"
 
@@ -20,7 +22,7 @@ struct unwinder {
     struct unwind_stats stats;
     struct mem *stack; // of the walk in progress
     uint64_t window_start;
-    size_t window_size;
+    size_t window_usable; // offsets below this are those of whole words
     unsigned char window[WINDOW_BYTES];
 };
 
@@ -47,9 +49,18 @@ enum step {
 
 // ---- walk.c --------------------------------------------------------------------------------------
 
-bool stack_read(struct unwinder *unwinder, uint64_t addr, uint64_t *ret);
+bool stack_read_slowly(struct unwinder *unwinder, uint64_t addr, uint64_t *ret);
 void walk_run(struct walk *walk);
 enum step walk_end(struct walk *walk, enum unwind_end end, uint64_t addr);
+
+static inline bool stack_read(struct unwinder *unwinder, uint64_t addr, uint64_t *ret)
+{
+    uint64_t offset = addr - unwinder->window_start;
+    if (offset >= unwinder->window_usable)
+        return stack_read_slowly(unwinder, addr, ret);
+    memcpy(ret, unwinder->window + offset, sizeof(*ret));
+    return true;
+}
 
 static inline bool walk_knows(const struct walk *walk, unsigned reg)
 {

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // One thread in each of 30 blocking calls: which errno values they return, and how late. Half of
-// the calls end by a timeout of 50 ms, the others are woken each 50 ms by one more thread. A program
-// (harm_blocking SECONDS), or a library: harm_blocking_start(), _report(fd), _stop(). Each call has
-// a line "name count=N errno=0:N,EINTR:N early=N late_us=P50/P99/MAX"; "unavailable=ERRNO" says that
-// it could not be prepared here. Timed calls count as early when they end 1 ms before their time.
+// the calls end by a timeout of 50 ms, the others are woken each 50 ms by one more thread. A
+// program (harm_blocking SECONDS), or a library: harm_blocking_start(), _report(fd), _stop(). A
+// line for each call: "name count=N errno=0:N,EINTR:N early=N late_us=P50/P99/MAX", or "name
+// unavailable=ERRNO" if it could not be prepared here. Early: a timed call that ended 1 ms or more
+// before its time.
 #include "harm_blocking_calls.h"
+
+int harm_blocking_start(void); // 0: all threads are in their calls
+void harm_blocking_report(int fd);
+void harm_blocking_stop(void); // lets the threads end; the report stays
 
 static struct slot slots[N_CALLS];
 static pthread_t waker;

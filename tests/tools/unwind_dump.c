@@ -67,8 +67,8 @@ static const char *place(struct image *image, const struct unwind_frame *frame, 
     uint64_t addr = frame->exact_pc ? frame->pc : frame->pc - 1;
     struct module *module = image_module_at(image, addr);
     if (module)
-        snprintf(text, size, "%s+0x%lx", strrchr(module->path, '/') ? strrchr(module->path, '/') + 1
-                                                                     : module->path,
+        snprintf(text, size, "%s+0x%lx",
+                 strrchr(module->path, '/') ? strrchr(module->path, '/') + 1 : module->path,
                  (unsigned long)(addr - module->bias));
     else
         snprintf(text, size, "?");
@@ -200,11 +200,12 @@ int main(int argc, char **argv)
     struct tally tally = {0};
     compare(&settings, unwinder, target, image, &tally);
     struct unwind_stats stats = unwinder_stats(unwinder);
-    printf("%zu threads, %zu frames, %zu different; to the base: %zu, reference %zu; recovered %zu, "
-           "refused %zu; rows built %lu, hits %lu, reference walks %lu\n",
-           tally.threads, tally.frames, tally.different, tally.based, tally.reference_based,
-           tally.recovered, tally.refused, (unsigned long)stats.rows_built,
-           (unsigned long)stats.row_hits, (unsigned long)stats.reference_walks);
+    printf(
+        "%zu threads, %zu frames, %zu different; to the base: %zu, reference %zu; recovered %zu, "
+        "refused %zu; rows built %lu, hits %lu, reference walks %lu\n",
+        tally.threads, tally.frames, tally.different, tally.based, tally.reference_based,
+        tally.recovered, tally.refused, (unsigned long)stats.rows_built,
+        (unsigned long)stats.row_hits, (unsigned long)stats.reference_walks);
     unwinder_destroy(unwinder);
     image_destroy(image);
     target_destroy(target);

@@ -90,6 +90,87 @@ static void test_subinterpreter_by_its_stack(void **state)
     scene_destroy(scene);
 }
 
+// py_owner_of by itself: what is asked, and in which order.
+static void test_owner(void **state)
+{
+    (void)state;
+    enum { IDENT = FAKE_BASE + 0x1000 };
+    struct fake_memory memory;
+    fake_memory_init(&memory, 1 << 16);
+    struct target target = {.mem = memory.mem};
+    struct target_mapping stacks[] = {{.start = 0x10000, .end = 0x20000},
+                                      {.start = 0x20000, .end = 0x30000}};
+    for (size_t i = 0; i < 2; i++)
+        assert_true(vec_push(&target.mappings, stacks[i]));
+    struct py_kernel_thread threads[] = {{.ns_tid = 1, .tls = 0x7001, .sp = 0x11000},
+                                         {.ns_tid = 2, .sp = 0x12000},
+                                         {.ns_tid = 3, .tls = 0x7003, .sp = 0x21000},
+                                         {.ns_tid = 0, .tls = 0x7004, .sp = 0x13000},
+                                         {.ns_tid = 5}};
+    struct py_thread thread = {.ident = 0x7003, .native_id = 5};
+#define OWNER(on_stack) py_owner_of(&target, memory.mem, &thread, on_stack, threads, 5)
+    assert_int_equal(OWNER(0), 2);
+    thread.ident = 0x7004; // of one that ended
+    assert_int_equal(OWNER(0), 4);
+    thread.native_id = 0;
+    assert_int_equal(OWNER(0), SIZE_MAX);
+    // Of those on one stack, the nearest below; nothing below a stack pointer lives.
+    assert_int_equal(OWNER(0x12000), 1);
+    assert_int_equal(OWNER(0x11fff), 0);
+    assert_int_equal(OWNER(0x13001), 1);
+    assert_int_equal(OWNER(0x10fff), SIZE_MAX);
+    assert_int_equal(OWNER(0x20fff), SIZE_MAX);
+    assert_int_equal(OWNER(0x30000), SIZE_MAX);
+    // The C library's word: glibc's, musl's.
+    static const uint64_t offsets[] = {0x2d0, 0x30};
+    thread.ident = IDENT;
+    for (size_t i = 0; i < 2; i++) {
+        uint32_t tid = 2;
+        fake_put(&memory, IDENT + offsets[i], &tid, 4);
+        assert_int_equal(OWNER(0), 1);
+        assert_int_equal(py_owner_of(&target, NULL, &thread, 0, threads, 5), SIZE_MAX);
+        tid = 3; // its register says that it is another one
+        fake_put(&memory, IDENT + offsets[i], &tid, 4);
+        assert_int_equal(OWNER(0), SIZE_MAX);
+        tid = 77;
+        fake_put(&memory, IDENT + offsets[i], &tid, 4);
+        assert_int_equal(OWNER(0), SIZE_MAX);
+    }
+    // A subinterpreter's ids may be another's: its stack comes first.
+    thread = (struct py_thread){.ident = 0x7003, .interp_id = 1};
+    assert_int_equal(OWNER(0x12000), 1);
+    thread.interp_id = 0;
+    assert_int_equal(OWNER(0x12000), 2);
+    thread.ident_doubtful = true;
+    assert_int_equal(OWNER(0x12000), SIZE_MAX);
+    vec_deinit(&target.mappings);
+    fake_memory_deinit(&memory);
+}
+
+// Not stopped, a thread's register is not known: the kernel's number tells.
+static void test_thread_that_was_not_stopped(void **state)
+{
+    (void)state;
+    struct scene *scene = scene_create();
+    struct live_thread *thread = scene_thread(scene, PID, 0x7001);
+    thread->state = LIVE_RUNNING;
+    thread->regs = (struct arch_regs){.ip = 1, .sp = 2, .syscall = 0};
+    thread->held_still = true;
+    scene_thread(scene, 102, 0x7002)->stopped_by_us = true;
+    struct py_stack *stack = scene_stack(scene, 0x7001, 0);
+    stack->thread.native_id = PID;
+    scene_frame(scene, stack, "main");
+    struct snap_thread *t = scene_build(scene)->threads.items;
+    assert_int_equal(scene->snapshot->threads.count, 2);
+    scene_assert_frames(scene, 0, "main");
+    assert_true(t[0].held_still && !t[0].was_stopped);
+    assert_true(t[1].was_stopped && !t[1].held_still);
+    scene->in.is_core = true;
+    t = scene_build(scene)->threads.items;
+    assert_true(t[0].held_still && t[1].held_still);
+    scene_destroy(scene);
+}
+
 static void test_orphans(void **state)
 {
     (void)state;
@@ -420,6 +501,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matching),
         cmocka_unit_test(test_subinterpreter_by_its_stack),
+        cmocka_unit_test(test_owner),
+        cmocka_unit_test(test_thread_that_was_not_stopped),
         cmocka_unit_test(test_orphans),
         cmocka_unit_test(test_gone_threads_own_nothing),
         cmocka_unit_test(test_frames),

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 
 #include "core_builder.h"
+#include "image/elf.h"
 #include "image/image_private.h"
 #include "target/live.h"
 #include "util/guard.h"
@@ -1097,7 +1098,11 @@ static void ask_everything(struct opened *opened)
         image_symbol(opened->image, module, "_PyRuntime", &addr, &size);
         image_section(opened->image, module, ".PyRuntime", &addr, &size);
         mem_read_some(opened->target->mem, module->start, buffer, sizeof(buffer));
+        Elf *elf = image_elf(opened->image, module);
+        assert_ptr_equal(image_elf(opened->image, module), elf);
+        image_debug_elf(opened->image, module);
     }
+    image_jit_refresh(opened->image, opened->target->mem);
 }
 
 // `bytes` is damaged and restored; `reach` bytes from the start are what gets damaged.

@@ -69,15 +69,24 @@ static void close_all(struct opened *opened)
     }
 }
 
+// Starts a program that says so when it is about to sleep for good.
 static pid_t start(const char *const *args)
 {
+    int out[2];
+    char byte;
+    assert_int_equal(pipe(out), 0);
     pid_t pid = fork();
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(out[1], 1);
+        close(out[0]);
+        close(out[1]);
         execvp(args[0], (char *const *)args);
         _exit(1);
     }
-    usleep(500000); // until ld.so has mapped it all
+    close(out[1]);
+    assert_int_equal(read(out[0], &byte, 1), 1);
+    close(out[0]);
     return pid;
 }
 
@@ -96,6 +105,8 @@ static bool has_note(struct target *target, const char *part)
             return true;
     return false;
 }
+
+static const char *const sleeper[] = {"sh", "-c", "echo; kill -STOP $$", NULL};
 
 // ---- Unwind tables ------------------------------------------------------------------------------
 
@@ -200,8 +211,8 @@ static void check_rebuilt(const char *const *args, size_t want)
 static void test_rebuilt_equals_file(void **state)
 {
     (void)state;
-    static const char *const sleeper[] = {"sleep", "1000", NULL};
-    static const char *const python[] = {"python3", "-c", "import time; time.sleep(1000)", NULL};
+    static const char *const python[] = {
+        "python3", "-c", "import time; print(end='x', flush=True); time.sleep(1000)", NULL};
     check_rebuilt(sleeper, 2000);
     if (system("python3 -c '' 2>/dev/null") == 0)
         check_rebuilt(python, 5000);
@@ -231,7 +242,6 @@ static bool rebuilds_without(struct opened *opened, const struct image_module *m
 static void test_absent_pages(void **state)
 {
     (void)state;
-    static const char *const sleeper[] = {"sleep", "1000", NULL};
     struct opened opened = open_child(start(sleeper));
     struct image_module *libc = module_named(opened.image, "libc.so.6");
     assert_non_null(libc);
@@ -487,8 +497,10 @@ static Elf *ask_debuginfod(bool allowed, const char *urls, const char *note)
     // A search for a name in all modules must not make each of them wait.
     assert_false(image_symbol(opened.image, module, "nothing", &addr, &size));
     assert_false(has_note(opened.target, "--debuginfod"));
-    assert_null(((struct image_module *)module)->debug);
+    assert_null(image_local_debug_elf(opened.image, module));
+    assert_false(has_note(opened.target, "--debuginfod"));
     Elf *elf = image_debug_elf(opened.image, module);
+    assert_ptr_equal(image_local_debug_elf(opened.image, module), elf);
     assert_ptr_equal(image_debug_elf(opened.image, module), elf);
     assert_int_equal(has_note(opened.target, note ? note : "--debuginfod"), note != NULL);
     close_all(&opened);
@@ -529,12 +541,49 @@ static void test_debuginfod(void **state)
     assert_null(ask_debuginfod(true, "http://127.0.0.1:1/", "no more is asked"));
 }
 
+// However many files a core is read from, few are open at a time.
+static void test_many_modules(void **state)
+{
+    (void)state;
+    enum { COUNT = 150 };
+    static char paths[COUNT][300];
+    static struct small small;
+    struct builder_file files[COUNT];
+    struct builder builder = {0};
+    builder_thread(&builder, 7, 6, 1, 2, 3);
+    for (size_t i = 0; i < COUNT; i++) {
+        snprintf(paths[i], sizeof(paths[i]), "%s/many%zu.so", test_dir, i);
+        fill_small(&small, NULL, NULL, 0);
+        small.bytes[0xa00] = (uint8_t)i;
+        write_file(paths[i], small.bytes, sizeof(small.bytes));
+        uint64_t at = BASE + i * 2 * BUILDER_PAGE;
+        files[i] = (struct builder_file){at, at + BUILDER_PAGE, 0, paths[i]};
+        builder_load(&builder, at, BUILDER_PAGE, 0, PF_R | PF_X, NULL);
+    }
+    builder_files(&builder, files, COUNT);
+    builder_write(&builder, test_path("core"));
+    size_t descriptors = count_descriptors();
+    struct opened opened = open_core(test_path("core"), NULL);
+    assert_int_equal(image_module_count(opened.image), COUNT);
+    for (size_t round = 0; round < 3; round++) {
+        for (size_t i = 0; i < COUNT; i++) {
+            uint8_t bytes[600];
+            assert_null(mem_read(opened.target->mem, files[i].start + 0xa00, bytes, 600));
+            assert_int_equal(bytes[0], i);
+            assert_non_null(image_elf(opened.image, image_module(opened.image, i)));
+            assert_true(count_descriptors() <= descriptors + IMAGE_MAX_OPEN + 8);
+        }
+    }
+    close_all(&opened);
+    assert_int_equal(count_descriptors(), descriptors);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rebuilt_equals_file), cmocka_unit_test(test_absent_pages),
         cmocka_unit_test(test_core_without_files),  cmocka_unit_test(test_debuglink),
-        cmocka_unit_test(test_debuginfod),
+        cmocka_unit_test(test_debuginfod),          cmocka_unit_test(test_many_modules),
     };
     return cmocka_run_group_tests_name("image_elf", tests, make_test_dir, remove_test_dir);
 }

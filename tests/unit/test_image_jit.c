@@ -104,6 +104,7 @@ static void fill_symfile(struct symfile *file, uint64_t code)
 // ---- The target ---------------------------------------------------------------------------------
 
 #define MAX_OBJECTS 8
+#define SCENE_BYTES (4u << 20) // more than one object may have
 
 static struct scene {
     struct live *live;
@@ -140,7 +141,8 @@ static int open_scene(void **state)
     assert_null(image_open(scene.live->target, NULL, &scene.image));
     scene.mem = mem_create();
     assert_null(mem_add(scene.mem, 0x1000, 0x7ffffffff000, MEM_LIVE, read_self, NULL, false));
-    scene.files = mmap(NULL, 1u << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    scene.files =
+        mmap(NULL, SCENE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_true(scene.files != MAP_FAILED);
     return 0;
 }
@@ -152,7 +154,7 @@ static int close_scene(void **state)
     image_destroy(scene.image);
     live_close(scene.live);
     mem_destroy(scene.mem);
-    munmap(scene.files, 1u << 20);
+    munmap(scene.files, SCENE_BYTES);
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
     return 0;
@@ -376,6 +378,87 @@ static void test_hostile_objects(void **state)
     }
 }
 
+// ---- CPython 3.15 -------------------------------------------------------------------------------
+
+static const char program[] = "import sys, time\n"
+                              "if not sys._jit.is_enabled(): sys.exit(7)\n"
+                              "def f(n):\n"
+                              " s = 0\n"
+                              " for i in range(n):\n"
+                              "  s += i & 3\n"
+                              "  if i % 7 == 0: s ^= 1\n"
+                              " return s\n"
+                              "for i in range(20): f(20000)\n"
+                              "print(end='x', flush=True)\n"
+                              "time.sleep(1000)\n";
+
+static void exec_python(int out)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    dup2(out, 1);
+    setenv("PYTHON_JIT", "1", true);
+    char folders[4096];
+    snprintf(folders, sizeof(folders), "%s",
+             getenv("PYCORE_PYTHONS") ? getenv("PYCORE_PYTHONS") : "");
+    char *rest, path[4200];
+    for (char *folder = strtok_r(folders, ":", &rest); folder;
+         folder = strtok_r(NULL, ":", &rest)) {
+        snprintf(path, sizeof(path), "%s/python3.15", folder);
+        execl(path, "python3.15", "-c", program, NULL);
+    }
+    execlp("python3.15", "python3.15", "-c", program, NULL);
+    _exit(7);
+}
+
+// Every object that the interpreter's JIT registered, with unwind rules for its code.
+static void test_cpython(void **state)
+{
+    (void)state;
+    int out[2], status;
+    assert_int_equal(pipe(out), 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        exec_python(out[1]);
+    close(out[1]);
+    char byte;
+    bool ready = read(out[0], &byte, 1) == 1;
+    close(out[0]);
+    if (!ready) {
+        waitpid(pid, &status, 0);
+        print_message("no CPython 3.15 with a JIT (status %d)\n", status);
+        skip();
+    }
+    struct live *live;
+    struct image *image;
+    assert_null(live_open(pid, &live));
+    assert_null(image_open(live->target, NULL, &image));
+    image_jit_refresh(image, live->target->mem);
+    size_t objects = 0, rules = 0;
+    const struct image_jit *last = NULL;
+    vec_foreach (mapping, &live->target->mappings) {
+        for (uint64_t at = mapping->start;
+             mapping->executable && !mapping->path && at < mapping->end; at += 16) {
+            const struct image_jit *jit = image_jit_at(image, at);
+            if (!jit || jit == last)
+                continue;
+            last = jit;
+            objects++;
+            assert_true(jit->end <= mapping->end);
+            Dwarf_CFI *cfi = dwarf_getcfi_elf(jit->elf);
+            AUTO_FREE Dwarf_Frame *frame = NULL;
+            rules += cfi && dwarf_cfi_addrframe(cfi, at - jit->bias, &frame) == 0;
+            dwarf_cfi_end(cfi);
+        }
+    }
+    print_message("%zu objects, %zu with rules\n", objects, rules);
+    assert_true(objects >= 2);
+    assert_int_equal(rules, objects);
+    image_destroy(image);
+    live_close(live);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +467,7 @@ int main(void)
         cmocka_unit_test(test_cheap_when_unchanged),
         cmocka_unit_test(test_hostile_lists),
         cmocka_unit_test(test_hostile_objects),
+        cmocka_unit_test(test_cpython),
     };
     return cmocka_run_group_tests_name("image_jit", tests, open_scene, close_scene);
 }

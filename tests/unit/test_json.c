@@ -85,8 +85,8 @@ static void render(struct fixture *f)
 
 static void use_profile(struct fixture *f)
 {
-    struct prof_run run = {.interval_ns = 200 * MS, .duration_ns = 1000 * MS, .missed = 2,
-                           .own_cpu_ns = 5 * MS};
+    struct prof_run run = {
+        .interval_ns = 200 * MS, .duration_ns = 1000 * MS, .missed = 2, .own_cpu_ns = 5 * MS};
     prof_report_destroy(f->report);
     f->report = profile_report(f->profile, &run);
     assert_non_null(f->report);
@@ -151,7 +151,7 @@ static void test_invalid_utf8(void **state)
     assert_string("\xc0\x80", "\\udcc0\\udc80");            // overlong
     assert_string("\xe0\x9f\xbf", "\\udce0\\udc9f\\udcbf"); // overlong
     assert_string("\xf0\x8f\xbf\xbf", "\\udcf0\\udc8f\\udcbf\\udcbf");
-    assert_string("\xf4\x90\x80\x80", "\\udcf4\\udc90\\udc80\\udc80"); // beyond U+10FFFF
+    assert_string("\xf4\x90\x80\x80", "\\udcf4\\udc90\\udc80\\udc80");          // beyond U+10FFFF
     assert_string_equal(write_string("\xe2\x82\xac", 2), "\"\\udce2\\udc82\""); // no further
     assert_string("\xf8\x88\x80\x80\x80", "\\udcf8\\udc88\\udc80\\udc80\\udc80");
     assert_string("\xed\xa0\x80", "\\ud800"); // surrogates
@@ -524,7 +524,7 @@ static void feed(struct fixture *f)
         f->snapshot->overran = i == 1;
         f->snapshot->has_process_cpu = true;
         f->snapshot->process_cpu_ns = 300 * MS;
-        vec_foreach(old, &f->snapshot->threads)
+        vec_foreach (old, &f->snapshot->threads)
             snap_thread_deinit(old);
         vec_clear(&f->snapshot->threads);
         struct snap_thread *t =
@@ -712,7 +712,7 @@ static void test_pruned(void **state)
     assert_value(f, "profile.tree.pruned", "100000");
     assert_value(f, "profile.tree.children[0].samples", "1000");
     assert_value(f, "profile.tree.children[1]", "(none)");
-    vec_foreach(cold, &f->snapshot->threads)
+    vec_foreach (cold, &f->snapshot->threads)
         if (cold->tid != 1)
             snap_thread_deinit(cold);
     f->snapshot->threads.count = 1;

@@ -174,6 +174,10 @@ static void test_signal_stack(void **state)
     kernel->cfa = 0x10000;
     expect(scene, "handler lib__restore_rt interrupted lib_main",
            "handler " LOOP " lib__restore_rt interrupted " LOOP " lib_main");
+    stack->entries.items[1].addr = 0x5000;
+    expect(scene, "handler lib__restore_rt " LOOP " lib_main interrupted",
+           "handler " LOOP " lib__restore_rt " LOOP " lib_main interrupted");
+    scene_assert_note(scene, notes(scene), 0, "the place of 1 Python frame");
     scene_destroy(scene);
 }
 
@@ -196,6 +200,15 @@ static void test_generated_code(void **state)
     scene->process.dec.layout.version = 0x030d;
     expect(scene, "a @numba lib_dispatch",
            "@jit a " LOOP " @trampoline _PyEval_Vector @numba lib_dispatch");
+    // Another library's code that calls the loop itself is no trampoline.
+    scene_native(scene, 0, LOOP, 0x100); // 0x10240
+    scene_native(scene, 0, "@callback", 0x40);
+    scene_native(scene, 0, "lib_other", 0x40);
+    scene_frame(scene, stack, "b");
+    scene_entry(stack, 0x10240);
+    expect(scene, "a @numba lib_dispatch b @callback lib_other",
+           "@jit a " LOOP " @trampoline _PyEval_Vector @numba lib_dispatch b " LOOP
+           " @callback lib_other");
     scene_destroy(scene);
 }
 
@@ -238,8 +251,9 @@ static void test_uncertain(void **state)
     e[0].addr = 0x10180;
     e[1].addr = 0x10040;
     e[2].addr = 0x10190;
-    expect(scene, "os_read " LOOP " list_sort_impl a c b lib_main" + 0,
-           "os_read " LOOP " list_sort_impl a c " LOOP " b lib_main" + 0);
+    expect(scene, "os_read " LOOP " list_sort_impl a b c lib_main",
+           "os_read " LOOP " list_sort_impl a " LOOP " b c lib_main");
+    scene_assert_note(scene, notes(scene), 0, "the place of 1 Python frame among");
     scene_destroy(scene);
 }
 
@@ -263,6 +277,13 @@ static void test_walk_that_ended_early(void **state)
     scene->native_stacks[0].frames.count = 1;
     expect(scene, "os_read a b", "os_read a b");
     assert_int_equal(notes(scene)->count, 1);
+    // Then it does not matter either where the loops lie; but what may be one does.
+    stack->entries.items[0].addr = stack->entries.items[1].addr = 0;
+    expect(scene, "os_read a b", "os_read a b");
+    assert_int_equal(notes(scene)->count, 1);
+    scene->native_stacks[0].frames.count = 2;
+    expect(scene, "a b os_read " LOOP, "a b os_read " LOOP);
+    assert_int_equal(notes(scene)->count, 2);
     scene_destroy(scene);
 }
 
@@ -301,6 +322,19 @@ static void test_counts(void **state)
            "os_read a " LOOP " _PyFunction_Vectorcall b " LOOP
            " gen_send_ex list_sort_impl c " LOOP " lib_main");
     assert_int_equal(notes(scene)->count, 0);
+    // Counting from the outermost needs all of them: frames that a scan may have missed, or a chain
+    // of Python's that is cut off, leave no pair certain.
+    static const char both[] = "a b c os_read " LOOP " _PyFunction_Vectorcall " LOOP
+                               " gen_send_ex list_sort_impl " LOOP " lib_main";
+    static const char both_folded[] =
+        "a b c os_read " LOOP " " LOOP " list_sort_impl " LOOP " lib_main";
+    scene->native_stacks[0].frames.items[5].how = UNWIND_SCAN;
+    expect(scene, both_folded, both);
+    scene->native_stacks[0].frames.items[5].how = UNWIND_CFI;
+    stack->cut = err_create(ERR_FAULT, "not there");
+    expect(scene, both_folded, both);
+    err_destroy(stack->cut);
+    stack->cut = NULL;
     // The newest frame is one too many.
     old_frame(scene, stack, "d");
     expect(scene, "a os_read b c list_sort_impl d lib_main",
@@ -567,7 +601,8 @@ static void random_scene(uint64_t *seed)
         }
     }
     size_t seen[2] = {0}, native = 0;
-    vec_foreach(frame, &scene_build(scene)->threads.items[0].frames) {
+    const struct snap_frames *frames = &scene_build(scene)->threads.items[0].frames;
+    vec_foreach(frame, frames) {
         if (frame->kind == SNAP_NATIVE) {
             assert_true(native < count);
             assert_int_equal(frame->address, scene->native_stacks[0].frames.items[native++].pc);
@@ -583,7 +618,8 @@ static void random_scene(uint64_t *seed)
     // Folded, Python's frames are the same.
     scene->in.raw_native = false;
     size_t python = 0;
-    vec_foreach(frame, &scene_build(scene)->threads.items[0].frames)
+    frames = &scene_build(scene)->threads.items[0].frames;
+    vec_foreach(frame, frames)
         python += frame->kind == SNAP_PYTHON;
     assert_int_equal(python, numbers[0] + numbers[1]);
     scene_destroy(scene);

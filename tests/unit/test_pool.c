@@ -69,12 +69,24 @@ static void test_call_that_waits_for_the_pool(void **state)
     check(&in, &out, "multiply");
 }
 
+// The same with native frames: what is innermost then says nothing of who waits.
+static void test_native_frames(void **state)
+{
+    (void)state;
+    const struct moment in = {true, SNAP_LOCK_WAIT, "futex~@1 dgemm~@2 dot! multiply:7 main:3"};
+    const struct moment out = {false, SNAP_RUNNING, "memmove~@1 prepare:2 main:3"};
+    check(&in, &out, "multiply");
+    const struct moment with = {true, SNAP_LOCK_WAIT, "futex~@1 multiply:7 main:3"};
+    const struct moment without = {false, SNAP_LOCK_WAIT, "futex~@1 rest:7 main:3"};
+    check(&with, &without, "multiply");
+}
+
 static void test_operators_of_one_function(void **state)
 {
     (void)state;
     // a @ b is no call, numpy.dot is one: both belong to the same Python function.
     const struct moment call = {true, SNAP_RUNNING, "dot! multiply:7 main:3"};
-    const struct moment operator = {true, SNAP_RUNNING, "multiply:8 main:3"};
+    const struct moment operator= {true, SNAP_RUNNING, "multiply:8 main:3"};
     check(&call, &operator, "multiply");
 }
 
@@ -105,6 +117,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_call_that_waits_for_the_pool),
+        cmocka_unit_test(test_native_frames),
         cmocka_unit_test(test_operators_of_one_function),
         cmocka_unit_test(test_always_there_is_no_link),
         cmocka_unit_test(test_sleep_is_no_link),

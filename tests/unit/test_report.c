@@ -235,7 +235,25 @@ static void test_pause_of_dump(void **state)
     check_says(v, "stopped", false);
 }
 
-// Where stacks are many, native frames give way to Python's, and Python's are never cut for them.
+// A stack of 100 lines is long enough for a ticket, whatever it is made of.
+static void test_long_stack(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    struct snap_thread *thread = add_thread(v, "t", SNAP_RUNNING);
+    add_start(v, thread);
+    for (int i = 0; i < 300; i++)
+        add_frame(v, thread, "f", "/srv/a.py", i + 1);
+    // 14 native ones, a remark, 6 more; then of 300 so many that 100 are shown in all.
+    check_says(v,
+               "  f (/srv/a.py:40)\n  ... 220 frames between are left out; --full shows them\n"
+               "  f (/srv/a.py:261)\n",
+               true);
+    v->options.full = true;
+    check_says(v, "  f (/srv/a.py:150)\n", true);
+}
+
+// Where stacks are many, native frames give way to Python's.
 static void test_many_native_stacks(void **state)
 {
     (void)state;
@@ -321,8 +339,7 @@ static void test_native_hotspots(void **state)
     check_says(v, "| SELF | 95 % | TOTAL | CPU | CALLS | FUNCTION | PLACE |", true);
     check_says(v, "| 70 % | 60-80 | 70 % | 7 s | >=37 | `hot` | `app.py:10` |", true);
     check_says(v, "## Native functions that run for Python (of the working time)", true);
-    check_says(v, "| 60 % | 60 % | 6 s | `dgemm_kernel` | `libblas.so.3` | `hot app.py:10` |",
-               true);
+    check_says(v, "| 60 % | 60 % | 6 s | `dgemm_kernel` | `libblas.so.3` | `hot` |", true);
     check_says(v, "  calls        86 %  dgemm_kernel  libblas.so.3\n", true);
     // It is in no table of Python's functions.
     char *text = render(report_md, v);
@@ -333,9 +350,41 @@ static void test_native_hotspots(void **state)
     // Called by native code, a Python function still says which Python function is behind it.
     v->edges[2].caller = POLL;
     set_edge(v, 6, WORK, HOT, 35);
+    v->edges[6].total = v->edges[6].total_working = v->edges[6].cpu_ns = 0; // never directly
     v->profile.edge_count = 7;
     check_says(v, "is in `hot() app.py:10`, called from `work() app.py:44`;", true);
     check_says(v, "  called by   100 %  work  app.py:44\n", true);
+    check_says(v, "called by   100 %  dgemm_kernel", false);
+}
+
+// Who waits in native code waits in what Python calls it; without a name for that, in the innermost
+// function.
+static void test_native_waits(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_profile(v);
+    const uint32_t frames[2][4] = {{POLL, LOCK, LOOKUP, LOOP}, {POLL, WAIT, GET, BOOT}};
+    memcpy(v->stack_frames[1], frames, sizeof(frames));
+    check_says(v,
+               "| `Cache.lookup cache.py:118` | `{method 'acquire' of '_thread.lock' objects}` |",
+               true);
+    check_says(v, "| `Condition.wait threading.py:288` | `epoll_wait libc.so.6` |", true);
+}
+
+// In threads that Python does not know it has nothing to do with the calls from Python.
+static void test_native_threads(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_natives(v);
+    v->functions[POLL].own = v->functions[POLL].own_working = 10;
+    check_says(v, "40 % of the working time is in native code outside", true);
+    check_says(v, "| 40 % | 60 % | 6 s | `dgemm_kernel` |", true);
+    char *text = render(report_md, v);
+    const char *own = strstr(text, "## Functions by their own"), *end = strstr(text, "## Native f");
+    assert_true(strstr(own, "`dgemm_kernel`") < end);
+    free(text);
 }
 
 static void test_native_without_symbols(void **state)
@@ -345,7 +394,7 @@ static void test_native_without_symbols(void **state)
     set_natives(v);
     v->functions[POLL].function = v->functions[POLL].qualname = 0;
     check_says(v, "most of all 60 % in `libblas.so.3 (no symbol)`, called from", true);
-    check_says(v, "| 60 % | 60 % | 6 s | `libblas.so.3 (no symbol)` | `hot app.py:10` |", true);
+    check_says(v, "| 60 % | 60 % | 6 s | `libblas.so.3 (no symbol)` | `hot` |", true);
     v->functions[POLL].module = 0;
     check_says(v, "most of all 60 % in `(no symbol)`, called from", true);
 }
@@ -383,8 +432,12 @@ static void test_interpreter(void **state)
                "libpython3.12.so.1.0 (recursive, 2 deep)  [50 % itself]\n   10 %     rank",
                true);
     check_says(v, "  calls        86 %  dgemm_kernel", true);
-    v->functions[POLL].module = id_of(v, "libblas.so.3");
     v->options.full = false;
+    // Static, and renamed: then it is the program itself.
+    v->functions[POLL].module = id_of(v, "shopd");
+    v->source.process.exe = id_of(v, "/opt/shop/shopd");
+    check_says(v, "   70 % hot app.py:10  [60 % itself]\n", true);
+    v->functions[POLL].module = id_of(v, "libblas.so.3");
     check_says(v, "   70 % hot app.py:10  [10 % itself]\n   60 %   dgemm_kernel", true);
 }
 
@@ -765,9 +818,12 @@ int main(void)
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_native_dump),
         cmocka_unit_test(test_pause_of_dump),
+        cmocka_unit_test(test_long_stack),
         cmocka_unit_test(test_many_native_stacks),
         cmocka_unit_test(test_native_groups),
         cmocka_unit_test(test_native_hotspots),
+        cmocka_unit_test(test_native_waits),
+        cmocka_unit_test(test_native_threads),
         cmocka_unit_test(test_native_without_symbols),
         cmocka_unit_test(test_interpreter),
         cmocka_unit_test(test_cost_of_a_run),

@@ -214,6 +214,9 @@ static void rounds(struct fake_python *py)
         assert_int_equal(stack.frames.count, total);
         for (size_t f = 0; f < total; f++)
             assert_int_equal(stack.frames.items[f].addr, frames[f]);
+        vec_foreach(entry, &stack.entries)
+            assert_true(entry->frames_end <= stack.frames.count);
+        assert_int_equal(stack.entries.count, version_of(py) < 0x030b ? total : 0);
         assert_non_null(stack.cut);
         assert_int_equal(err_code(stack.cut), ERR_BAD_DATA);
         py_stack_deinit(&stack);
@@ -242,6 +245,9 @@ static void shims(struct fake_python *py)
     set_back(py, one, two);
     walk(py, frame, &stack);
     assert_int_equal(stack.frames.count, 1);
+    assert_int_equal(stack.entries.count, 2);
+    assert_int_equal(stack.entries.items[0].addr, two);
+    assert_int_equal(stack.entries.items[1].addr, one);
     assert_int_equal(err_code(stack.cut), ERR_BAD_DATA);
     py_stack_deinit(&stack);
     set_back(py, one, one);
@@ -474,6 +480,199 @@ static void test_same_over_a_copy(void **state)
     for_each_build(same_over_a_copy);
 }
 
+// ---- Entries ------------------------------------------------------------------------------------
+
+// Three loops, the innermost with two frames, then one, then one: inner2 inner1 | middle | outer.
+struct loops {
+    uint64_t root;       // what the thread state points to
+    uint64_t frames[4];  // innermost first
+    uint64_t addr[3];    // where each loop's mark is, innermost first; up to 3.10: 0
+};
+
+static struct loops make_loops(struct fake_python *py)
+{
+    struct fake_call call = fake_calling_code(py, "f", "f.py");
+    struct loops it = {0};
+    uint16_t version = version_of(py);
+    uint64_t cframes[4] = {0}, back = 0;
+    if (version == 0x030b || version == 0x030c) {
+        for (size_t i = 0; i < 4; i++) // the last one is the thread state's own
+            cframes[i] = fake_alloc(&py->memory, 64);
+        for (size_t i = 0; i < 3; i++)
+            fake_set(py, cframes[i], PY_CF_previous, cframes[i + 1]);
+    }
+    static const bool entry[] = {false, true, true, true}; // is the outermost of its loop
+    for (size_t i = 4, loop = 3; i-- > 0;) {
+        if (entry[i]) {
+            loop--;
+            if (version >= 0x030c)
+                back = it.addr[loop] = fake_frame(py, 0, back, 0, 0, 3);
+        }
+        back = it.frames[i] = fake_frame(py, call.code, back, call.offset, call.slots, 0);
+        if (version == 0x030b) {
+            fake_set(py, back, PY_IF_is_entry, entry[i]);
+            fake_set(py, cframes[loop], PY_CF_current_frame, back);
+            it.addr[loop] = cframes[loop];
+        }
+    }
+    it.root = it.frames[0];
+    if (cframes[0]) {
+        fake_set(py, cframes[0], PY_CF_current_frame, it.frames[0]);
+        it.root = cframes[0];
+    }
+    return it;
+}
+
+static void step(struct fake_python *py, const struct py_thread *thread, struct py_stack *ret)
+{
+    py_stack_init(ret, thread, false);
+    assert_true(py_stack_step(&py->process, ret));
+    py_stack_finish(&py->process, ret);
+}
+
+static void assert_entries(struct fake_python *py, const struct py_stack *stack,
+                           const struct loops *it)
+{
+    static const uint32_t ends[] = {2, 3, 4};
+    bool each = version_of(py) < 0x030b;
+    assert_null(stack->cut);
+    assert_int_equal(stack->frames.count, 4);
+    assert_int_equal(stack->entries.count, each ? 4 : 3);
+    for (size_t i = 0; i < stack->entries.count; i++) {
+        assert_int_equal(stack->entries.items[i].frames_end, each ? i + 1 : ends[i]);
+        assert_int_equal(stack->entries.items[i].addr, each ? 0 : it->addr[i]);
+    }
+}
+
+static void entries(struct fake_python *py)
+{
+    struct loops it = make_loops(py);
+    struct py_thread thread = {.root = it.root, .ident = 1};
+    struct py_stack stack;
+    step(py, &thread, &stack);
+    assert_entries(py, &stack, &it);
+    py_stack_deinit(&stack);
+    // The same over a copy that learns what to hold step by step.
+    size_t fetches = walk_copy(py, it.root, &stack);
+    assert_true(fetches > 0 && fetches < 30);
+    assert_entries(py, &stack, &it);
+    py_stack_deinit(&stack);
+    if (version_of(py) < 0x030c)
+        return;
+    // A shim on top: a loop that has no frame yet, or none any more. 3.15's base frame is none.
+    thread.base_frame = fake_frame(py, 0, 0, 0, 0, 3);
+    set_back(py, it.addr[2], thread.base_frame);
+    uint64_t fresh = fake_frame(py, 0, it.frames[0], 0, 0, 3);
+    thread.root = it.root = fresh;
+    if (py_layout_has(&py->dec->layout, PY_TS_cframe)) {
+        thread.root = fake_alloc(&py->memory, 64);
+        fake_set(py, thread.root, PY_CF_current_frame, fresh);
+    }
+    step(py, &thread, &stack);
+    assert_int_equal(stack.frames.count, 4);
+    assert_int_equal(stack.entries.count, 4);
+    assert_int_equal(stack.entries.items[0].addr, fresh);
+    assert_int_equal(stack.entries.items[0].frames_end, 0);
+    assert_int_equal(stack.entries.items[3].addr, it.addr[2]);
+    assert_int_equal(stack.outermost_shim, it.addr[2]);
+    py_stack_deinit(&stack);
+}
+
+static void test_entries(void **state)
+{
+    (void)state;
+    for_each_build(entries);
+}
+
+// 3.11: what the chain of _PyCFrames says is checked against the frames.
+static void test_cframes(void **state)
+{
+    (void)state;
+    struct fake_python py;
+    struct py_stack stack;
+    fake_python_init(&py, 0x030b, PY_BUILD_RELEASE, 1 << 20);
+    struct loops it = make_loops(&py);
+    struct py_thread thread = {.root = it.root, .ident = 1};
+    // One that runs another frame than the loop's.
+    fake_set(&py, it.addr[1], PY_CF_current_frame, it.frames[3]);
+    step(&py, &thread, &stack);
+    assert_int_equal(stack.entries.items[0].addr, it.addr[0]);
+    assert_int_equal(stack.entries.items[1].addr, 0);
+    assert_int_equal(stack.entries.items[2].addr, it.addr[2]);
+    assert_null(stack.cut);
+    py_stack_deinit(&stack);
+    fake_set(&py, it.addr[1], PY_CF_current_frame, it.frames[2]);
+    // A chain that goes round, down, or nowhere costs no frame.
+    const uint64_t bad[] = {it.addr[0], it.addr[1], it.addr[0] - 64, 0x1000, UINT64_MAX};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        fake_set(&py, it.addr[1], PY_CF_previous, bad[i]);
+        step(&py, &thread, &stack);
+        assert_null(stack.cut);
+        assert_int_equal(stack.frames.count, 4);
+        assert_int_equal(stack.entries.count, 3);
+        assert_int_equal(stack.entries.items[1].addr, it.addr[1]);
+        assert_int_equal(stack.entries.items[2].addr, 0);
+        assert_true(stack.cframes.count <= 3);
+        py_stack_deinit(&stack);
+        walk_copy(&py, it.root, &stack);
+        assert_int_equal(stack.frames.count, 4);
+        assert_int_equal(stack.entries.items[2].addr, 0);
+        py_stack_deinit(&stack);
+    }
+    fake_set(&py, it.addr[1], PY_CF_previous, it.addr[2]);
+    // The thread state's own is no activation.
+    thread.tstate = it.addr[2] - 16;
+    step(&py, &thread, &stack);
+    assert_int_equal(stack.entries.items[1].addr, it.addr[1]);
+    assert_int_equal(stack.entries.items[2].addr, 0);
+    py_stack_deinit(&stack);
+    fake_python_deinit(&py);
+}
+
+// 3.11 and 3.12: a _PyCFrame that is linked and not filled yet is an entry without frames.
+static void unfilled(struct fake_python *py)
+{
+    if (!py_layout_has(&py->dec->layout, PY_TS_cframe))
+        return;
+    struct loops it = make_loops(py);
+    uint64_t page = fake_alloc(&py->memory, 4096), fresh = page;
+    const uint64_t rubbish[] = {0, 0x1001, 0x7fffffffff00};
+    // Locals of functions that call each other: the newer lies below.
+    uint64_t older = page + 2048, current = it.frames[0];
+    fake_set(py, older, PY_CF_current_frame, current);
+    if (version_of(py) == 0x030b)
+        fake_set(py, older, PY_CF_previous, 0);
+    for (size_t i = 0; i < ARRAY_SIZE(rubbish); i++) {
+        struct py_thread thread = {.root = fresh, .ident = 1};
+        struct py_stack stack;
+        fake_set(py, fresh, PY_CF_previous, older);
+        fake_set(py, fresh, PY_CF_current_frame, rubbish[i]);
+        for (int copied = 0; copied < 2; copied++) {
+            if (copied)
+                walk_copy(py, fresh, &stack);
+            else
+                step(py, &thread, &stack);
+            if (stack.frames.count != 4)
+                fail_msg("3.%d, rubbish %zu, copied %d: %zu frames", version_of(py) & 255, i, copied,
+                         stack.frames.count);
+            assert_null(stack.cut);
+            assert_int_equal(stack.entries.count, 4);
+            assert_int_equal(stack.entries.items[0].addr, fresh);
+            assert_int_equal(stack.entries.items[0].frames_end, 0);
+            assert_int_equal(stack.entries.items[1].frames_end, 2);
+            assert_int_equal(stack.entries.items[1].addr,
+                             version_of(py) == 0x030b ? older : it.addr[0]);
+            py_stack_deinit(&stack);
+        }
+    }
+}
+
+static void test_unfilled_cframe(void **state)
+{
+    (void)state;
+    for_each_build(unfilled);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -487,6 +686,9 @@ int main(void)
         cmocka_unit_test(test_limit),
         cmocka_unit_test(test_thread_local_bytecode),
         cmocka_unit_test(test_same_over_a_copy),
+        cmocka_unit_test(test_entries),
+        cmocka_unit_test(test_cframes),
+        cmocka_unit_test(test_unfilled_cframe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

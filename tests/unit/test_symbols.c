@@ -12,14 +12,32 @@
 
 #include "core_builder.h"
 #include "image/demangle.h"
+#include "image/elf.h"
 #include "image/image_private.h"
 #include "image/spans.h"
 #include "image/symbols.h"
+#include "target/live.h"
 #include "util/guard.h"
 #include "util/strtab.h"
 
 #define BASE 0x7f0000000000ull
 #define MODULE_BYTES (64ull << 20)
+
+// ---- Code registered for debuggers (gdb manual, "JIT Interface") ---------------------------------
+
+struct jit_code_entry {
+    struct jit_code_entry *next_entry, *prev_entry;
+    const void *symfile_addr;
+    uint64_t symfile_size;
+};
+
+struct jit_descriptor {
+    uint32_t version, action_flag;
+    struct jit_code_entry *relevant_entry, *first_entry;
+};
+
+extern struct jit_descriptor __jit_debug_descriptor;
+struct jit_descriptor __jit_debug_descriptor = {1, 0, NULL, NULL};
 
 // ---- Programs -----------------------------------------------------------------------------------
 
@@ -654,6 +672,43 @@ static void test_labels(void **state)
     close_scene(scene);
 }
 
+// Stubs have the names that objdump has for them, in the layouts that linkers make.
+static void test_plt(void **state)
+{
+    (void)state;
+    static const char *const flags[] = {
+        "-O2 -shared -fPIC -Wl,-z,lazy -fcf-protection=none",
+        "-O2 -shared -fPIC -Wl,-z,lazy -Wl,-z,ibtplt -fcf-protection=full",
+        "-O2 -shared -fPIC -Wl,-z,now -fcf-protection=full",
+    };
+    need("objdump");
+    for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+        compile("g++", flags[i], "code.cc", cxx_source, "plt.so");
+        assert_true(run("strip plt.so && objdump -d plt.so | "
+                        "sed -n 's/^\\([0-9a-f]*\\) <\\(.*@plt\\)>:$/\\1 \\2/p' > stubs.txt"));
+        AUTO_FCLOSE FILE *stubs = fopen(test_path("stubs.txt"), "r");
+        struct scene *scene = open_scene("plt.so", NULL);
+        unsigned long long addr;
+        char name[512];
+        size_t checked = 0;
+        while (fscanf(stubs, "%llx %511s", &addr, name) == 2) {
+            struct image_symbol symbol;
+            if (!symbol_at(scene, addr + 3, &symbol))
+                print_message("%s at %#llx: nothing\n", name, addr);
+            assert_true(symbol_at(scene, addr + 3, &symbol));
+            assert_string_equal(symbol.raw_name, name);
+            assert_int_equal(symbol.start, BASE + addr);
+            size_t size = strlen(symbol.name);
+            assert_true(size > 4 && strcmp(symbol.name + size - 4, "@plt") == 0);
+            assert_true(strncmp(name, "_ZN", 3) != 0 || strstr(symbol.name, "::"));
+            checked++;
+        }
+        print_message("%s: %zu stubs\n", flags[i], checked);
+        assert_true(checked > 5);
+        close_scene(scene);
+    }
+}
+
 // The same library in three states of stripping.
 static void test_stripped(void **state)
 {
@@ -768,6 +823,51 @@ static void test_from_memory(void **state)
         check_name(scene, addr_of("code.so", "local_function"), NULL);
         close_scene(scene);
     }
+}
+
+// A live process: code that was registered for debuggers, and a function of the program.
+static void test_live(void **state)
+{
+    (void)state;
+    compile("gcc", "-O2 -shared -fPIC", "code.c", c_source, "code.so");
+    uint64_t local = addr_of("code.so", "local_function");
+    size_t bytes;
+    AUTO_FREE uint8_t *file = read_whole(test_path("code.so"), &bytes);
+    struct jit_code_entry entry = {.symfile_addr = file, .symfile_size = bytes};
+    __jit_debug_descriptor.first_entry = &entry;
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;)
+            pause();
+    }
+    __jit_debug_descriptor.first_entry = NULL;
+    struct live *live = NULL;
+    struct image *image = NULL;
+    struct image_symbol symbol;
+    struct err *err = live_open(pid, &live);
+    if (!err && live->refusal) {
+        print_message("%s\n", live->refusal);
+        live_close(live);
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        skip();
+    }
+    assert_null(err);
+    assert_null(image_open(live->target, NULL, &image));
+    assert_false(image_symbol_at(image, NULL, local, &symbol));
+    image_jit_refresh(image, live->target->mem);
+    assert_true(image_symbol_at(image, NULL, local + 1, &symbol));
+    assert_string_equal(symbol.name, "local_function");
+    assert_int_equal(symbol.start, local);
+    uint64_t own = (uint64_t)(uintptr_t)need; // the child is this very program
+    assert_true(image_symbol_at(image, image_module_at(image, own), own, &symbol));
+    assert_string_equal(symbol.name, "need");
+    assert_int_equal(symbol.start, own);
+    image_destroy(image);
+    live_close(live);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
 }
 
 // Names that are too long, that stand for gigabytes, or that nest without end.
@@ -889,9 +989,11 @@ int main(void)
         cmocka_unit_test(test_rust),
         cmocka_unit_test(test_clang),
         cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_plt),
         cmocka_unit_test(test_stripped),
         cmocka_unit_test(test_minidebug),
         cmocka_unit_test(test_from_memory),
+        cmocka_unit_test(test_live),
         cmocka_unit_test(test_hostile_names),
         cmocka_unit_test(test_bad_name_offset),
         cmocka_unit_test(test_damaged),
