@@ -134,16 +134,21 @@ static bool follows_call(const uint8_t *code, size_t size, uint64_t pc, uint64_t
     return false;
 }
 
-// 48 83 /5 ib and 48 81 /5 id: sub $imm,%rsp; with /0 and a negative immediate the same as add.
+// sub $imm,%rsp (48 83 /5 ib, 48 81 /5 id); the same with /0, add, and a negative immediate;
+// lea disp(%rsp),%rsp (48 8d 64 24 disp8, 48 8d a4 24 disp32).
 static bool as_adjustment(const uint8_t *code, size_t size, int64_t *ret)
 {
     int32_t wide;
-    if (size < 7 || code[0] != 0x48 || (code[1] != 0x83 && code[1] != 0x81) ||
-        (code[2] != 0xec && code[2] != 0xc4))
+    if (size < 8 || code[0] != 0x48)
         return false;
-    memcpy(&wide, code + 3, sizeof(wide));
-    *ret = code[1] == 0x83 ? (int8_t)code[3] : wide;
-    if (code[2] == 0xc4)
+    bool is_lea = code[1] == 0x8d && (code[2] == 0x64 || code[2] == 0xa4) && code[3] == 0x24;
+    bool is_sub = code[2] == 0xec, is_add = code[2] == 0xc4;
+    if (!is_lea && !((code[1] == 0x83 || code[1] == 0x81) && (is_sub || is_add)))
+        return false;
+    const uint8_t *number = code + (is_lea ? 4 : 3);
+    memcpy(&wide, number, sizeof(wide));
+    *ret = code[1] == 0x83 || code[2] == 0x64 ? (int8_t)*number : wide;
+    if (!is_sub)
         *ret = -*ret;
     return *ret > 0 && *ret < 1 << 20;
 }

@@ -59,8 +59,15 @@ static enum got read_word(struct walk *walk, uint64_t addr, uint64_t *ret)
 
 static enum got evaluate(struct walk *walk, const struct rule *rule, uint64_t cfa, uint64_t *ret)
 {
-    switch (expression_eval(rule->expression, &walk->regs, cfa, read_for_expression, walk->unwinder,
-                            ret)) {
+    // The program counter is no register that rows restore, but PLT entries ask for it.
+    struct unwind_regs regs = walk->regs;
+    unsigned column = walk->unwinder->arch->ra;
+    if (column < ARCH_MAX_DWARF) {
+        regs.value[column] = regs.pc;
+        regs.known |= 1ull << column;
+    }
+    switch (
+        expression_eval(rule->expression, &regs, cfa, read_for_expression, walk->unwinder, ret)) {
     case EXPRESSION_OK:
         return GOT;
     case EXPRESSION_REGISTER:
