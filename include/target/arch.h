@@ -55,6 +55,9 @@ struct arch_unwind {
     // By how much the code of a function, from its start on, may lower the stack pointer below the
     // registers that it saves. Returns how many values; 0: it varies.
     size_t (*frame_sizes)(const uint8_t *code, size_t size, uint64_t *ret, size_t limit);
+    // The code of a function, which begins at `pc`, may jump into [start, end): a tail call.
+    bool (*may_jump_to)(const uint8_t *code, size_t size, uint64_t pc, uint64_t start,
+                        uint64_t end);
     const struct arch_stub *stubs; // ends with one of size 0
 };
 

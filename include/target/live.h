@@ -44,7 +44,8 @@ struct live_thread {
     bool fresh;              // first seen in this snapshot
     const char *why;         // static text, for LIVE_UNSTOPPED
     pid_t tracer;            // who holds it, when somebody else does
-    bool wanted;             // by the caller: live_stop is to stop it
+    bool wanted;             // by the caller: live_stop is to stop it,
+    bool insist;             // ... even when it has gone to sleep meanwhile
 
     // The clock before the look and, of a thread that is to be stopped, right before the interrupt.
     bool has_before;
@@ -111,7 +112,7 @@ bool live_held_still(const struct live_thread *thread);
 // Stops the threads that are `wanted`: first those that slept at the last look, then the others, so
 // that a thread that works stands still for as short as can be. In both steps all interrupts are
 // queued first, then waited for. A thread that is not `asleep` and is found asleep right before its
-// interrupt is left alone, and `asleep` (unless `whole`). One that does not stop within
+// interrupt is left alone, and `asleep` (unless `whole` or `insist`). One that does not stop within
 // `deadline_ns` is `late`; one that cannot stop (a vfork parent), or that another tracer holds,
 // becomes LIVE_UNSTOPPED. ERR_GONE when the process ended.
 // `whole`: every thread is wanted, and the list is read again until no new one shows up.

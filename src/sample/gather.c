@@ -65,7 +65,8 @@ struct err *gather_read(struct pass *pass, struct mem_ranges *ranges)
     size_t bytes = 0, fit = 0;
     for (; fit < ranges->count; fit++) {
         bytes += ranges->items[fit].size;
-        if (pass->stopped &&
+        // Without the list nothing is known: it is read whatever it takes.
+        if (pass->stopped && (pass->listed || !pass->whole) &&
             begin_ns + estimate_ns(sampler, fit + 1, bytes) > pass->budget_end_ns) {
             pass->out_of_budget = true;
             bytes -= ranges->items[fit].size;
@@ -229,14 +230,15 @@ struct err *gather_rehearse(struct pass *pass, pass_select *select)
     TRY(live_read_batch(sampler->live, sampler->prefetch.items, sampler->prefetch.count,
                         sampler->copy));
     gather_use(pass, sampler->copy, true);
-    err_destroy(py_gils_refresh(sampler->process, &pass->sample->state));
+    if (!pass->gils_known)
+        err_destroy(py_gils_refresh(sampler->process, &pass->sample->state));
     for (size_t i = 0; i < all->jobs.count; i++)
         if (is_selected(pass, select, &all->jobs.items[i]) && all->jobs.items[i].owner != SIZE_MAX)
             step_job(pass, i);
     // Torn perhaps, and not used: the walk begins anew under the stop.
-    vec_foreach (job, &all->jobs)
-        if (is_selected(pass, select, job))
-            job->begun = job->fresh = false;
+    for (size_t i = 0; i < all->jobs.count; i++)
+        if (is_selected(pass, select, &all->jobs.items[i]) && all->jobs.items[i].owner != SIZE_MAX)
+            tracks_reset_job(sampler, pass->sample, i);
     if (!mem_copy_used(sampler->copy, &sampler->prefetch))
         return err_create(ERR_NO_MEMORY, "snapshot buffer");
     return NULL;

@@ -102,10 +102,15 @@ void native_refresh(struct sampler *sampler)
     if (sampler->maps_stale && now_ns >= sampler->maps_read_ns + MAPS_EVERY_NS) {
         sampler->maps_stale = false;
         sampler->maps_read_ns = now_ns;
-        // What cannot be listed now leaves the older list, which is still of use.
-        AUTO_ERR struct err *err = proc_mappings(sampler->live->pid, &target->mappings);
-        if (!err)
+        // What cannot be listed now leaves the older list, which is still of use. A main thread that
+        // has ended has no mappings.
+        struct target_mappings fresh = {0};
+        AUTO_ERR struct err *err = proc_mappings(sampler->live->reader, &fresh);
+        if (!err && fresh.count) {
+            proc_mappings_clear(&target->mappings);
+            target->mappings = fresh;
             err = image_refresh(sampler->image);
+        }
         sampler->images_changed = true;
     }
     if (!sampler->unwinder)

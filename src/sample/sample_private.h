@@ -47,7 +47,8 @@ struct pass {
     bool stopped;           // the step is under a stop
     uint64_t budget_end_ns; // when that has to end
     bool out_of_budget;     // what is still missing would not fit
-    bool listed, gils_known, settled; // steps of the walk under the stop
+    bool listed, settled; // steps of the walk under the stop
+    bool gils_known;      // in this snapshot: who holds them is told of one moment
 };
 
 // ---- tracks.c: what is remembered from one snapshot to the next ---------------------------------
@@ -60,8 +61,12 @@ struct err *tracks_sync(struct sampler *sampler);
 void tracks_forget(struct sampler *sampler);
 // Makes jobs and stacks parallel to sample->state.threads, and finds the owners.
 struct err *tracks_assign(struct sampler *sampler, struct sample *sample);
+// What was read of a thread state is thrown away: it is to be read anew.
+void tracks_reset_job(struct sampler *sampler, const struct sample *sample, size_t index);
+// Once all stacks are known: owners of those that do not say themselves who runs them.
+struct err *tracks_find_runners(struct sampler *sampler, struct sample *sample);
 // Takes over from the last snapshot what a thread that has not run since keeps.
-void tracks_keep(struct sampler *sampler);
+void tracks_keep(struct sampler *sampler, const struct sample *sample);
 
 static inline struct track *track_of(const struct sampler *sampler, size_t thread)
 {

@@ -9,6 +9,7 @@
 #include "util/guard.h"
 
 #define STOP_DEADLINE_NS 250000000u // for threads that are waited for one by one
+#define WHOLE_DEADLINE_NS 50000000u // for all of them at once, where nothing else will do
 #define PASSES 6 // in the last one, what still does not sleep through its reading is stopped
 
 static void close_python(struct sampler *sampler)
@@ -149,7 +150,7 @@ static bool is_wanted(const struct pass *pass, size_t index)
 static bool is_held(const struct pass *pass, size_t index)
 {
     const struct live_thread *thread = &pass->sampler->live->threads.items[index];
-    return is_wanted(pass, index) && !thread->late && !thread->asleep &&
+    return is_wanted(pass, index) && !thread->late &&
            (thread->state == LIVE_STOPPED || thread->state == LIVE_UNSTOPPED);
 }
 
@@ -176,6 +177,7 @@ static bool plan(struct pass *pass)
                       thread->before.slices == track->clock.slices;
         thread->wanted = sampler->stop != STOP_NONE && !track->kept &&
                          (!thread->asleep || track->needs_stop || pass->number == PASSES - 1);
+        thread->insist = track->needs_stop || pass->number == PASSES - 1;
         any |= thread->wanted;
     }
     return any || pass->whole;
@@ -212,12 +214,35 @@ static void finish(struct pass *pass, pass_select *select)
     }
 }
 
+// A thread that could not be stopped, and ran, has a stack of several moments: of none.
+static void drop_torn(struct pass *pass)
+{
+    struct sampler_tracks *all = pass->sampler->tracks;
+    for (size_t i = 0; i < all->jobs.count; i++) {
+        const struct job *job = &all->jobs.items[i];
+        if (job->owner == SIZE_MAX || !is_held(pass, job->owner))
+            continue;
+        struct live_thread *thread = &pass->sampler->live->threads.items[job->owner];
+        if (thread->state == LIVE_STOPPED || (thread->asleep && live_held_still(thread)))
+            continue;
+        struct py_stack *stack = &all->stacks.items[i];
+        py_stack_deinit(stack);
+        py_stack_init(stack, &pass->sample->state.threads.items[i], false);
+        stack->chain_done = true;
+        stack->cut = err_create(ERR_TIMEOUT, "it ran on while it was read");
+        thread->has_regs = false;
+    }
+}
+
 // To be read anew.
 static void begin_again(struct pass *pass, pass_select *select)
 {
-    vec_foreach (job, &pass->sampler->tracks->jobs)
+    const struct sampler_tracks *all = pass->sampler->tracks;
+    for (size_t i = 0; i < all->jobs.count; i++) {
+        const struct job *job = &all->jobs.items[i];
         if (job->owner != SIZE_MAX && select(pass, job->owner))
-            job->begun = job->done = job->fresh = false;
+            tracks_reset_job(pass->sampler, pass->sample, i);
+    }
 }
 
 // A late thread is stopped for itself alone.
@@ -238,6 +263,7 @@ static struct err *take_late(struct pass *pass)
         live_resume(sampler->live, &times);
         pass->stopped = false;
         count_stop(pass, &times);
+        drop_torn(pass);
         finish(pass, is_held);
         for (size_t i = 0; i < sampler->live->threads.count; i++) {
             if (is_held(pass, i)) {
@@ -254,26 +280,6 @@ static bool came_too_late(const struct pass *pass, const struct stop_times *time
 {
     return pass->out_of_budget && pass->number < PASSES - 1 &&
            times->stopped_ns - times->begin_ns > pass->sampler->max_pause_ns / 2;
-}
-
-// A thread that could not be stopped, and ran, has a stack of several moments: of none.
-static void drop_torn(struct pass *pass)
-{
-    struct sampler_tracks *all = pass->sampler->tracks;
-    for (size_t i = 0; i < all->jobs.count; i++) {
-        const struct job *job = &all->jobs.items[i];
-        if (job->owner == SIZE_MAX || !is_held(pass, job->owner))
-            continue;
-        struct live_thread *thread = &pass->sampler->live->threads.items[job->owner];
-        if (thread->state == LIVE_STOPPED || (thread->asleep && live_held_still(thread)))
-            continue;
-        struct py_stack *stack = &all->stacks.items[i];
-        py_stack_deinit(stack);
-        py_stack_init(stack, &pass->sample->state.threads.items[i], false);
-        stack->chain_done = true;
-        stack->cut = err_create(ERR_TIMEOUT, "it ran on while it was read");
-        thread->has_regs = false;
-    }
 }
 
 // What was stopped is taken: nothing more is wanted of it.
@@ -296,6 +302,18 @@ static void accept_held(struct pass *pass)
             track_of(sampler, i)->pending = false;
 }
 
+// They run again: what their registers were is of no more use.
+static void forget_stop(struct pass *pass)
+{
+    for (size_t i = 0; i < pass->sampler->live->threads.count; i++) {
+        struct live_thread *thread = &pass->sampler->live->threads.items[i];
+        if (!is_held(pass, i) || thread->state != LIVE_STOPPED)
+            continue;
+        thread->state = LIVE_RUNNING;
+        thread->has_regs = false;
+    }
+}
+
 static struct err *stop_and_copy(struct pass *pass)
 {
     struct sampler *sampler = pass->sampler;
@@ -306,41 +324,49 @@ static struct err *stop_and_copy(struct pass *pass)
     TRY(gather_rehearse(pass, is_wanted));
     mem_copy_clear(sampler->copy);
     gather_use(pass, sampler->copy, false);
-    pass->listed = pass->gils_known = pass->settled = pass->out_of_budget = false;
-    struct err *err = live_stop(live, pass->whole, sampler->max_pause_ns, &times);
+    pass->listed = pass->settled = pass->out_of_budget = false;
+    uint64_t allowed_ns = sampler->max_pause_ns;
+    if (pass->whole && allowed_ns < WHOLE_DEADLINE_NS)
+        allowed_ns = WHOLE_DEADLINE_NS;
+    struct err *err = live_stop(live, pass->whole, allowed_ns, &times);
     if (!err)
         err = tracks_sync(sampler);
     for (size_t i = 0; !err && pass->whole && i < live->threads.count; i++)
         track_of(sampler, i)->pending = live->threads.items[i].state != LIVE_GONE;
-    pass->budget_end_ns = times.begin_ns + sampler->max_pause_ns;
+    pass->budget_end_ns = times.begin_ns + allowed_ns;
     pass->stopped = true;
     if (!err && times.begin_ns)
         err = gather(pass, is_held);
     live_resume(live, &times);
     pass->stopped = false;
     count_stop(pass, &times);
-    pass->sample->interrupted_calls += live->interrupted_calls - interrupted;
     pass->sample->copied_bytes += mem_copy_bytes(sampler->copy);
     if (!err && came_too_late(pass, &times)) {
         begin_again(pass, is_held);
         pass->sample->skipped = skipped;
+        forget_stop(pass);
     } else if (!err && times.begin_ns) {
         accept_held(pass);
     }
     if (!err)
         err = take_late(pass);
+    pass->sample->interrupted_calls += live->interrupted_calls - interrupted;
     return err;
 }
 
 // The thread is to be stopped in the next pass, unless another one is that can teach the same.
-static void want_registers(struct sampler *sampler, size_t index)
+static void want_registers(struct pass *pass, size_t index)
 {
+    struct sampler *sampler = pass->sampler;
     const struct unwind_stack *natives = sampler->tracks->natives.items;
     struct track *track = track_of(sampler, index);
     track->needs_stop = true;
     for (size_t i = 0; i < index; i++)
         if (track_of(sampler, i)->needs_stop && natives[i].end_addr == natives[index].end_addr)
             track->needs_stop = false;
+    for (size_t i = 0; i < sampler->tracks->jobs.count; i++)
+        if (sampler->tracks->jobs.items[i].owner == index)
+            tracks_reset_job(sampler, pass->sample, i);
 }
 
 // Sleepers whose clock still reads the same did not run while they were read.
@@ -366,11 +392,12 @@ static void accept_sleepers(struct pass *pass)
     pass->copy = sampler->still;
     // What did not hold still is thrown away, and read anew.
     struct sampler_tracks *all = sampler->tracks;
-    vec_foreach (job, &all->jobs)
-        if (job->owner != SIZE_MAX && track_of(sampler, job->owner)->pending &&
-            !track_of(sampler, job->owner)->kept && !still[job->owner] &&
-            sampler->live->threads.items[job->owner].state != LIVE_STOPPED)
-            job->begun = job->done = job->fresh = false;
+    for (size_t i = 0; i < all->jobs.count; i++) {
+        size_t owner = all->jobs.items[i].owner;
+        if (owner != SIZE_MAX && track_of(sampler, owner)->pending && !still[owner] &&
+            sampler->live->threads.items[owner].state != LIVE_STOPPED)
+            tracks_reset_job(sampler, pass->sample, i);
+    }
     finish(pass, is_asleep);
     for (size_t i = 0; i < sampler->live->threads.count; i++) {
         struct live_thread *thread = &sampler->live->threads.items[i];
@@ -378,7 +405,7 @@ static void accept_sleepers(struct pass *pass)
         if (!track->pending || !still[i] || !is_asleep(pass, i))
             continue;
         if (thread->asleep && !native_unwind(pass, i)) {
-            want_registers(sampler, i);
+            want_registers(pass, i);
             continue;
         }
         track->clock = thread->before;
@@ -393,7 +420,7 @@ static struct err *run_pass(struct pass *pass)
     struct sampler *sampler = pass->sampler;
     bool stop = plan(pass);
     if (pass->number == 0 && !pass->whole) {
-        tracks_keep(sampler);
+        tracks_keep(sampler, pass->sample);
         vec_foreach (job, &sampler->tracks->jobs)
             job->fresh = job->owner == SIZE_MAX || is_asleep(pass, job->owner);
     }
@@ -419,6 +446,51 @@ static bool wants_whole(const struct sampler *sampler, const struct sample *samp
         return false;
     return sampler->stop == STOP_ALL || sample->state.cut ||
            (sample->state.interpreters > 1 && sampler->process->dec.layout.version <= 0x030c);
+}
+
+static bool is_nobody(const struct pass *pass, size_t thread)
+{
+    (void)pass;
+    (void)thread;
+    return false;
+}
+
+// A thread state that no thread runs was left behind by fork(), and never changes; or its thread
+// was about to start or to end. Two readings tell: what is not the same in both is no stack.
+static void check_orphans(struct pass *pass)
+{
+    struct sampler *sampler = pass->sampler;
+    struct sampler_tracks *all = sampler->tracks;
+    struct py_stacks before = {0};
+    VEC(size_t) indexes = {0};
+    for (size_t i = 0; i < all->jobs.count; i++) {
+        struct py_stack *stack = &all->stacks.items[i];
+        if (all->jobs.items[i].owner != SIZE_MAX || !stack->frames.count ||
+            !vec_push(&indexes, i) || !vec_push(&before, *stack))
+            continue;
+        py_stack_init(stack, &before.items[before.count - 1].thread, false);
+        tracks_reset_job(sampler, pass->sample, i);
+    }
+    if (before.count) {
+        mem_copy_clear(sampler->still);
+        gather_use(pass, sampler->still, false);
+        err_destroy(gather(pass, is_nobody));
+        finish(pass, is_nobody);
+    }
+    for (size_t k = 0; k < before.count; k++) {
+        struct py_stack *now = &all->stacks.items[indexes.items[k]];
+        struct py_stack *then = &before.items[k];
+        bool same = now->frames.count == then->frames.count;
+        for (size_t i = 0; same && i < now->frames.count; i++)
+            same = now->frames.items[i].addr == then->frames.items[i].addr &&
+                   now->frames.items[i].instr == then->frames.items[i].instr &&
+                   now->frames.items[i].fingerprint == then->frames.items[i].fingerprint;
+        if (!same)
+            all->jobs.items[indexes.items[k]].lost = true;
+        py_stack_deinit(then);
+    }
+    vec_deinit(&before);
+    vec_deinit(&indexes);
 }
 
 static size_t count_pending(const struct sampler *sampler)
@@ -454,6 +526,8 @@ static void sum_up(struct sampler *sampler, struct sample *ret)
 {
     struct sampler_tracks *all = sampler->tracks;
     drop_ended(sampler, ret);
+    for (size_t i = 0; i < all->stacks.count; i++)
+        all->stacks.items[i].thread.holds_gil = ret->state.threads.items[i].holds_gil;
     vec_clear(&all->indexes);
     vec_foreach (job, &all->jobs)
         all->indexes.items[all->indexes.count++] = job->owner;
@@ -490,6 +564,8 @@ static struct err *take_stacks(struct sampler *sampler, struct sample *ret)
         pass.whole = false;
     } while (count_pending(sampler) && pass.number < PASSES);
     ret->passes = pass.number;
+    check_orphans(&pass);
+    TRY(tracks_find_runners(sampler, ret));
     sum_up(sampler, ret);
     read_names(sampler, ret);
     py_codes_trim(sampler->process->dec.codes);

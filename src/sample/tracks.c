@@ -98,13 +98,21 @@ struct err *tracks_sync(struct sampler *sampler)
     return NULL;
 }
 
-static struct err *find_owners(struct sampler *sampler, struct sample *sample)
+void tracks_reset_job(struct sampler *sampler, const struct sample *sample, size_t index)
 {
-    struct sampler_tracks *all = sampler->tracks;
+    struct job *job = &sampler->tracks->jobs.items[index];
+    struct py_stack *stack = &sampler->tracks->stacks.items[index];
+    job->fresh = job->begun = job->done = false;
+    py_stack_deinit(stack);
+    py_stack_init(stack, &sample->state.threads.items[index], false);
+}
+
+static struct py_kernel_thread *kernel_threads(const struct sampler *sampler)
+{
     const struct live_threads *threads = &sampler->live->threads;
-    AUTO_FREE struct py_kernel_thread *kernel = calloc(threads->count + 1, sizeof(*kernel));
+    struct py_kernel_thread *kernel = calloc(threads->count + 1, sizeof(*kernel));
     if (!kernel)
-        return err_create(ERR_NO_MEMORY, "threads");
+        return NULL;
     for (size_t i = 0; i < threads->count; i++) {
         // pthread_self() is known of those that are stopped. What was known of others may be another
         // thread's now: a thread that ends hands its place on before it is gone.
@@ -114,12 +122,40 @@ static struct err *find_owners(struct sampler *sampler, struct sample *sample)
                 (uint64_t)thread->ns_tid, thread->state == LIVE_STOPPED ? thread->regs.tls : 0,
                 thread->has_regs ? thread->regs.sp : 0};
     }
+    return kernel;
+}
+
+static struct err *find_owners(struct sampler *sampler, struct sample *sample)
+{
+    struct sampler_tracks *all = sampler->tracks;
+    const struct live_threads *threads = &sampler->live->threads;
+    AUTO_FREE struct py_kernel_thread *kernel = kernel_threads(sampler);
+    if (!kernel)
+        return err_create(ERR_NO_MEMORY, "threads");
     struct mem *mem = mem_copy_view(sampler->list);
     for (size_t i = 0; i < sample->state.threads.count; i++) {
         size_t owner = py_owner_of(sampler->live->target, mem, &sample->state.threads.items[i], 0,
                                    kernel, threads->count);
         all->jobs.items[i].owner = owner;
         all->owners.items[i] = owner == SIZE_MAX ? 0 : threads->items[owner].tid;
+    }
+    return NULL;
+}
+
+struct err *tracks_find_runners(struct sampler *sampler, struct sample *sample)
+{
+    struct sampler_tracks *all = sampler->tracks;
+    if (sample->state.interpreters < 2 || sampler->process->dec.layout.version > 0x030c)
+        return NULL;
+    AUTO_FREE struct py_kernel_thread *kernel = kernel_threads(sampler);
+    if (!kernel)
+        return err_create(ERR_NO_MEMORY, "threads");
+    for (size_t i = 0; i < all->jobs.count; i++) {
+        const struct py_stack *stack = &all->stacks.items[i];
+        if (stack->thread.interp_id > 0)
+            all->jobs.items[i].owner =
+                py_owner_of(sampler->live->target, NULL, &stack->thread, stack->outermost_shim,
+                            kernel, sampler->live->threads.count);
     }
     return NULL;
 }
@@ -153,7 +189,7 @@ static size_t find_last(const struct sampler_tracks *all, uint64_t tstate, size_
     return SIZE_MAX;
 }
 
-void tracks_keep(struct sampler *sampler)
+void tracks_keep(struct sampler *sampler, const struct sample *sample)
 {
     struct sampler_tracks *all = sampler->tracks;
     size_t hint = 0;
@@ -176,7 +212,9 @@ void tracks_keep(struct sampler *sampler)
         job->begun = job->done = true;
     }
     // One new thread state is enough to have all of that thread's read.
-    vec_foreach (job, &all->jobs)
+    for (size_t i = 0; i < all->jobs.count; i++) {
+        const struct job *job = &all->jobs.items[i];
         if (job->done && !track_of(sampler, job->owner)->kept)
-            job->begun = job->done = false;
+            tracks_reset_job(sampler, sample, i);
+    }
 }

@@ -171,13 +171,11 @@ static void fill_kernel(struct builder *b, const struct live_thread *as_read,
     to->cpu_ns = from->cpu_delta_ns;
     to->cpu_total_ns = from->clock.cpu_ns;
     to->crashed = in->is_core && in->target->signal.signo && in->target->signal.tid == from->tid;
-    if (from->state == LIVE_UNSTOPPED && from->tracer)
-        snap_note(in->strings, &to->notes,
-                  "not stopped: process %d traces it, so its stack may be of several moments",
-                  from->tracer);
+    if (from->tracer)
+        snap_note(in->strings, &to->notes, "not stopped: process %d traces it%s", from->tracer,
+                  from->was_stopped ? ", and holds it" : "");
     else if (from->state == LIVE_UNSTOPPED)
-        snap_note(in->strings, &to->notes, "not stopped (%s): its stack may be of several moments",
-                  from->why);
+        snap_note(in->strings, &to->notes, "not stopped: %s", from->why);
     if (from->was_stopped && !from->tracer && !in->is_core)
         snap_note(in->strings, &to->notes, "the process is stopped (SIGSTOP or job control)");
 }

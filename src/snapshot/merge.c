@@ -17,7 +17,8 @@ struct merger {
     struct merge_pieces pieces;
     uint64_t **tokens; // per thread state
     bool *owns;        // per native frame: it runs Python frames, or is about to
-    size_t python_frames, doubtful;
+    bool *generated;   // per native frame: machine code that the loop outside of it has made
+    size_t python_frames, doubtful, idle_loops;
     bool keep_loops; // evaluation loops without frames are shown: Python's may be missing
 };
 
@@ -103,12 +104,9 @@ static bool folded(const struct merger *m, size_t at)
     case NATIVE_MACHINERY:
         return true;
     case NATIVE_ANONYMOUS:
-        // 3.12+, -X perf: a trampoline between the interpreter and a loop. 3.13+: machine code of
-        // the interpreter's own JIT, called by the loop.
-        if (at + 1 == count)
-            return false;
-        return (at > 0 && m->owns[at - 1] && known_of(m, at + 1)->of_interpreter) ||
-               (m->in->version >= 0x030d && m->owns[at + 1]);
+        // 3.12+, -X perf: a trampoline between the interpreter and a loop.
+        return m->generated[at] ||
+               (at > 0 && at + 1 < count && m->owns[at - 1] && known_of(m, at + 1)->of_interpreter);
     default:
         return false;
     }
@@ -158,7 +156,6 @@ static void make_activations(struct snap_thread *thread, size_t first)
 static void judge(struct merger *m)
 {
     const struct merge *in = m->in;
-    size_t loops = 0;
     for (size_t s = 0; s < in->stack_count; s++)
         m->keep_loops |= in->stacks[s]->cut != NULL;
     vec_foreach (piece, &m->pieces) {
@@ -167,10 +164,16 @@ static void judge(struct merger *m)
         if (!piece->placed && !piece->beyond)
             m->doubtful += piece->end - piece->first;
     }
-    for (size_t i = 0; i < natives_of(m)->count; i++)
-        loops += known_of(m, i)->role == NATIVE_LOOP && !m->owns[i];
+    for (size_t i = natives_of(m)->count; i-- > 0;) {
+        enum native_role role = known_of(m, i)->role;
+        m->idle_loops += role == NATIVE_LOOP && !m->owns[i];
+        // 3.13+: the interpreter's JIT. Up to 3.14 there is no call frame information for its code,
+        // and more than one frame may be guessed.
+        if (role == NATIVE_ANONYMOUS && m->in->version >= 0x030d && i + 1 < natives_of(m)->count)
+            m->generated[i] = m->owns[i + 1] || m->generated[i + 1];
+    }
     // One that has just been entered, or is about to be left, has no frame.
-    m->keep_loops |= m->doubtful || loops > 1;
+    m->keep_loops |= m->doubtful || m->idle_loops > 1;
 }
 
 static void note(struct merger *m)
@@ -179,6 +182,12 @@ static void note(struct merger *m)
     const char *why = unwind_end_text(in->native->end);
     if (why)
         snap_note(in->strings, &m->thread->notes, "the native stack is known only so far: %s", why);
+    // Of a greenlet that switched to another one: its frames are in its own object.
+    if (m->python_frames && !m->doubtful && m->idle_loops > 1)
+        snap_note(in->strings, &m->thread->notes,
+                  "%zu evaluation loops on the native stack run Python frames that are not this "
+                  "thread's now (of greenlets that wait, or not readable)",
+                  m->idle_loops);
     if (!m->doubtful)
         return;
     snap_note(in->strings, &m->thread->notes,
@@ -216,7 +225,8 @@ static bool with_natives(struct merger *m)
     size_t count = natives_of(m)->count;
     AUTO_FREE uint32_t *known = calloc(count, sizeof(*known));
     AUTO_FREE bool *owns = calloc(count, sizeof(*owns));
-    if (!known || !owns)
+    AUTO_FREE bool *generated = calloc(count, sizeof(*generated));
+    if (!known || !owns || !generated)
         return false;
     snap_natives_trim(m->in->natives);
     for (size_t i = 0; i < count; i++) {
@@ -225,6 +235,7 @@ static bool with_natives(struct merger *m)
     }
     m->known = known;
     m->owns = owns;
+    m->generated = generated;
     if (!merge_pair(m->in, known, &m->pieces))
         return false;
     judge(m);

@@ -153,15 +153,26 @@ static bool as_adjustment(const uint8_t *code, size_t size, int64_t *ret)
     return *ret > 0 && *ret < 1 << 20;
 }
 
+// To a value that the code does not show: sub or mov %reg,%rsp (alloca), but not mov %rbp,%rsp (the
+// end of a frame); and $imm8,%rsp.
+static bool sets_stack_pointer(const uint8_t code[static 3])
+{
+    bool wide = (code[0] & 0xf8) == 0x48; // REX.W; bit 2 extends the register, bit 0 the other one
+    bool to_rsp = (code[2] & 0xc7) == 0xc4, from_rbp = code[0] == 0x48 && code[2] == 0xec;
+    if (wide && (code[1] == 0x29 || code[1] == 0x89) && !(code[0] & 1) && to_rsp)
+        return !(code[1] == 0x89 && from_rbp);
+    if (wide && (code[1] == 0x2b || code[1] == 0x8b) && !(code[0] & 4) && (code[2] & 0xf8) == 0xe0)
+        return !(code[1] == 0x8b && code[0] == 0x48 && code[2] == 0xe5);
+    return code[0] == 0x48 && code[1] == 0x83 && code[2] == 0xe4;
+}
+
 // Not decoded instruction by instruction: bytes inside of one that look like another only add a
 // value that proves wrong.
 static size_t frame_sizes(const uint8_t *code, size_t size, uint64_t *ret, size_t limit)
 {
     size_t count = 0;
     for (size_t i = 0; i + 3 <= size; i++) {
-        // sub %reg,%rsp (alloca); and $imm8,%rsp
-        if (((code[i] | 4) == 0x4c && code[i + 1] == 0x29 && (code[i + 2] & 0xc7) == 0xc4) ||
-            (code[i] == 0x48 && code[i + 1] == 0x83 && code[i + 2] == 0xe4))
+        if (sets_stack_pointer(code + i))
             return 0;
         int64_t bytes;
         if (!as_adjustment(code + i, size - i, &bytes))
@@ -180,6 +191,24 @@ static size_t frame_sizes(const uint8_t *code, size_t size, uint64_t *ret, size_
         ret[count++] = 8;
     }
     return count;
+}
+
+// e9 rel32; 0f 80-8f rel32; ff /4 (through a register or memory: it may go anywhere).
+static bool may_jump_to(const uint8_t *code, size_t size, uint64_t pc, uint64_t start, uint64_t end)
+{
+    for (size_t i = 0; i + 2 <= size; i++) {
+        if (code[i] == 0xff && (code[i + 1] & 0x38) == 0x20)
+            return true;
+        bool jump = code[i] == 0xe9 || (i > 0 && code[i - 1] == 0x0f && (code[i] & 0xf0) == 0x80);
+        if (!jump || i + 5 > size)
+            continue;
+        int32_t relative;
+        memcpy(&relative, code + i + 1, sizeof(relative));
+        uint64_t target = pc + i + 5 + (uint64_t)(int64_t)relative;
+        if (target >= start && target < end)
+            return true;
+    }
+    return false;
 }
 
 #define BYTES(text) .bytes = (text), .size = sizeof(text) - 1
@@ -218,6 +247,7 @@ static const struct arch_unwind unwind_rows = {
     .signal_frame = signal_frame,
     .follows_call = follows_call,
     .frame_sizes = frame_sizes,
+    .may_jump_to = may_jump_to,
     .stubs = stubs,
 };
 

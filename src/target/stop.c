@@ -196,7 +196,7 @@ static size_t seize_wanted(struct live *live, bool whole)
         if (!(whole || thread->wanted) || !thread->listed || thread->state == LIVE_UNSTOPPED ||
             thread->state == LIVE_GONE)
             continue;
-        if (!whole && has_fallen_asleep(thread))
+        if (!whole && !thread->insist && has_fallen_asleep(thread))
             continue;
         seize(live, thread);
         seized += thread->seized && !thread->lingering;

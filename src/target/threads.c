@@ -105,6 +105,8 @@ static void look_closer(struct live *live, struct live_thread *thread)
 {
     thread->proc_state = live_kernel_state(live, thread);
     thread->was_stopped = thread->proc_state == 'T' || thread->proc_state == 't';
+    if (thread->proc_state == 't')
+        thread->tracer = proc_tracer(live->pid, thread->tid);
     if (!live_is_dead(thread->proc_state))
         return;
     thread->state = LIVE_GONE;
@@ -119,7 +121,7 @@ void live_look_again(struct live *live, struct live_thread *thread)
     thread->state = LIVE_RUNNING;
     thread->why = NULL;
     thread->tracer = 0;
-    thread->wanted = thread->late = thread->stopped_by_us = thread->held_still = false;
+    thread->wanted = thread->insist = thread->late = thread->stopped_by_us = thread->held_still = false;
     thread->on_cpu = thread->was_stopped = false;
     thread->proc_state = 0;
     if (!(same && thread->asleep)) {

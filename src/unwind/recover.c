@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "unwind/walk.h"
+#include "util/guard.h"
 
 #define SEARCH_BYTES 8192u // larger frames are rare: their threads are stopped once, and teach
 #define CODE_BYTES 65536u  // functions above that (evaluation loops) are not looked through
@@ -64,8 +65,30 @@ static bool proves(struct search *search, uint64_t fp)
 
 enum verdict { VERDICT_NO, VERDICT_MAYBE, VERDICT_YES };
 
-// Does the call before [fp + 8] lead into this function? A tail call in between hides that: then
-// it is not excluded, only not certain.
+// NULL: none, too large, or not there.
+static uint8_t *read_function(struct unwinder *unwinder, uint64_t start, uint64_t end)
+{
+    size_t bytes = end - start;
+    uint8_t *code = bytes <= CODE_BYTES ? malloc(bytes) : NULL;
+    if (code && mem_read_some(unwinder->target->mem, start, code, bytes) == bytes)
+        return code;
+    free(code);
+    return NULL;
+}
+
+// The function at `target` may end in a jump into this one.
+static bool may_tail_call(struct search *search, uint64_t target)
+{
+    struct unwinder *unwinder = search->walk->unwinder;
+    uint64_t start, end;
+    if (!unwind_function(unwinder, target, &start, &end))
+        return true;
+    AUTO_FREE uint8_t *code = read_function(unwinder, start, end);
+    return !code ||
+           unwinder->arch->may_jump_to(code, end - start, start, search->start, search->end);
+}
+
+// Does the call before [fp + 8] lead into this function?
 static enum verdict is_called_by(struct search *search, uint64_t fp)
 {
     struct unwinder *unwinder = search->walk->unwinder;
@@ -76,7 +99,7 @@ static enum verdict is_called_by(struct search *search, uint64_t fp)
         return VERDICT_MAYBE;
     if (target >= search->start && target < search->end)
         return VERDICT_YES;
-    return VERDICT_MAYBE;
+    return may_tail_call(search, target) ? VERDICT_MAYBE : VERDICT_NO;
 }
 
 // ---- The size of the frame, from the code --------------------------------------------------------
@@ -86,15 +109,11 @@ static enum verdict is_called_by(struct search *search, uint64_t fp)
 static size_t frame_sizes(struct search *search, uint64_t ret[static MAX_SIZES])
 {
     struct unwinder *unwinder = search->walk->unwinder;
-    if (!search->has_function || search->end - search->start > CODE_BYTES)
+    if (!search->has_function)
         return 0;
-    size_t bytes = search->end - search->start;
-    uint8_t *code = malloc(bytes);
-    size_t count = 0;
-    if (code && mem_read_some(unwinder->target->mem, search->start, code, bytes) == bytes)
-        count = unwinder->arch->frame_sizes(code, bytes, ret, MAX_SIZES);
-    free(code);
-    return count;
+    AUTO_FREE uint8_t *code = read_function(unwinder, search->start, search->end);
+    return code ? unwinder->arch->frame_sizes(code, search->end - search->start, ret, MAX_SIZES)
+                : 0;
 }
 
 // Registers are saved by pushes before the adjustment, or by moves into what it makes room for.
@@ -183,16 +202,14 @@ bool recover_frame_pointer(struct walk *walk, struct row_slot *slot, uint64_t *r
     const struct row_slot learnt = *slot;
     if (sp % 8 != 0 || search.lowest < sp)
         return false;
+    uint64_t pc = walk->exact ? walk->regs.pc : walk->regs.pc - 1;
     bool found = false;
+    search.has_function = unwind_function(walk->unwinder, pc, &search.start, &search.end);
     *ret = sp + (uint64_t)learnt.fp_minus_sp;
     if ((learnt.fp_state == FP_STABLE || learnt.fp_state == FP_GUESSED) && *ret >= search.lowest)
         found = is_called_by(&search, *ret) != VERDICT_NO && proves(&search, *ret);
-    if (!found && learnt.fp_state != FP_STABLE && !search.missing) {
-        search.has_function =
-            unwind_function(walk->unwinder, walk->exact ? walk->regs.pc : walk->regs.pc - 1,
-                            &search.start, &search.end);
+    if (!found && learnt.fp_state != FP_STABLE && !search.missing)
         found = by_size(&search, ret) || (!search.missing && by_search(&search, ret));
-    }
     unwind_stack_deinit(&search.scratch);
     vec_deinit(&search.fps);
     if (!found)

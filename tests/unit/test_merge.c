@@ -147,6 +147,29 @@ static void test_subinterpreters(void **state)
     scene_destroy(scene);
 }
 
+// A greenlet runs on the stack of the one that it will switch back to, whose frames are no part of
+// the thread's chain meanwhile.
+static void test_greenlets(void **state)
+{
+    (void)state;
+    struct scene *scene;
+    struct py_stack *stack = begin(&scene, 0x030c);
+    static const char *const natives[] = {LOOP, "lib_greenlet", LOOP, "list_sort_impl", LOOP};
+    for (size_t i = 0; i < 5; i++)
+        scene_native(scene, 0, natives[i], 0x100);
+    scene_frame(scene, stack, "a");
+    scene_entry(stack, 0x10000);
+    expect(scene, "a lib_greenlet " LOOP " list_sort_impl " LOOP,
+           "a " LOOP " lib_greenlet " LOOP " list_sort_impl " LOOP);
+    assert_int_equal(notes(scene)->count, 1);
+    scene_assert_note(scene, notes(scene), 0, "2 evaluation loops on the native stack run Python");
+    // One may have just been entered.
+    scene->native_stacks[0].frames.count = 4;
+    expect(scene, "a lib_greenlet list_sort_impl", "a " LOOP " lib_greenlet " LOOP " list_sort_impl");
+    assert_int_equal(notes(scene)->count, 0);
+    scene_destroy(scene);
+}
+
 // A handler on an alternate signal stack that lies above the interrupted one.
 static void test_signal_stack(void **state)
 {
@@ -200,6 +223,21 @@ static void test_generated_code(void **state)
     scene->process.dec.layout.version = 0x030d;
     expect(scene, "a @numba lib_dispatch",
            "@jit a " LOOP " @trampoline _PyEval_Vector @numba lib_dispatch");
+    // Where the JIT's code had to be left by guesses, there may seem to be more of it.
+    struct unwind_frame *natives = scene->native_stacks[0].frames.items;
+    struct unwind_frame jit = natives[0];
+    natives[0].pc = natives[2].pc; // "@trampoline"
+    natives[0].exact_pc = false;
+    natives[0].cfa -= 0x20;
+    assert_true(vec_push(&scene->native_stacks[0].frames, jit));
+    natives = scene->native_stacks[0].frames.items;
+    size_t count = scene->native_stacks[0].frames.count;
+    memmove(natives + 2, natives + 1, (count - 2) * sizeof(*natives));
+    natives[1] = jit;
+    natives[1].sp += 0x20;
+    expect(scene, "a @numba lib_dispatch",
+           "@trampoline @jit a " LOOP " @trampoline _PyEval_Vector @numba lib_dispatch");
+    memmove(natives, natives + 1, --scene->native_stacks[0].frames.count * sizeof(*natives));
     // Another library's code that calls the loop itself is no trampoline.
     scene_native(scene, 0, LOOP, 0x100); // 0x10240
     scene_native(scene, 0, "@callback", 0x40);
@@ -640,6 +678,7 @@ int main(void)
         cmocka_unit_test(test_without_names),
         cmocka_unit_test(test_entries_without_frames),
         cmocka_unit_test(test_subinterpreters),
+        cmocka_unit_test(test_greenlets),
         cmocka_unit_test(test_signal_stack),
         cmocka_unit_test(test_generated_code),
         cmocka_unit_test(test_uncertain),
