@@ -29,6 +29,7 @@ struct py_code {
     size_t exception_table_bytes;
     uint64_t bytecode_addr; // of its first byte in the target, 3.11+; offsets count from here
     uint64_t names_addr;    // co_names
+    uint64_t proof;         // the proof (py_codes_begin_proof) during which it was last compared
     struct py_callsite_depths *depths; // computed when first asked for
     bool depths_tried;
     // Answers given lately: deep recursion asks the same again and again.
@@ -54,6 +55,13 @@ void py_codes_trim(struct py_codes *codes);
 
 // From now on addresses are checked anew: the target may have run.
 void py_codes_recheck(struct py_codes *codes);
+
+// Code objects that were compared while the target ran need not be read again while it stands still:
+// compared once more afterwards, and found the same, they were the same in between. A proof is
+// the time in which what py_code_get reads is certain; what it did not read, py_code_still tells
+// of. With dec->code_mem set: reads that object again, at most once until the next recheck.
+void py_codes_begin_proof(struct py_codes *codes);
+bool py_code_still(struct py_decoder *dec, const struct py_code *code);
 
 // The code object at addr; *ret belongs to the cache and lives until it is cleared or trimmed.
 // ERR_BAD_DATA: what lies there is no code object.

@@ -47,6 +47,7 @@ struct py_types;
 struct py_decoder {
     struct mem *mem;       // where objects are read from now
     struct mem_copy *copy; // the copy behind mem while a snapshot is gathered; else NULL
+    struct mem *code_mem;  // where code objects are read from; NULL: from mem. See py_code_still
     struct py_layout layout;
     struct strtab *strings; // borrowed
     struct py_types *types;

@@ -42,10 +42,10 @@ struct py_frame {
 
 VEC_DEFINE(py_frames, struct py_frame);
 
-// One evaluation loop that C code started. 3.11+: `addr` lies on the C stack inside of its activation
-// (3.11: its _PyCFrame, 3.12+: its shim frame), which tells exactly which native frame ran these
-// Python frames; 0: not known. Up to 3.10 each frame has an evaluation loop of its own, and addr is
-// 0.
+// One evaluation loop that C code started. 3.11+: `addr` lies on the C stack inside of its
+// activation (3.11: its _PyCFrame, 3.12+: its shim frame), which tells exactly which native frame
+// ran these Python frames; 0: not known. Up to 3.10 each frame has an evaluation loop of its own,
+// and addr is 0.
 struct py_entry {
     uint64_t addr;
     uint32_t frames_end; // its frames are [previous entry's frames_end, frames_end); may be empty:

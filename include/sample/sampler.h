@@ -10,7 +10,8 @@
 //      tells what to copy. Stop them; copy that and their native stacks in one batch, walk the copy,
 //      fetch what moved meanwhile; resume.
 //   4. Read the clocks again: a sleeper that ran meanwhile is taken once more (step 1 to 4, alone).
-//   5. Decode, unwind, names: all from the copies.
+//   5. Compare the code objects of the stopped threads once more: they are as they were before the
+//      stop, and so they were during it. Decode, unwind, names: all from the copies.
 #ifndef SAMPLE_SAMPLER_H
 #define SAMPLE_SAMPLER_H
 
@@ -61,7 +62,13 @@ struct sampler {
     bool no_native, debuginfod;
     uint64_t max_pause_ns;
     struct mem_copy *list, *still, *copy; // thread states; sleepers; the stopped
-    struct mem_ranges list_prefetch, prefetch;
+    struct mem_copy *codes;               // code objects, before a stop and after it
+    struct mem_ranges list_prefetch, prefetch, code_prefetch;
+    struct mem_ranges last_used;          // under the last stop
+    struct {
+        uint64_t addr, stop;
+    } recent_codes[256];                  // that were on the stacks of the last stops; by address
+    uint64_t stop_count;
     struct sampler_tracks *tracks;
     struct py_thread_names names;
     size_t nameless;       // thread states that had no name when the names were read

@@ -81,7 +81,7 @@ struct live {
     int proc_mem_fd;
     size_t lingering; // threads that are still to be let go
     struct live *next_watched;
-    bool signals_blocked;
+    bool signals_blocked, priority_raised;
     sigset_t signals_before;
 };
 

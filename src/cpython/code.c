@@ -19,6 +19,7 @@ struct py_codes {
     struct py_code **slots; // by address and fingerprint
     size_t slot_count, used;
     size_t bytes;
+    uint64_t proof;
     struct py_code *checked[CHECKED_SLOTS]; // fingerprint compared since the last recheck
 };
 
@@ -43,7 +44,7 @@ void py_codes_clear(struct py_codes *codes)
     for (size_t i = 0; i < codes->slot_count; i++)
         code_destroy(codes->slots[i]);
     free(codes->slots);
-    memset(codes, 0, sizeof(*codes));
+    *codes = (struct py_codes){.proof = codes->proof};
 }
 
 void py_codes_recheck(struct py_codes *codes)
@@ -234,15 +235,16 @@ static struct err *fill(struct py_decoder *dec, const struct head *head, struct 
     return miss;
 }
 
-struct err *py_code_get(struct py_decoder *dec, uint64_t addr, struct py_code **ret)
+static struct py_code **checked_slot(struct py_codes *codes, uint64_t addr)
+{
+    return &codes->checked[hash_u64(HASH_SEED, addr) % CHECKED_SLOTS];
+}
+
+static struct err *get(struct py_decoder *dec, uint64_t addr, struct py_code **ret)
 {
     struct head head;
     uint64_t print;
-    struct py_code **checked = &dec->codes->checked[hash_u64(HASH_SEED, addr) % CHECKED_SLOTS];
-    if (*checked && (*checked)->addr == addr) {
-        *ret = *checked;
-        return NULL;
-    }
+    struct py_code **checked = checked_slot(dec->codes, addr);
     TRY(read_head(dec, addr, &head));
     TRY(fingerprint(dec, &head, &print));
     struct py_codes *codes = dec->codes;
@@ -251,6 +253,7 @@ struct err *py_code_get(struct py_decoder *dec, uint64_t addr, struct py_code **
     size_t at = slot_of(codes, addr, print);
     if (codes->slots[at]) {
         *ret = *checked = codes->slots[at];
+        (*ret)->proof = codes->proof;
         return NULL;
     }
     struct py_code *code = calloc(1, sizeof(*code));
@@ -258,6 +261,7 @@ struct err *py_code_get(struct py_decoder *dec, uint64_t addr, struct py_code **
         return err_create(ERR_NO_MEMORY, "code cache");
     code->addr = addr;
     code->fingerprint = print;
+    code->proof = codes->proof;
     struct err *err = fill(dec, &head, code);
     if (err) {
         code_destroy(code);
@@ -268,4 +272,37 @@ struct err *py_code_get(struct py_decoder *dec, uint64_t addr, struct py_code **
     codes->bytes += sizeof(*code) + code->line_table_bytes + 3 * code->bytecode_bytes;
     *ret = *checked = code;
     return NULL;
+}
+
+struct err *py_code_get(struct py_decoder *dec, uint64_t addr, struct py_code **ret)
+{
+    struct py_code *known = *checked_slot(dec->codes, addr);
+    if (known && known->addr == addr) {
+        *ret = known;
+        return NULL;
+    }
+    if (!dec->code_mem)
+        return get(dec, addr, ret);
+    struct mem *mem = dec->mem;
+    struct mem_copy *copy = dec->copy;
+    dec->mem = dec->code_mem;
+    dec->copy = NULL;
+    struct err *err = get(dec, addr, ret);
+    dec->mem = mem;
+    dec->copy = copy;
+    return err;
+}
+
+void py_codes_begin_proof(struct py_codes *codes)
+{
+    codes->proof++;
+}
+
+bool py_code_still(struct py_decoder *dec, const struct py_code *code)
+{
+    struct py_code *now = NULL;
+    if (code->proof == dec->codes->proof)
+        return true;
+    AUTO_ERR struct err *err = py_code_get(dec, code->addr, &now);
+    return !err && now == code;
 }

@@ -13,7 +13,7 @@
 
 #include <lzma.h>
 
-#define MAX_PACKED (64u << 20)
+#define MAX_PACKED (32u << 20)
 #define MAX_UNPACKED (128u << 20)
 #define MAX_DECODER_BYTES (128u << 20)
 
@@ -36,7 +36,7 @@ static Elf_Data *packed_data(Elf *elf)
 static bool unpack(lzma_stream *stream, const Elf_Data *packed, void **ret, size_t *ret_size)
 {
     AUTO_FREE uint8_t *bytes = NULL;
-    size_t capacity = packed->d_size * 4 + 4096;
+    size_t capacity = packed->d_size + 4096; // at most half of the limit
     lzma_ret state = LZMA_OK;
     stream->next_in = packed->d_buf;
     stream->avail_in = packed->d_size;
@@ -48,7 +48,7 @@ static bool unpack(lzma_stream *stream, const Elf_Data *packed, void **ret, size
         stream->next_out = bytes + stream->total_out;
         stream->avail_out = capacity - stream->total_out;
         state = lzma_code(stream, LZMA_FINISH);
-        capacity *= 2;
+        capacity = capacity < MAX_UNPACKED / 2 ? capacity * 2 : MAX_UNPACKED;
     }
     *ret_size = stream->total_out;
     *ret = TAKE(bytes);

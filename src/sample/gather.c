@@ -6,22 +6,101 @@
 
 #include "sample/sample_private.h"
 #include "util/guard.h"
+#include "util/hash.h"
 
 // What a batch costs, before it was measured here: one call, each range, each byte.
 #define BATCH_NS 3000u
 #define RANGE_NS 1300u
 #define KIB_NS 400u
 #define LIST_TRIES 3
+#define RECENT_STOPS 16
+#define PAGE_BYTES 4096u
+#define DATA_STACK_SLACK 1024u
+#define DATA_STACK_MAX (64u << 10) // of what is read before it is known to be needed
 
-void gather_use(struct pass *pass, struct mem_copy *copy, bool fallback)
+static void use(struct pass *pass, struct mem_copy *copy, bool fallback)
 {
-    struct sampler *sampler = pass->sampler;
-    struct py_decoder *dec = &sampler->process->dec;
+    struct py_decoder *dec = &pass->sampler->process->dec;
     pass->copy = copy;
     dec->copy = fallback ? NULL : copy;
     dec->mem = mem_copy_view(copy);
-    py_codes_recheck(dec->codes);
-    mem_copy_set_fallback(copy, fallback ? sampler->live->target->mem : NULL);
+    dec->code_mem = NULL;
+    mem_copy_set_fallback(copy, fallback ? pass->sampler->live->target->mem : NULL);
+}
+
+void gather_use(struct pass *pass, struct mem_copy *copy, bool fallback)
+{
+    use(pass, copy, fallback);
+    py_codes_recheck(pass->sampler->process->dec.codes);
+}
+
+void gather_use_rehearsed(struct pass *pass, struct mem_copy *copy)
+{
+    use(pass, copy, false);
+    py_codes_begin_proof(pass->sampler->process->dec.codes);
+}
+
+// From now on code objects are read from the running target, those of last time in one batch.
+static struct err *use_live_codes(struct pass *pass)
+{
+    struct sampler *sampler = pass->sampler;
+    mem_copy_clear(sampler->codes);
+    TRY(live_read_batch(sampler->live, sampler->code_prefetch.items, sampler->code_prefetch.count,
+                        sampler->codes));
+    mem_copy_set_fallback(sampler->codes, sampler->live->target->mem);
+    sampler->process->dec.code_mem = mem_copy_view(sampler->codes);
+    py_codes_recheck(sampler->process->dec.codes);
+    return NULL;
+}
+
+void gather_remember(struct pass *pass, pass_select *select)
+{
+    struct sampler *sampler = pass->sampler;
+    struct sampler_tracks *all = sampler->tracks;
+    sampler->stop_count++;
+    for (size_t i = 0; i < all->jobs.count; i++) {
+        const struct job *job = &all->jobs.items[i];
+        if (job->owner == SIZE_MAX || job->done || !select(pass, job->owner))
+            continue;
+        vec_foreach (frame, &all->stacks.items[i].frames) {
+            size_t slot = hash_u64(HASH_SEED, frame->code_addr) % ARRAY_SIZE(sampler->recent_codes);
+            sampler->recent_codes[slot].addr = frame->code_addr;
+            sampler->recent_codes[slot].stop = sampler->stop_count;
+        }
+    }
+    if (!mem_copy_used(sampler->copy, &sampler->last_used))
+        vec_clear(&sampler->last_used);
+}
+
+// Code objects that were on the stacks lately and may be again in a moment.
+static void rehearse_codes(struct sampler *sampler)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(sampler->recent_codes); i++) {
+        struct py_code *code;
+        if (sampler->recent_codes[i].addr &&
+            sampler->recent_codes[i].stop + RECENT_STOPS > sampler->stop_count)
+            err_destroy(
+                py_code_get(&sampler->process->dec, sampler->recent_codes[i].addr, &code));
+    }
+}
+
+void gather_check_codes(struct pass *pass, pass_select *select)
+{
+    struct sampler_tracks *all = pass->sampler->tracks;
+    struct py_decoder *dec = &pass->sampler->process->dec;
+    AUTO_ERR struct err *err = use_live_codes(pass);
+    for (size_t i = 0; i < all->jobs.count; i++) {
+        const struct job *job = &all->jobs.items[i];
+        if (!job->begun || job->done || (job->owner != SIZE_MAX && !select(pass, job->owner)))
+            continue;
+        vec_foreach (frame, &all->stacks.items[i].frames) {
+            if (!frame->code || (!err && py_code_still(dec, frame->code)))
+                continue;
+            frame->code = NULL;
+            frame->call_name = frame->call_qualname = 0;
+        }
+    }
+    dec->code_mem = NULL;
 }
 
 struct err *gather_list(struct sampler *sampler, struct sample *sample)
@@ -83,10 +162,40 @@ struct err *gather_read(struct pass *pass, struct mem_ranges *ranges)
     return NULL;
 }
 
+// The part of a thread's data stack that is in use (3.11+): most of its frames. It was read while
+// the thread ran; by now it may have made some more calls.
+static struct mem_range data_stack(const struct py_thread *thread)
+{
+    uint64_t start = thread->datastack_chunk, end = thread->datastack_top + DATA_STACK_SLACK;
+    // Not past the page: the next one may never have been touched.
+    uint64_t page_end = (thread->datastack_top + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+    if (!start || thread->datastack_top < start ||
+        thread->datastack_top - start > DATA_STACK_MAX)
+        return (struct mem_range){0};
+    return (struct mem_range){start, (end < page_end ? end : page_end) - start};
+}
+
 static int range_compare(const void *left, const void *right)
 {
     const struct mem_range *a = left, *b = right;
     return a->addr < b->addr ? -1 : a->addr > b->addr;
+}
+
+static void merge_ranges(struct mem_ranges *ranges)
+{
+    size_t kept = 0;
+    if (ranges->count)
+        qsort(ranges->items, ranges->count, sizeof(*ranges->items), range_compare);
+    vec_foreach (range, ranges) {
+        struct mem_range *last = kept ? &ranges->items[kept - 1] : NULL;
+        if (last && range->addr < last->addr + last->size) {
+            if (range->addr + range->size > last->addr + last->size)
+                last->size = range->addr + range->size - last->addr;
+        } else {
+            ranges->items[kept++] = *range;
+        }
+    }
+    ranges->count = kept;
 }
 
 // The misses, widened, sorted and merged.
@@ -98,18 +207,7 @@ static struct err *fetch_misses(struct pass *pass)
         return err_create(ERR_NO_MEMORY, "snapshot buffer");
     for (size_t i = 0; i < misses->count; i++)
         ranges.items[ranges.count++] = mem_copy_window(misses->items[i]);
-    qsort(ranges.items, ranges.count, sizeof(*ranges.items), range_compare);
-    size_t kept = 0;
-    vec_foreach (range, &ranges) {
-        struct mem_range *last = kept ? &ranges.items[kept - 1] : NULL;
-        if (last && range->addr < last->addr + last->size) {
-            if (range->addr + range->size > last->addr + last->size)
-                last->size = range->addr + range->size - last->addr;
-        } else {
-            ranges.items[kept++] = *range;
-        }
-    }
-    ranges.count = kept;
+    merge_ranges(&ranges);
     mem_copy_clear_misses(pass->copy);
     struct err *err = gather_read(pass, &ranges);
     vec_deinit(&ranges);
@@ -230,16 +328,19 @@ struct err *gather_rehearse(struct pass *pass, pass_select *select)
     TRY(live_read_batch(sampler->live, sampler->prefetch.items, sampler->prefetch.count,
                         sampler->copy));
     gather_use(pass, sampler->copy, true);
+    TRY(use_live_codes(pass));
     if (!pass->gils_known)
         err_destroy(py_gils_refresh(sampler->process, &pass->sample->state));
     for (size_t i = 0; i < all->jobs.count; i++)
         if (is_selected(pass, select, &all->jobs.items[i]) && all->jobs.items[i].owner != SIZE_MAX)
             step_job(pass, i);
+    rehearse_codes(sampler);
     // Torn perhaps, and not used: the walk begins anew under the stop.
     for (size_t i = 0; i < all->jobs.count; i++)
         if (is_selected(pass, select, &all->jobs.items[i]) && all->jobs.items[i].owner != SIZE_MAX)
             tracks_reset_job(sampler, pass->sample, i);
-    if (!mem_copy_used(sampler->copy, &sampler->prefetch))
+    if (!mem_copy_used(sampler->copy, &sampler->prefetch) ||
+        !mem_copy_used(sampler->codes, &sampler->code_prefetch))
         return err_create(ERR_NO_MEMORY, "snapshot buffer");
     return NULL;
 }
@@ -268,11 +369,22 @@ struct err *gather(struct pass *pass, pass_select *select)
     bool ok = true;
     for (size_t i = 0; pass->stopped && ok && i < sampler->prefetch.count; i++)
         ok = vec_push(&ranges, sampler->prefetch.items[i]);
+    for (size_t i = 0; pass->stopped && ok && i < sampler->last_used.count; i++)
+        ok = vec_push(&ranges, sampler->last_used.items[i]);
     for (size_t i = 0; ok && i < sampler->live->threads.count; i++) {
         struct mem_range window = select(pass, i) ? native_window(pass, i) : (struct mem_range){0};
         if (window.size)
             ok = vec_push(&ranges, window);
     }
+    const struct sampler_tracks *all = sampler->tracks;
+    for (size_t i = 0; pass->stopped && ok && i < all->jobs.count; i++) {
+        if (!is_selected(pass, select, &all->jobs.items[i]))
+            continue;
+        struct mem_range range = data_stack(&pass->sample->state.threads.items[i]);
+        if (range.size)
+            ok = vec_push(&ranges, range);
+    }
+    merge_ranges(&ranges);
     struct err *err =
         ok ? gather_read(pass, &ranges) : err_create(ERR_NO_MEMORY, "snapshot buffer");
     vec_deinit(&ranges);

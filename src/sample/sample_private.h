@@ -80,6 +80,13 @@ typedef bool pass_select(const struct pass *pass, size_t thread);
 
 // The decoder reads from the pass's copy; fallback: what is not in it comes from the running target.
 void gather_use(struct pass *pass, struct mem_copy *copy, bool fallback);
+// Without a fallback, and code objects that the rehearsal compared are believed until
+// gather_check_codes().
+void gather_use_rehearsed(struct pass *pass, struct mem_copy *copy);
+// What was needed under this stop will be looked at before the next, and be in its first batch.
+void gather_remember(struct pass *pass, pass_select *select);
+// Frames whose code objects have changed since the rehearsal lose them.
+void gather_check_codes(struct pass *pass, pass_select *select);
 // Fills the copy until the walks of all selected threads find what they need.
 struct err *gather(struct pass *pass, pass_select *select);
 // Walks the selected threads while they run, to learn what to copy.

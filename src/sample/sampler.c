@@ -54,7 +54,9 @@ struct err *sampler_open(pid_t pid, struct strtab *strings, const struct sampler
     sampler->still = mem_copy_create();
     sampler->copy = mem_copy_create();
     struct err *err = NULL;
-    if (!tracks_create(sampler) || !sampler->list || !sampler->still || !sampler->copy)
+    sampler->codes = mem_copy_create();
+    if (!tracks_create(sampler) || !sampler->list || !sampler->still || !sampler->copy ||
+        !sampler->codes)
         err = err_create(ERR_NO_MEMORY, "sampler");
     if (!err)
         err = live_open(pid, &sampler->live);
@@ -78,8 +80,11 @@ void sampler_close(struct sampler *sampler)
     mem_copy_destroy(sampler->list);
     mem_copy_destroy(sampler->still);
     mem_copy_destroy(sampler->copy);
+    mem_copy_destroy(sampler->codes);
     vec_deinit(&sampler->list_prefetch);
     vec_deinit(&sampler->prefetch);
+    vec_deinit(&sampler->code_prefetch);
+    vec_deinit(&sampler->last_used);
     vec_deinit(&sampler->names);
     free(sampler);
 }
@@ -287,6 +292,8 @@ static void accept_held(struct pass *pass)
 {
     struct sampler *sampler = pass->sampler;
     drop_torn(pass);
+    gather_check_codes(pass, is_held);
+    gather_remember(pass, is_held);
     finish(pass, is_held);
     for (size_t i = 0; i < sampler->live->threads.count; i++) {
         struct live_thread *thread = &sampler->live->threads.items[i];
@@ -323,7 +330,7 @@ static struct err *stop_and_copy(struct pass *pass)
     size_t skipped = pass->sample->skipped;
     TRY(gather_rehearse(pass, is_wanted));
     mem_copy_clear(sampler->copy);
-    gather_use(pass, sampler->copy, false);
+    gather_use_rehearsed(pass, sampler->copy);
     pass->listed = pass->settled = pass->out_of_budget = false;
     uint64_t allowed_ns = sampler->max_pause_ns;
     if (pass->whole && allowed_ns < WHOLE_DEADLINE_NS)
@@ -604,6 +611,7 @@ struct err *sampler_take(struct sampler *sampler, struct sample *ret)
         memset(ret, 0, sizeof(*ret));
         close_python(sampler);
         vec_clear(&sampler->prefetch);
+        vec_clear(&sampler->last_used);
         vec_clear(&sampler->list_prefetch);
         err = live_refresh(sampler->live);
         if (!err)

@@ -166,14 +166,19 @@ static void judge(struct merger *m)
     }
     for (size_t i = natives_of(m)->count; i-- > 0;) {
         enum native_role role = known_of(m, i)->role;
-        m->idle_loops += role == NATIVE_LOOP && !m->owns[i];
         // 3.13+: the interpreter's JIT. Up to 3.14 there is no call frame information for its code,
         // and more than one frame may be guessed.
         if (role == NATIVE_ANONYMOUS && m->in->version >= 0x030d && i + 1 < natives_of(m)->count)
             m->generated[i] = m->owns[i + 1] || m->generated[i + 1];
     }
-    // One that has just been entered, or is about to be left, has no frame.
-    m->keep_loops |= m->doubtful || m->idle_loops > 1;
+    // The innermost one may have just been entered, or be about to be left.
+    bool inside = true;
+    for (size_t i = 0; i < natives_of(m)->count; i++) {
+        bool loop = known_of(m, i)->role == NATIVE_LOOP;
+        m->idle_loops += loop && !m->owns[i] && !inside;
+        inside &= !loop && !m->owns[i];
+    }
+    m->keep_loops |= m->doubtful || m->idle_loops;
 }
 
 static void note(struct merger *m)
@@ -183,11 +188,11 @@ static void note(struct merger *m)
     if (why)
         snap_note(in->strings, &m->thread->notes, "the native stack is known only so far: %s", why);
     // Of a greenlet that switched to another one: its frames are in its own object.
-    if (m->python_frames && !m->doubtful && m->idle_loops > 1)
+    if (m->python_frames && !m->doubtful && m->idle_loops)
         snap_note(in->strings, &m->thread->notes,
-                  "%zu evaluation loops on the native stack run Python frames that are not this "
-                  "thread's now (of greenlets that wait, or not readable)",
-                  m->idle_loops);
+                  "%zu evaluation loop%s on the native stack without Python frames: those of a "
+                  "greenlet that waits, or not readable",
+                  m->idle_loops, m->idle_loops == 1 ? "" : "s");
     if (!m->doubtful)
         return;
     snap_note(in->strings, &m->thread->notes,

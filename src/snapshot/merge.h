@@ -33,8 +33,7 @@ struct merge_piece {
 };
 VEC_DEFINE(merge_pieces, struct merge_piece);
 
-// Gives each piece its native frame. `roles[i]`: what native frame i is (snap_native_at).
-// *ret_loops: native frames that are evaluation loops and have no piece.
+// Gives each piece its native frame. `known[i]`: what native frame i is (snap_native_at).
 bool merge_pair(const struct merge *merge, const uint32_t *known, struct merge_pieces *pieces);
 
 #endif

@@ -3,9 +3,9 @@
 //
 // 3.11+: by address. The shim frame (3.11: the _PyCFrame) is a local of the evaluation loop, so the
 // activation whose [SP, CFA) holds it is the one: that needs no name and no count. Up to 3.10 each
-// Python frame has an evaluation loop of its own, and they are counted from the outermost; where the
-// counts do not agree, a pair needs evidence: the frame object's address on the loop's own piece of
-// the stack.
+// Python frame has an evaluation loop of its own, and they are counted from the outermost; where
+// the counts do not agree, a pair needs evidence: the frame object's address on the loop's own
+// piece of the stack.
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +13,7 @@
 #include "util/guard.h"
 
 #define LOOP_BYTES 4096 // of an activation that are looked at for evidence
-#define AHEAD 16        // frames that one look compares with
+#define AHEAD 16        // pieces that may have no loop between two that have
 
 // ---- By address ---------------------------------------------------------------------------------
 
@@ -88,27 +88,65 @@ static bool pair_by_address(const struct merge *merge, const uint32_t *known,
 
 // ---- By count -----------------------------------------------------------------------------------
 
-static uint64_t frame_object(const struct merge *merge, const struct merge_piece *piece)
+// The frame objects of all pieces, by address.
+struct objects {
+    struct object {
+        uint64_t addr;
+        size_t piece;
+    } * items;
+    size_t count;
+};
+
+static int object_compare(const void *left, const void *right)
 {
-    return merge->stacks[piece->stack]->frames.items[piece->first].addr;
+    const struct object *a = left, *b = right;
+    return a->addr < b->addr ? -1 : a->addr > b->addr;
+}
+
+static bool list_objects(const struct merge *merge, const struct merge_pieces *pieces,
+                         struct objects *ret)
+{
+    *ret = (struct objects){calloc(pieces->count + 1, sizeof(*ret->items)), pieces->count};
+    if (!ret->items)
+        return false;
+    for (size_t p = 0; p < pieces->count; p++) {
+        const struct merge_piece *piece = &pieces->items[p];
+        const struct py_frames *frames = &merge->stacks[piece->stack]->frames;
+        bool empty = piece->first >= piece->end;
+        ret->items[p] = (struct object){empty ? 0 : frames->items[piece->first].addr, p};
+    }
+    qsort(ret->items, ret->count, sizeof(*ret->items), object_compare);
+    return true;
+}
+
+static size_t piece_of(const struct objects *objects, uint64_t word)
+{
+    const struct object key = {.addr = word}, *last = objects->items + objects->count - 1;
+    if (!objects->count || word < objects->items->addr || word > last->addr)
+        return SIZE_MAX; // mostly
+    const struct object *found =
+        bsearch(&key, objects->items, objects->count, sizeof(key), object_compare);
+    return found ? found->piece : SIZE_MAX;
 }
 
 // Which of the pieces [low, high) is the one whose frame object the activation names: the outermost
 // (it may know the frame that it is about to run, too). SIZE_MAX: none.
-static size_t evidence(const struct merge *merge, const struct unwind_frame *frame,
-                       const struct merge_pieces *pieces, size_t low, size_t high)
+static size_t evidence(const struct merge *merge, const struct objects *objects,
+                       const struct unwind_frame *frame, size_t low, size_t high)
 {
     uint64_t words[LOOP_BYTES / 8];
+    size_t best = SIZE_MAX;
     if (!merge->memory || frame->cfa <= frame->sp)
         return SIZE_MAX;
     uint64_t bytes = frame->cfa - frame->sp;
     size_t got = mem_read_some(merge->memory, frame->sp, words,
                                bytes < LOOP_BYTES ? (size_t)bytes & ~(size_t)7 : LOOP_BYTES);
-    for (size_t p = high; p-- > low && high - p <= AHEAD;)
-        for (size_t i = 0; i < got / 8; i++)
-            if (words[i] == frame_object(merge, &pieces->items[p]))
-                return p;
-    return SIZE_MAX;
+    for (size_t i = 0; i < got / 8; i++) {
+        size_t piece = piece_of(objects, words[i]);
+        if (piece >= low && piece < high && (best == SIZE_MAX || piece > best))
+            best = piece;
+    }
+    return best;
 }
 
 // The native frames that are evaluation loops, or, in the interpreter's own code without a name
@@ -153,20 +191,19 @@ static void pair_by_count(const struct merge *merge, const uint32_t *known,
         pieces->items[0].placed = true; // innermost of all
 }
 
-static void pair_by_evidence(const struct merge *merge, const struct loops *loops,
+static bool pair_by_evidence(const struct merge *merge, const struct loops *loops,
                              struct merge_pieces *pieces)
 {
+    struct objects objects;
+    if (!list_objects(merge, pieces, &objects))
+        return false;
     size_t high = pieces->count;
+    // Where the walk ended early, any frame may be the outermost one that was reached.
     bool first = merge->native->end != UNWIND_END_BASE;
     for (size_t i = loops->at.count; i-- > 0 && high > 0;) {
         const struct unwind_frame *frame = &merge->native->frames.items[loops->at.items[i]];
-        size_t p = SIZE_MAX;
-        // Where the walk ended early, any frame may be the outermost one that was reached.
-        size_t top = high;
-        do {
-            p = evidence(merge, frame, pieces, 0, top);
-            top = top > AHEAD ? top - AHEAD : 0;
-        } while (p == SIZE_MAX && first && top);
+        size_t low = first || high < AHEAD ? 0 : high - AHEAD;
+        size_t p = evidence(merge, &objects, frame, low, high);
         if (p == SIZE_MAX)
             continue;
         place(&pieces->items[p], loops->at.items[i]);
@@ -176,6 +213,8 @@ static void pair_by_evidence(const struct merge *merge, const struct loops *loop
         first = false;
         high = p;
     }
+    free(objects.items);
+    return true;
 }
 
 static bool pair_in_order(const struct merge *merge, const uint32_t *known,
@@ -194,7 +233,7 @@ static bool pair_in_order(const struct merge *merge, const uint32_t *known,
     else if (ok && whole && agree)
         pair_by_count(merge, known, &loops, pieces);
     else if (ok)
-        pair_by_evidence(merge, &loops, pieces);
+        ok = pair_by_evidence(merge, &loops, pieces);
     vec_deinit(&loops.at);
     return ok;
 }

@@ -102,6 +102,23 @@ void live_unblock_signals(struct live *live)
     live->signals_blocked = false;
 }
 
+// On two processors with nine others that wanted one, the longest of 1,500 stops took 7 and 11 ms
+// with it, 41 and 231 ms without. Children (there are none) would not inherit it.
+void live_raise_priority(struct live *live)
+{
+    const struct sched_param lowest = {.sched_priority = 1};
+    if (!live->priority_raised && sched_getscheduler(0) == SCHED_OTHER)
+        live->priority_raised = sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &lowest) == 0;
+}
+
+void live_restore_priority(struct live *live)
+{
+    const struct sched_param none = {0};
+    if (live->priority_raised)
+        sched_setscheduler(0, SCHED_OTHER, &none);
+    live->priority_raised = false;
+}
+
 // Lets go of threads that answer late. Runs in a signal handler: only waitid, waitpid and ptrace.
 static void release_lingering(struct live *live)
 {
@@ -206,6 +223,7 @@ void live_resume(struct live *live, struct stop_times *ret)
     }
     on_child(SIGCHLD); // for those who answered while the signal was waited for elsewhere
     ret->end_ns = live_now_ns();
+    live_restore_priority(live);
     bool late = false;
     vec_foreach (thread, &live->threads)
         late |= thread->late;

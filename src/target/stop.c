@@ -241,6 +241,7 @@ static bool all_are_held(const struct live *live)
 struct err *live_stop(struct live *live, bool whole, uint64_t deadline_ns, struct stop_times *ret)
 {
     live_block_signals(live);
+    live_raise_priority(live);
     if (!seize_wanted(live, whole) && !whole) {
         look_at_unstopped(live);
         return NULL;
@@ -279,6 +280,7 @@ bool live_next_late(struct live *live, uint64_t deadline_ns, struct stop_times *
             }
             thread->late = false;
             if (thread->state == LIVE_STOPPED) {
+                live_raise_priority(live);
                 times->begin_ns = times->stopped_ns = live_now_ns();
                 take_registers(live, thread);
                 *ret = thread;

@@ -31,6 +31,11 @@ void live_linger(struct live *live, struct live_thread *thread);
 void live_block_signals(struct live *live);
 void live_unblock_signals(struct live *live);
 
+// From right before the first interrupt to the last detach pycore runs before all others, where it
+// may: being put off its processor in between would be the target's pause.
+void live_raise_priority(struct live *live);
+void live_restore_priority(struct live *live);
+
 // Around PTRACE_SEIZE.
 void live_begin_seizing(struct live *live);
 void live_end_seizing(void);

@@ -12,7 +12,7 @@
 #define ENTRY_BYTES 64  // _start of any C library is shorter
 #define SCAN_WORDS 1024 // a frame of 8 KiB; larger ones belong to code that has unwind tables
 
-// ---- Stubs ---------------------------------------------------------------------------------------
+// ---- Stubs --------------------------------------------------------------------------------------
 
 static struct rule in_memory(unsigned column, unsigned reg, int32_t offset)
 {
@@ -104,7 +104,7 @@ struct row_slot *stub_at(struct unwinder *unwinder, uint64_t pc, bool exact)
     return row ? row_cache_add_stub(unwinder->rows, pc, exact, row) : NULL;
 }
 
-// ---- Guesses -------------------------------------------------------------------------------------
+// ---- Guesses ------------------------------------------------------------------------------------
 
 static enum step move_on(struct walk *walk, uint64_t pc, uint64_t sp, enum unwind_how how)
 {

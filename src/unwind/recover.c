@@ -36,7 +36,7 @@ void recover_learn(struct row_slot *slot, const struct walk *walk)
     }
 }
 
-// ---- One candidate -------------------------------------------------------------------------------
+// ---- One candidate ------------------------------------------------------------------------------
 
 // With this frame pointer the stack unwinds to its base by exact rules alone.
 static bool proves(struct search *search, uint64_t fp)
@@ -102,7 +102,7 @@ static enum verdict is_called_by(struct search *search, uint64_t fp)
     return may_tail_call(search, target) ? VERDICT_MAYBE : VERDICT_NO;
 }
 
-// ---- The size of the frame, from the code --------------------------------------------------------
+// ---- The size of the frame, from the code -------------------------------------------------------
 
 // Distances from the stack pointer to the frame pointer that the code's own adjustments of the
 // stack pointer make possible, when calls push no arguments. 0: not known, or it varies.
@@ -114,6 +114,28 @@ static size_t frame_sizes(struct search *search, uint64_t ret[static MAX_SIZES])
     AUTO_FREE uint8_t *code = read_function(unwinder, search->start, search->end);
     return code ? unwinder->arch->frame_sizes(code, search->end - search->start, ret, MAX_SIZES)
                 : 0;
+}
+
+// What one walk taught holds for the next one when the frame is always of one size.
+static bool is_fixed(struct search *search, struct row_slot *slot)
+{
+    if (slot->frame == FRAME_NOT_SEEN) {
+        uint64_t sizes[MAX_SIZES];
+        bool large = search->has_function && search->end - search->start > CODE_BYTES;
+        slot->frame = large || frame_sizes(search, sizes) ? FRAME_FIXED : FRAME_VARIES;
+    }
+    return slot->frame == FRAME_FIXED;
+}
+
+static bool by_experience(struct search *search, struct row_slot *slot, uint64_t *ret)
+{
+    *ret = search->sp + (uint64_t)slot->fp_minus_sp;
+    if ((slot->fp_state != FP_STABLE && slot->fp_state != FP_GUESSED) || *ret < search->lowest)
+        return false;
+    enum verdict verdict = is_called_by(search, *ret);
+    if (verdict == VERDICT_NO || (verdict == VERDICT_MAYBE && !is_fixed(search, slot)))
+        return false;
+    return proves(search, *ret);
 }
 
 // Registers are saved by pushes before the adjustment, or by moves into what it makes room for.
@@ -132,7 +154,7 @@ static bool by_size(struct search *search, uint64_t *ret)
     return found == 1;
 }
 
-// ---- The stack -----------------------------------------------------------------------------------
+// ---- The stack ----------------------------------------------------------------------------------
 
 static bool looks_like_frame(struct search *search, uint64_t at, uint64_t stack_end)
 {
@@ -178,7 +200,7 @@ static bool by_search(struct search *search, uint64_t *ret)
     return found && sole;
 }
 
-// ---- All of them ---------------------------------------------------------------------------------
+// ---- All of them --------------------------------------------------------------------------------
 
 // Registers that the row finds on the stack lie at or above the stack pointer.
 static uint64_t lowest_frame_pointer(const struct row *row, uint64_t sp)
@@ -198,23 +220,21 @@ bool recover_frame_pointer(struct walk *walk, struct row_slot *slot, uint64_t *r
         .sp = sp,
         .lowest = lowest_frame_pointer(slot->row, sp),
     };
-    // Walks to prove may make the slot another pc's: nothing is read from it behind this line.
-    const struct row_slot learnt = *slot;
     if (sp % 8 != 0 || search.lowest < sp)
         return false;
+    // Walks to prove may make the slot another pc's.
+    const uint64_t tag = slot->tag;
+    const uint8_t state = slot->fp_state;
     uint64_t pc = walk->exact ? walk->regs.pc : walk->regs.pc - 1;
-    bool found = false;
     search.has_function = unwind_function(walk->unwinder, pc, &search.start, &search.end);
-    *ret = sp + (uint64_t)learnt.fp_minus_sp;
-    if ((learnt.fp_state == FP_STABLE || learnt.fp_state == FP_GUESSED) && *ret >= search.lowest)
-        found = is_called_by(&search, *ret) != VERDICT_NO && proves(&search, *ret);
-    if (!found && learnt.fp_state != FP_STABLE && !search.missing)
+    bool found = by_experience(&search, slot, ret);
+    if (!found && state != FP_STABLE && !search.missing)
         found = by_size(&search, ret) || (!search.missing && by_search(&search, ret));
     unwind_stack_deinit(&search.scratch);
     vec_deinit(&search.fps);
     if (!found)
         walk->lost_fp = search.missing;
-    if (found && learnt.fp_state == FP_NOT_SEEN && slot->tag == learnt.tag) {
+    if (found && state == FP_NOT_SEEN && slot->tag == tag) {
         slot->fp_minus_sp = (int64_t)(*ret - sp);
         slot->fp_state = FP_GUESSED;
     }

@@ -73,12 +73,16 @@ struct row_slot {
     struct row *row;
     int64_t fp_minus_sp;
     uint8_t fp_state; // enum fp_state
+    uint8_t frame;    // enum frame_size
 };
 // FP_GUESSED: recovered without having seen it; FP_STABLE: all whole walks had the same distance.
 enum fp_state { FP_NOT_SEEN, FP_GUESSED, FP_STABLE, FP_UNSTABLE };
 
 // Forgets all rows when there are too many. Not during a walk, which holds on to some.
 void row_cache_make_room(struct row_cache *cache);
+// Whether the function's frame is always of one size (FRAME_VARIES: alloca).
+enum frame_size { FRAME_NOT_SEEN, FRAME_FIXED, FRAME_VARIES };
+
 // The slot of that pc, with its row; NULL: there is no call frame information for it.
 // `exact`: pc itself is meant; otherwise it is a return address, and the row is that of pc - 1.
 struct row_slot *row_cache_at(struct row_cache *cache, uint64_t pc, bool exact);

@@ -75,7 +75,7 @@ static Dwarf_CFI *debug_frame(Elf *elf, Dwarf **dwarf, bool *tried)
     return *dwarf ? dwarf_getcfi(*dwarf) : NULL;
 }
 
-// ---- From libdw's operations to a rule -----------------------------------------------------------
+// ---- From libdw's operations to a rule ----------------------------------------------------------
 
 // Offsets that need more than 32 bits are left to expressions.
 static bool fits(uint64_t number, int32_t *ret)

@@ -14,7 +14,7 @@
 #define MAX_JUMPS 4
 #define BELOW 256u // bytes below the first word of a window
 
-// ---- Stack bytes ---------------------------------------------------------------------------------
+// ---- Stack bytes --------------------------------------------------------------------------------
 
 static bool fill_window(struct unwinder *unwinder, uint64_t addr)
 {
@@ -45,7 +45,7 @@ static bool read_for_expression(void *arg, uint64_t addr, uint64_t *ret)
     return stack_read(arg, addr, ret);
 }
 
-// ---- Rules ---------------------------------------------------------------------------------------
+// ---- Rules --------------------------------------------------------------------------------------
 
 enum got { GOT, GOT_NO_REGISTER, GOT_NO_MEMORY, GOT_UNSUPPORTED };
 
@@ -148,7 +148,7 @@ static void restore(struct walk *walk, const struct row *row, uint64_t cfa)
     *regs = next;
 }
 
-// ---- One step ------------------------------------------------------------------------------------
+// ---- One step -----------------------------------------------------------------------------------
 
 enum step walk_end(struct walk *walk, enum unwind_end end, uint64_t addr)
 {
@@ -334,7 +334,7 @@ void walk_run(struct walk *walk)
     }
 }
 
-// ---- The interface -------------------------------------------------------------------------------
+// ---- The interface ------------------------------------------------------------------------------
 
 void unwind(struct unwinder *unwinder, struct mem *stack, const struct unwind_start *start,
             struct unwind_stack *ret)

@@ -47,7 +47,7 @@ enum step {
     STEP_NONE, // this way does not lead on: try another
 };
 
-// ---- walk.c --------------------------------------------------------------------------------------
+// ---- walk.c -------------------------------------------------------------------------------------
 
 bool stack_read_slowly(struct unwinder *unwinder, uint64_t addr, uint64_t *ret);
 void walk_run(struct walk *walk);
@@ -81,7 +81,7 @@ bool code_follows_call(struct unwinder *unwinder, uint64_t pc, uint64_t *ret_tar
 struct row_slot *stub_at(struct unwinder *unwinder, uint64_t pc, bool exact);
 enum step fallback_step(struct walk *walk);
 
-// ---- recover.c: the frame pointer, when only ip and sp are known ---------------------------------
+// ---- recover.c: the frame pointer, when only ip and sp are known --------------------------------
 
 void recover_learn(struct row_slot *slot, const struct walk *walk);
 // False: not found; walk->lost_fp says which bytes it would have taken, if any.

@@ -136,6 +136,34 @@ def contend(count):
     stay()
 
 
+def chain_a(depth):
+    if depth:
+        return chain_a(depth - 1)
+    time.sleep(0.00002)
+    return None
+
+
+def chain_b(depth):
+    if depth:
+        return chain_b(depth - 1)
+    time.sleep(0.00002)
+    return None
+
+
+def alternate(depth):
+    """They sleep for moments only, each time at the end of another chain of calls."""
+    def work():
+        while True:
+            chain_a(int(depth))
+            chain_b(int(depth))
+
+    for number in range(2):
+        start("alternate-%d" % number, work)
+    time.sleep(0.1)
+    ready()
+    stay()
+
+
 def deep(depth):
     """It computes, many calls deep."""
     sys.setrecursionlimit(100000)
@@ -196,7 +224,8 @@ def blocking(library):
 
 
 MODES = {function.__name__: function for function in (
-    parked, prefork, untouched, busy, contend, deep, natives, subinterpreters, blocking)}
+    parked, prefork, untouched, busy, contend, alternate, deep, natives, subinterpreters,
+    blocking)}
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ using leaf_function = long (*)(long);
 
 static volatile long sink;
 
-namespace shapes {
+namespace shapes
+{
 
 template <typename Number, int Times> struct Box {
     Number value;
@@ -42,7 +43,8 @@ struct Virtual {
     virtual long operator()(leaf_function leaf) const = 0;
 };
 
-namespace {
+namespace
+{
 struct Hidden final : Virtual {
     NOINLINE long operator()(leaf_function leaf) const override
     {
@@ -50,7 +52,7 @@ struct Hidden final : Virtual {
         return box.enter(leaf) + 1;
     }
 };
-}
+} // namespace
 
 } // namespace shapes
 
@@ -97,7 +99,10 @@ extern "C" long cxx_catch(leaf_function leaf, long argument)
 
 struct Guard {
     leaf_function leaf;
-    NOINLINE ~Guard() { sink = leaf(0); }
+    NOINLINE ~Guard()
+    {
+        sink = leaf(0);
+    }
 };
 
 static NOINLINE long guarded(leaf_function leaf, long argument)
@@ -159,8 +164,8 @@ extern "C" long cxx_throw_step(leaf_function leaf, long argument)
     stack_t other = {};
 
     other.ss_size = 256 * 1024;
-    other.ss_sp = mmap(nullptr, other.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                       -1, 0);
+    other.ss_sp =
+        mmap(nullptr, other.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     sigaltstack(&other, nullptr);
     action.sa_handler = step_handler;
     action.sa_flags = SA_ONSTACK;

@@ -144,12 +144,13 @@ static void handler(int signo, siginfo_t *info, void *context)
 
 static void install(int signo, int flags)
 {
-    struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_NODEFER | flags};
+    struct sigaction action = {.sa_sigaction = handler,
+                               .sa_flags = SA_SIGINFO | SA_NODEFER | flags};
 
     if (flags & SA_ONSTACK) {
         stack_t other = {.ss_size = 256 * 1024};
-        other.ss_sp = mmap(NULL, other.ss_size, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        other.ss_sp =
+            mmap(NULL, other.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         sigaltstack(&other, NULL);
     }
     sigaction(signo, &action, NULL);
@@ -268,10 +269,8 @@ static void step_handler(int signo, siginfo_t *info, void *context)
     }
 }
 
-#define STEPS_BEGIN()                                                                              \
-    __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq" ::: "memory", "cc")
-#define STEPS_END()                                                                                \
-    __asm__ volatile("pushfq; andq $~0x100, (%%rsp); popfq" ::: "memory", "cc")
+#define STEPS_BEGIN() __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq" ::: "memory", "cc")
+#define STEPS_END() __asm__ volatile("pushfq; andq $~0x100, (%%rsp); popfq" ::: "memory", "cc")
 
 static void steps_prepare(leaf_function *leaf, long steps, int flags)
 {
@@ -355,8 +354,8 @@ PUBLIC long place_context(leaf_function *leaf, long argument)
 
     context_leaf = leaf;
     getcontext(&context_there);
-    context_there.uc_stack.ss_sp = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    context_there.uc_stack.ss_sp =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     context_there.uc_stack.ss_size = size;
     context_there.uc_link = &context_here;
     makecontext(&context_there, context_main, 0);

@@ -106,7 +106,8 @@ def leaf_sort():
 
 
 LEAVES = {function.__name__: function for function in (
-    leaf_sleep, leaf_lock, leaf_event, leaf_select, leaf_epoll, leaf_read, leaf_hot, leaf_warm, leaf_sort)}
+    leaf_sleep, leaf_lock, leaf_event, leaf_select, leaf_epoll, leaf_read, leaf_hot, leaf_warm,
+    leaf_sort)}
 
 
 # ---- Ways there ----------------------------------------------------------------------------------

@@ -113,8 +113,8 @@ def deep_outer(then=park, depth=40):
 
 def all_outer():
     step = park
-    for outer in (sort_outer, qsort_outer, deep_outer, sum_outer, del_outer, reduce_outer, exec_outer,
-                  sub_outer, init_outer, coroutine_outer):
+    for outer in (sort_outer, qsort_outer, deep_outer, sum_outer, del_outer, reduce_outer,
+                  exec_outer, sub_outer, init_outer, coroutine_outer):
         step = functools.partial(outer, step)
     step()
 

@@ -19,8 +19,9 @@ import support
 
 PROGRAM = support.path("tests/programs/native_threads.py")
 
-# name: (source, options, linked with base.so). The same places, each time with less to go by.
 PLAIN = ["-O2", "-g"]
+# name: (source, options). The same places several times over, often with less to go by. "gone" and
+# "other" are for tests that delete and replace a file.
 BUILDS = {
     "base": ("native_base.c", PLAIN),
     "cxx": ("native_cxx.cc", PLAIN),
@@ -78,13 +79,13 @@ def build(folder, names=tuple(BUILDS)):
         need_tools(compiler)
         file = os.path.join(folder, name + ".so")
         subprocess.run([compiler, "-shared", "-fPIC", "-pthread", *options,
-                        "-Wl,-soname,%s.so" % name, "-o", file, support.path("tests/programs/" + source)] +
-                       ([base] if name != "base" else []), check=True,
-                       stdout=subprocess.DEVNULL)
+                        "-Wl,-soname,%s.so" % name, "-o", file,
+                        support.path("tests/programs/" + source)] + [base] * (name != "base"),
+                       check=True, stdout=subprocess.DEVNULL)
 
 
 class Libraries:
-    """Built once for a test file: LIBRARIES.copy_to(folder)."""
+    """Built once for a test file: make() has their folder."""
 
     def __init__(self):
         self.folder = None
@@ -107,6 +108,7 @@ LIBRARIES = Libraries()
 # ---- The program ---------------------------------------------------------------------------------
 
 def place(name, *chain, leaf=("base", "leaf_pause"), **more):
+    """A row of the plan that native_threads.py explains."""
     return dict({"name": name, "chain": [list(link) for link in chain],
                  "leaf": leaf if isinstance(leaf, str) or leaf is None else list(leaf)}, **more)
 
@@ -355,9 +357,9 @@ class Comparison:
                     which, other))
 
     def summary(self):
-        return "%d threads, %d native frames; equal to eu-stack's %d, where that failed gdb's %d, " \
-               "by the table of known faults %d" % (self.threads, self.frames, self.by_eu,
-                                                    self.by_gdb, self.by_table)
+        return "%d threads, %d native frames; equal to eu-stack's %d, where that failed to " \
+               "gdb's %d, by the table of known faults %d" % (
+                   self.threads, self.frames, self.by_eu, self.by_gdb, self.by_table)
 
 
 def check_order(thread, facts, plan, present):
@@ -405,55 +407,64 @@ def lines_of(file, offsets):
     return found
 
 
-def check_places(document, folder, problems):
-    """Offsets against nm, file, line and inlined calls against addr2line, for the libraries that
-    were built here. Returns how many frames were looked at, and how many inlined calls."""
-    biases, wanted = {}, []
+def activations(document):
+    """(frame, the frames inlined into it and itself, address to look up) of all native frames."""
     for thread in document["snapshots"][0]["threads"]:
         group, exact = [], True
         for frame in thread["frames"]:
             if frame["kind"] != "native":
                 continue
             group.append(frame)
-            if frame["inlined"]:
-                continue
-            address, module = int(frame["address"] or "-1", 16), os.path.basename(frame["module"] or "")
-            file = os.path.join(folder, module)
-            if module.endswith(".so") and module[:-3] in BUILDS and os.path.exists(file):
-                table = aliases(file)
-                name = bare(frame["function"] or "")
-                raw = frame["function"] if frame["function"] in table else name
-                if raw in table and frame["offset"] is not None:
-                    bias = address - int(frame["offset"], 16) - table[raw] \
-                        if isinstance(frame["offset"], str) \
-                        else address - frame["offset"] - table[raw]
-                    if bias & 0xfff or biases.setdefault(module, bias) != bias:
-                        problems.append("%s: offset %s of %s+%s is wrong" % (
-                            frame["address"], frame["offset"], module, frame["function"]))
-                wanted.append((module, address - (not exact), group))
-            exact = bool(frame.get("signal"))
-            group = []
+            if not frame["inlined"]:
+                # A caller executes the call, which lies before the return address.
+                yield frame, group, int(frame["address"] or "-1", 16) - (not exact)
+                exact, group = bool(frame.get("signal")), []
+
+
+def check_offsets(frame, module, table, biases, problems):
+    """All symbols of a module lie by the same whole number of pages from where nm has them."""
+    name = frame["function"] if frame["function"] in table else bare(frame["function"] or "")
+    if name not in table or frame["offset"] is None:
+        return
+    offset = frame["offset"] if isinstance(frame["offset"], int) else int(frame["offset"], 16)
+    bias = int(frame["address"], 16) - offset - table[name]
+    if bias & 0xfff or biases.setdefault(module, bias) != bias:
+        problems.append("%s: offset %s of %s+%s is wrong" % (
+            frame["address"], frame["offset"], module, frame["function"]))
+
+
+def check_lines(where, told, right, problems):
+    """What pycore and addr2line say of one address: (function, file, line), inlined calls first."""
+    if [row[2] for row in right] == [None] or right[0][0] == "??":
+        return
+    # Of several, addr2line gives the first one the name of the symbol, and others names without
+    # their scope.
+    if len(told) != len(right) or any(
+            one[2] != other[2] or os.path.basename(one[1] or "") != os.path.basename(other[1]) or
+            other[0].split("(")[0] not in (one[0] or "") and (index or len(right) == 1)
+            for index, (one, other) in enumerate(zip(told, right))):
+        problems.append("%s: pycore says %s, addr2line says %s" % (where, told, right))
+
+
+def check_places(document, folder, problems):
+    """Offsets against nm, file, line and inlined calls against addr2line, for the libraries that
+    were built here. Returns how many frames were looked at, and how many inlined calls."""
+    biases, wanted = {}, {}
+    for frame, group, address in activations(document):
+        module = os.path.basename(frame["module"] or "")
+        file = os.path.join(folder, module)
+        if module.endswith(".so") and module[:-3] in BUILDS and os.path.exists(file):
+            check_offsets(frame, module, aliases(file), biases, problems)
+            wanted.setdefault(module, []).append((address, group))
     checked = inlined = 0
-    for module in sorted({row[0] for row in wanted}):
-        if module not in biases or module[:-3] not in BUILDS or "-g" not in BUILDS[module[:-3]][1]:
+    for module, rows in wanted.items():
+        if module not in biases or "-g" not in BUILDS[module[:-3]][1]:
             continue
-        rows = [(address - biases[module], group) for name, address, group in wanted
-                if name == module]
-        found = lines_of(os.path.join(folder, module), [row[0] for row in rows])
-        for offset, group in rows:
+        found = lines_of(os.path.join(folder, module), [row[0] - biases[module] for row in rows])
+        for address, group in rows:
+            offset = address - biases[module]
             told = [(frame["function"], frame["file"], frame["line"]) for frame in group]
-            right = found[offset]
+            check_lines("%s+%#x" % (module, offset), told, found[offset], problems)
             checked += 1
             inlined += len(group) - 1
-            if [row[2] for row in right] == [None] or right[0][0] == "??":
-                continue
-            # Of several, addr2line gives the first one the name of the symbol, and others names
-            # without their scope.
-            if len(told) != len(right) or any(
-                    one[2] != other[2] or
-                    os.path.basename(one[1] or "") != os.path.basename(other[1]) or
-                    other[0].split("(")[0] not in one[0] and (index or len(right) == 1)
-                    for index, (one, other) in enumerate(zip(told, right))):
-                problems.append("%s+%#x: pycore says %s, addr2line says %s"
-                                % (module, offset, told, right))
     return checked, inlined

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stacks that go from Python to C and back: in a core, native and Python frames stand in the order in
-which they were called."""
+"""Stacks that go from Python to C and back: in a core, native and Python frames stand in the order
+in which they were called."""
 
 import contextlib
 import glob
@@ -129,7 +129,8 @@ class Merge(support.TestCase):
                 self.assertTrue(runs, "%s: no %s called from %s" % (thread["name"], inner, outer))
                 for run in runs:
                     self.assertTrue(any(re.match(pattern, function) for function in run),
-                                    "%s: between %s and %s: %s" % (thread["name"], inner, outer, run))
+                                    "%s: between %s and %s: %s" % (
+                                        thread["name"], inner, outer, run))
 
     def check_raw(self, threads, python):
         """Each evaluation loop follows the frames that it runs."""
@@ -204,7 +205,8 @@ class Merge(support.TestCase):
             ours = functions(threads[name], "python")
             self.assertEqual(ours, wanted[:len(ours)] if name == "MainThread" else wanted, name)
             self.assertEqual(bool(threads[name]["notes"]), name == "MainThread")
-        self.assertIn("the native stack is known only so far", " ".join(threads["MainThread"]["notes"]))
+        self.assertIn("the native stack is known only so far",
+                      " ".join(threads["MainThread"]["notes"]))
 
 
 if __name__ == "__main__":

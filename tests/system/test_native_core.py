@@ -278,8 +278,9 @@ class Places(NativeTestCase):
         for build in ("nofp", "fp", "slow", "cet", "debugframe", "other"):
             for first in range(0, 200, 50):
                 with self.subTest(build=build, first=first):
-                    self.run_core(python, [place("step_%d" % step, (build, "place_step_calls", step))
-                                           for step in range(first, first + 50)])
+                    self.run_core(python, [
+                        place("step_%d" % step, (build, "place_step_calls", step))
+                        for step in range(first, first + 50)])
 
 
 class Broken(NativeTestCase):

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Native stacks of all threads of a core, by our rows and by libdwfl, side by side.
 //   unwind_dump CORE [--partial] [--quiet] [--bench ROUNDS] [--exe FILE]
-// --partial starts from pc and stack pointer alone. Exit status: 0 all equal, 1 differences, 2 wrong
-// use or a core that cannot be opened. Frames behind the last one that libdwfl finds by call frame
-// information are not compared: it goes on by guesses of its own.
+// --partial starts from pc and stack pointer alone. Exit status: 0 all equal, 1 differences, 2
+// wrong use or a core that cannot be opened. Frames that were found by other means than call frame
+// information are not compared: libdwfl goes on by guesses of its own.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

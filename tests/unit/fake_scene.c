@@ -94,7 +94,8 @@ struct unwind_frame *scene_native(struct scene *scene, size_t thread, const char
                                                         : snap_native_role(name)};
     struct snap_frame known = {.kind = SNAP_NATIVE, .address = frame.pc, .line = -1, .offset = 4,
                                .function = unnamed ? 0 : strtab_add_cstr(scene->strings, name)};
-    assert_true(snap_native_put(scene->in.natives, frame.pc, frame.exact_pc, &native, &known, true));
+    assert_true(
+        snap_native_put(scene->in.natives, frame.pc, frame.exact_pc, &native, &known, true));
     assert_true(vec_push(frames, frame));
     return &frames->items[frames->count - 1];
 }

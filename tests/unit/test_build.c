@@ -478,7 +478,7 @@ static void test_notes_of_threads(void **state)
     thread->tracer = 0;
     thread->why = "it waits for its vfork child";
     scene_assert_note(scene, &scene_build(scene)->threads.items[0].notes, 0,
-                      "(it waits for its vfork child)");
+                      "not stopped: it waits for its vfork child");
     thread->state = LIVE_STOPPED;
     thread->was_stopped = true;
     scene_assert_note(scene, &scene_build(scene)->threads.items[0].notes, 0,

@@ -653,8 +653,8 @@ static void unfilled(struct fake_python *py)
             else
                 step(py, &thread, &stack);
             if (stack.frames.count != 4)
-                fail_msg("3.%d, rubbish %zu, copied %d: %zu frames", version_of(py) & 255, i, copied,
-                         stack.frames.count);
+                fail_msg("3.%d, rubbish %zu, copied %d: %zu frames", version_of(py) & 255, i,
+                         copied, stack.frames.count);
             assert_null(stack.cut);
             assert_int_equal(stack.entries.count, 4);
             assert_int_equal(stack.entries.items[0].addr, fresh);

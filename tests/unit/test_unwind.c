@@ -25,7 +25,7 @@
 #include "unwind/unwind.h"
 #include "util/guard.h"
 
-// ---- This process as a target --------------------------------------------------------------------
+// ---- This process as a target -------------------------------------------------------------------
 
 // Offsets of what lies in the code page.
 enum { TRAMPOLINE = 0x100, SIGNAL = 0x200, CALL = 0x300, NOTHING = 0x400, CLONE = 0x500 };
@@ -143,7 +143,7 @@ static void compare_views(const struct unwind_start *start, const struct address
     unwind_stack_deinit(&reference);
 }
 
-// ---- Real stacks ---------------------------------------------------------------------------------
+// ---- Real stacks --------------------------------------------------------------------------------
 
 static __attribute__((noinline)) void look_at_self(struct unwind_stack *ret)
 {
@@ -191,6 +191,52 @@ static void test_own_stack(void **state)
     assert_true(after.row_hits > before.row_hits);
     assert_true(after.rows_built - middle.rows_built <= 1); // this call's own pc
     assert_int_equal(after.reference_walks, 0);
+    unwind_stack_deinit(&stack);
+}
+
+// Leaves the frame pointer as it is, which its caller's row needs.
+static __attribute__((noinline)) void passes_on(struct unwind_stack *ret)
+{
+    look_at_self(ret);
+    __asm__ volatile("" ::: "memory");
+}
+
+static __attribute__((noinline)) void test_kept_frame_pointer(void **state)
+{
+    struct unwind_stack stack = {0};
+    char *varies = __builtin_alloca((uintptr_t)state % 64 + 16);
+    __asm__ volatile("" ::"r"(varies) : "memory");
+    passes_on(&stack);
+    assert_true(stack.frames.count > 4);
+    unwind_stack_deinit(&stack);
+}
+
+static jmp_buf come_back;
+
+static __attribute__((noinline, noreturn)) void never_returns(struct unwind_stack *ret)
+{
+    look_at_self(ret);
+    longjmp(come_back, 1);
+}
+
+// Its last instruction is the call: the return address is another function's, with other rules.
+static __attribute__((noinline)) void ends_in_a_call(struct unwind_stack *ret)
+{
+    char frame[200];
+    __asm__ volatile("" ::"r"(frame) : "memory");
+    never_returns(ret);
+}
+
+static void test_return_address_behind_the_function(void **state)
+{
+    (void)state;
+    static struct unwind_stack stack;
+    uint64_t start, end;
+    if (!setjmp(come_back))
+        ends_in_a_call(&stack);
+    assert_true(stack.frames.count > 4);
+    assert_true(unwind_function(self.unwinder, (uintptr_t)&ends_in_a_call, &start, &end));
+    assert_true(stack.frames.items[2].pc > start && stack.frames.items[2].pc <= end);
     unwind_stack_deinit(&stack);
 }
 
@@ -282,7 +328,7 @@ static void test_function(void **state)
     assert_false(unwind_function(self.unwinder, (uintptr_t)self.code, &start, &end));
 }
 
-// ---- Made-up stacks ------------------------------------------------------------------------------
+// ---- Made-up stacks -----------------------------------------------------------------------------
 
 #define STACK 0x10000u // where they begin
 
@@ -437,6 +483,12 @@ static void test_guesses(void **state)
         assert_int_equal(stack.frames.items[1].how, UNWIND_SCAN);
         assert_int_equal(stack.frames.items[1].sp, STACK + 24);
     }
+    // An odd one in front of what would else be a return address.
+    unsigned char *odd = (unsigned char *)chain + 33;
+    const uint64_t pair[] = {0, code_at(CALL + 2)};
+    memcpy(odd, pair, sizeof(pair));
+    WALK(chain, code_at(NOTHING), STACK + 33, &stack);
+    assert_int_equal(stack.frames.items[1].how, UNWIND_SCAN);
     // Nothing on the stack follows a call.
     AUTO_FREE uint64_t *empty = calloc(4096, sizeof(*empty));
     empty[3] = code_at(NOTHING);
@@ -447,7 +499,67 @@ static void test_guesses(void **state)
     unwind_stack_deinit(&stack);
 }
 
-// ---- Expressions ---------------------------------------------------------------------------------
+// ---- Damage by chance ---------------------------------------------------------------------------
+
+static struct {
+    uint64_t addr, value;
+} damage[4];
+
+static size_t read_damaged(void *arg, uint64_t addr, void *buffer, size_t size)
+{
+    size_t got = read_self(arg, addr, buffer, size);
+    for (size_t i = 0; i < ARRAY_SIZE(damage); i++)
+        if (damage[i].addr >= addr && got >= 8 && damage[i].addr - addr <= got - 8)
+            memcpy((char *)buffer + (damage[i].addr - addr), &damage[i].value, 8);
+    return got;
+}
+
+static uint64_t chance(uint64_t *seed)
+{
+    *seed = *seed * 6364136223846793005ull + 1442695040888963407ull;
+    return *seed >> 24;
+}
+
+// Words of a real stack are replaced by zero, noise, code and stack addresses: whatever comes out,
+// it ends, and no frame that is said to be exact lies outside of code.
+static void test_chance(void **state)
+{
+    (void)state;
+    ucontext_t context;
+    struct unwind_start start;
+    struct unwind_stack stack = {0};
+    struct mem *mem = mem_create();
+    uint64_t seed = 1;
+    size_t ends[8] = {0};
+    getcontext(&context);
+    regs_of(&context, &start);
+    const uint64_t sp = start.regs.sp;
+    assert_null(mem_add(mem, 0, 1ull << 47, MEM_LIVE, read_damaged, NULL, false));
+    for (int round = 0; round < 1500; round++) {
+        for (size_t i = 0; i < ARRAY_SIZE(damage); i++) {
+            damage[i].addr = (sp & ~7ull) + chance(&seed) % 400 * 8;
+            const uint64_t values[] = {0,
+                                       chance(&seed),
+                                       sp + chance(&seed) % 4096 * 8,
+                                       sp - chance(&seed) % 4096,
+                                       (uintptr_t)&test_chance + 9,
+                                       code_at((unsigned)(chance(&seed) % 4096))};
+            damage[i].value = values[chance(&seed) % ARRAY_SIZE(values)];
+        }
+        start.complete = round % 3 != 0;
+        unwind(self.unwinder, mem, &start, &stack);
+        assert_in_range(stack.frames.count, 1, 10000);
+        vec_foreach (frame, &stack.frames)
+            if (frame->how == UNWIND_CFI && !frame->exact_pc)
+                assert_true(target_mapping_at(&self.target, frame->pc)->executable);
+        ends[stack.end]++;
+    }
+    assert_true(ends[UNWIND_END_BASE] > 0 && ends[UNWIND_END_BASE] < 1500);
+    mem_destroy(mem);
+    unwind_stack_deinit(&stack);
+}
+
+// ---- Expressions --------------------------------------------------------------------------------
 
 static bool read_word(void *arg, uint64_t addr, uint64_t *ret)
 {
@@ -526,6 +638,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_own_stack),
+        cmocka_unit_test(test_kept_frame_pointer),
+        cmocka_unit_test(test_return_address_behind_the_function),
         cmocka_unit_test(test_signal_on_alternate_stack),
         cmocka_unit_test(test_incomplete_registers),
         cmocka_unit_test(test_function),
@@ -534,6 +648,7 @@ int main(void)
         cmocka_unit_test(test_made_up_signal),
         cmocka_unit_test(test_calls_of_no_code),
         cmocka_unit_test(test_guesses),
+        cmocka_unit_test(test_chance),
         cmocka_unit_test(test_expressions),
         cmocka_unit_test(test_bad_expressions),
     };
