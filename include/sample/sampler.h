@@ -33,8 +33,8 @@ struct sample {
     struct py_state state;
     struct py_stack *stacks; // one per thread state, in the order of state.threads
     size_t stack_count;
-    const size_t *owners;                // of each: index in live->threads; SIZE_MAX: none
-    const struct unwind_stack *natives;  // one per live->threads; NULL: not wanted
+    const size_t *owners;               // of each: index in live->threads; SIZE_MAX: none
+    const struct unwind_stack *natives; // one per live->threads; NULL: not wanted
     const struct py_thread_names *names;
     uint64_t pause_ns; // sum over its stops: first interrupt to last detach
     uint64_t longest_ns;
@@ -43,8 +43,8 @@ struct sample {
     bool atomic;                // all threads stood still at one moment
     unsigned rounds;            // batches read under the stops
     size_t copied_bytes;
-    size_t skipped; // stacks that did not fit in the allowed pause
-    bool overran;   // a stop took longer than allowed
+    size_t skipped;       // stacks that did not fit in the allowed pause
+    bool overran;         // a stop took longer than allowed
     bool changed_program; // exec since the last snapshot
 };
 
@@ -64,10 +64,10 @@ struct sampler {
     struct mem_copy *list, *still, *copy; // thread states; sleepers; the stopped
     struct mem_copy *codes;               // code objects, before a stop and after it
     struct mem_ranges list_prefetch, prefetch, code_prefetch;
-    struct mem_ranges last_used;          // under the last stop
+    struct mem_ranges last_used; // under the last stop
     struct {
         uint64_t addr, stop;
-    } recent_codes[256];                  // that were on the stacks of the last stops; by address
+    } recent_codes[256]; // that were on the stacks of the last stops; by address
     uint64_t stop_count;
     struct sampler_tracks *tracks;
     struct py_thread_names names;

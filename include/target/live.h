@@ -69,8 +69,8 @@ struct live {
     bool exec_seen;              // it became another program
     uint64_t process_cpu_ns;     // the whole process, threads that ended included
     bool has_process_cpu;
-    uint64_t start_ticks; // tells a reused PID
-    uint64_t woken_ns;    // set by the caller: when it came to take this snapshot
+    uint64_t start_ticks;       // tells a reused PID
+    uint64_t woken_ns;          // set by the caller: when it came to take this snapshot
     uint64_t interrupted_calls; // system calls that our stops ended with EINTR, so far
     // Private.
     pid_t reader; // a thread whose memory is there: a main thread that ended first has none

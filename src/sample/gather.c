@@ -79,8 +79,7 @@ static void rehearse_codes(struct sampler *sampler)
         struct py_code *code;
         if (sampler->recent_codes[i].addr &&
             sampler->recent_codes[i].stop + RECENT_STOPS > sampler->stop_count)
-            err_destroy(
-                py_code_get(&sampler->process->dec, sampler->recent_codes[i].addr, &code));
+            err_destroy(py_code_get(&sampler->process->dec, sampler->recent_codes[i].addr, &code));
     }
 }
 
@@ -169,8 +168,7 @@ static struct mem_range data_stack(const struct py_thread *thread)
     uint64_t start = thread->datastack_chunk, end = thread->datastack_top + DATA_STACK_SLACK;
     // Not past the page: the next one may never have been touched.
     uint64_t page_end = (thread->datastack_top + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
-    if (!start || thread->datastack_top < start ||
-        thread->datastack_top - start > DATA_STACK_MAX)
+    if (!start || thread->datastack_top < start || thread->datastack_top - start > DATA_STACK_MAX)
         return (struct mem_range){0};
     return (struct mem_range){start, (end < page_end ? end : page_end) - start};
 }
@@ -298,8 +296,8 @@ static bool step_job(struct pass *pass, size_t index)
 static bool is_selected(const struct pass *pass, pass_select *select, const struct job *job)
 {
     // What no thread runs (left behind by fork) changes no more: it is read with the sleepers.
-    return !job->done && (job->owner == SIZE_MAX ? pass->whole || !pass->stopped
-                                                 : select(pass, job->owner));
+    return !job->done &&
+           (job->owner == SIZE_MAX ? pass->whole || !pass->stopped : select(pass, job->owner));
 }
 
 static bool step_all(struct pass *pass, pass_select *select)

@@ -40,8 +40,7 @@ struct mem_range native_window(const struct pass *pass, size_t index)
 static bool fetch_more(struct pass *pass, const struct live_thread *thread, uint64_t addr,
                        size_t size)
 {
-    const struct target_mapping *mapping =
-        target_mapping_at(pass->sampler->live->target, addr);
+    const struct target_mapping *mapping = target_mapping_at(pass->sampler->live->target, addr);
     if (!mapping)
         return false;
     struct mem_range range = {addr, size < mapping->end - addr ? size : mapping->end - addr};

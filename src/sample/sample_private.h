@@ -13,8 +13,8 @@ struct track {
     bool decoded;    // its stacks are those of `clock`
     bool needs_stop; // it sleeps, but unwinding needs more registers than the kernel tells of it
     struct proc_clock clock;
-    uint64_t top;         // the end of what unwinding read of its stack; 0: not known
-    size_t window_bytes;  // how much of its stack to copy when that is not known
+    uint64_t top;        // the end of what unwinding read of its stack; 0: not known
+    size_t window_bytes; // how much of its stack to copy when that is not known
 };
 
 // A thread state of Python in this snapshot.
@@ -27,13 +27,13 @@ struct job {
 };
 
 struct sampler_tracks {
-    VEC(struct track) tracks;      // parallel to live->threads
-    struct unwind_stacks natives;  // parallel to tracks
-    VEC(struct job) jobs;          // parallel to state.threads
-    struct py_stacks stacks;       // the same
-    VEC(size_t) indexes;           // the same: job.owner, for those who build the snapshot
-    struct proc_tids owners;       // of stacks: the tid it belongs to, 0: none
-    struct py_stacks last;         // of the last snapshot
+    VEC(struct track) tracks;     // parallel to live->threads
+    struct unwind_stacks natives; // parallel to tracks
+    VEC(struct job) jobs;         // parallel to state.threads
+    struct py_stacks stacks;      // the same
+    VEC(size_t) indexes;          // the same: job.owner, for those who build the snapshot
+    struct proc_tids owners;      // of stacks: the tid it belongs to, 0: none
+    struct py_stacks last;        // of the last snapshot
     struct proc_tids last_owners;
 };
 
@@ -47,9 +47,18 @@ struct pass {
     bool stopped;           // the step is under a stop
     uint64_t budget_end_ns; // when that has to end
     bool out_of_budget;     // what is still missing would not fit
-    bool listed, settled; // steps of the walk under the stop
-    bool gils_known;      // in this snapshot: who holds them is told of one moment
+    bool listed, settled;   // steps of the walk under the stop
+    bool gils_known;        // in this snapshot: who holds them is told of one moment
 };
+
+// In the last one, what still does not sleep through its reading is stopped.
+#define PASS_COUNT 6
+
+// ---- pass.c -------------------------------------------------------------------------------------
+
+struct err *pass_run(struct pass *pass);
+// Once all others are taken.
+void pass_check_orphans(struct pass *pass);
 
 // ---- tracks.c: what is remembered from one snapshot to the next ---------------------------------
 

@@ -83,8 +83,7 @@ struct err *tracks_sync(struct sampler *sampler)
         bool known = old < all->tracks.count && all->tracks.items[old].tid == thread->tid;
         tracks.items[tracks.count++] =
             known ? all->tracks.items[old] : (struct track){.tid = thread->tid};
-        natives.items[natives.count++] =
-            known ? all->natives.items[old] : (struct unwind_stack){0};
+        natives.items[natives.count++] = known ? all->natives.items[old] : (struct unwind_stack){0};
         old += known;
     }
     for (; old < all->tracks.count; old++)

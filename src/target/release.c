@@ -108,7 +108,8 @@ void live_raise_priority(struct live *live)
 {
     const struct sched_param lowest = {.sched_priority = 1};
     if (!live->priority_raised && sched_getscheduler(0) == SCHED_OTHER)
-        live->priority_raised = sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &lowest) == 0;
+        live->priority_raised =
+            sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &lowest) == 0;
 }
 
 void live_restore_priority(struct live *live)
@@ -130,7 +131,8 @@ static void release_lingering(struct live *live)
         if (answer == LIVE_NO_ANSWER)
             continue;
         if (answer == LIVE_HAS_STOPPED &&
-            ptrace(PTRACE_DETACH, thread->tid, 0, (void *)(intptr_t)live_pending_signal(status)) != 0)
+            ptrace(PTRACE_DETACH, thread->tid, 0, (void *)(intptr_t)live_pending_signal(status)) !=
+                0)
             continue; // killed this moment: its end is still to come
         thread->lingering = thread->seized = false;
         live->lingering--;

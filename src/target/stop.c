@@ -92,8 +92,8 @@ static void take_registers(struct live *live, struct live_thread *thread)
     thread->has_regs = thread->stopped_by_us = true;
     thread->sleeper = arch_blocked_in_syscall(&thread->regs);
     // The call that a signal ended would have ended without us, too.
-    live->interrupted_calls += thread->sleeper && !thread->pending_signal &&
-                               !thread->was_stopped && thread->regs.syscall_value == -EINTR;
+    live->interrupted_calls += thread->sleeper && !thread->pending_signal && !thread->was_stopped &&
+                               thread->regs.syscall_value == -EINTR;
     if (!thread->sleeper && !thread->was_stopped)
         thread->on_cpu = was_on_cpu(live, thread);
 }

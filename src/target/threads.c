@@ -44,8 +44,7 @@ struct err *live_list_threads(struct live *live)
             old->listed = true;
             continue;
         }
-        struct live_thread fresh = {
-            .tid = *tid, .ns_tid = *tid, .listed = true, .fresh = true};
+        struct live_thread fresh = {.tid = *tid, .ns_tid = *tid, .listed = true, .fresh = true};
         fresh.schedstat_fd = proc_open_schedstat(live->pid, *tid);
         fresh.syscall_fd = proc_open_syscall(live->pid, *tid);
         if (live->in_namespace)
@@ -121,7 +120,8 @@ void live_look_again(struct live *live, struct live_thread *thread)
     thread->state = LIVE_RUNNING;
     thread->why = NULL;
     thread->tracer = 0;
-    thread->wanted = thread->insist = thread->late = thread->stopped_by_us = thread->held_still = false;
+    thread->wanted = thread->insist = thread->late = thread->stopped_by_us = thread->held_still =
+        false;
     thread->on_cpu = thread->was_stopped = false;
     thread->proc_state = 0;
     if (!(same && thread->asleep)) {

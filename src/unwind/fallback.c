@@ -156,6 +156,18 @@ static enum step by_frame_pointer(struct walk *walk)
     return move_on(walk, ra, fp + 16, UNWIND_FRAME_POINTER);
 }
 
+// Whether the call in front of a return address may have led into the module of `pc`: a direct call
+// goes there, or to a slot of a linkage table. What deeper calls left behind mostly went elsewhere.
+static bool may_lead_to(struct unwinder *unwinder, uint64_t target, uint64_t pc)
+{
+    uint8_t code[16];
+    struct image *image = unwinder->image;
+    if (target == 0 || image_module_at(image, target) == image_module_at(image, pc))
+        return true;
+    size_t got = mem_read_some(unwinder->target->mem, target, code, sizeof(code));
+    return got == 0 || unwinder->arch->may_jump_to(code, got, target, pc, pc + 1);
+}
+
 static enum step by_scan(struct walk *walk)
 {
     const struct arch_unwind *arch = walk->unwinder->arch;
@@ -164,7 +176,8 @@ static enum step by_scan(struct walk *walk)
     for (uint64_t at = sp; at - sp < SCAN_WORDS * sizeof(word); at += sizeof(word)) {
         if (!stack_read(walk->unwinder, at, &word))
             return walk_end(walk, UNWIND_END_MEMORY, at);
-        if (!code_follows_call(walk->unwinder, word, &target))
+        if (!code_follows_call(walk->unwinder, word, &target) ||
+            !may_lead_to(walk->unwinder, target, walk->regs.pc))
             continue;
         // A frame pointer that this code did not use may still be its caller's.
         bool keep = walk_knows(walk, arch->fp) && fp > at && fp % 8 == 0;

@@ -178,7 +178,9 @@ static enum step not_got(struct walk *walk, enum got got, uint64_t addr)
     case GOT_NO_REGISTER:
         if (walk->lost_fp)
             return walk_end(walk, UNWIND_END_MEMORY, walk->lost_fp);
-        return walk_end(walk, UNWIND_END_REGISTER, walk->regs.pc);
+        // Of a whole walk, a guess on the way lost it: no stop of the thread would bring it back.
+        return walk_end(walk, walk->complete ? UNWIND_END_NO_INFO : UNWIND_END_REGISTER,
+                        walk->regs.pc);
     default:
         return by_reference(walk);
     }
@@ -345,6 +347,7 @@ void unwind(struct unwinder *unwinder, struct mem *stack, const struct unwind_st
         .regs = {.pc = start->regs.ip},
         .out = ret,
         .exact = true,
+        .complete = start->complete,
         .learn = start->complete,
         .how = UNWIND_START,
     };

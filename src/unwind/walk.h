@@ -35,6 +35,7 @@ struct walk {
     struct unwind_words *fps; // NULL, or: the frame pointer in each frame
     bool exact;               // regs.pc is no return address
     bool strict;              // exact rules only: a proof
+    bool complete;            // it began with all registers
     bool learn;               // what is seen of frame pointers is true
     uint8_t how;              // how regs were found
     unsigned jumps;           // times that the stack pointer went down

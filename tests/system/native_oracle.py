@@ -390,6 +390,24 @@ def check_order(thread, facts, plan, present):
     return None
 
 
+def check_loops(thread, one_each):
+    """Python frames lie right inside of the evaluation loop that runs them: up to 3.10 one_each.
+    The first that does not, or None. Loops whose name is not known are believed."""
+    run = []
+    for frame in thread["frames"]:
+        if frame["kind"] == "python":
+            run.append(frame["function"])
+        elif frame["kind"] == "native" and run and not frame["inlined"]:
+            name = bare(frame["function"] or "")
+            if name and name != "_PyEval_EvalFrameDefault" and "TAIL_CALL" not in name and \
+                    frame["module"]:
+                return "%s are run by %s" % (run, name)
+            if one_each and len(run) > 1:
+                return "one loop runs %s" % run
+            run = []
+    return "no loop runs %s" % run if run else None
+
+
 def lines_of(file, offsets):
     """{offset: [(function, file, line), ...]} by addr2line, inlined calls first."""
     done = subprocess.run(["addr2line", "-a", "-i", "-f", "-C", "-e", file,

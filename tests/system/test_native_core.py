@@ -142,6 +142,7 @@ class NativeTestCase(support.TestCase):
             if label in plans and order:
                 names = eu[tid].names + (by_gdb[tid].names if tid in by_gdb else [])
                 problem = check_order(thread, expected[label], plans[label], names)
+                problem = problem or native_oracle.check_loops(thread, python.minor <= (3, 10))
                 if problem:
                     compared.problems.append("%s (tid %d): %s" % (label, tid, problem))
             self.check_kinds(label, thread, compared.problems)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Native stacks of living processes: blocked threads as eu-stack and gdb see them, however little
-is stopped; two alternating chains of calls through thousands of snapshots, never a stack that cannot
-be. 2,000 snapshots by default, 15,000 with PYCORE_LONG=1."""
+is stopped; two alternating chains of calls through thousands of snapshots, never a stack that
+cannot be. 2,000 snapshots by default, 15,000 with PYCORE_LONG=1."""
 
 import json
 import os
@@ -89,6 +89,7 @@ class Blocked(core_tests.NativeTestCase):
                             core_tests.KNOWN.get(name))
             problem = check_order(thread, facts, plan, stack.names + by_gdb[facts["tid"]].names
                                   if facts["tid"] in by_gdb else stack.names)
+            problem = problem or native_oracle.check_loops(thread, False)
             if problem:
                 compared.problems.append("%s: %s" % (name, problem))
         print("%s: %s; %d known in part, as is said" % (label, compared.summary(), early))

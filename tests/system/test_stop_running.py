@@ -446,7 +446,8 @@ class Promise(Case):
         """More threads compute than there are processors for: not all can be stopped in time."""
         with self.quiet(usual_python(), "busy", compiled(self.folder), 300) as target:
             address = int(target.lines[-2])
-            until(lambda: all(self.counters(target.pid, address)), "the start of 300 threads")
+            until(lambda: all(self.counters(target.pid, address)), "the start of 300 threads",
+                  3 * PATIENCE_S)
             for limit, limit_ns in (("1us", 1000), ("500us", 500000), ("5ms", 5000000)):
                 before = self.counters(target.pid, address)
                 begin = time.monotonic()
@@ -466,9 +467,11 @@ class Promise(Case):
                                     any(one["notes"] for one in document["snapshots"]) or
                                     all(thread["notes"] for thread in busy
                                         if names_of(thread) != nested(5)))
-                until(lambda: all(after > value for after, value in
-                                  zip(self.counters(target.pid, address), before)),
-                      "progress of all of 300 threads: %s" % harm.task_facts(target.pid))
+                until(lambda: all(state not in "tT" and tracer == 0 for _, state, tracer in
+                                  harm.task_facts(target.pid)), "the release of all threads")
+                until(lambda: sum(after > value for after, value in
+                                  zip(self.counters(target.pid, address), before)) > 100,
+                      "progress of the threads: %s" % harm.task_facts(target.pid))
 
     def counters(self, pid, address):
         with open("/proc/%d/mem" % pid, "rb", buffering=0) as stream:
