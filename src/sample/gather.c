@@ -373,6 +373,9 @@ struct err *gather(struct pass *pass, pass_select *select)
         struct mem_range window = select(pass, i) ? native_window(pass, i) : (struct mem_range){0};
         if (window.size)
             ok = vec_push(&ranges, window);
+        window = select(pass, i) ? native_extra(pass, i) : (struct mem_range){0};
+        if (ok && window.size)
+            ok = vec_push(&ranges, window);
     }
     const struct sampler_tracks *all = sampler->tracks;
     for (size_t i = 0; pass->stopped && ok && i < all->jobs.count; i++) {

@@ -10,6 +10,7 @@
 #define UNKNOWN_ASLEEP (64u << 10)
 #define WINDOW_MAX (64u << 20)
 #define MORE_TRIES 12 // each twice as large: 64 KiB to 128 MiB
+#define MORE_STOPS 3  // of a thread in one snapshot, to get at all of its stack
 #define MAPS_EVERY_NS 200000000u
 
 struct mem_range native_window(const struct pass *pass, size_t index)
@@ -36,6 +37,37 @@ struct mem_range native_window(const struct pass *pass, size_t index)
     return (struct mem_range){start, size};
 }
 
+struct mem_range native_extra(const struct pass *pass, size_t index)
+{
+    const struct mem_range none = {0};
+    return pass->stopped && pass->sampler->unwinder ? track_of(pass->sampler, index)->extra : none;
+}
+
+bool native_wants_more(struct pass *pass, size_t index)
+{
+    const struct unwind_stack *native = &pass->sampler->tracks->natives.items[index];
+    const struct live_thread *thread = &pass->sampler->live->threads.items[index];
+    struct track *track = track_of(pass->sampler, index);
+    if (thread->state != LIVE_STOPPED || native->end != UNWIND_END_MEMORY || pass->out_of_budget ||
+        track->retries >= MORE_STOPS)
+        return false;
+    const struct target_mapping *here =
+        target_mapping_at(pass->sampler->live->target, thread->regs.sp);
+    const struct target_mapping *there =
+        target_mapping_at(pass->sampler->live->target, native->end_addr);
+    if (!there)
+        return false;
+    track->retries++;
+    if (there == here) // window_bytes has grown
+        return true;
+    size_t size = there->end - native->end_addr;
+    track->extra = (struct mem_range){native->end_addr & ~(uint64_t)4095,
+                                      size < UNKNOWN_STOPPED ? size : UNKNOWN_STOPPED};
+    if (track->extra.addr < there->start)
+        track->extra.addr = there->start;
+    return true;
+}
+
 // More of a sleeper's stack. False: it ran meanwhile, or nothing more is there.
 static bool fetch_more(struct pass *pass, const struct live_thread *thread, uint64_t addr,
                        size_t size)
@@ -49,6 +81,15 @@ static bool fetch_more(struct pass *pass, const struct live_thread *thread, uint
     return !err && mem_copy_has(pass->copy, addr, 8) && live_held_still(thread);
 }
 
+// Does it go on to another stack somewhere?
+static bool crosses(const struct unwind_stack *native)
+{
+    for (size_t i = 0; i < native->frames.count; i++)
+        if (native->frames.items[i].signal)
+            return true;
+    return false;
+}
+
 static void remember_depth(struct track *track, const struct unwind_stack *native,
                            const struct mem_range *window)
 {
@@ -56,6 +97,8 @@ static void remember_depth(struct track *track, const struct unwind_stack *nativ
     switch (native->end) {
     case UNWIND_END_BASE:
         track->top = last->cfa ? last->cfa : last->sp + SLACK;
+        if (track->top - native->frames.items[0].sp < WINDOW_MAX && !crosses(native))
+            track->extra = (struct mem_range){0};
         break;
     case UNWIND_END_MEMORY:
         track->top = 0;

@@ -114,6 +114,14 @@ static void drop_torn(struct pass *pass)
     }
 }
 
+static void reset_jobs_of(struct pass *pass, size_t thread)
+{
+    struct sampler *sampler = pass->sampler;
+    for (size_t i = 0; i < sampler->tracks->jobs.count; i++)
+        if (sampler->tracks->jobs.items[i].owner == thread)
+            tracks_reset_job(sampler, pass->sample, i);
+}
+
 // To be read anew.
 static void begin_again(struct pass *pass, pass_select *select)
 {
@@ -162,6 +170,18 @@ static bool came_too_late(const struct pass *pass, const struct stop_times *time
            times->stopped_ns - times->begin_ns > pass->sampler->max_pause_ns / 2;
 }
 
+// They run again: what their registers were is of no more use.
+static void forget_stop(struct pass *pass)
+{
+    for (size_t i = 0; i < pass->sampler->live->threads.count; i++) {
+        struct live_thread *thread = &pass->sampler->live->threads.items[i];
+        if (!is_held(pass, i) || thread->state != LIVE_STOPPED)
+            continue;
+        thread->state = LIVE_RUNNING;
+        thread->has_regs = false;
+    }
+}
+
 // What was stopped is taken: nothing more is wanted of it.
 static void accept_held(struct pass *pass)
 {
@@ -174,26 +194,19 @@ static void accept_held(struct pass *pass)
         struct live_thread *thread = &sampler->live->threads.items[i];
         if (!is_held(pass, i))
             continue;
+        struct track *track = track_of(sampler, i);
         native_unwind(pass, i);
-        thread->held_still = pass->number == 0 && thread->state == LIVE_STOPPED;
-        track_of(sampler, i)->decoded = false;
-        track_of(sampler, i)->needs_stop = false;
-    }
-    for (size_t i = 0; i < sampler->live->threads.count; i++)
-        if (is_held(pass, i))
-            track_of(sampler, i)->pending = false;
-}
-
-// They run again: what their registers were is of no more use.
-static void forget_stop(struct pass *pass)
-{
-    for (size_t i = 0; i < pass->sampler->live->threads.count; i++) {
-        struct live_thread *thread = &pass->sampler->live->threads.items[i];
-        if (!is_held(pass, i) || thread->state != LIVE_STOPPED)
+        track->needs_stop = false;
+        if (pass->number < PASS_COUNT - 1 && native_wants_more(pass, i)) {
+            track->needs_stop = true;
+            reset_jobs_of(pass, i);
             continue;
-        thread->state = LIVE_RUNNING;
-        thread->has_regs = false;
+        }
+        thread->held_still = pass->number == 0 && thread->state == LIVE_STOPPED;
+        track->decoded = false;
+        track->pending = false;
     }
+    forget_stop(pass);
 }
 
 static struct err *stop_and_copy(struct pass *pass)
@@ -246,9 +259,7 @@ static void want_registers(struct pass *pass, size_t index)
     for (size_t i = 0; i < index; i++)
         if (track_of(sampler, i)->needs_stop && natives[i].end_addr == natives[index].end_addr)
             track->needs_stop = false;
-    for (size_t i = 0; i < sampler->tracks->jobs.count; i++)
-        if (sampler->tracks->jobs.items[i].owner == index)
-            tracks_reset_job(sampler, pass->sample, i);
+    reset_jobs_of(pass, index);
 }
 
 // Sleepers whose clock still reads the same did not run while they were read.

@@ -13,8 +13,10 @@ struct track {
     bool decoded;    // its stacks are those of `clock`
     bool needs_stop; // it sleeps, but unwinding needs more registers than the kernel tells of it
     struct proc_clock clock;
-    uint64_t top;        // the end of what unwinding read of its stack; 0: not known
-    size_t window_bytes; // how much of its stack to copy when that is not known
+    uint64_t top;           // the end of what unwinding read of its stack; 0: not known
+    struct mem_range extra; // of the stack that a signal handler on another one interrupted
+    unsigned retries;       // in this snapshot, with more of its stack
+    size_t window_bytes;    // how much of its stack to copy when that is not known
 };
 
 // A thread state of Python in this snapshot.
@@ -109,6 +111,11 @@ struct err *gather_read(struct pass *pass, struct mem_ranges *ranges);
 
 // How much of a thread's stack to copy; size 0: nothing.
 struct mem_range native_window(const struct pass *pass, size_t thread);
+// The same for the other stack of a thread in a signal handler.
+struct mem_range native_extra(const struct pass *pass, size_t thread);
+// A stopped thread whose stack went on where nothing was copied: what to copy in the next pass is
+// remembered then.
+bool native_wants_more(struct pass *pass, size_t thread);
 // Unwinds one thread from the pass's copy. False: it sleeps, and all its registers are needed.
 bool native_unwind(struct pass *pass, size_t thread);
 // Lists mappings and modules again when something new has shown up.

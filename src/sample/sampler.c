@@ -202,8 +202,10 @@ static struct err *take_stacks(struct sampler *sampler, struct sample *ret)
 {
     struct sampler_tracks *all = sampler->tracks;
     native_refresh(sampler);
-    vec_foreach (track, &all->tracks)
+    vec_foreach (track, &all->tracks) {
         track->pending = true;
+        track->retries = 0;
+    }
     TRY(gather_list(sampler, ret));
     struct pass pass = {.sampler = sampler, .sample = ret};
     pass.whole = wants_whole(sampler, ret);

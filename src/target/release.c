@@ -197,7 +197,7 @@ static void detach(struct live *live, struct live_thread *thread)
     int status;
     if (ptrace(PTRACE_DETACH, thread->tid, 0, (void *)(intptr_t)thread->pending_signal) == 0 ||
         live_ask(thread->tid, &status) == LIVE_HAS_ENDED)
-        thread->seized = false;
+        thread->seized = thread->interrupted = false;
     else
         live_linger(live, thread);
     thread->pending_signal = 0;

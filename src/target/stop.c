@@ -134,7 +134,7 @@ static void await_stops(struct live *live, uint64_t deadline_ns)
         size_t missing = 0;
         uint64_t now_ns = live_now_ns();
         vec_foreach (thread, &live->threads) {
-            if (!thread->interrupted || thread->late || thread->state != LIVE_RUNNING ||
+            if (!thread->seized || !thread->interrupted || thread->late || thread->state != LIVE_RUNNING ||
                 live_poll_thread(thread))
                 continue;
             bool late = now_ns >= deadline_ns;
