@@ -45,6 +45,7 @@ struct arch_unwind {
     uint8_t count;            // DWARF numbers 0 .. count - 1 are general registers
     uint8_t sp, fp, ra;       // DWARF numbers; ra may be a column without a register
     const uint8_t *raw;       // [count]: index into arch_regs.raw
+    uint64_t preserved; // registers that a function leaves to its caller as they were, a bit each
     uint8_t call_bytes;       // longest call instruction
     // Offsets from the stack pointer at which the kernel's signal frame keeps the registers, by
     // DWARF number, and the pc at [count].

@@ -51,14 +51,14 @@ bool native_wants_more(struct pass *pass, size_t index)
     if (thread->state != LIVE_STOPPED || native->end != UNWIND_END_MEMORY || pass->out_of_budget ||
         track->retries >= MORE_STOPS)
         return false;
-    const struct target_mapping *here =
-        target_mapping_at(pass->sampler->live->target, thread->regs.sp);
     const struct target_mapping *there =
         target_mapping_at(pass->sampler->live->target, native->end_addr);
     if (!there)
         return false;
     track->retries++;
-    if (there == here) // window_bytes has grown
+    // A stack that goes on: window_bytes has grown. Stacks may share one mapping.
+    if (native->end_addr >= thread->regs.sp &&
+        native->end_addr - thread->regs.sp <= track->window_bytes)
         return true;
     size_t size = there->end - native->end_addr;
     track->extra = (struct mem_range){native->end_addr & ~(uint64_t)4095,

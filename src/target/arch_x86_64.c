@@ -243,6 +243,7 @@ static const struct arch_unwind unwind_rows = {
     .fp = RBP,
     .ra = RA,
     .raw = dwarf_to_raw,
+    .preserved = 1 << RBX | 1 << RBP | 1 << R12 | 1 << R13 | 1 << R14 | 1 << R15,
     .call_bytes = 7,
     .signal_frame = signal_frame,
     .follows_call = follows_call,

@@ -218,6 +218,9 @@ static void read_registers(Dwarf_Frame *frame, const struct arch_unwind *arch, s
             row->unsupported = true;
             break;
         case ANSWER_UNDEFINED:
+            // Where no rule is given, the ABI's holds. That of elfutils up to 0.188 (and perhaps
+            // later) has rax in the place of rbx: backends/x86_64_cfi.c.
+            row->keep |= arch->preserved & 1ull << column;
             break;
         }
     }

@@ -392,8 +392,11 @@ def check_order(thread, facts, plan, present):
 
 def check_loops(thread, one_each):
     """Python frames lie right inside of the evaluation loop that runs them: up to 3.10 one_each.
-    The first that does not, or None. Loops whose name is not known are believed."""
+    The first that does not, or None. Loops whose name is not known are believed, and so is a note
+    that says that not all of them are known."""
     run = []
+    if thread["notes"]:
+        return None
     for frame in thread["frames"]:
         if frame["kind"] == "python":
             run.append(frame["function"])

@@ -446,21 +446,20 @@ class Promise(Case):
         """More threads compute than there are processors for: not all can be stopped in time."""
         with self.quiet(usual_python(), "busy", compiled(self.folder), 300) as target:
             address = int(target.lines[-2])
-            until(lambda: all(self.counters(target.pid, address)), "the start of 300 threads",
-                  3 * PATIENCE_S)
-            for limit, limit_ns in (("1us", 1000), ("500us", 500000), ("5ms", 5000000)):
+            until(lambda: self.counters(target.pid, address).count(0) < 50, "the start of them")
+            for limit, limit_ns in (("1us", 1000), ("5ms", 5000000)):
                 before = self.counters(target.pid, address)
                 begin = time.monotonic()
-                document = self.snap(target.pid, "--max-pause", limit, count=3, interval="20ms")
+                document = self.snap(target.pid, "--max-pause", limit, count=2, interval="20ms")
                 self.assertLess(time.monotonic() - begin, PATIENCE_S)
                 overruns = self.check_promise(document, limit_ns)
                 busy = threads_of(document, "busy")
-                self.assertEqual(len(busy), 3 * 300)
+                self.assertEqual(len(busy), 2 * 300)
                 whole = [thread for thread in busy if names_of(thread) == nested(5)]
                 for thread in busy:
                     if thread["stopped"] and not thread.get("cut"):
                         self.assertEqual(names_of(thread), nested(5))
-                print("--max-pause=%s, 300 busy threads: %d of 900 stacks, max %d us, overruns %d"
+                print("--max-pause=%s, 300 busy threads: %d of 600 stacks, max %d us, overruns %d"
                       % (limit, len(whole), document["profile"]["pause_max_ns"] // 1000, overruns))
                 if len(whole) < len(busy):
                     self.assertTrue(document["notes"] or
