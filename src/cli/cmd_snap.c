@@ -167,6 +167,26 @@ static struct err *take_one(struct loop *loop)
     return NULL;
 }
 
+// Fills the caches (symbols, unwind tables, code objects), so that the first snapshot does not come
+// late; nothing is stopped for it, and what it shows is not used.
+static struct err *warm_up(struct loop *loop)
+{
+    struct sample sample;
+    struct snapshot *snapshot = NULL;
+    enum stop_mode mode = loop->sampler->stop;
+    if (!loop->sampler->process)
+        return NULL;
+    loop->sampler->stop = STOP_NONE;
+    struct err *err = sampler_take(loop->sampler, &sample);
+    loop->sampler->stop = mode;
+    TRY(err);
+    err = build(loop, &sample, live_now_ns(), &snapshot);
+    sample_deinit(&sample);
+    snapshot_destroy(snapshot);
+    loop->first_ns = 0;
+    return err;
+}
+
 // The clocks as they are before the first snapshot, so that it can tell CPU shares, too.
 static struct err *baseline(struct loop *loop)
 {
@@ -283,7 +303,9 @@ static int run_loop(struct loop *loop, int argc, char **argv)
         complain("Python %s (%s), found by %s", loop->sampler->process->version,
                  py_build_name(loop->sampler->process->dec.layout.build),
                  loop->sampler->process->found_by);
-    struct err *err = baseline(loop);
+    struct err *err = warm_up(loop);
+    if (!err)
+        err = baseline(loop);
     if (!err)
         err = session->profile ? sample_many(loop) : sample_one(loop);
     return finish(loop, err, argc, argv);

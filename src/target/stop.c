@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "target/stop_private.h"
@@ -264,37 +265,65 @@ struct err *live_stop(struct live *live, bool whole, uint64_t deadline_ns, struc
     return NULL;
 }
 
+// One that has come, if the kernel names it first; asking each of hundreds would take its time.
+static struct live_thread *who_came(struct live *live)
+{
+    siginfo_t info = {0};
+    if (waitid(P_ALL, 0, &info, WSTOPPED | WNOWAIT | WNOHANG | __WALL) != 0 || !info.si_pid)
+        return NULL;
+    vec_foreach (thread, &live->threads)
+        if (thread->tid == info.si_pid)
+            return thread->late ? thread : NULL;
+    return NULL;
+}
+
+// Takes a late thread that has come. False: it has ended.
+static bool take_late(struct live *live, struct live_thread *thread, struct stop_times *times)
+{
+    thread->late = false;
+    if (thread->state != LIVE_STOPPED)
+        return false;
+    live_raise_priority(live);
+    times->begin_ns = times->stopped_ns = live_now_ns();
+    take_registers(live, thread);
+    return true;
+}
+
+static void give_up_late(struct live *live)
+{
+    vec_foreach (thread, &live->threads) {
+        if (!thread->late)
+            continue;
+        thread->late = false;
+        if (thread->state != LIVE_RUNNING || live_poll_thread(thread))
+            continue; // it came just now: live_resume lets it go
+        unstoppable(thread, "it did not stop in time");
+        live_linger(live, thread);
+    }
+}
+
 bool live_next_late(struct live *live, uint64_t deadline_ns, struct stop_times *times,
                     struct live_thread **ret)
 {
     deadline_ns += live_now_ns();
-    for (;;) {
-        size_t waiting = 0;
-        bool over = live_now_ns() >= deadline_ns;
+    for (bool waiting = true; waiting && live_now_ns() < deadline_ns;) {
+        *ret = who_came(live);
+        if (*ret && live_poll_thread(*ret) && take_late(live, *ret, times))
+            return true;
+        waiting = false;
         vec_foreach (thread, &live->threads) {
             if (!thread->late)
                 continue;
-            if (!live_poll_thread(thread) && !over) {
-                waiting++;
-                continue;
-            }
-            thread->late = false;
-            if (thread->state == LIVE_STOPPED) {
-                live_raise_priority(live);
-                times->begin_ns = times->stopped_ns = live_now_ns();
-                take_registers(live, thread);
-                *ret = thread;
+            *ret = thread;
+            if (!live_poll_thread(thread))
+                waiting = true;
+            else if (take_late(live, thread, times))
                 return true;
-            }
-            if (thread->state == LIVE_RUNNING) {
-                unstoppable(thread, "it did not stop in time");
-                live_linger(live, thread);
-            }
         }
-        if (!waiting)
-            break;
-        wait_for_child();
+        if (waiting)
+            wait_for_child();
     }
+    give_up_late(live);
     look_at_unstopped(live);
     struct stop_times none = {0};
     live_resume(live, &none);
