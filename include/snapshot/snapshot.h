@@ -28,6 +28,9 @@ enum snap_frame_flag {
     SNAP_FRAME_GUESSED = 128,  // native: found by a scan of the stack
 };
 
+// 0 is an address: a call through a null pointer ends there.
+#define SNAP_NO_ADDRESS UINT64_MAX
+
 struct snap_frame {
     enum snap_frame_kind kind;
     uint8_t flags;       // enum snap_frame_flag
@@ -38,7 +41,7 @@ struct snap_frame {
     int32_t line;        // -1: none, or not known
     int32_t column;      // 0-based, UTF-8 bytes; -1: not known
     int32_t first_line;  // co_firstlineno; -1: not known
-    uint64_t address;    // native: the program counter
+    uint64_t address;    // native: the program counter; SNAP_NO_ADDRESS: not always the same
     uint64_t offset;     // native: from the start of `function`; without one, from the start of the
                          // module
     uint64_t activation; // equal in two neighbouring snapshots of a thread: nothing speaks

@@ -12,6 +12,7 @@
 
 #define CACHE_LIMIT_BYTES (64u << 20)
 #define HEAD_MAX_BYTES 512
+#define OBJECT_BYTES 96 // of names and line tables that are compared
 
 #define CHECKED_SLOTS 1024 // distinct code objects on all stacks of a process: rarely more
 
@@ -127,16 +128,31 @@ static struct err *read_head(struct py_decoder *dec, uint64_t addr, struct head 
     return NULL;
 }
 
-// A word of each object that a code object of 3.11 and before is told apart by: length, hash and
-// first bytes. The reference count in front of them changes all the time. What is not readable is
-// lost to the frame, but no reason to lose the frame; a miss in a copy is one to try again.
-static struct err *mix_window(struct py_decoder *dec, uint64_t addr, size_t size, uint64_t *hash)
+// Length and first bytes of a str or bytes object that a code object of 3.11 and before is told apart
+// by. Not the rest of it: hash, UTF-8 form and flags are filled in when they are first asked for.
+// What is not readable is lost to the frame, but no reason to lose the frame; a miss in a copy is
+// one to try again.
+static struct err *mix_object(struct py_decoder *dec, uint64_t addr, bool is_str, uint64_t *hash)
 {
-    unsigned char bytes[96];
-    size_t got = mem_read_some(dec->mem, addr + 16, bytes, size);
-    if (got < 16 && dec->copy && mem_copy_misses(dec->copy)->count)
-        return err_fault(addr + 16 + got, 16 - got);
-    *hash = hash_bytes(*hash, bytes, got);
+    const struct py_layout *lay = &dec->layout;
+    size_t from = py_offset(lay, is_str ? PY_STR_length : PY_BYTES_size);
+    size_t data = py_offset(lay, is_str ? PY_STR_ascii_data : PY_BYTES_data) - from;
+    unsigned char bytes[64 + OBJECT_BYTES];
+    if (data > 64)
+        return NULL;
+    size_t got = mem_read_some(dec->mem, addr + from, bytes, data + OBJECT_BYTES);
+    if (got < data && dec->copy && mem_copy_misses(dec->copy)->count)
+        return err_fault(addr + from + got, data - got);
+    if (got < data)
+        return NULL;
+    uint64_t length, usable = got - data;
+    memcpy(&length, bytes, sizeof(length));
+    // Include/cpython/unicodeobject.h up to 3.11: bit 6 of `state` is `ascii`.
+    bool ascii = !is_str || (bytes[py_offset(lay, PY_STR_state) - from] & 0x40);
+    if (!ascii)
+        usable = 0;
+    *hash = hash_u64(*hash, length);
+    *hash = hash_bytes(*hash, bytes + data, usable < length ? usable : length);
     return NULL;
 }
 
@@ -153,9 +169,9 @@ static struct err *fingerprint(struct py_decoder *dec, const struct head *head, 
     // co_version (3.12+) numbers code objects; before, another one may have been built of the
     // same pointers after the first one's death.
     if (!py_layout_has(&dec->layout, PY_CO_version)) {
-        TRY(mix_window(dec, pick(dec, head, PY_CO_name), 64, &hash));
-        TRY(mix_window(dec, pick(dec, head, PY_CO_filename), 96, &hash));
-        TRY(mix_window(dec, pick(dec, head, PY_CO_linetable), 48, &hash));
+        TRY(mix_object(dec, pick(dec, head, PY_CO_name), true, &hash));
+        TRY(mix_object(dec, pick(dec, head, PY_CO_filename), true, &hash));
+        TRY(mix_object(dec, pick(dec, head, PY_CO_linetable), false, &hash));
     }
     *ret = hash;
     return NULL;

@@ -101,7 +101,7 @@ static void agree(struct snap_frame *kept, const struct snap_frame *seen)
     if (kept->column != seen->column)
         kept->column = -1;
     if (kept->address != seen->address)
-        kept->address = 0;
+        kept->address = SNAP_NO_ADDRESS;
     if (kept->offset != seen->offset)
         kept->offset = 0;
 }

@@ -65,9 +65,9 @@ static void native_frame(struct json_report *report, const struct snap_frame *fr
     json_text(&report->json, "kind", "native");
     json_name(report, "function", frame->function);
     json_name(report, "module", frame->module);
-    hex_if(report, "address", frame->address != 0, frame->address);
+    hex_if(report, "address", frame->address != SNAP_NO_ADDRESS, frame->address);
     // From the start of the function, without one from the start of the module.
-    hex_if(report, "offset", frame->address != 0 && (frame->function || frame->module),
+    hex_if(report, "offset", frame->address != SNAP_NO_ADDRESS && (frame->function || frame->module),
            frame->offset);
     json_name(report, "file", frame->file);
     number_if(report, "line", frame->line >= 0, frame->line);

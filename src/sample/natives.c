@@ -8,6 +8,7 @@
 #define SLACK 256u
 #define UNKNOWN_STOPPED (1u << 20) // copied when a thread's depth is not known yet
 #define UNKNOWN_ASLEEP (64u << 10)
+#define UNKNOWN_MAPPING (32u << 10)
 #define WINDOW_MAX (64u << 20)
 #define MORE_TRIES 12 // each twice as large: 64 KiB to 128 MiB
 #define MORE_STOPS 3  // of a thread in one snapshot, to get at all of its stack
@@ -23,8 +24,9 @@ struct mem_range native_window(const struct pass *pass, size_t index)
     uint64_t start = thread->regs.sp - RED_ZONE;
     const struct target_mapping *mapping =
         target_mapping_at(pass->sampler->live->target, thread->regs.sp);
+    // The list of mappings is older than a new thread's stack; what lies behind its end is not read.
     if (!mapping)
-        return (struct mem_range){start, 4096 - start % 4096}; // the list of mappings is older
+        return (struct mem_range){start, UNKNOWN_MAPPING};
     if (start < mapping->start)
         start = mapping->start;
     size_t size = pass->stopped ? UNKNOWN_STOPPED : UNKNOWN_ASLEEP;
@@ -73,9 +75,9 @@ static bool fetch_more(struct pass *pass, const struct live_thread *thread, uint
                        size_t size)
 {
     const struct target_mapping *mapping = target_mapping_at(pass->sampler->live->target, addr);
-    if (!mapping)
-        return false;
-    struct mem_range range = {addr, size < mapping->end - addr ? size : mapping->end - addr};
+    struct mem_range range = {addr, size};
+    if (mapping && mapping->end - addr < size)
+        range.size = mapping->end - addr;
     mem_copy_clear_misses(pass->copy);
     AUTO_ERR struct err *err = live_read_batch(pass->sampler->live, &range, 1, pass->copy);
     return !err && mem_copy_has(pass->copy, addr, 8) && live_held_still(thread);

@@ -234,6 +234,8 @@ static const struct arch_stub stubs[] = {
     // The end of musl's __clone (src/thread/x86_64/clone.s): call *%r9; mov %eax,%edi;
     // xor %eax,%eax; mov $60,%al; syscall
     {BYTES("\x41\xff\xd1\x89\xc7\x31\xc0\xb0\x3c\x0f\x05"), {{3, ARCH_STUB_BASE, 0, 0}}},
+    // A slot of a linkage table, or a tail call through memory: jmp *slot(%rip)
+    {BYTES("\xff\x25"), {{0, PLAIN, 8, 0}}},
     {0},
 };
 

@@ -184,8 +184,9 @@ class Case(support.TestCase):
     def waiting_for_reader(self, pid, fifo, count, *arguments):
         """pycore that waits for somebody to read its report from a FIFO."""
         process = subprocess.Popen([support.PYCORE, "snap", str(pid), "-n", str(count), "-i",
-                                    "300us", "-q", "-o", fifo, *arguments], stdin=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL, env=support.clean_environment())
+                                    "300us", "-q", "-o", fifo, *arguments],
+                                   stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   env=support.clean_environment())
         try:
             yield process
         finally:

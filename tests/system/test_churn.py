@@ -62,7 +62,7 @@ class Churn(support.TestCase):
         output = os.path.join(folder, "report.json")
         sizes = []
         with subprocess.Popen([support.PYCORE, "snap", str(pid), "-n", str(count), "-i", "100us",
-                               "-q", "-f", "json", "-o", output], stdin=subprocess.DEVNULL,
+                               "--max-pause", "1s", "-q", "-f", "json", "-o", output], stdin=subprocess.DEVNULL,
                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
             while process.poll() is None:
                 size = resident_kib(process.pid)

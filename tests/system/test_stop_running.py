@@ -542,7 +542,7 @@ class Loop(Case):
     """pycore's own time and memory."""
 
     def test_each_millisecond(self):
-        """1,000 snapshots a second of 21 threads: the schedule is kept or what was missed is told."""
+        """1,000 snapshots a second of 21 threads: the schedule is kept, or the misses are told."""
         with self.quiet(usual_python(), "parked", 2, 10, 4) as target:
             begin = time.monotonic()
             outcome = support.pycore("snap", target.pid, "-i", "1ms", "-d", "2s", "-q", "-f",

@@ -253,6 +253,7 @@ static void test_nothing_known(void **state)
     t->interpreter = -1;
     for (size_t i = 0; i < 3; i++)
         t->frames.items[i].function = t->frames.items[i].file = t->frames.items[i].module = 0;
+    t->frames.items[1].address = SNAP_NO_ADDRESS;
     t->frames.items[0].first_line = -1;
     t->frames.items[0].flags = SNAP_FRAME_UNREADABLE;
     render(f);
@@ -368,7 +369,7 @@ static void test_natives(void **state)
     t->frames.items[1].flags = SNAP_FRAME_SIGNAL;
     t->frames.items[2].flags = SNAP_FRAME_LIKELY;
     t->frames.items[3].flags = SNAP_FRAME_GUESSED;
-    t->frames.items[4].address = t->frames.items[4].offset = 0; // of a profile: not always the same
+    t->frames.items[4].address = SNAP_NO_ADDRESS; // of a profile: not always the same
     t->frames.items[4].file = id(f, "h.c");
     t->frames.items[4].line = 12;
     thread(f, 2, SNAP_SLEEP, "poll~@4096");

@@ -288,7 +288,7 @@ enum { READ = 0, SELECT = 23, FUTEX = 202, GETPID = 39 };
 static void test_thread_state(void **state)
 {
     (void)state;
-    struct py_gil gil = {0x5000, 0x50d0, true, true};
+    struct py_gil gil = {0x5000, 0x50d0, true, true, 0};
     struct py_gils gils = {&gil, 1, 1};
     struct live_thread thread = {.state = LIVE_STOPPED, .has_regs = true};
     struct arch_regs *regs = &thread.regs;
