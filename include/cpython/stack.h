@@ -72,7 +72,8 @@ struct py_stack {
     uint64_t next;
     uint64_t mark;                           // a place in the chain that was passed
     size_t mark_frames, mark_entries, steps; // what was known there; steps of the walk
-    bool entry_pending, stepped_back, walked;
+    bool stepped_back, walked;
+    uint64_t first_caller; // the frame that the first entry was called from
     uint64_t chunk_next;
     size_t completed;
     struct py_cframes cframes; // 3.11: innermost first

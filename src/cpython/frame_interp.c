@@ -58,26 +58,20 @@ void py_pair_cframes(struct py_stack *stack)
     }
 }
 
-static bool entered(const struct py_stack *stack)
-{
-    vec_foreach (frame, &stack->frames)
-        if (frame->flags & PY_FRAME_ENTRY)
-            return true;
-    return stack->entry_pending;
-}
-
 struct err *py_walk_step_back(struct py_process *process, struct py_stack *stack, bool *ret)
 {
     const struct py_layout *lay = &process->dec.layout;
     uint64_t previous, frame = 0;
     *ret = false;
-    if (!py_layout_has(lay, PY_TS_cframe) || stack->stepped_back || entered(stack) ||
-        !stack->thread.root)
+    if (!py_layout_has(lay, PY_TS_cframe) || stack->stepped_back || !stack->thread.root)
         return NULL;
     TRY(py_read(process->dec.mem, lay, stack->thread.root, PY_CF_previous, &previous));
     if (!previous)
         return NULL;
     TRY(py_read(process->dec.mem, lay, previous, PY_CF_current_frame, &frame));
+    // A loop that has begun was entered from the frame that the outer one runs.
+    if (stack->entries.count && stack->first_caller == frame)
+        return NULL;
     // The loop that has not begun yet is an entry without frames.
     struct py_entry entry = {.addr = stack->thread.root};
     vec_clear(&stack->frames);
@@ -133,12 +127,14 @@ struct err *py_walk_datastack(struct py_process *process, struct py_stack *stack
     return NULL;
 }
 
-static struct err *close_entry(struct py_stack *stack, uint64_t addr)
+static struct err *close_entry(struct py_stack *stack, uint64_t addr, uint64_t caller)
 {
     struct py_entry entry = {addr, (uint32_t)stack->frames.count};
     // A chain of nothing but shims is no chain that a program makes.
     if (stack->entries.count >= LIMIT_FRAMES_PER_THREAD)
         return err_create(ERR_LIMIT, "more than %d entries", LIMIT_FRAMES_PER_THREAD);
+    if (!stack->entries.count)
+        stack->first_caller = caller;
     return vec_push(&stack->entries, entry) ? NULL : err_create(ERR_NO_MEMORY, "frames");
 }
 
@@ -161,11 +157,9 @@ struct err *py_walk_iframe(struct py_process *process, struct py_stack *stack)
         // The frames above the shim run in an evaluation loop that C code started.
         if (stack->frames.count)
             stack->frames.items[stack->frames.count - 1].flags |= PY_FRAME_ENTRY;
-        else
-            stack->entry_pending = true;
         if (addr != stack->thread.base_frame) {
             stack->outermost_shim = addr;
-            TRY(close_entry(stack, addr));
+            TRY(close_entry(stack, addr, previous));
         }
         stack->next = previous;
         return NULL;
@@ -183,7 +177,7 @@ struct err *py_walk_iframe(struct py_process *process, struct py_stack *stack)
     if (!vec_push(&stack->frames, frame))
         return err_create(ERR_NO_MEMORY, "frames");
     if (frame.flags & PY_FRAME_ENTRY)
-        TRY(close_entry(stack, 0)); // see py_pair_cframes
+        TRY(close_entry(stack, 0, previous)); // see py_pair_cframes
     stack->next = previous;
     return NULL;
 }

@@ -44,6 +44,7 @@ static bool plan(struct pass *pass)
     for (size_t i = 0; i < sampler->live->threads.count; i++) {
         struct live_thread *thread = &sampler->live->threads.items[i];
         struct track *track = track_of(sampler, i);
+        thread->wanted = thread->insist = false; // what was taken is not stopped again
         if (!track->pending)
             continue;
         if (pass->number > 0)
@@ -55,9 +56,11 @@ static bool plan(struct pass *pass)
         track->kept = pass->number == 0 && thread->asleep && track->decoded &&
                       thread->before.cpu_ns == track->clock.cpu_ns &&
                       thread->before.slices == track->clock.slices;
-        thread->wanted = sampler->stop != STOP_NONE && !track->kept &&
-                         (!thread->asleep || track->needs_stop || pass->number == PASS_COUNT - 1);
-        thread->insist = track->needs_stop || pass->number == PASS_COUNT - 1;
+        bool last = pass->number == PASS_COUNT - 1;
+        // One that has not answered an earlier stop (a vfork parent) will not answer this one.
+        bool can = sampler->stop != STOP_NONE && !(thread->lingering && thread->asleep);
+        thread->insist = track->needs_stop || last;
+        thread->wanted = can && !track->kept && (!thread->asleep || thread->insist);
         any |= thread->wanted;
     }
     return any || pass->whole;

@@ -445,7 +445,7 @@ def activations(document):
 def check_offsets(frame, module, table, biases, problems):
     """All symbols of a module lie by the same whole number of pages from where nm has them."""
     name = frame["function"] if frame["function"] in table else bare(frame["function"] or "")
-    if name not in table or frame["offset"] is None:
+    if name not in table or frame["offset"] is None or "@plt" in frame["function"]:
         return
     offset = frame["offset"] if isinstance(frame["offset"], int) else int(frame["offset"], 16)
     bias = int(frame["address"], 16) - offset - table[name]
