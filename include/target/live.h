@@ -52,6 +52,7 @@ struct live_thread {
     struct proc_clock before;
     // Private.
     int pending_signal, schedstat_fd, syscall_fd;
+    uint64_t closer_look_ns; // when its state was last asked for
     bool seized, interrupted, listed, lingering, late, named;
     bool sleeper; // it slept when it was last looked at
 };
@@ -106,6 +107,8 @@ struct stop_times {
 struct err *live_look(struct live *live);
 // The same for one thread: it may have run since.
 void live_look_again(struct live *live, struct live_thread *thread);
+// False: it would not answer (a vfork parent), or is not ours to stop.
+bool live_may_stop(const struct live *live, const struct live_thread *thread);
 // True: it has not run since it was looked at, so what was read of its stack in between holds.
 bool live_held_still(const struct live_thread *thread);
 

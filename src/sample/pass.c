@@ -300,7 +300,7 @@ static void accept_sleepers(struct pass *pass)
         struct track *track = track_of(sampler, i);
         if (!track->pending || !still[i] || !is_asleep(pass, i))
             continue;
-        if (thread->asleep && !native_unwind(pass, i)) {
+        if (thread->asleep && !native_unwind(pass, i) && live_may_stop(sampler->live, thread)) {
             want_registers(pass, i);
             continue;
         }

@@ -10,6 +10,7 @@
 #include "target/stop_private.h"
 #include "util/guard.h"
 
+#define CLOSER_LOOK_NS 1000000000u
 #define SHARE_CHECK_NS 2000000000u
 
 static int thread_compare(const void *left, const void *right)
@@ -99,9 +100,15 @@ bool live_held_still(const struct live_thread *thread)
     return thread->has_before && read_clock(thread, &now) && same_clock(&now, &thread->before);
 }
 
+bool live_may_stop(const struct live *live, const struct live_thread *thread)
+{
+    return !thread->lingering && !thread->tracer && live_kernel_state(live, thread) != 'D';
+}
+
 // Outside of a system call a thread may sleep in a page fault, be stopped, or be no more.
 static void look_closer(struct live *live, struct live_thread *thread)
 {
+    thread->closer_look_ns = live_now_ns();
     thread->proc_state = live_kernel_state(live, thread);
     thread->was_stopped = thread->proc_state == 'T' || thread->proc_state == 't';
     if (thread->proc_state == 't')
@@ -119,12 +126,14 @@ void live_look_again(struct live *live, struct live_thread *thread)
     bool same = has_now && thread->has_before && same_clock(&now, &thread->before);
     thread->state = LIVE_RUNNING;
     thread->why = NULL;
-    thread->tracer = 0;
     thread->wanted = thread->insist = thread->late = thread->stopped_by_us = thread->held_still =
         false;
-    thread->on_cpu = thread->was_stopped = false;
-    thread->proc_state = 0;
+    thread->on_cpu = false;
+    bool closer = live->job_stopped;
     if (!(same && thread->asleep)) {
+        thread->tracer = 0;
+        thread->was_stopped = false;
+        thread->proc_state = 0;
         // The clock first: when it still reads the same later, the thread slept all the time.
         thread->before = now;
         thread->has_before = has_now;
@@ -134,8 +143,10 @@ void live_look_again(struct live *live, struct live_thread *thread)
         thread->asleep = thread->has_regs && thread->regs.sp;
         thread->has_regs = thread->asleep;
         thread->sleeper = thread->asleep;
+        closer |= live_now_ns() > thread->closer_look_ns + CLOSER_LOOK_NS;
     }
-    if (!thread->asleep || thread->regs.syscall < 0 || live->job_stopped)
+    // Another tracer may hold it inside of a call: that is looked for now and then.
+    if (closer || !thread->asleep || thread->regs.syscall < 0)
         look_closer(live, thread);
     thread->on_cpu = !thread->asleep && thread->proc_state == 'R';
 }

@@ -178,9 +178,10 @@ class Blocked(core_tests.NativeTestCase):
                 pcs, truth = native_oracle.pcs_of(thread), eu[facts["tid"]]
                 names = [frame["function"] for frame in thread["frames"]
                          if frame["kind"] == "python"]
-                if not truth.error and pcs != truth.pcs and (
-                        pcs != truth.pcs[:len(pcs)] and pcs[:len(truth.pcs)] != truth.pcs or
-                        not thread["notes"] and not noted):
+                common = min(len(pcs), len(truth.pcs))
+                if not truth.error and (pcs[:common] != truth.pcs[:common] or
+                                        common < len(truth.pcs) and not thread["notes"] and
+                                        not noted):
                     problems.append("%s: %d of %d frames; notes %s" % (
                         plan["name"], len(pcs), len(truth.pcs), thread["notes"]))
                 if not names[-len(facts["python"]):] == facts["python"] and not thread["notes"] \
@@ -322,8 +323,9 @@ class Alternating(support.TestCase):
         uncertain = counts["uncertain"] + 2 * snapshots - counts["plain"] - counts["mixed"] - \
             counts["left out"]
         self.assertLessEqual(uncertain, 2 * snapshots * UNCERTAIN_SHARE)
-        for function in ("leaf_a", "leaf_b", "hot_a", "hot_b", "call_a", "call_b", "back_a",
-                         "back_b", "mixed_a", "mixed_b"):
+        # back_a and back_b are too short to be met for sure.
+        for function in ("leaf_a", "leaf_b", "hot_a", "hot_b", "call_a", "call_b", "mixed_a",
+                         "mixed_b"):
             self.assertIn(function, seen)
 
     def test_default(self):
