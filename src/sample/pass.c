@@ -305,7 +305,9 @@ static void accept_sleepers(struct pass *pass)
             continue;
         }
         track->clock = thread->before;
-        track->decoded = thread->asleep;
+        // What a stop may still complete is not kept.
+        track->decoded =
+            thread->asleep && sampler->tracks->natives.items[i].end != UNWIND_END_REGISTER;
         track->pending = false;
     }
     free(still);
