@@ -78,6 +78,7 @@ struct py_stack {
     size_t completed;
     struct py_cframes cframes; // 3.11: innermost first
     uint64_t cframe_next;      // 0: all are known that can be
+    size_t cframe_mark;        // one that was passed
 };
 
 void py_stack_init(struct py_stack *stack, const struct py_thread *thread, bool blocked);

@@ -17,7 +17,8 @@ enum unwind_how {
     UNWIND_CFI,           // by call frame information: exact
     UNWIND_STUB,          // out of code that has none and is known by its bytes: exact
     UNWIND_FRAME_POINTER, // by the chain of frame pointers: likely, frames may be missing
-    UNWIND_SCAN,          // the next word on the stack that follows a call instruction: a guess
+    UNWIND_SCAN,          // the next word on the stack that follows a call instruction: a guess; and
+                          // all frames behind one
 };
 
 struct unwind_frame {

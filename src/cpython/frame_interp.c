@@ -24,12 +24,15 @@ struct err *py_walk_cframes(struct py_process *process, struct py_stack *stack)
     struct py_cframes *cframes = &stack->cframes;
     while (stack->cframe_next) {
         struct py_cframe cframe = {.addr = stack->cframe_next};
-        uint64_t previous, last = cframes->count ? cframes->items[cframes->count - 1].addr : 0;
+        uint64_t previous;
         // The root one is embedded in the thread state and no activation; the others are locals of
-        // functions that call each other, so that each lies above the one before.
-        bool on_stack =
-            cframe.addr - stack->thread.tstate >= py_offset(lay, PY_TS_size) && cframe.addr > last;
-        if (!on_stack || cframes->count >= LIMIT_FRAMES_PER_THREAD ||
+        // functions that call each other. A signal handler may have a stack of its own, anywhere.
+        bool on_stack = cframe.addr - stack->thread.tstate >= py_offset(lay, PY_TS_size);
+        // The mark moves on at each power of two: every round comes back to it.
+        bool round = cframes->count && cframe.addr == cframes->items[stack->cframe_mark].addr;
+        if ((cframes->count & (cframes->count - 1)) == 0)
+            stack->cframe_mark = cframes->count ? cframes->count - 1 : 0;
+        if (!on_stack || round || cframes->count >= LIMIT_FRAMES_PER_THREAD ||
             process->frames_walked++ >= LIMIT_FRAMES_PER_SNAPSHOT)
             break;
         TRY(py_read(process->dec.mem, lay, cframe.addr, PY_CF_previous, &previous));

@@ -187,6 +187,14 @@ static void note(struct merger *m)
     const char *why = unwind_end_text(in->native->end);
     if (why)
         snap_note(in->strings, &m->thread->notes, "the native stack is known only so far: %s", why);
+    size_t guessed = 0;
+    vec_foreach (frame, &in->native->frames)
+        guessed += frame->how == UNWIND_SCAN;
+    if (guessed)
+        snap_note(in->strings, &m->thread->notes,
+                  "%zu native frame%s only guessed, behind code without unwind information: some "
+                  "may be missing or wrong",
+                  guessed, guessed == 1 ? " is" : "s are");
     // Of a greenlet that switched to another one: its frames are in its own object.
     if (m->python_frames && !m->doubtful && m->idle_loops)
         snap_note(in->strings, &m->thread->notes,

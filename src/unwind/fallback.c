@@ -9,7 +9,8 @@
 #include "util/guard.h"
 
 #define MAX_STUB_BYTES 32
-#define ENTRY_BYTES 64  // _start of any C library is shorter
+#define ENTRY_BYTES 64 // _start of any C library is shorter
+#define GOOD_FRAMES 5
 #define SCAN_WORDS 1024 // a frame of 8 KiB; larger ones belong to code that has unwind tables
 
 // ---- Stubs --------------------------------------------------------------------------------------
@@ -113,7 +114,8 @@ static enum step move_on(struct walk *walk, uint64_t pc, uint64_t sp, enum unwin
     walk->regs.value[walk->unwinder->arch->sp] = sp;
     walk->exact = false;
     walk->learn = walk->learn && how == UNWIND_STUB;
-    walk->how = (uint8_t)how;
+    walk->guessed |= how == UNWIND_SCAN; // what follows from a guess is one
+    walk->how = (uint8_t)(walk->guessed ? UNWIND_SCAN : how);
     return STEP_ON;
 }
 
@@ -168,6 +170,25 @@ static bool may_lead_to(struct unwinder *unwinder, uint64_t target, uint64_t pc)
     return got == 0 || unwinder->arch->may_jump_to(code, got, target, pc, pc + 1);
 }
 
+// By exact rules, to the base or at least a good way to the next piece of code without any.
+static bool leads_on(const struct walk *walk)
+{
+    struct unwind_stack scratch = {0};
+    struct walk proof = {
+        .unwinder = walk->unwinder,
+        .regs = walk->regs,
+        .out = &scratch,
+        .strict = true,
+        .how = UNWIND_CFI,
+        .jumps = walk->jumps,
+    };
+    walk_run(&proof);
+    bool good = scratch.end == UNWIND_END_BASE ||
+                (scratch.end == UNWIND_END_NO_INFO && scratch.frames.count >= GOOD_FRAMES);
+    unwind_stack_deinit(&scratch);
+    return good;
+}
+
 static enum step by_scan(struct walk *walk)
 {
     const struct arch_unwind *arch = walk->unwinder->arch;
@@ -182,7 +203,10 @@ static enum step by_scan(struct walk *walk)
         // A frame pointer that this code did not use may still be its caller's.
         bool keep = walk_knows(walk, arch->fp) && fp > at && fp % 8 == 0;
         walk->regs.known = 1ull << arch->sp | (uint64_t)keep << arch->fp;
-        return move_on(walk, word, at + sizeof(word), UNWIND_SCAN);
+        enum step step = move_on(walk, word, at + sizeof(word), UNWIND_SCAN);
+        if (keep && !leads_on(walk))
+            walk->regs.known = 1ull << arch->sp;
+        return step;
     }
     return STEP_NONE;
 }

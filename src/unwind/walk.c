@@ -259,7 +259,7 @@ static enum step by_plain_row(struct walk *walk, struct row_slot *slot)
     last_frame(walk)->cfa = cfa;
     regs->pc = ra;
     walk->exact = false;
-    walk->how = row->stub ? UNWIND_STUB : UNWIND_CFI;
+    walk->how = walk->guessed ? UNWIND_SCAN : row->stub ? UNWIND_STUB : UNWIND_CFI;
     return STEP_ON;
 }
 
@@ -293,7 +293,7 @@ static enum step by_row(struct walk *walk, struct row_slot *slot)
     restore(walk, row, cfa);
     walk->regs.pc = ra;
     walk->exact = row->signal;
-    walk->how = row->stub ? UNWIND_STUB : UNWIND_CFI;
+    walk->how = walk->guessed ? UNWIND_SCAN : row->stub ? UNWIND_STUB : UNWIND_CFI;
     return goes_up(walk, row, old_sp, old_pc) ? STEP_ON : walk_end(walk, UNWIND_END_CORRUPT, ra);
 }
 

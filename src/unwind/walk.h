@@ -38,6 +38,7 @@ struct walk {
     bool complete;            // it began with all registers
     bool learn;               // what is seen of frame pointers is true
     uint8_t how;              // how regs were found
+    bool guessed;             // by a scan, or from what a scan has found
     unsigned jumps;           // times that the stack pointer went down
     uint64_t lost_fp;         // where the frame pointer is to be found, if the bytes were there
 };

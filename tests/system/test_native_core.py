@@ -400,7 +400,10 @@ class MadeAtRunTime(NativeTestCase):
             if named[0][-4:] != named[1][-4:]:
                 problems.append("%s: ends with %s, without with %s" % (label, named[1][-4:],
                                                                       named[0][-4:]))
-            if plain[1]["notes"] != plain[0]["notes"]:
+            # Only the JIT before 3.15 has no unwind information: what is behind its code is guessed.
+            said = [note for note in plain[1]["notes"]
+                    if not (env and python.version[:2] < (3, 15) and "guessed" in note)]
+            if said != plain[0]["notes"]:
                 problems.append("%s: notes %s" % (label, plain[1]["notes"]))
             print("%s %s %s: %d native frames, %d of them in code of no file" % (
                 python.name, flags or env, label, len(pcs),
@@ -446,6 +449,9 @@ class Files(NativeTestCase):
             for frame in native_oracle.natives_of(thread):
                 pc = int(frame["address"] or "-1", 16)
                 if pc not in truth.pcs[position:]:
+                    if frame["unwound_by"] == "scan" and \
+                            any("guess" in note for note in thread["notes"]):
+                        continue # it is said to be a guess
                     problems.append("%s: %s %s (by %s) is invented" % (
                         plan["name"], frame["address"], frame["function"], frame["unwound_by"]))
                     continue
