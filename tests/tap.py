@@ -18,6 +18,7 @@ import fcntl
 import importlib.util
 import io
 import os
+import resource
 import sys
 import time
 import traceback
@@ -146,8 +147,15 @@ def take_turn(serial):
     return lock
 
 
+def allow_cores():
+    """Kernel cores of the programs that tests start, also where shells set the soft limit to 0."""
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+
+
 def run(module, names=(), stream=None):
     """Runs the module's tests (or the named ones); returns the exit status."""
+    allow_cores()
     result = TapResult(stream or sys.stdout)
     lock = take_turn(getattr(module, "SERIAL", False))
     limit_s = getattr(module, "LIMIT_S", DEFAULT_LIMIT_S)

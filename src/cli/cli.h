@@ -72,6 +72,8 @@ struct target;
 struct py_process;
 void fill_process(struct snap_source *source, struct strtab *strings, const struct target *target,
                   const struct py_process *process);
+// What has been noted of the target meanwhile; nothing is noted twice.
+void fill_notes(struct snap_source *source, struct strtab *strings, const struct target *target);
 
 int run_snap(const struct options *options, int argc, char **argv);
 int run_analyze(const struct options *options, int argc, char **argv);

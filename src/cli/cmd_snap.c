@@ -280,6 +280,7 @@ static int finish(struct loop *loop, struct err *err, int argc, char **argv)
             return EXIT_NO_REPORT;
         }
     }
+    fill_notes(&session->source, session->strings, loop->sampler->live->target);
     loop->run.interval_ns = loop->interval_ns;
     loop->run.duration_ns = loop->last_ns - loop->begin_ns;
     AUTO_FREE char *command = command_text(argc, argv);

@@ -129,6 +129,11 @@ void fill_process(struct snap_source *source, struct strtab *strings, const stru
             to->python_build = strtab_add_cstr(strings, py_build_name(process->dec.layout.build));
     }
     fill_signal(&source->signal, &target->signal, strings);
+    fill_notes(source, strings, target);
+}
+
+void fill_notes(struct snap_source *source, struct strtab *strings, const struct target *target)
+{
     for (size_t i = 0; i < target->notes.count; i++)
         snap_note(strings, &source->notes, "%s", target->notes.items[i]);
 }
