@@ -71,9 +71,10 @@ struct sampler {
     uint64_t stop_count;
     struct sampler_tracks *tracks;
     struct py_thread_names names;
-    size_t nameless;       // thread states that had no name when the names were read
-    uint64_t read_cost;    // of a batch under a stop, in 1/1024 of what was estimated
-    uint64_t maps_read_ns; // when the mappings were listed
+    size_t nameless;         // thread states that had no name when the names were read
+    uint64_t names_until_ns; // they are looked for until then
+    uint64_t read_cost;      // of a batch under a stop, in 1/1024 of what was estimated
+    uint64_t maps_read_ns;   // when the mappings were listed
     bool maps_stale;
 };
 

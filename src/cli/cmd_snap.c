@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 
 #include "cli/session.h"
 #include "sample/sampler.h"
@@ -33,6 +34,16 @@ static void catch_signals(void)
     sigaction(SIGHUP, &action, NULL);
     // A reader that went away must not end us in the middle of a stop.
     signal(SIGPIPE, SIG_IGN);
+}
+
+// Two descriptors for each thread of the target.
+static void allow_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
 struct loop {
@@ -221,8 +232,12 @@ static struct err *sample_many(struct loop *loop)
             slot = current;
         }
         double share = loop->options->no_jitter ? 0.5 : random_share(loop);
-        uint64_t tick_ns = loop->begin_ns + slot * loop->interval_ns +
-                           (uint64_t)(share * (double)loop->interval_ns);
+        // Of an interval that has begun already, the rest.
+        uint64_t from_ns = loop->begin_ns + slot * loop->interval_ns;
+        uint64_t end_ns = from_ns + loop->interval_ns;
+        if (!loop->options->no_jitter && from_ns < now_ns)
+            from_ns = now_ns < end_ns ? now_ns : end_ns;
+        uint64_t tick_ns = from_ns + (uint64_t)(share * (double)(end_ns - from_ns));
         if (loop->limit_ns && tick_ns - loop->begin_ns > loop->limit_ns)
             break;
         if (!live_sleep(loop->sampler->live, tick_ns, &interrupted))
@@ -346,6 +361,7 @@ int run_snap(const struct options *options, int argc, char **argv)
     plan(&loop);
     struct err *err = session_init(&session, options, options->count > 1 || options->duration_ns);
     catch_signals();
+    allow_descriptors();
     struct sampler_options sampling = {
         .stop = options->stop,
         .no_native = options->no_native,

@@ -25,7 +25,12 @@ struct search {
 static bool holds(const struct search *search, uint64_t sp, uint64_t low, uint64_t high)
 {
     uint64_t start = sp & ~7ull;
-    size_t got = mem_read_some(search->process->dec.mem, start, search->words, STACK_BYTES);
+    // What lies behind the stack may never have been touched.
+    const struct target_mapping *mapping = target_mapping_at(search->process->target, start);
+    size_t size = STACK_BYTES;
+    if (mapping && mapping->end - start < size)
+        size = mapping->end - start;
+    size_t got = mem_read_some(search->process->dec.mem, start, search->words, size);
     for (size_t i = 0; i < got / 8; i++)
         if (search->words[i] >= low && search->words[i] < high)
             return true;

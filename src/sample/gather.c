@@ -14,6 +14,8 @@
 #define KIB_NS 400u
 #define LIST_TRIES 3
 #define RECENT_STOPS 16
+#define LAST_USED_MAX 8192u
+#define PIECE_BYTES 1024u
 #define PAGE_BYTES 4096u
 #define DATA_STACK_SLACK 1024u
 #define DATA_STACK_MAX (64u << 10) // of what is read before it is known to be needed
@@ -70,6 +72,28 @@ void gather_remember(struct pass *pass, pass_select *select)
     }
     if (!mem_copy_used(sampler->copy, &sampler->last_used))
         vec_clear(&sampler->last_used);
+    // Of a native stack some words were read: next time as much of it is copied as is needed then.
+    size_t kept = 0;
+    vec_foreach (range, &sampler->last_used)
+        if (range->size <= LAST_USED_MAX)
+            sampler->last_used.items[kept++] = *range;
+    sampler->last_used.count = kept;
+}
+
+// In small pieces, so that what is not used any more is not read for ever.
+static bool split_ranges(struct mem_ranges *ranges)
+{
+    size_t count = ranges->count;
+    for (size_t i = 0; i < count; i++) {
+        while (ranges->items[i].size > PIECE_BYTES) {
+            struct mem_range *range = &ranges->items[i];
+            range->size -= PIECE_BYTES;
+            struct mem_range piece = {range->addr + range->size, PIECE_BYTES};
+            if (!vec_push(ranges, piece))
+                return false;
+        }
+    }
+    return true;
 }
 
 // Code objects that were on the stacks lately and may be again in a moment.
@@ -136,6 +160,15 @@ static void learn_cost(struct sampler *sampler, size_t ranges, size_t bytes, uin
     sampler->read_cost = cost < 128 ? 128 : cost > 16384 ? 16384 : cost;
 }
 
+size_t gather_affordable_bytes(const struct pass *pass)
+{
+    uint64_t now_ns = live_now_ns();
+    if (now_ns >= pass->budget_end_ns)
+        return 0;
+    uint64_t plain_ns = (pass->budget_end_ns - now_ns) / 2 * 1024 / pass->sampler->read_cost;
+    return plain_ns / KIB_NS * 1024;
+}
+
 struct err *gather_read(struct pass *pass, struct mem_ranges *ranges)
 {
     struct sampler *sampler = pass->sampler;
@@ -151,8 +184,12 @@ struct err *gather_read(struct pass *pass, struct mem_ranges *ranges)
             break;
         }
     }
-    if (!fit)
+    if (!fit) {
+        // One slow batch must not make all later ones look impossible.
+        if (sampler->read_cost > 1024)
+            sampler->read_cost = 3 * sampler->read_cost / 4 + 256;
         return NULL;
+    }
     TRY(live_read_batch(sampler->live, ranges->items, fit, pass->copy));
     if (pass->stopped) {
         pass->sample->rounds++;
@@ -186,7 +223,7 @@ static void merge_ranges(struct mem_ranges *ranges)
         qsort(ranges->items, ranges->count, sizeof(*ranges->items), range_compare);
     vec_foreach (range, ranges) {
         struct mem_range *last = kept ? &ranges->items[kept - 1] : NULL;
-        if (last && range->addr < last->addr + last->size) {
+        if (last && range->addr <= last->addr + last->size) {
             if (range->addr + range->size > last->addr + last->size)
                 last->size = range->addr + range->size - last->addr;
         } else {
@@ -224,8 +261,10 @@ static void settle(struct pass *pass)
     AUTO_FREE struct py_native_thread *natives = calloc(threads->count + 1, sizeof(*natives));
     size_t count = 0;
     for (size_t i = 0; natives && i < threads->count; i++) {
+        // Those that were taken in an earlier pass run again.
         const struct live_thread *thread = &threads->items[i];
-        if (thread->state == LIVE_STOPPED && thread->has_regs)
+        if (thread->state == LIVE_STOPPED && thread->has_regs &&
+            track_of(pass->sampler, i)->pending)
             natives[count++] = (struct py_native_thread){thread->regs.tls, thread->regs.sp};
     }
     if (natives)
@@ -243,6 +282,10 @@ static bool step_state(struct pass *pass)
         if (missed(pass))
             return false;
         AUTO_ERR struct err *err = tracks_assign(sampler, pass->sample);
+        if (err) {
+            vec_clear(&sampler->tracks->jobs);
+            return true;
+        }
         vec_foreach (job, &sampler->tracks->jobs)
             job->fresh = true;
         pass->listed = pass->gils_known = pass->settled = true;
@@ -312,7 +355,8 @@ static bool step_all(struct pass *pass, pass_select *select)
     if (complete && pass->stopped && !pass->settled) {
         settle(pass);
         for (size_t i = 0; i < all->jobs.count; i++)
-            all->stacks.items[i].thread.in_gc = pass->sample->state.threads.items[i].in_gc;
+            if (!all->jobs.items[i].done)
+                all->stacks.items[i].thread.in_gc = pass->sample->state.threads.items[i].in_gc;
         complete = pass->settled = !missed(pass);
     }
     return complete;
@@ -337,7 +381,7 @@ struct err *gather_rehearse(struct pass *pass, pass_select *select)
     for (size_t i = 0; i < all->jobs.count; i++)
         if (is_selected(pass, select, &all->jobs.items[i]) && all->jobs.items[i].owner != SIZE_MAX)
             tracks_reset_job(sampler, pass->sample, i);
-    if (!mem_copy_used(sampler->copy, &sampler->prefetch) ||
+    if (!mem_copy_used(sampler->copy, &sampler->prefetch) || !split_ranges(&sampler->prefetch) ||
         !mem_copy_used(sampler->codes, &sampler->code_prefetch))
         return err_create(ERR_NO_MEMORY, "snapshot buffer");
     return NULL;
@@ -360,22 +404,33 @@ static void close_stacks(struct pass *pass, pass_select *select)
     mem_copy_clear_misses(pass->copy);
 }
 
+// What is not affordable of it is left out: unwinding then ends there, with a note.
+static bool push_window(struct mem_ranges *ranges, struct mem_range window, size_t *affordable)
+{
+    if (window.size > *affordable)
+        window.size = *affordable;
+    *affordable -= window.size;
+    return !window.size || vec_push(ranges, window);
+}
+
 struct err *gather(struct pass *pass, pass_select *select)
 {
     struct sampler *sampler = pass->sampler;
     struct mem_ranges ranges = {0};
     bool ok = true;
+    if (!pass->stopped)
+        pass->out_of_budget = false; // that of the last stop
     for (size_t i = 0; pass->stopped && ok && i < sampler->prefetch.count; i++)
         ok = vec_push(&ranges, sampler->prefetch.items[i]);
     for (size_t i = 0; pass->stopped && ok && i < sampler->last_used.count; i++)
         ok = vec_push(&ranges, sampler->last_used.items[i]);
+    size_t affordable = pass->stopped ? gather_affordable_bytes(pass) : SIZE_MAX;
+    pass->window_limit = affordable;
     for (size_t i = 0; ok && i < sampler->live->threads.count; i++) {
-        struct mem_range window = select(pass, i) ? native_window(pass, i) : (struct mem_range){0};
-        if (window.size)
-            ok = vec_push(&ranges, window);
-        window = select(pass, i) ? native_extra(pass, i) : (struct mem_range){0};
-        if (ok && window.size)
-            ok = vec_push(&ranges, window);
+        if (!select(pass, i))
+            continue;
+        ok = push_window(&ranges, native_window(pass, i), &affordable) &&
+             push_window(&ranges, native_extra(pass, i), &affordable);
     }
     const struct sampler_tracks *all = sampler->tracks;
     for (size_t i = 0; pass->stopped && ok && i < all->jobs.count; i++) {

@@ -51,7 +51,7 @@ bool native_wants_more(struct pass *pass, size_t index)
     const struct live_thread *thread = &pass->sampler->live->threads.items[index];
     struct track *track = track_of(pass->sampler, index);
     if (thread->state != LIVE_STOPPED || native->end != UNWIND_END_MEMORY || pass->out_of_budget ||
-        track->retries >= MORE_STOPS)
+        track->retries >= MORE_STOPS || track->window_bytes > pass->window_limit)
         return false;
     const struct target_mapping *there =
         target_mapping_at(pass->sampler->live->target, native->end_addr);
@@ -80,7 +80,8 @@ static bool fetch_more(struct pass *pass, const struct live_thread *thread, uint
         range.size = mapping->end - addr;
     mem_copy_clear_misses(pass->copy);
     AUTO_ERR struct err *err = live_read_batch(pass->sampler->live, &range, 1, pass->copy);
-    return !err && mem_copy_has(pass->copy, addr, 8) && live_held_still(thread);
+    return !err && mem_copy_has(pass->copy, addr, 8) &&
+           live_held_still(pass->sampler->live, thread);
 }
 
 // Does it go on to another stack somewhere?

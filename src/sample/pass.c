@@ -106,7 +106,8 @@ static void drop_torn(struct pass *pass)
         if (job->owner == SIZE_MAX || !is_held(pass, job->owner))
             continue;
         struct live_thread *thread = &pass->sampler->live->threads.items[job->owner];
-        if (thread->state == LIVE_STOPPED || (thread->asleep && live_held_still(thread)))
+        if (thread->state == LIVE_STOPPED ||
+            (thread->asleep && live_held_still(pass->sampler->live, thread)))
             continue;
         struct py_stack *stack = &all->stacks.items[i];
         py_stack_deinit(stack);
@@ -231,6 +232,9 @@ static struct err *stop_and_copy(struct pass *pass)
         err = tracks_sync(sampler);
     for (size_t i = 0; !err && pass->whole && i < live->threads.count; i++)
         track_of(sampler, i)->pending = live->threads.items[i].state != LIVE_GONE;
+    // The list of threads may be another one now: owners are found anew.
+    vec_foreach (job, &sampler->tracks->jobs)
+        job->owner = pass->whole ? SIZE_MAX : job->owner;
     pass->budget_end_ns = times.begin_ns + allowed_ns;
     pass->stopped = true;
     if (!err && times.begin_ns)
@@ -248,6 +252,9 @@ static struct err *stop_and_copy(struct pass *pass)
     }
     if (!err)
         err = take_late(pass);
+    struct live_thread *late;
+    if (err)
+        live_next_late(live, 0, &times, &late); // they are left to the SIGCHLD handler
     pass->sample->interrupted_calls += live->interrupted_calls - interrupted;
     return err;
 }
@@ -278,7 +285,7 @@ static void accept_sleepers(struct pass *pass)
         struct track *track = track_of(sampler, i);
         if (!track->pending || !(track->kept || is_asleep(pass, i)))
             continue;
-        still[i] = thread->asleep && live_held_still(thread);
+        still[i] = thread->asleep && live_held_still(sampler->live, thread);
         thread->held_still = still[i] && pass->number == 0;
         if (still[i] && track->kept)
             track->pending = false;

@@ -48,6 +48,7 @@ struct pass {
     bool whole;             // all threads are to be stopped
     bool stopped;           // the step is under a stop
     uint64_t budget_end_ns; // when that has to end
+    size_t window_limit;    // more of native stacks would not fit, either
     bool out_of_budget;     // what is still missing would not fit
     bool listed, settled;   // steps of the walk under the stop
     bool gils_known;        // in this snapshot: who holds them is told of one moment
@@ -104,6 +105,8 @@ struct err *gather(struct pass *pass, pass_select *select);
 struct err *gather_rehearse(struct pass *pass, pass_select *select);
 // Thread states and who runs them, while the target runs.
 struct err *gather_list(struct sampler *sampler, struct sample *sample);
+// How much of native stacks may be copied under the stop: they must not cost the Python stacks.
+size_t gather_affordable_bytes(const struct pass *pass);
 // Reads ranges into the pass's copy, as far as the budget allows.
 struct err *gather_read(struct pass *pass, struct mem_ranges *ranges);
 

@@ -8,6 +8,8 @@
 #include "sample/sample_private.h"
 #include "util/guard.h"
 
+#define NAMES_PATIENCE_NS 2000000000u
+
 static void close_python(struct sampler *sampler)
 {
     unwinder_destroy(sampler->unwinder);
@@ -112,7 +114,10 @@ static void read_names(struct sampler *sampler, struct sample *ret)
         nameless += !has_name(sampler, thread->ident);
     ret->names = &sampler->names;
     // A thread enters threading's table a moment after it has started.
-    if (!changed && nameless == sampler->nameless && sampler->names.count)
+    uint64_t now_ns = live_now_ns();
+    if (changed || nameless != sampler->nameless)
+        sampler->names_until_ns = now_ns + NAMES_PATIENCE_NS;
+    else if (sampler->names.count && (!nameless || now_ns > sampler->names_until_ns))
         return;
     struct pass pass = {.sampler = sampler};
     uint64_t last = 0;
@@ -223,6 +228,12 @@ static struct err *take_stacks(struct sampler *sampler, struct sample *ret)
     return NULL;
 }
 
+// The list of thread states may be torn at a moment, but not twice in a row.
+static bool is_lost(const struct sampler *sampler, const struct sample *sample)
+{
+    return sampler->process && sample->state.cut && !sample->state.threads.count;
+}
+
 static struct err *take_once(struct sampler *sampler, struct sample *ret)
 {
     struct sampler_tracks *all = sampler->tracks;
@@ -248,8 +259,12 @@ struct err *sampler_take(struct sampler *sampler, struct sample *ret)
     sampler->live->woken_ns = live_now_ns();
     bool between = !sampler->process && sampler->live->can_read;
     struct err *err = between ? NULL : take_once(sampler, ret);
-    bool lost = !err && sampler->process && ret->state.cut && !ret->state.threads.count;
-    if (lost || between) {
+    if (!err && is_lost(sampler, ret)) {
+        sample_deinit(ret);
+        memset(ret, 0, sizeof(*ret));
+        err = take_once(sampler, ret);
+    }
+    if (between || (!err && is_lost(sampler, ret))) {
         // The runtime is not where it was: another program runs there now, or Python has ended.
         sample_deinit(ret);
         memset(ret, 0, sizeof(*ret));
@@ -257,6 +272,7 @@ struct err *sampler_take(struct sampler *sampler, struct sample *ret)
         vec_clear(&sampler->prefetch);
         vec_clear(&sampler->last_used);
         vec_clear(&sampler->list_prefetch);
+        vec_clear(&sampler->names);
         err = live_refresh(sampler->live);
         if (!err)
             err = open_python(sampler);

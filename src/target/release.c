@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "target/stop_private.h"
 
@@ -103,13 +104,12 @@ void live_unblock_signals(struct live *live)
 }
 
 // On two processors with nine others that wanted one, the longest of 1,500 stops took 7 and 11 ms
-// with it, 41 and 231 ms without. Children (there are none) would not inherit it.
+// with it, 41 and 231 ms without.
 void live_raise_priority(struct live *live)
 {
     const struct sched_param lowest = {.sched_priority = 1};
     if (!live->priority_raised && sched_getscheduler(0) == SCHED_OTHER)
-        live->priority_raised =
-            sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &lowest) == 0;
+        live->priority_raised = sched_setscheduler(0, SCHED_FIFO, &lowest) == 0;
 }
 
 void live_restore_priority(struct live *live)
@@ -214,6 +214,25 @@ static void let_go(struct live *live, struct live_thread *thread)
     }
 }
 
+// An exec by another thread than the main one gives that thread the main one's number, and ours it
+// stays (ptrace(2), "execve(2) under ptrace"): under its old number it looks ended.
+static void adopt_main(struct live *live)
+{
+    bool ended = false;
+    vec_foreach (thread, &live->threads)
+        ended |= thread->interrupted && thread->state == LIVE_GONE && thread->tid != live->pid;
+    if (!ended)
+        return;
+    vec_foreach (thread, &live->threads) {
+        if (thread->tid != live->pid || thread->seized ||
+            proc_tracer(live->pid, thread->tid) != getpid())
+            continue;
+        thread->seized = thread->interrupted = true;
+        ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0);
+        live_linger(live, thread);
+    }
+}
+
 void live_resume(struct live *live, struct stop_times *ret)
 {
     live_block_signals(live);
@@ -223,6 +242,7 @@ void live_resume(struct live *live, struct stop_times *ret)
                 thread->sleeper == sleepers)
                 let_go(live, thread);
     }
+    adopt_main(live);
     on_child(SIGCHLD); // for those who answered while the signal was waited for elsewhere
     ret->end_ns = live_now_ns();
     live_restore_priority(live);

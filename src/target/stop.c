@@ -135,8 +135,8 @@ static void await_stops(struct live *live, uint64_t deadline_ns)
         size_t missing = 0;
         uint64_t now_ns = live_now_ns();
         vec_foreach (thread, &live->threads) {
-            if (!thread->seized || !thread->interrupted || thread->late || thread->state != LIVE_RUNNING ||
-                live_poll_thread(thread))
+            if (!thread->seized || !thread->interrupted || thread->late ||
+                thread->state != LIVE_RUNNING || live_poll_thread(thread))
                 continue;
             bool late = now_ns >= deadline_ns;
             if (!(late || now_ns > begin_ns + SLOW_NS) || !give_up(live, thread, late))
@@ -150,21 +150,24 @@ static void await_stops(struct live *live, uint64_t deadline_ns)
 
 // The registers of threads that were to be stopped and could not: what /proc says of the call they
 // sleep in. As with all sleepers, the clock will tell whether they did.
-static void look_at_unstopped(struct live *live)
+static void look_at_unstopped(struct live *live, struct live_thread *thread)
 {
-    vec_foreach (thread, &live->threads) {
-        if (thread->state != LIVE_UNSTOPPED)
-            continue;
-        thread->proc_state = live_kernel_state(live, thread);
-        if (live_is_dead(thread->proc_state)) {
-            thread->state = LIVE_GONE;
-            continue;
-        }
-        look_at_clock(thread);
-        thread->has_regs = proc_blocked_syscall(live->pid, thread->tid, &thread->regs);
-        thread->asleep = thread->has_regs;
-        thread->on_cpu = !thread->has_regs && thread->proc_state == 'R';
+    thread->proc_state = live_kernel_state(live, thread);
+    if (live_is_dead(thread->proc_state)) {
+        thread->state = LIVE_GONE;
+        return;
     }
+    look_at_clock(thread);
+    thread->has_regs = proc_blocked_syscall(live->pid, thread->tid, &thread->regs);
+    thread->asleep = thread->has_regs;
+    thread->on_cpu = !thread->has_regs && thread->proc_state == 'R';
+}
+
+static void look_at_all_unstopped(struct live *live)
+{
+    vec_foreach (thread, &live->threads)
+        if (thread->state == LIVE_UNSTOPPED)
+            look_at_unstopped(live, thread);
 }
 
 // A stop ends some system calls with EINTR. A thread that has gone to sleep since it was looked at
@@ -244,7 +247,7 @@ struct err *live_stop(struct live *live, bool whole, uint64_t deadline_ns, struc
     live_block_signals(live);
     live_raise_priority(live);
     if (!seize_wanted(live, whole) && !whole) {
-        look_at_unstopped(live);
+        look_at_all_unstopped(live);
         return NULL;
     }
     ret->begin_ns = live_now_ns();
@@ -260,7 +263,7 @@ struct err *live_stop(struct live *live, bool whole, uint64_t deadline_ns, struc
         if (!whole || all_are_held(live))
             break;
     }
-    look_at_unstopped(live);
+    look_at_all_unstopped(live);
     ret->stopped_ns = live_now_ns();
     return NULL;
 }
@@ -299,6 +302,7 @@ static void give_up_late(struct live *live)
             continue; // it came just now: live_resume lets it go
         unstoppable(thread, "it did not stop in time");
         live_linger(live, thread);
+        look_at_unstopped(live, thread);
     }
 }
 
@@ -324,7 +328,6 @@ bool live_next_late(struct live *live, uint64_t deadline_ns, struct stop_times *
             wait_for_child();
     }
     give_up_late(live);
-    look_at_unstopped(live);
     struct stop_times none = {0};
     live_resume(live, &none);
     return false;

@@ -4,12 +4,14 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "target/stop_private.h"
 #include "util/guard.h"
 
+#define SPARE_FDS 64
 #define CLOSER_LOOK_NS 1000000000u
 #define SHARE_CHECK_NS 2000000000u
 
@@ -17,6 +19,17 @@ static int thread_compare(const void *left, const void *right)
 {
     const struct live_thread *a = left, *b = right;
     return a->tid < b->tid ? -1 : a->tid > b->tid;
+}
+
+// Some descriptors must stay free for all else; without one, files are opened for each reading.
+static int spare_fd(int fd)
+{
+    struct rlimit limit;
+    if (fd < 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+        (rlim_t)fd + SPARE_FDS < limit.rlim_cur)
+        return fd;
+    close(fd);
+    return -1;
 }
 
 static void close_fd(int fd)
@@ -46,8 +59,8 @@ struct err *live_list_threads(struct live *live)
             continue;
         }
         struct live_thread fresh = {.tid = *tid, .ns_tid = *tid, .listed = true, .fresh = true};
-        fresh.schedstat_fd = proc_open_schedstat(live->pid, *tid);
-        fresh.syscall_fd = proc_open_syscall(live->pid, *tid);
+        fresh.schedstat_fd = spare_fd(proc_open_schedstat(live->pid, *tid));
+        fresh.syscall_fd = spare_fd(proc_open_syscall(live->pid, *tid));
         if (live->in_namespace)
             fresh.ns_tid = proc_namespace_tid(live->pid, *tid);
         if (vec_push(&live->threads, fresh))
@@ -75,7 +88,9 @@ char live_kernel_state(const struct live *live, const struct live_thread *thread
 {
     struct proc_stat stat;
     AUTO_ERR struct err *err = proc_thread_stat(live->pid, thread->tid, &stat);
-    return err ? 'X' : stat.state;
+    if (!err)
+        return stat.state;
+    return err_code(err) == ERR_OS || err_code(err) == ERR_NO_MEMORY ? '?' : 'X';
 }
 
 bool live_is_dead(char state)
@@ -84,9 +99,13 @@ bool live_is_dead(char state)
 }
 
 // Without a clock that counts (CONFIG_SCHED_INFO) nothing proves that a thread held still.
-static bool read_clock(const struct live_thread *thread, struct proc_clock *ret)
+static bool read_clock(const struct live *live, const struct live_thread *thread,
+                       struct proc_clock *ret)
 {
-    return thread->schedstat_fd >= 0 && proc_read_clock(thread->schedstat_fd, ret) && ret->slices;
+    if (thread->schedstat_fd >= 0)
+        return proc_read_clock(thread->schedstat_fd, ret) && ret->slices;
+    AUTO_CLOSE int fd = proc_open_schedstat(live->pid, thread->tid);
+    return fd >= 0 && proc_read_clock(fd, ret) && ret->slices;
 }
 
 static bool same_clock(const struct proc_clock *a, const struct proc_clock *b)
@@ -94,10 +113,11 @@ static bool same_clock(const struct proc_clock *a, const struct proc_clock *b)
     return a->cpu_ns == b->cpu_ns && a->slices == b->slices;
 }
 
-bool live_held_still(const struct live_thread *thread)
+bool live_held_still(const struct live *live, const struct live_thread *thread)
 {
     struct proc_clock now;
-    return thread->has_before && read_clock(thread, &now) && same_clock(&now, &thread->before);
+    return thread->has_before && read_clock(live, thread, &now) &&
+           same_clock(&now, &thread->before);
 }
 
 bool live_may_stop(const struct live *live, const struct live_thread *thread)
@@ -122,7 +142,7 @@ static void look_closer(struct live *live, struct live_thread *thread)
 void live_look_again(struct live *live, struct live_thread *thread)
 {
     struct proc_clock now;
-    bool has_now = read_clock(thread, &now);
+    bool has_now = read_clock(live, thread, &now);
     bool same = has_now && thread->has_before && same_clock(&now, &thread->before);
     thread->state = LIVE_RUNNING;
     thread->why = NULL;
