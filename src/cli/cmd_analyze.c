@@ -6,6 +6,7 @@
 #include "image/elf.h"
 #include "target/source.h"
 #include "util/guard.h"
+#include "util/limits.h"
 
 struct core {
     struct target *target;
@@ -103,7 +104,7 @@ static struct err *decode(struct core *core)
 // Native stacks. A core has all registers of every thread, and all that is left of its memory.
 static struct err *unwind_all(struct core *core, struct strtab *strings)
 {
-    size_t count = core->target->threads.count;
+    size_t count = core->target->threads.count, frames = 0, left_out = 0;
     struct unwinder *unwinder;
     core->native_stacks = calloc(count + 1, sizeof(*core->native_stacks));
     core->natives = snap_natives_create(core->image, strings);
@@ -113,10 +114,18 @@ static struct err *unwind_all(struct core *core, struct strtab *strings)
     TRY(unwinder_create(core->target, core->image, &unwinder));
     for (size_t i = 0; i < count; i++) {
         struct unwind_start start = {.regs = core->threads[i].regs, .complete = true};
-        if (core->threads[i].has_regs)
+        // 40,000 threads may share one damaged stack of a million frames.
+        bool room = frames < LIMIT_FRAMES_PER_SNAPSHOT;
+        left_out += core->threads[i].has_regs && !room;
+        if (core->threads[i].has_regs && room)
             unwind(unwinder, core->target->mem, &start, &core->native_stacks[i]);
+        frames += core->native_stacks[i].frames.count;
     }
     unwinder_destroy(unwinder);
+    if (left_out)
+        target_note(core->target,
+                    "%zu thread%s without native frames: those of the others are more than %d",
+                    left_out, left_out == 1 ? " is" : "s are", LIMIT_FRAMES_PER_SNAPSHOT);
     return NULL;
 }
 

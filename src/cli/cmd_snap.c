@@ -322,6 +322,8 @@ static int run_loop(struct loop *loop, int argc, char **argv)
     struct err *err = warm_up(loop);
     if (!err)
         err = baseline(loop);
+    if (!err && loop->options->verbose)
+        complain("caches are filled: the first snapshot comes now");
     if (!err)
         err = session->profile ? sample_many(loop) : sample_one(loop);
     return finish(loop, err, argc, argv);

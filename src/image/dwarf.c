@@ -12,6 +12,7 @@
 // What a program nests in earnest is far below; damaged DIEs may nest as deep as there are bytes.
 #define MAX_DIE_DEPTH 64
 #define MAX_UNITS (1u << 20)
+#define MAX_UNIT_RANGES (1u << 24)
 
 static bool open_alt_at(struct image_lines *lines, const char *root, const char *dir,
                         const char *name, const void *id, size_t id_bytes)
@@ -88,11 +89,12 @@ bool image_dwarf_open(struct image_module *module, Elf *elf, struct image_lines 
     return false;
 }
 
-static bool add_ranges(Dwarf_Die *die, uint64_t value, struct image_spans *ret)
+// `budget`: how many ranges there may be yet. Damaged DIEs may all name one long list.
+static bool add_ranges(Dwarf_Die *die, uint64_t value, uint64_t *budget, struct image_spans *ret)
 {
     Dwarf_Addr base, start, end;
     ptrdiff_t at = 0;
-    while ((at = dwarf_ranges(die, at, &base, &start, &end)) > 0)
+    for (; *budget && (at = dwarf_ranges(die, at, &base, &start, &end)) > 0; --*budget)
         // The linker leaves ranges of functions that it threw away at address 0 or 1.
         if (start > 1 && !image_spans_add(ret, start, end, value))
             return false;
@@ -109,6 +111,7 @@ static void list_units(struct image_lines *lines)
 {
     Dwarf_Off at = 0, next;
     size_t header_bytes;
+    uint64_t budget = MAX_UNIT_RANGES;
     while (lines->units.count < MAX_UNITS &&
            dwarf_nextcu(lines->dwarf, at, &next, &header_bytes, NULL, NULL, NULL) == 0) {
         Dwarf_Die die;
@@ -116,8 +119,8 @@ static void list_units(struct image_lines *lines)
             break;
         if (dwarf_offdie(lines->dwarf, at + header_bytes, &die) && is_unit(dwarf_tag(&die))) {
             size_t index = lines->units.count;
-            struct image_unit unit = {.offset = at + header_bytes};
-            if (!vec_push(&lines->units, unit) || !add_ranges(&die, index, &lines->spans))
+            struct image_unit unit = {.offset = at + header_bytes, .bytes = next - at};
+            if (!vec_push(&lines->units, unit) || !add_ranges(&die, index, &budget, &lines->spans))
                 break;
         }
         at = next;
@@ -142,18 +145,20 @@ static bool may_hold_functions(int tag)
 }
 
 // Outer functions before inner ones, so that of spans that start at one address the inner one wins.
-static void list_functions(Dwarf_Die *parent, int depth, struct image_spans *ret)
+// `budget`: siblings that are children of each other, too, would be walked 2^depth times.
+static void list_functions(Dwarf_Die *parent, int depth, uint64_t *budget, struct image_spans *ret)
 {
     Dwarf_Die die;
-    if (depth > MAX_DIE_DEPTH || dwarf_child(parent, &die) != 0)
+    if (depth > MAX_DIE_DEPTH || !*budget || dwarf_child(parent, &die) != 0)
         return;
     do {
         int tag = dwarf_tag(&die);
+        --*budget;
         if (tag == DW_TAG_subprogram)
-            add_ranges(&die, dwarf_dieoffset(&die), ret);
+            add_ranges(&die, dwarf_dieoffset(&die), budget, ret);
         if (may_hold_functions(tag))
-            list_functions(&die, depth + 1, ret);
-    } while (dwarf_siblingof(&die, &die) == 0);
+            list_functions(&die, depth + 1, budget, ret);
+    } while (*budget && dwarf_siblingof(&die, &die) == 0);
 }
 
 bool image_lines_find(struct image_lines *lines, uint64_t addr, Dwarf_Die *ret_unit,
@@ -169,7 +174,9 @@ bool image_lines_find(struct image_lines *lines, uint64_t addr, Dwarf_Die *ret_u
         return false;
     if (!unit->listed) {
         unit->listed = true;
-        list_functions(ret_unit, 0, &unit->functions);
+        // Ranges count, too, and lie in another section.
+        uint64_t budget = unit->bytes + MAX_UNIT_RANGES / 16;
+        list_functions(ret_unit, 0, &budget, &unit->functions);
         if (!image_spans_sort(&unit->functions) || !image_spans_flatten(&unit->functions))
             vec_deinit(&unit->functions);
     }

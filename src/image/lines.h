@@ -10,6 +10,7 @@
 
 struct image_unit {
     Dwarf_Off offset; // of its DIE
+    uint64_t bytes;   // of the unit: it has no more DIEs
     bool listed;
     struct image_spans functions; // .value: offset of a DW_TAG_subprogram
 };

@@ -10,6 +10,7 @@
 #include "image/elf.h"
 #include "symbol_table.h"
 #include "util/guard.h"
+#include "util/limits.h"
 #include "util/strtab.h"
 
 const char *image_keep_name(struct image *image, const char *text, size_t size)
@@ -123,7 +124,7 @@ bool image_symbol_at(struct image *image, struct module *module, uint64_t addr,
         self->symbols = make_table(image, self);
     struct function_symbol *found =
         self->symbols ? symbol_table_find(self->symbols, addr - module->bias) : NULL;
-    if (!found)
+    if (!found || strnlen(found->name, LIMIT_STRING_CHARS) == LIMIT_STRING_CHARS)
         return false;
     if (!found->pretty)
         found->pretty = image_pretty_name(image, found->name);

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Names that are longer are not searched for a version: a million symbols may share one of 64 MiB.
+#define MAX_VERSIONED 4096
+
 // What a table says about one of its sections.
 struct section_fact {
     uint64_t end;
@@ -141,7 +144,8 @@ static unsigned rank_of(const struct function_symbol *function)
     unsigned binding = function->binding == STB_LOCAL ? 0 : function->binding == STB_WEAK ? 1 : 2;
     const char *name = function->name;
     bool reserved = name[0] == '_' && name[1] == '_';
-    return (function->size != 0) * 12 + binding * 4 + !reserved * 2 + !strchr(name, '@');
+    bool versioned = memchr(name, '@', strnlen(name, MAX_VERSIONED));
+    return (function->size != 0) * 12 + binding * 4 + !reserved * 2 + !versioned;
 }
 
 // Later ones before earlier ones, and the best of a place behind the others: the last is shown.

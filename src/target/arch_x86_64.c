@@ -234,6 +234,18 @@ static const struct arch_stub stubs[] = {
     // The end of musl's __clone (src/thread/x86_64/clone.s): call *%r9; mov %eax,%edi;
     // xor %eax,%eax; mov $60,%al; syscall
     {BYTES("\x41\xff\xd1\x89\xc7\x31\xc0\xb0\x3c\x0f\x05"), {{3, ARCH_STUB_BASE, 0, 0}}},
+    // libffi's static trampolines (src/x86/unix64.S, trampoline_code_table), which it maps a second
+    // time for its closures: [endbr64]; sub $16,%rsp; mov %r10,(%rsp); mov data(%rip),%r10;
+    // mov %r10,8(%rsp); mov code(%rip),%r10; jmp *%r10
+    {BYTES("\xf3\x0f\x1e\xfa\x48\x83\xec\x10\x4c\x89\x14\x24\x4c\x8b\x15"),
+     {{0, PLAIN, 8, 0}}},
+    {BYTES("\x48\x83\xec\x10\x4c\x89\x14\x24\x4c\x8b\x15"),
+     {{0, PLAIN, 8, 0},
+      {4, PLAIN, 24, 0},
+      {8, PLAIN, 24, 0},
+      {15, PLAIN, 24, 0},
+      {20, PLAIN, 24, 0},
+      {27, PLAIN, 24, 0}}},
     // A slot of a linkage table, or a tail call through memory: jmp *slot(%rip)
     {BYTES("\xff\x25"), {{0, PLAIN, 8, 0}}},
     {0},

@@ -12,6 +12,9 @@
 #include "util/limits.h"
 
 #define TID 1
+// libdwfl goes round in circles where damaged tables lead it. The stack pointer may fall where a
+// signal handler on an alternate stack returns, and stay where it was in code without a frame.
+#define MAX_STALLS 8
 
 struct reference {
     struct unwinder *unwinder;
@@ -19,6 +22,7 @@ struct reference {
     const struct unwind_regs *regs; // of the walk in progress
     uint64_t start_pc;
     struct unwind_stack *out;
+    unsigned stalls; // times that the stack pointer did not go up
     bool skip_first;
     bool all; // the first frame, too
 };
@@ -167,8 +171,22 @@ static int on_frame(Dwfl_Frame *state, void *arg)
         return DWARF_CB_OK;
     }
     uint64_t sp = sp_of(reference, state);
-    if (frames->count)
-        frames->items[frames->count - 1].cfa = sp;
+    struct unwind_frame *last = frames->count ? &frames->items[frames->count - 1] : NULL;
+    // Older ones do not tell the stack pointer.
+    const bool tells_sp = _ELFUTILS_PREREQ(0, 188);
+    if (last && tells_sp && sp <= last->sp &&
+        (pc == last->pc || reference->stalls++ >= MAX_STALLS)) {
+        reference->out->end = UNWIND_END_CORRUPT;
+        return DWARF_CB_ABORT;
+    }
+    // Tables that keep the return address where it is read no memory, and end nowhere.
+    uint64_t word;
+    if (last && sp && !stack_read(reference->unwinder, sp - sizeof(word), &word)) {
+        reference->out->end = UNWIND_END_MEMORY;
+        return DWARF_CB_ABORT;
+    }
+    if (last)
+        last->cfa = sp;
     if (frames->count >= LIMIT_NATIVE_FRAMES ||
         !vec_push(frames, (struct unwind_frame){.pc = pc,
                                                 .sp = sp,
@@ -192,6 +210,7 @@ enum step reference_walk(struct unwinder *unwinder, const struct unwind_regs *re
     reference->start_pc = exact ? regs->pc : regs->pc - 1;
     reference->out = ret;
     reference->skip_first = !reference->all;
+    reference->stalls = 0;
     ret->end = UNWIND_END_BASE;
     int result = dwfl_getthread_frames(reference->dwfl, TID, on_frame, reference);
     if (result < 0 && ret->frames.count == before)

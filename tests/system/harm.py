@@ -164,13 +164,16 @@ class Case(support.TestCase):
         output = os.path.join(self.folder, "report.json")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(output)
-        command = [support.PYCORE, "snap", pid, "-n", count, "-i", interval, "-q", "-f", "json",
-                   "-o", output, *arguments]
+        command = [support.PYCORE, "snap", pid, "-n", count, "-i", interval, "-q", "-v", "-f",
+                   "json", "-o", output, *arguments]
         process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                    env=support.clean_environment(), **options)
         run = Run(process, output)
         try:
+            for line in process.stderr:
+                if b"first snapshot" in line:
+                    break
             yield run
             if run.rc is None:
                 run.finish()
