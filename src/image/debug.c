@@ -101,9 +101,20 @@ static Elf *beside(const struct wanted *wanted, const char *root, const char *pa
     return elf ? elf : try_file(wanted, root, true, "%.*s/.debug/%s", size, path, wanted->link);
 }
 
+// Names from a target must not lead out of the directory that they are looked for in.
+static bool climbs(const char *path)
+{
+    for (const char *at = path; (at = strstr(at, "..")); at += 2)
+        if ((at == path || at[-1] == '/') && (at[2] == '/' || at[2] == '\0'))
+            return true;
+    return false;
+}
+
 static Elf *below(const struct wanted *wanted, const char *root, const char *dir)
 {
     const char *path = wanted->module->public.path;
+    if (climbs(path))
+        return NULL;
     return try_file(wanted, root, true, "%s%.*s/%s", dir, folder_size(path), path, wanted->link);
 }
 
@@ -112,7 +123,7 @@ static Elf *by_link(const struct wanted *wanted, const struct image_roots *roots
     struct image_module *module = wanted->module;
     const char *debug_dir = module->image->debug_dir;
     Elf *elf = NULL;
-    if (!*wanted->link)
+    if (!*wanted->link || climbs(wanted->link))
         return NULL;
     if (debug_dir)
         elf = below(wanted, NULL, debug_dir);

@@ -18,6 +18,9 @@ static bool open_alt_at(struct image_lines *lines, const char *root, const char 
                         const char *name, const void *id, size_t id_bytes)
 {
     AUTO_FREE char *path = NULL;
+    // A name in a file of the target must not lead out of the directory.
+    if (strstr(name, "../"))
+        return false;
     if (asprintf(&path, "%s/%s", dir, name) < 0) {
         path = NULL;
         return false;

@@ -108,7 +108,9 @@ static bool folded(const struct merger *m, size_t at)
         return m->generated[at] ||
                (at > 0 && at + 1 < count && m->owns[at - 1] && known_of(m, at + 1)->of_interpreter);
     default:
-        return false;
+        // Inside of a stripped interpreter, and without a name: nothing that anybody can use, but
+        // where it is the innermost of all.
+        return at > 0 && native->of_interpreter && !native->named;
     }
 }
 

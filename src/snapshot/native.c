@@ -167,6 +167,10 @@ static bool look_up(struct snap_natives *natives, const struct target *target, u
         if (mapping && mapping->path) {
             ret->module = base_name(natives->strings, mapping->path);
             ret->offset = pc - mapping->start;
+        } else if (natives->image && image_symbol_at(natives->image, NULL, lookup, &symbol)) {
+            // Made at run time, and registered for debuggers.
+            ret->function = strtab_add_cstr(natives->strings, symbol.name);
+            ret->offset = pc - symbol.start;
         }
         return false;
     }

@@ -217,6 +217,23 @@ static bool pair_by_evidence(const struct merge *merge, const struct loops *loop
     return true;
 }
 
+// One loop more or less than frames: is it the newest that makes the difference? A greenlet's frames,
+// whose outermost loop is its parent's, do not begin at the outermost one. Without memory, yes.
+static bool outermost_agrees(const struct merge *merge, const struct loops *loops,
+                             const struct merge_pieces *pieces)
+{
+    struct objects objects;
+    if (!merge->memory || !loops->at.count || !pieces->count)
+        return true;
+    if (!list_objects(merge, pieces, &objects))
+        return false;
+    size_t outermost = loops->at.items[loops->at.count - 1];
+    bool agrees = evidence(merge, &objects, &merge->native->frames.items[outermost], 0,
+                           pieces->count) == pieces->count - 1;
+    free(objects.items);
+    return agrees;
+}
+
 static bool pair_in_order(const struct merge *merge, const uint32_t *known,
                           struct merge_pieces *pieces)
 {
@@ -225,8 +242,9 @@ static bool pair_in_order(const struct merge *merge, const uint32_t *known,
     bool whole = merge->native->end == UNWIND_END_BASE && !loops.guessed;
     vec_foreach (piece, pieces)
         whole &= !merge->stacks[piece->stack]->cut;
-    bool agree = loops.certain == pieces->count || loops.certain == pieces->count + 1 ||
-                 loops.certain + 1 == pieces->count;
+    bool nearly = loops.certain == pieces->count + 1 || loops.certain + 1 == pieces->count;
+    bool agree =
+        loops.certain == pieces->count || (nearly && outermost_agrees(merge, &loops, pieces));
     if (ok && !loops.at.count && merge->native->end != UNWIND_END_BASE)
         vec_foreach (piece, pieces)
             piece->beyond = true;

@@ -167,7 +167,11 @@ static enum step by_reference(struct walk *walk)
     if (walk->strict)
         return STEP_NONE;
     walk->unwinder->stats.reference_walks++;
-    return reference_walk(walk->unwinder, &walk->regs, walk->exact, walk->out);
+    size_t before = walk->out->frames.count;
+    enum step step = reference_walk(walk->unwinder, &walk->regs, walk->exact, walk->out);
+    for (size_t i = before; walk->guessed && i < walk->out->frames.count; i++)
+        walk->out->frames.items[i].how = UNWIND_SCAN;
+    return step;
 }
 
 static enum step not_got(struct walk *walk, enum got got, uint64_t addr)
