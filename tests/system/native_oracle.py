@@ -113,6 +113,17 @@ def place(name, *chain, leaf=("base", "leaf_pause"), **more):
                  "leaf": leaf if isinstance(leaf, str) or leaf is None else list(leaf)}, **more)
 
 
+def check_libc(python, folder):
+    """An interpreter with a C library of its own may be unable to load what this machine builds."""
+    done = subprocess.run(
+        [python.path, "-c", "import ctypes, sys; ctypes.CDLL(sys.argv[1])",
+         os.path.join(folder, "base.so")],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        env=support.clean_environment())
+    if b"GLIBC" in done.stderr:
+        raise unittest.SkipTest("the C library of this Python is older than this machine's")
+
+
 @contextlib.contextmanager
 def threads(python, places, finish=("base", "crash_abort"), flags=(), env=None, keep=None, **plan):
     """Runs native_threads.py: yields (target, folder, expected)."""
@@ -126,6 +137,7 @@ def threads(python, places, finish=("base", "crash_abort"), flags=(), env=None, 
         os.mkfifo(os.path.join(folder, "go"))
         if "user" in plan:
             os.chown(folder, plan["user"], plan["user"])
+        check_libc(python, folder)
         with support.start_target(python, PROGRAM, folder, flags=flags, cwd=folder,
                                   env=dict({"LD_LIBRARY_PATH": folder}, **(env or {}))) as target:
             with open(os.path.join(folder, "expected.json")) as stream:

@@ -22,7 +22,8 @@ VERSIONS = ("3.8", "3.11", "3.15")
 OUTERMOST = {"<module>", "_bootstrap"}
 # Of the samples, how many may be known in part only. 3.11 and 3.12 link a C frame to the thread
 # before they say which Python frame it runs (Python/ceval.c, _PyEval_EvalFrameDefault): a stop
-# between the two finds what lay on the C stack before.
+# between the two finds what lay on the C stack before. Elsewhere it is a code object that died right
+# after the stop, before it was compared.
 CUT_SHARE = {"3.11": 0.01, "3.12": 0.01}
 # Who may call what, besides the functions whose names say it.
 CALLERS = {"walk": {"run"}, "short_lived": {"run"}, "alternate": {"run"}, "leaf_a": {"hot_a"},
@@ -112,7 +113,7 @@ class Churn(support.TestCase):
             samples += stack["samples"]
             alternating += stack["samples"] if "alternate" in names else 0
         self.assertGreater(alternating, count * 0.9)
-        self.assertLessEqual(cut, samples * CUT_SHARE.get(name, 0))
+        self.assertLessEqual(cut, samples * CUT_SHARE.get(name, 0.002))
         self.assertTrue(document["source"]["complete"] or cut, document["notes"])
         self.assertGreater(len(seen), 300)
         early, late = sizes[len(sizes) // 10], sizes[-1]

@@ -227,7 +227,7 @@ class Harm(harm.Case):
     @each_version
     def test_process_ends(self, python):
         """A program that ends in the middle keeps its exit status, and there is a report."""
-        for stop, *mode in ((RUNNING, "leave", 0.4, 7), (ALL, "leave", 0.2, 7),
+        for stop, *mode in ((RUNNING, "leave", 2, 7), (ALL, "leave", 1.5, 7),
                             (RUNNING, "threads-end", 10), (ALL, "threads-end", 10)):
             with self.app(python, *mode) as app:
                 with self.running(app.pid, *stop, count=10000) as run:

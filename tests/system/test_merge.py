@@ -23,7 +23,7 @@ LOOP = "_PyEval_EvalFrameDefault"
 # Between these two Python functions (the inner one first) lies a native one of this name. The first
 # are exported by their libraries; the others need the interpreter's own symbols.
 EXPORTED = [
-    ("qsort_compare", "qsort_outer", r"ffi_call$"),
+    ("qsort_compare", "qsort_outer", r"(ffi_call)?$"),
     ("qsort_compare", "qsort_outer", r"qsort(_r)?$"),
 ]
 NAMED = [
