@@ -21,7 +21,7 @@ struct snap_natives {
     VEC(struct snap_frame) frames;
     uint32_t *index; // of pcs, + 1
     size_t index_size;
-    struct module *interpreter, *no_interpreter; // the last one that was one, and was none
+    struct module *interpreter, *others[64]; // the last one that was one, and those that are none
 };
 
 struct snap_natives *snap_natives_create(struct image *image, struct strtab *strings)
@@ -56,7 +56,8 @@ void snap_natives_destroy(struct snap_natives *natives)
 void snap_natives_forget(struct snap_natives *natives, struct image *image)
 {
     natives->image = image;
-    natives->interpreter = natives->no_interpreter = NULL;
+    natives->interpreter = NULL;
+    memset(natives->others, 0, sizeof(natives->others));
     natives->pcs.count = natives->frames.count = 1;
     memset(natives->index, 0, natives->index_size * sizeof(*natives->index));
 }
@@ -110,11 +111,13 @@ enum native_role snap_native_role(const char *raw_name)
 static bool is_interpreter(struct snap_natives *natives, struct module *module)
 {
     uint64_t addr, size;
-    if (module == natives->interpreter || module == natives->no_interpreter)
+    struct module **other =
+        &natives->others[hash_u64(HASH_SEED, (uintptr_t)module) % ARRAY_SIZE(natives->others)];
+    if (module == natives->interpreter || module == *other)
         return module == natives->interpreter;
     // Exported by every version and build.
     bool is = image_symbol(natives->image, module, "_PyEval_EvalFrameDefault", &addr, &size);
-    *(is ? &natives->interpreter : &natives->no_interpreter) = module;
+    *(is ? &natives->interpreter : other) = module;
     return is;
 }
 
