@@ -356,6 +356,12 @@ def pycore(*arguments, timeout=60, env=None, binary=False, **options):
     return Outcome(done.returncode, out, err)
 
 
+def is_sanitized():
+    """Is the pycore under test built with AddressSanitizer?"""
+    with open(PYCORE, "rb") as stream:
+        return b"__asan_init" in stream.read()
+
+
 def of_python(thread):
     """The frames of a thread that have a name in Python: functions and builtins, no native ones."""
     return [frame for frame in thread["frames"] if frame["kind"] != "native"]

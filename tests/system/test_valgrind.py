@@ -31,9 +31,8 @@ def valgrind():
     program = shutil.which("valgrind")
     if not program:
         raise unittest.SkipTest("no valgrind on this machine")
-    with open(support.PYCORE, "rb") as stream:
-        if b"__asan_init" in stream.read():
-            raise unittest.SkipTest("pycore is built with AddressSanitizer")
+    if support.is_sanitized():
+        raise unittest.SkipTest("pycore is built with AddressSanitizer")
     works = subprocess.run([program, "--error-exitcode=%d" % FOUND, "true"],
                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
     if works.returncode:
