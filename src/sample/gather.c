@@ -291,7 +291,7 @@ static bool step_state(struct pass *pass)
         pass->listed = pass->gils_known = pass->settled = true;
     }
     if (!pass->gils_known) {
-        AUTO_ERR struct err *err = py_gils_refresh(sampler->process, state);
+        err_destroy(py_gils_refresh(sampler->process, state));
         if (missed(pass))
             return false;
         pass->gils_known = true;
