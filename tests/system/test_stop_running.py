@@ -252,7 +252,8 @@ class Blocked(Case):
                 self.assertEqual(len(names), 61, thread["frames"][:3])
         print("%s: %d of 800 stacks whole, %d without a stop" % (python.name, whole, still))
         self.assertGreater(whole, 800 * 0.9)
-        self.assertGreater(still, 0)
+        if not support.is_sanitized(): # which is too slow to read one in its short sleep
+            self.assertGreater(still, 0)
 
     @versions("3.8", "3.12", "3.15")
     def test_subinterpreters(self, python):
