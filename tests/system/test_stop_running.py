@@ -252,7 +252,8 @@ class Blocked(Case):
                 self.assertEqual(len(names), 61, thread["frames"][:3])
         print("%s: %d of 800 stacks whole, %d without a stop" % (python.name, whole, still))
         self.assertGreater(whole, 800 * 0.9)
-        if not support.is_sanitized(): # which is too slow to read one in its short sleep
+        # That it was read in its short sleep is a matter of luck where either side is slow.
+        if python.version[:2] >= (3, 12) and not support.is_sanitized():
             self.assertGreater(still, 0)
 
     @versions("3.8", "3.12", "3.15")
