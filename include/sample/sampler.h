@@ -37,15 +37,12 @@ struct sample {
     const struct unwind_stack *natives; // one per live->threads; NULL: not wanted
     const struct py_thread_names *names;
     uint64_t pause_ns; // sum over its stops: first interrupt to last detach
-    uint64_t longest_ns;
-    unsigned stops, threads_stopped, passes;
+    unsigned threads_stopped;
     uint64_t interrupted_calls; // system calls that these stops ended with EINTR
     bool atomic;                // all threads stood still at one moment
-    unsigned rounds;            // batches read under the stops
-    size_t copied_bytes;
-    size_t skipped;       // stacks that did not fit in the allowed pause
-    bool overran;         // a stop took longer than allowed
-    bool changed_program; // exec since the last snapshot
+    size_t skipped;             // stacks that did not fit in the allowed pause
+    bool overran;               // a stop took longer than allowed
+    bool changed_program;       // exec since the last snapshot
 };
 
 struct sampler_tracks;

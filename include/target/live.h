@@ -67,7 +67,6 @@ struct live {
     char *refusal;               // why not, and what would help; NULL when all is allowed
     bool in_namespace;           // of PIDs: its threads have other numbers in there
     bool exited;                 // the process is gone
-    bool exec_seen;              // it became another program
     uint64_t process_cpu_ns;     // the whole process, threads that ended included
     bool has_process_cpu;
     uint64_t start_ticks;       // tells a reused PID

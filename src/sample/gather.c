@@ -191,10 +191,8 @@ struct err *gather_read(struct pass *pass, struct mem_ranges *ranges)
         return NULL;
     }
     TRY(live_read_batch(sampler->live, ranges->items, fit, pass->copy));
-    if (pass->stopped) {
-        pass->sample->rounds++;
+    if (pass->stopped)
         learn_cost(sampler, fit, bytes, live_now_ns() - begin_ns);
-    }
     return NULL;
 }
 

@@ -73,9 +73,6 @@ static void count_stop(struct pass *pass, const struct stop_times *times)
     uint64_t pause_ns = times->end_ns - times->begin_ns;
     struct sample *sample = pass->sample;
     sample->pause_ns += pause_ns;
-    sample->stops++;
-    if (pause_ns > sample->longest_ns)
-        sample->longest_ns = pause_ns;
     sample->overran |= pause_ns > pass->sampler->max_pause_ns;
 }
 
@@ -242,7 +239,6 @@ static struct err *stop_and_copy(struct pass *pass)
     live_resume(live, &times);
     pass->stopped = false;
     count_stop(pass, &times);
-    pass->sample->copied_bytes += mem_copy_bytes(sampler->copy);
     if (!err && came_too_late(pass, &times)) {
         begin_again(pass, is_held);
         pass->sample->skipped = skipped;

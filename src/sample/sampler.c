@@ -219,7 +219,6 @@ static struct err *take_stacks(struct sampler *sampler, struct sample *ret)
         pass.number++;
         pass.whole = false;
     } while (count_pending(sampler) && pass.number < PASS_COUNT);
-    ret->passes = pass.number;
     pass_check_orphans(&pass);
     TRY(tracks_find_runners(sampler, ret));
     sum_up(sampler, ret);

@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "target/stop_private.h"
 #include "util/guard.h"
 
 #define BATCH 1024 // IOV_MAX: process_vm_readv(2) fails with EINVAL above it
@@ -297,9 +298,7 @@ void live_close(struct live *live)
     live_resume(live, &times);
     live_abandon(live);
     vec_foreach (thread, &live->threads)
-        for (int i = 0; i < 2; i++)
-            if ((i ? thread->syscall_fd : thread->schedstat_fd) >= 0)
-                close(i ? thread->syscall_fd : thread->schedstat_fd);
+        live_close_thread(thread);
     vec_deinit(&live->threads);
     if (live->proc_mem_fd >= 0)
         close(live->proc_mem_fd);

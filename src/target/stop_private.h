@@ -9,6 +9,8 @@
 
 // Brings the thread table up to date with /proc. Not while a SIGCHLD may come: its handler walks it.
 struct err *live_list_threads(struct live *live);
+// Gives its descriptors back.
+void live_close_thread(struct live_thread *thread);
 // The kernel's letter for it; 'X' when it has ended.
 char live_kernel_state(const struct live *live, const struct live_thread *thread);
 bool live_is_dead(char state);

@@ -38,6 +38,12 @@ static void close_fd(int fd)
         close(fd);
 }
 
+void live_close_thread(struct live_thread *thread)
+{
+    close_fd(thread->schedstat_fd);
+    close_fd(thread->syscall_fd);
+}
+
 struct err *live_list_threads(struct live *live)
 {
     struct proc_tids tids = {0};
@@ -72,8 +78,7 @@ struct err *live_list_threads(struct live *live)
     for (size_t i = 0; i < live->threads.count; i++) {
         struct live_thread *thread = &live->threads.items[i];
         if (!thread->listed && !thread->seized) {
-            close_fd(thread->schedstat_fd);
-            close_fd(thread->syscall_fd);
+            live_close_thread(thread);
             continue;
         }
         live->threads.items[kept++] = *thread;
