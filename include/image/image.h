@@ -26,11 +26,14 @@ struct module {
 
 struct image;
 
+struct image_record;
+
 struct image_options {
     const char *exe;       // --exe: the main program's file
     const char *sysroot;   // --sysroot: prefix for every path (and build-id lookup below it)
     const char *debug_dir; // --debug-dir
     bool debuginfod;       // --debuginfod: what is nowhere here may be asked of $DEBUGINFOD_URLS
+    struct image_record *record; // borrowed. Not NULL: no file is opened; see image/record.h
 };
 
 // Lists modules and opens their files. Live: /proc/PID/map_files, then /proc/PID/root + path, then

@@ -19,16 +19,19 @@ MAY_USE = {
     "cpython": "image target mem",
     "sample": "target cpython unwind image mem",
     "snapshot": "cpython unwind image target",
+    "dump": "mem target",
+    "capture": "mem target image unwind cpython sample snapshot dump",
     "profile": "snapshot",
     "heap": "cpython",
     "diagnose": "snapshot profile heap",
     "report": "snapshot profile heap diagnose",
-    "cli": "mem target image unwind cpython sample snapshot profile heap diagnose report",
+    "cli": "mem target image unwind cpython sample snapshot dump capture profile heap diagnose "
+           "report",
 }
 
 # System headers that only some layers may include. The first pattern that matches counts.
 RESERVED_HEADERS = [
-    (r"(elf|libelf|gelf)\.h", "target image unwind"),
+    (r"(elf|libelf|gelf)\.h", "target image unwind dump capture"),
     (r"elfutils/.*|dwarf\.h", "image unwind"),
     (r"(sys|linux|asm)/ptrace\.h|sys/user\.h|sys/procfs\.h", "target"),
 ]

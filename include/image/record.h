@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What was asked of modules' files, kept so that the same questions can be answered without them:
+// that is how a capture opens on a machine that has none of the target's binaries.
+//
+// An image opened with a record takes its list of modules, build IDs and unwind tables from the
+// target's mappings and memory alone and opens no file. Names (symbols by name and by address,
+// sections, source lines of addresses, what file a module was) are answered from the record. While
+// recording they are asked of another image, that of the running process or core, first, and kept.
+#ifndef IMAGE_RECORD_H
+#define IMAGE_RECORD_H
+
+#include "image/image.h"
+#include "util/wire.h"
+
+struct image_record;
+
+struct image_record *image_record_create(void);
+void image_record_destroy(struct image_record *record);
+
+// While recording: where what is not in the record yet is asked. It must be open whenever an image
+// with this record is used. NULL: nowhere, only what is recorded is known.
+void image_record_set_source(struct image_record *record, struct image *source);
+// Another program, or other modules, from here on: what was recorded so far answers no question
+// that is asked from now on. Replays must call it at the same moments. Starts at 0.
+void image_record_set_epoch(struct image_record *record, uint32_t epoch);
+
+// All of it, as one stream. Deterministic: the same record gives the same bytes.
+void image_record_write(const struct image_record *record, struct wire_out *out);
+// Fills an empty record; every count, length and number is bounded. ERR_BAD_DATA.
+struct err *image_record_read(struct image_record *record, struct wire_in *in);
+
+#endif
