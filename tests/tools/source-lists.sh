@@ -13,7 +13,7 @@ mode=${1:-}
 cd "${2:-$(dirname "$0")/../..}"
 
 # The order of the layers is the order of their dependence, lowest first.
-layers="util mem target image unwind cpython sample snapshot profile heap diagnose report cli"
+layers="util mem target image unwind cpython sample snapshot dump capture profile heap diagnose report cli"
 
 # entry NAME FILE...: one list, one file a line
 entry() {
