@@ -245,6 +245,8 @@ static struct err *sample_many(struct loop *loop)
         struct err *err = take_one(loop);
         if (err && !is_between_programs(loop, err))
             return err;
+        if (!err && loop->session->taken == 1 && loop->options->verbose)
+            complain("the first snapshot is taken");
         err_destroy(err);
         uint64_t spent_ns = live_now_ns() - loop->begin_ns;
         if (spent_ns > PROGRESS_AFTER_NS)

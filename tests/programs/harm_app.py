@@ -71,19 +71,28 @@ def many(count):
     plain()
 
 
+def wait_for_go():
+    """The test says when: only it knows whether pycore is at work yet."""
+    while not beats[8]:
+        time.sleep(0.001)
+
+
 def leave(delay_s, code):
     """exit_group() while the other threads work."""
     start_workers()
     ready()
+    wait_for_go()
     time.sleep(float(delay_s))
     os._exit(int(code))
 
 
 def threads_end(count):
-    """Threads that end all the time; then the program does."""
+    """Threads that end all the time; then, once it may, the program does, a thread at a time."""
     start_workers()
     ready()
-    for _ in range(int(count)):
+    rounds = 0
+    while not beats[8] or rounds < int(count):
+        rounds += beats[8]
         crowd = [threading.Thread(target=time.sleep, args=(0.002,)) for _ in range(8)]
         for thread in crowd:
             thread.start()

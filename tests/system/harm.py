@@ -121,6 +121,14 @@ class Run:
         self.output = output
         self.document = None
         self.rc = self.err = None
+        self.said = ""
+
+    def await_line(self, text):
+        """Until it says so on standard error, or ends."""
+        for line in self.process.stderr:
+            self.said += line.decode("utf-8", "replace")
+            if text in self.said:
+                break
 
     def finish(self, signo=signal.SIGINT):
         if signo:
@@ -132,7 +140,8 @@ class Run:
             _, err = self.process.communicate(timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
             raise AssertionError("pycore hangs: %s" % task_facts(self.pid)) from None
-        self.rc, self.err = self.process.returncode, err.decode("utf-8", "replace")
+        self.rc = self.process.returncode
+        self.err = self.said + err.decode("utf-8", "replace")
         if self.rc < 0 and self.rc != -signal.SIGKILL or self.rc == support.SANITIZER_STATUS:
             raise AssertionError("pycore ended with %d: %s" % (self.rc, self.err))
         with contextlib.suppress(FileNotFoundError):
@@ -171,9 +180,7 @@ class Case(support.TestCase):
                                    env=support.clean_environment(), **options)
         run = Run(process, output)
         try:
-            for line in process.stderr:
-                if b"first snapshot" in line:
-                    break
+            run.await_line("the first snapshot comes now")
             yield run
             if run.rc is None:
                 run.finish()

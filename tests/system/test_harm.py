@@ -227,14 +227,17 @@ class Harm(harm.Case):
     @each_version
     def test_process_ends(self, python):
         """A program that ends in the middle keeps its exit status, and there is a report."""
-        for stop, *mode in ((RUNNING, "leave", 2, 7), (ALL, "leave", 1.5, 7),
+        for stop, *mode in ((RUNNING, "leave", 0.05, 7), (ALL, "leave", 0.02, 7),
                             (RUNNING, "threads-end", 10), (ALL, "threads-end", 10)):
             with self.app(python, *mode) as app:
                 with self.running(app.pid, *stop, count=10000) as run:
+                    # What ends before the first snapshot is taken leaves nothing to report.
+                    run.await_line("the first snapshot is taken")
+                    app.beats[8] = 1
                     self.assertEqual(app.target.process.wait(PATIENCE_S), 7)
                     run.wait()
                 self.check_report(run)
-                self.assertIn("ended", " ".join(run.document["notes"]))
+                self.assertIn("process %d has ended" % app.pid, " ".join(run.document["notes"]))
 
     def test_killed_target(self):
         """kill -9 of a target with many threads at any moment: its parent learns of it at once,
