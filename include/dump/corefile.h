@@ -35,17 +35,22 @@ bool corefile_note_thread(struct corefile_bytes *notes, const struct arch *arch,
 bool corefile_note_files(struct corefile_bytes *notes, const struct target_mappings *mappings);
 
 struct corefile_segment {
-    uint32_t type, flags;            // p_type, p_flags
-    uint64_t addr, phys;             // p_vaddr, p_paddr
-    uint64_t mem_bytes, file_bytes;  // p_memsz, p_filesz
-    uint64_t align;                  // p_align, and of its bytes in the file: 1, 4 or the page size
-    uint64_t offset;                 // p_offset: set by corefile_place()
+    uint32_t type, flags;           // p_type, p_flags
+    uint64_t addr, phys;            // p_vaddr, p_paddr
+    uint64_t mem_bytes, file_bytes; // p_memsz, p_filesz
+    uint64_t align;                 // p_align, and of its bytes in the file: 1, 4 or the page size
+    uint64_t offset;                // p_offset: set by corefile_place()
 };
 VEC_DEFINE(corefile_segments, struct corefile_segment);
 
 // Gives each segment, in the order of the list, its place in the file, behind the headers. Returns
 // where the last one ends.
 uint64_t corefile_place(struct corefile_segments *segments);
+// The same headers as bytes, for a file that is written from front to back: `front` is its start,
+// `back` (mostly empty) lies behind the last segment, at the next multiple of 8. False: out of
+// memory.
+bool corefile_headers(const struct arch *arch, const struct corefile_segments *segments,
+                      struct corefile_bytes *front, struct corefile_bytes *back);
 // ELF header and program headers at the start of `fd`; with more than PN_XNUM - 1 segments section
 // header 0, which counts them, at the end of the last one.
 struct err *corefile_write_headers(int fd, const struct arch *arch,

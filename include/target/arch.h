@@ -67,6 +67,8 @@ struct arch {
     uint16_t elf_machine;
     size_t gregset_bytes; // elf_gregset_t in NT_PRSTATUS, and what PTRACE_GETREGSET fills
     void (*regs_from_gregset)(const void *gregset, struct arch_regs *ret);
+    // The way back. Without `raw` (what /proc says of a sleeper) the named fields, the rest zero.
+    void (*regs_to_gregset)(const struct arch_regs *regs, void *ret_gregset);
     int64_t restart_syscall; // its number
     int64_t (*original_syscall)(struct mem *mem, const struct arch_regs *regs);
     const struct arch_syscall *syscalls; // private: src/target/arch_rows.h; ends with a NULL name

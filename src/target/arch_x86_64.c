@@ -28,6 +28,27 @@ static void regs_from_gregset(const void *gregset, struct arch_regs *ret)
     memcpy(ret->raw, gregset, sizeof(regs));
 }
 
+static void regs_to_gregset(const struct arch_regs *regs, void *ret_gregset)
+{
+    struct user_regs_struct words = {
+        .rip = regs->ip,
+        .rsp = regs->sp,
+        .rbp = regs->fp,
+        .fs_base = regs->tls,
+        .orig_rax = (unsigned long long)regs->syscall,
+        .rax = (unsigned long long)regs->syscall_value,
+        .rdi = regs->args[0],
+        .rsi = regs->args[1],
+        .rdx = regs->args[2],
+        .r10 = regs->args[3],
+        .r8 = regs->args[4],
+        .r9 = regs->args[5],
+    };
+    if (regs->raw_count == 27)
+        memcpy(&words, regs->raw, sizeof(words));
+    memcpy(ret_gregset, &words, sizeof(words));
+}
+
 enum { POLL = 7, NANOSLEEP = 35, FUTEX = 202, RESTART = 219, CLOCK_NANOSLEEP = 230 };
 
 // The kernel leaves all argument registers alone when it restarts a call. The C library mostly
@@ -271,6 +292,7 @@ const struct arch arch_x86_64 = {
     .elf_machine = EM_X86_64,
     .gregset_bytes = sizeof(struct user_regs_struct),
     .regs_from_gregset = regs_from_gregset,
+    .regs_to_gregset = regs_to_gregset,
     .restart_syscall = RESTART,
     .original_syscall = original_syscall,
     .syscalls = syscalls,
