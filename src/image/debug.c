@@ -2,10 +2,12 @@
 // Separate debug files: by build ID, by the name in .gnu_debuglink, and, where the user allowed it,
 // from a debuginfod server. Each is proved to be the module's before it is used.
 #include <elfutils/libdwelf.h>
+#include <gelf.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "image/image_private.h"
 #include "util/guard.h"
@@ -29,9 +31,49 @@ void image_roots_of(const struct image *image, struct image_roots *ret)
         snprintf(ret->live, sizeof(ret->live), "/proc/%d/root", (int)image->target->pid);
         ret->names[ret->count++] = ret->live;
         ret->names[ret->count++] = NULL;
+        // It is given relative to our own root; what lies outside of that is of no use.
+        ssize_t size = readlink(ret->live, ret->chroot, sizeof(ret->chroot) - 1);
+        ret->chroot[size > 1 && *ret->chroot == '/' ? size : 0] = '\0';
     } else {
         ret->names[ret->count++] = image->sysroot;
     }
+}
+
+const char *image_path_below(const struct image_roots *roots, size_t index, const char *path)
+{
+    size_t size = strlen(roots->chroot);
+    bool inside = size && roots->names[index] == roots->live &&
+                  strncmp(path, roots->chroot, size) == 0 && path[size] == '/';
+    return inside ? path + size : path;
+}
+
+// strip(1) and objcopy(1) leave the headers of what they take out, as SHT_NOBITS.
+bool image_is_debug_only(Elf *elf)
+{
+    for (Elf_Scn *section = elf_nextscn(elf, NULL); section; section = elf_nextscn(elf, section)) {
+        GElf_Shdr header;
+        if (gelf_getshdr(section, &header) && header.sh_type == SHT_NOBITS &&
+            (header.sh_flags & (SHF_ALLOC | SHF_EXECINSTR)) == (SHF_ALLOC | SHF_EXECINSTR))
+            return true;
+    }
+    return false;
+}
+
+// The same build without debug information proves nothing amiss, and helps nobody.
+static bool knows_more(Elf *elf)
+{
+    size_t names_index;
+    if (elf_getshdrstrndx(elf, &names_index) != 0)
+        return false;
+    for (Elf_Scn *section = elf_nextscn(elf, NULL); section; section = elf_nextscn(elf, section)) {
+        GElf_Shdr header;
+        const char *name =
+            gelf_getshdr(section, &header) ? elf_strptr(elf, names_index, header.sh_name) : NULL;
+        if (name && (header.sh_type == SHT_SYMTAB || strncmp(name, ".debug_", 7) == 0 ||
+                     strncmp(name, ".zdebug_", 8) == 0))
+            return true;
+    }
+    return false;
 }
 
 static void guard_file(struct image_file *file)
@@ -75,7 +117,7 @@ static Elf *try_file(const struct wanted *wanted, const char *root, bool by_link
     const struct stat *own = &wanted->module->identity;
     if (file.stat.st_ino == own->st_ino && file.stat.st_dev == own->st_dev)
         return NULL;
-    return agrees(wanted, &file, by_link) ? image_file_map(&file) : NULL;
+    return agrees(wanted, &file, by_link) && knows_more(file.elf) ? image_file_map(&file) : NULL;
 }
 
 static Elf *by_build_id(const struct wanted *wanted, const char *root, const char *dir)
@@ -84,6 +126,21 @@ static Elf *by_build_id(const struct wanted *wanted, const char *root, const cha
         return NULL;
     return try_file(wanted, root, false, "%s/.build-id/%.2s/%s.debug", dir, wanted->id_text,
                     wanted->id_text + 2);
+}
+
+// In a directory of the user's, under the module's own name: in its place, or side by side. Only a
+// build ID can prove such a file.
+static Elf *by_name(const struct wanted *wanted, const char *dir)
+{
+    const char *path = wanted->module->public.path, *base = strrchr(path, '/');
+    const char *names[] = {path, base ? base : path};
+    Elf *elf = NULL;
+    for (size_t i = 0; wanted->id_bytes && i < ARRAY_SIZE(names) && !elf; i++) {
+        elf = try_file(wanted, dir, false, "%s.debug", names[i]);
+        if (!elf)
+            elf = try_file(wanted, dir, false, "%s", names[i]);
+    }
+    return elf;
 }
 
 // The length of "/usr/lib" in "/usr/lib/libc.so".
@@ -110,9 +167,8 @@ static bool climbs(const char *path)
     return false;
 }
 
-static Elf *below(const struct wanted *wanted, const char *root, const char *dir)
+static Elf *below(const struct wanted *wanted, const char *root, const char *dir, const char *path)
 {
-    const char *path = wanted->module->public.path;
     if (climbs(path))
         return NULL;
     return try_file(wanted, root, true, "%s%.*s/%s", dir, folder_size(path), path, wanted->link);
@@ -126,16 +182,17 @@ static Elf *by_link(const struct wanted *wanted, const struct image_roots *roots
     if (!*wanted->link || climbs(wanted->link))
         return NULL;
     if (debug_dir)
-        elf = below(wanted, NULL, debug_dir);
+        elf = below(wanted, NULL, debug_dir, module->public.path);
     if (!elf && debug_dir)
         elf = try_file(wanted, NULL, true, "%s/%s", debug_dir, wanted->link);
     for (size_t i = 0; i < roots->count && !elf; i++)
-        elf = beside(wanted, roots->names[i], module->public.path);
+        elf = beside(wanted, roots->names[i], image_path_below(roots, i, module->public.path));
     // --exe, or found by its bare name; /proc/PID/map_files has no neighbours.
     if (!elf && module->place.path && module->image->target->kind == TARGET_CORE)
         elf = beside(wanted, module->place.root, module->place.path);
     for (size_t i = 0; i < roots->count && !elf; i++)
-        elf = below(wanted, roots->names[i], SYSTEM_DEBUG_DIR);
+        elf = below(wanted, roots->names[i], SYSTEM_DEBUG_DIR,
+                    image_path_below(roots, i, module->public.path));
     return elf;
 }
 
@@ -185,6 +242,11 @@ Elf *image_module_debug_elf(struct image_module *module)
         module->debug = by_build_id(&wanted, NULL, image->debug_dir);
     for (size_t i = 0; i < roots.count && !module->debug; i++)
         module->debug = by_build_id(&wanted, roots.names[i], SYSTEM_DEBUG_DIR);
+    // A build ID is the same everywhere.
+    if (!module->debug && image->sysroot)
+        module->debug = by_build_id(&wanted, NULL, SYSTEM_DEBUG_DIR);
+    if (!module->debug && image->debug_dir)
+        module->debug = by_name(&wanted, image->debug_dir);
     if (!module->debug)
         module->debug = by_link(&wanted, &roots);
     return module->debug;

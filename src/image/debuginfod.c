@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Asks debuginfod servers for debug files (debuginfod_find_debuginfo(3)), when the user said
-// --debuginfod. The library is looked for at run time: it is no part of the build, and nothing
+// Asks debuginfod servers for debug files, and for the programs themselves where a core lacks them
+// (debuginfod_find_debuginfo(3)), when the user said --debuginfod. The library is looked for at run time: it is no part of the build, and nothing
 // else in pycore goes to the network.
 #include <dlfcn.h>
 #include <errno.h>
@@ -15,7 +15,10 @@
 
 struct debuginfod {
     void *client; // NULL: given up, and a note says why
-    int (*find)(void *client, const unsigned char *build_id, int build_id_bytes, char **ret_path);
+    int (*find_debuginfo)(void *client, const unsigned char *build_id, int build_id_bytes,
+                          char **ret_path);
+    int (*find_executable)(void *client, const unsigned char *build_id, int build_id_bytes,
+                           char **ret_path);
     void (*end)(void *client);
 };
 
@@ -35,9 +38,10 @@ static void load(struct image *image, struct debuginfod *ret)
         return;
     }
     void *(*begin)(void) = (void *(*)(void))dlsym(library, "debuginfod_begin");
-    *(void **)&ret->find = dlsym(library, "debuginfod_find_debuginfo");
+    *(void **)&ret->find_debuginfo = dlsym(library, "debuginfod_find_debuginfo");
+    *(void **)&ret->find_executable = dlsym(library, "debuginfod_find_executable");
     *(void **)&ret->end = dlsym(library, "debuginfod_end");
-    if (begin && ret->find && ret->end)
+    if (begin && ret->find_debuginfo && ret->find_executable && ret->end)
         ret->client = begin();
     if (!ret->client)
         target_note(image->target, "--debuginfod: " LIBRARY " does not start");
@@ -50,12 +54,16 @@ static struct debuginfod *started(struct image *image)
     return image->debuginfod;
 }
 
-int image_debuginfod_open(struct image *image, const uint8_t *build_id, size_t build_id_bytes)
+// An open descriptor, or -1.
+static int ask(struct image *image, bool executable, const uint8_t *build_id, size_t build_id_bytes,
+               char **ret_path)
 {
     struct debuginfod *self = started(image);
     if (!self || !self->client)
         return -1;
-    int fd = self->find(self->client, build_id, (int)build_id_bytes, NULL);
+    int fd = executable
+                 ? self->find_executable(self->client, build_id, (int)build_id_bytes, ret_path)
+                 : self->find_debuginfo(self->client, build_id, (int)build_id_bytes, ret_path);
     if (fd >= 0 || fd == -ENOENT)
         return fd >= 0 ? fd : -1;
     // One server that does not answer would be waited for once per module.
@@ -63,6 +71,22 @@ int image_debuginfod_open(struct image *image, const uint8_t *build_id, size_t b
     self->end(self->client);
     self->client = NULL;
     return -1;
+}
+
+int image_debuginfod_open(struct image *image, const uint8_t *build_id, size_t build_id_bytes)
+{
+    return ask(image, false, build_id, build_id_bytes, NULL);
+}
+
+char *image_debuginfod_executable(struct image *image, const uint8_t *build_id,
+                                  size_t build_id_bytes)
+{
+    char *path = NULL;
+    AUTO_CLOSE int fd = ask(image, true, build_id, build_id_bytes, &path);
+    if (fd >= 0)
+        return path;
+    free(path);
+    return NULL;
 }
 
 void image_debuginfod_close(struct image *image)

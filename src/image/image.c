@@ -81,9 +81,12 @@ static void note_state(struct image *image, struct image_found *fresh, enum modu
         if (count++ >= NAMES_IN_NOTE)
             continue;
         char *longer = NULL, id[129];
+        const char *other = state == MODULE_FILE_WRONG ? (*module)->other_build : NULL;
         module_build_id_text(public, id);
-        if (asprintf(&longer, "%s%s%s%s%s%s", names ? names : "", names ? ", " : "",
-                     base_name(public->path), *id ? " (build ID " : "", id, *id ? ")" : "") < 0)
+        if (asprintf(&longer, "%s%s%s%s%s%s%s%s", names ? names : "", names ? ", " : "",
+                     base_name(public->path), *id || other ? " (build ID " : "",
+                     *id || !other ? id : "none", other ? "; " : "", other ? other : "",
+                     *id || other ? ")" : "") < 0)
             return;
         free(names);
         names = longer;

@@ -70,6 +70,7 @@ struct image_module {
     struct elf_headers headers; // of the running module when in memory, else of the file
     struct image_place place;   // of public.file
     struct stat identity;       // what was found there, to know it again
+    char *other_build;          // the first file that was refused, for people; NULL: none
     struct image_file file;     // while it is verified or lent from; fd -1: closed
     bool file_failed;
     Elf *elf; // of that file, mapped; made when first asked for, stays
@@ -153,8 +154,15 @@ bool image_module_open(struct image_module *module);
 // Gives the descriptor back.
 void image_module_close(struct image_module *module);
 
+// ---- locate_core.c: where a core's files may be -------------------------------------------------
+
+struct image_search;
+void image_search_core(struct image_search *search);
+
 // ---- debug.c, debuglink.c, debuginfod.c: separate debug files -----------------------------------
 
+// True of a file that holds no code of its own, only what strip(1) takes out of others.
+bool image_is_debug_only(Elf *elf);
 // Those on this machine. NULL: none.
 Elf *image_module_debug_elf(struct image_module *module);
 // These, and then what the user allowed to be fetched: only for modules that lie on a stack.
@@ -165,13 +173,20 @@ struct image_roots {
     char live[64];
     const char *names[2];
     size_t count;
+    char chroot[4096]; // of a live process, as its mount namespace names its root; "": is that
 };
 void image_roots_of(const struct image *image, struct image_roots *ret);
+// A path of the target as it is to be looked for below root number `index`. The kernel names the
+// files of a chrooted process by their place in the mount namespace: its root lies below that.
+const char *image_path_below(const struct image_roots *roots, size_t index, const char *path);
 // What .gnu_debuglink says: a bare file name and the CRC-32 of that file. False: nothing usable.
 bool image_debuglink_read(Elf *elf, char ret_name[static 256], uint32_t *ret_crc);
 bool image_debuglink_crc(int fd, uint32_t *ret);
 // An open descriptor, or -1. Notes on the target say what is missing or failed.
 int image_debuginfod_open(struct image *image, const uint8_t *build_id, size_t build_id_bytes);
+// The program or library itself: its path in debuginfod's cache, to be freed. NULL: none.
+char *image_debuginfod_executable(struct image *image, const uint8_t *build_id,
+                                  size_t build_id_bytes);
 void image_debuginfod_close(struct image *image);
 
 // ---- verify.c: is this file the module's --------------------------------------------------------

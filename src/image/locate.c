@@ -1,23 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Finds each module's file: the mapped inode of a live process, and for a core whatever lies under
-// the names and build IDs that the user's directories offer.
-#include "image/image_private.h"
+// Tries files for a module and keeps the best; finds the mapped files of a live process. Where those
+// of a core may be is in locate_core.c.
+#include "image/locate.h"
 
+#include <elfutils/libdwelf.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "util/guard.h"
-
-#define SYSTEM_DEBUG_DIR "/usr/lib/debug"
-
-// One place after the other; the best file so far stays with the module.
-struct search {
-    struct image *image;
-    struct image_module *module;
-    struct err *err;
-};
 
 static int rank(enum module_file state)
 {
@@ -87,34 +79,68 @@ static struct err *take(struct image_module *module, struct image_place *place,
     return NULL;
 }
 
-// `is_the_mapping`: the place itself guarantees that this is what is mapped.
-static struct err *try_file(struct search *search, struct image_place *place, bool is_the_mapping)
+// Says once which file was refused, and what tells it apart.
+static void remember_other(struct image_module *module, const struct image_place *place,
+                           const struct image_file *file)
+{
+    const void *id = NULL;
+    ssize_t id_bytes = dwelf_elf_gnu_build_id(file->elf, &id);
+    AUTO_FREE char *text = place_text(place);
+    struct module other = {.build_id_bytes = 0};
+    char other_id[129];
+    if (!text || module->other_build)
+        return;
+    if (id_bytes > 0 && (size_t)id_bytes <= sizeof(other.build_id)) {
+        memcpy(other.build_id, id, (size_t)id_bytes);
+        other.build_id_bytes = (size_t)id_bytes;
+    }
+    module_build_id_text(&other, other_id);
+    if (asprintf(&module->other_build, "%s has %s", text, *other_id ? other_id : "none") < 0)
+        module->other_build = NULL;
+}
+
+// What verification cannot decide is decided by how the file was come by.
+static enum module_file judge(const struct image_search *search, enum image_trust trust,
+                              const struct image_file *file, enum module_file state)
+{
+    const struct image_module *module = search->module;
+    if (state != MODULE_FILE_UNVERIFIED)
+        return state;
+    if (trust == IMAGE_BY_ID)
+        return MODULE_FILE_WRONG;
+    // One inode is one file: no build ID is needed for that. btrfs and overlayfs show other device
+    // numbers in maps than in stat(2), so there the inode number alone is a hint, no proof.
+    if (search->image->target->kind == TARGET_LIVE) {
+        if (trust == IMAGE_BY_INODE || is_mapped_inode(module, &file->stat))
+            return MODULE_FILE_VERIFIED;
+        if (file->stat.st_ino != module->inode)
+            return MODULE_FILE_WRONG;
+    }
+    // The kernel said that the mapped file was deleted: this one was put there later.
+    return module->deleted && trust == IMAGE_BY_NAME ? MODULE_FILE_WRONG : state;
+}
+
+static struct err *try_file(struct image_search *search, struct image_place *place,
+                            enum image_trust trust)
 {
     struct image_module *module = search->module;
     GUARD(guard_file) struct image_file file;
     GUARD(guard_headers) struct elf_headers headers = {0};
-    if (!image_file_open(place, &file) || !elf_headers_from_file(&file, &headers))
+    // The program headers of a debug file speak of bytes that it does not have.
+    if (!image_file_open(place, &file) || !elf_headers_from_file(&file, &headers) ||
+        image_is_debug_only(file.elf))
         return NULL;
-    enum module_file state = image_verify(module, search->image->target->mem, &file, &headers);
-    bool live = search->image->target->kind == TARGET_LIVE;
-    bool same = is_the_mapping || is_mapped_inode(module, &file.stat);
-    // One inode is one file: no build ID is needed for that. btrfs and overlayfs show other device
-    // numbers in maps than in stat(2), so there the inode number alone is a hint, no proof.
-    if (live && state == MODULE_FILE_UNVERIFIED && same)
-        state = MODULE_FILE_VERIFIED;
-    else if (live && state == MODULE_FILE_UNVERIFIED && file.stat.st_ino != module->inode)
-        state = MODULE_FILE_WRONG;
+    enum module_file state = judge(
+        search, trust, &file, image_verify(module, search->image->target->mem, &file, &headers));
+    if (state == MODULE_FILE_WRONG)
+        remember_other(module, place, &file);
     if (rank(state) <= rank(module->public.file_state))
         return NULL;
     return take(module, place, &file, &headers, state);
 }
 
-// True when the search is over.
-static bool try_place(struct search *search, bool is_the_mapping, const char *root,
-                      const char *path_format, ...) __attribute__((format(printf, 4, 5)));
-
-static bool try_place(struct search *search, bool is_the_mapping, const char *root,
-                      const char *path_format, ...)
+bool image_try_place(struct image_search *search, enum image_trust trust, const char *root,
+                     const char *path_format, ...)
 {
     struct image_place place = {0};
     va_list args;
@@ -127,70 +153,27 @@ static bool try_place(struct search *search, bool is_the_mapping, const char *ro
     if (!place.path || (root && !place.root))
         search->err = err_create(ERR_NO_MEMORY, "out of memory");
     else
-        search->err = try_file(search, &place, is_the_mapping);
+        search->err = try_file(search, &place, trust);
     image_place_deinit(&place);
     return search->err || search->module->public.file_state == MODULE_FILE_VERIFIED;
 }
 
-static void search_live(struct search *search)
+static void search_live(struct image_search *search)
 {
     const struct module *module = &search->module->public;
-    int pid = search->image->target->pid;
-    char root[64];
-    snprintf(root, sizeof(root), "/proc/%d/root", pid);
+    struct image_roots roots;
     // map_files needs a privilege, but is right where names are not: chroot, pivot_root, a library
     // that was replaced (proc(5)).
     const struct image_range *first = &search->module->ranges.items[0];
-    if (try_place(search, true, NULL, "/proc/%d/map_files/%llx-%llx", pid,
-                  (unsigned long long)first->start, (unsigned long long)first->end))
+    if (image_try_place(search, IMAGE_BY_INODE, NULL, "/proc/%d/map_files/%llx-%llx",
+                        search->image->target->pid, (unsigned long long)first->start,
+                        (unsigned long long)first->end))
         return;
-    if (try_place(search, false, root, "%s", module->path))
-        return;
-    try_place(search, false, NULL, "%s", module->path);
-}
-
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
-static bool try_build_id(struct search *search, const char *root, const char *dir)
-{
-    char id[129];
-    module_build_id_text(&search->module->public, id);
-    return strlen(id) > 2 &&
-           try_place(search, false, root, "%s/.build-id/%.2s/%s", dir, id, id + 2);
-}
-
-static void note_wrong_exe(const struct image *image, const struct image_module *module)
-{
-    char id[129];
-    module_build_id_text(&module->public, id);
-    if (module->public.file_state == MODULE_FILE_MISSING)
-        target_note(image->target, "--exe %s cannot be opened as an ELF program", image->exe);
-    else if (module->public.file_state == MODULE_FILE_WRONG)
-        target_note(image->target, "--exe %s is another build than the program that ran (%s%s%s)",
-                    image->exe, module->public.path, *id ? ", build ID " : "", id);
-}
-
-static void search_core(struct search *search)
-{
-    const struct image *image = search->image;
-    const char *path = search->module->public.path, *sysroot = image->sysroot;
-    if (image->exe && search->module->is_exe) {
-        if (try_place(search, false, NULL, "%s", image->exe))
+    image_roots_of(search->image, &roots);
+    for (size_t i = 0; i < roots.count; i++)
+        if (image_try_place(search, IMAGE_BY_NAME, roots.names[i], "%s",
+                            image_path_below(&roots, i, module->path)))
             return;
-        note_wrong_exe(image, search->module);
-    }
-    if (try_place(search, false, sysroot, "%s", path))
-        return;
-    // A directory with the files side by side, as they get collected for a bug report.
-    if (sysroot && try_place(search, false, sysroot, "/%s", base_name(path)))
-        return;
-    if (image->debug_dir && try_build_id(search, NULL, image->debug_dir))
-        return;
-    try_build_id(search, sysroot, SYSTEM_DEBUG_DIR);
 }
 
 // The vDSO is no file; the kernel's image of it, section headers and all, is in memory.
@@ -214,13 +197,13 @@ static void open_vdso(struct image *image, struct image_module *module)
 
 struct err *image_locate(struct image *image, struct image_module *module)
 {
-    struct search search = {.image = image, .module = module};
+    struct image_search search = {.image = image, .module = module};
     if (module->is_vdso)
         open_vdso(image, module);
     else if (image->target->kind == TARGET_LIVE)
         search_live(&search);
     else
-        search_core(&search);
+        image_search_core(&search);
     return search.err;
 }
 

@@ -14,6 +14,7 @@ void image_module_destroy(struct image_module *module)
         return;
     free(module->public.path);
     free(module->public.file);
+    free(module->other_build);
     vec_deinit(&module->ranges);
     elf_headers_deinit(&module->headers);
     image_place_deinit(&module->place);
