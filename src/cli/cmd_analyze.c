@@ -192,6 +192,8 @@ int run_analyze(const struct options *options, int argc, char **argv)
         complain("analyze takes a core file; \"pycore help analyze\" shows the options");
         return EXIT_USAGE;
     }
+    if (!outputs_look_writable(options))
+        return EXIT_NO_REPORT;
     struct session session;
     struct err *err = session_init(&session, options, options->file_count > 1);
     for (int i = 0; !err && i < options->file_count; i++)

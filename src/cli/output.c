@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Messages, progress and report files. A report file appears whole or not at all: it is written
-// beside its place, readable by its owner only (it may hold secrets), and renamed.
+// Messages, progress and report files (how those come to their names: cli/outfile.h).
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/outfile.h"
 #include "util/guard.h"
 
 // Messages hold paths and names from the target: nothing of theirs may steer the terminal.
@@ -71,37 +69,19 @@ static struct err *render(const struct options *options, const struct report_for
     return NULL;
 }
 
-static struct err *write_special(const struct options *options, const char *path,
-                                 const struct report_format *format,
-                                 const struct report_input *input)
-{
-    AUTO_FCLOSE FILE *out = fopen(path, "we");
-    if (!out)
-        return err_os(errno, "%s", path);
-    return render(options, format, input, out);
-}
-
 static struct err *write_file(const struct options *options, const char *path,
                               const struct report_format *format, const struct report_input *input)
 {
-    struct stat info;
-    // A pipe or a device cannot be replaced by a rename.
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))
-        return write_special(options, path, format, input);
-    AUTO_FREE char *temporary = NULL;
-    if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
-        return err_create(ERR_NO_MEMORY, "report");
-    int fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd < 0)
-        return err_os(errno, "cannot write beside %s", path);
-    FILE *out = fdopen(fd, "w");
+    struct outfile file;
+    TRY(outfile_begin(path, OUTFILE_REPORT, &file));
+    int fd = fcntl(file.fd, F_DUPFD_CLOEXEC, 3);
+    FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
     struct err *err = out ? render(options, format, input, out) : err_os(errno, "%s", path);
-    if (out ? fclose(out) != 0 : close(fd) != 0)
+    if (out ? fclose(out) != 0 : fd >= 0 && close(fd) != 0)
         err = err ? err : err_os(errno, "%s", path);
-    if (!err && rename(temporary, path) != 0)
-        err = err_os(errno, "%s", path);
-    if (err)
-        unlink(temporary);
+    if (!err)
+        return outfile_commit(&file);
+    outfile_abort(&file);
     return err;
 }
 
@@ -109,20 +89,14 @@ bool outputs_look_writable(const struct options *options)
 {
     for (size_t i = 0; i < options->output_count; i++) {
         const char *path = options->outputs[i];
-        struct stat info;
         if (strcmp(path, "-") == 0)
             continue;
-        bool exists = stat(path, &info) == 0;
-        bool special = exists && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
-        // A regular file is replaced: what counts is its folder.
-        AUTO_FREE char *folder = strdup(path);
-        int refused = 0;
-        if (exists && S_ISDIR(info.st_mode))
-            refused = EISDIR;
-        else if (folder && access(special ? path : dirname(folder), W_OK) != 0)
-            refused = errno;
-        if (refused) {
-            fail(err_os(refused, "cannot write %s", path));
+        struct err *err = outfile_check(path);
+        for (int k = 0; !err && k < options->file_count; k++)
+            if (outfile_is(path, options->files[k]))
+                err = err_create(ERR_OTHER, "cannot write %s: it is what is to be read", path);
+        if (err) {
+            fail(err);
             return false;
         }
     }
