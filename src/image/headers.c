@@ -11,7 +11,7 @@
 
 #define MAX_NOTES_BYTES 65536u
 
-static bool usable(const Elf64_Ehdr *ehdr)
+bool elf_headers_usable(const Elf64_Ehdr *ehdr)
 {
     return memcmp(ehdr->e_ident, ELFMAG, SELFMAG) == 0 && ehdr->e_ident[EI_CLASS] == ELFCLASS64 &&
            ehdr->e_ident[EI_DATA] == ELFDATA2LSB &&
@@ -32,7 +32,7 @@ bool elf_headers_from_memory(struct mem *mem, uint64_t addr, struct elf_headers 
     *ret = (struct elf_headers){0};
     uint64_t table;
     if (mem_read_some(mem, addr, &ret->ehdr, sizeof(ret->ehdr)) != sizeof(ret->ehdr) ||
-        !usable(&ret->ehdr) || __builtin_add_overflow(addr, ret->ehdr.e_phoff, &table) ||
+        !elf_headers_usable(&ret->ehdr) || __builtin_add_overflow(addr, ret->ehdr.e_phoff, &table) ||
         !reserve(ret))
         return false;
     size_t bytes = ret->count * sizeof(*ret->phdrs);
@@ -46,7 +46,7 @@ bool elf_headers_from_file(const struct image_file *file, struct elf_headers *re
 {
     *ret = (struct elf_headers){0};
     if (pread(file->fd, &ret->ehdr, sizeof(ret->ehdr), 0) != (ssize_t)sizeof(ret->ehdr) ||
-        !usable(&ret->ehdr) || ret->ehdr.e_phoff > INT64_MAX || !reserve(ret))
+        !elf_headers_usable(&ret->ehdr) || ret->ehdr.e_phoff > INT64_MAX || !reserve(ret))
         return false;
     size_t bytes = ret->count * sizeof(*ret->phdrs);
     if (pread(file->fd, ret->phdrs, bytes, (off_t)ret->ehdr.e_phoff) == (ssize_t)bytes)

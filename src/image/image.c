@@ -148,12 +148,28 @@ static struct err *replace_modules(struct image *image, struct image_found *foun
     return NULL;
 }
 
+static struct err *find_files(struct image *image, struct image_found *fresh)
+{
+    // The vDSO is all in memory.
+    vec_foreach (module, fresh)
+        if (!image->record || (*module)->is_vdso)
+            TRY(image_locate(image, *module));
+    if (image->record)
+        return NULL;
+    vec_foreach (module, fresh)
+        TRY(image_lend(image, *module));
+    note_states(image, fresh);
+    return NULL;
+}
+
 static struct err *list(struct image *image)
 {
     GUARD(guard_found) struct image_found found = {0};
     GUARD(guard_found) struct image_found fresh = {0};
     uint64_t hash = hash_mappings(image->target);
     struct err *err = image_list_modules(image, &found);
+    if (!err && image->record)
+        err = image_record_modules(image, &found);
     if (!err)
         err = replace_modules(image, &found, &fresh);
     if (err) {
@@ -165,11 +181,7 @@ static struct err *list(struct image *image)
             (*module)->keep = false;
         return err;
     }
-    vec_foreach (module, &fresh)
-        TRY(image_locate(image, *module));
-    vec_foreach (module, &fresh)
-        TRY(image_lend(image, *module));
-    note_states(image, &fresh);
+    TRY(find_files(image, &fresh));
     image->mappings_hash = hash;
     image->generation++;
     return NULL;
@@ -199,7 +211,10 @@ struct err *image_open(struct target *target, const struct image_options *option
                     !copy_option(options->debug_dir, &image->debug_dir)))
         return err_create(ERR_NO_MEMORY, "out of memory");
     image->use_debuginfod = options && options->debuginfod;
-    TRY(image_name_mappings(image));
+    image->record = options ? options->record : NULL;
+    // Needs files. What they say is in the mappings that whoever records has copied.
+    if (!image->record)
+        TRY(image_name_mappings(image));
     TRY(list(image));
     *ret = TAKE(image);
     return NULL;
@@ -207,7 +222,8 @@ struct err *image_open(struct target *target, const struct image_options *option
 
 struct err *image_refresh(struct image *image)
 {
-    if (image->target->kind != TARGET_LIVE || hash_mappings(image->target) == image->mappings_hash)
+    bool may_change = image->target->kind == TARGET_LIVE || image->record;
+    if (!may_change || hash_mappings(image->target) == image->mappings_hash)
         return NULL;
     return list(image);
 }

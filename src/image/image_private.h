@@ -49,6 +49,8 @@ struct image;
 struct image_lines;
 struct image_symbols;
 struct image_jits;
+struct image_location;
+struct image_symbol;
 struct strtab;
 
 // Lends the bytes of one stretch of a mapping to the memory model.
@@ -100,6 +102,7 @@ struct image {
     void *debuginfod; // debuginfod.c's
     struct image_jits *jits;
     struct strtab *names; // demangled ones, files; made when first asked for
+    struct image_record *record; // borrowed; NULL: modules have files
 };
 
 // ---- place.c: files by name, below a root -------------------------------------------------------
@@ -117,6 +120,8 @@ void image_place_deinit(struct image_place *place);
 
 // ---- headers.c: ELF headers and build IDs -------------------------------------------------------
 
+// One of a program or library for 64-bit little-endian machines.
+bool elf_headers_usable(const Elf64_Ehdr *ehdr);
 bool elf_headers_from_memory(struct mem *mem, uint64_t addr, struct elf_headers *ret);
 bool elf_headers_from_file(const struct image_file *file, struct elf_headers *ret);
 void elf_headers_deinit(struct elf_headers *headers);
@@ -207,6 +212,23 @@ Elf *image_rebuild(struct mem *mem, const struct image_module *module, void **re
 // ---- jit.c --------------------------------------------------------------------------------------
 
 void image_jits_destroy(struct image_jits *jits);
+// Where the module has the list of code made at run time; 0: it has none.
+uint64_t image_jit_descriptor(struct image *image, struct image_module *module);
+
+// ---- record_ask.c: an image without files (image/record.h) --------------------------------------
+
+// What the functions of these names (without "record_") answer for modules of such an image.
+bool image_record_symbol(const struct image_module *module, const char *name, uint64_t *ret_addr,
+                         uint64_t *ret_size);
+bool image_record_section(const struct image_module *module, const char *name, uint64_t *ret_addr,
+                          uint64_t *ret_size);
+bool image_record_symbol_at(const struct image_module *module, uint64_t addr,
+                            struct image_symbol *ret);
+size_t image_record_locations(const struct image_module *module, uint64_t addr,
+                              struct image_location *ret, size_t limit);
+uint64_t image_record_jit_descriptor(const struct image_module *module);
+// Gives each what the source's has: build ID, bias, file's name. Those that it has not are dropped.
+struct err *image_record_modules(struct image *image, struct image_found *found);
 
 // ---- dynamic.c: symbols without a file ----------------------------------------------------------
 

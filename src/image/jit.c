@@ -93,8 +93,10 @@ static bool names_descriptor(Elf *elf)
     return false;
 }
 
-static uint64_t descriptor_of(struct image *image, struct image_module *module)
+uint64_t image_jit_descriptor(struct image *image, struct image_module *module)
 {
+    if (image->record)
+        return image_record_jit_descriptor(module);
     Elf *elf = image_module_elf(module);
     uint64_t addr, size;
     bool found = (!elf || names_descriptor(elf)) &&
@@ -111,7 +113,7 @@ static void find_descriptors(struct image *image, struct image_jits *jits)
     vec_foreach (slot, &image->modules) {
         struct image_module *module = *slot;
         if (!module->jit_searched)
-            module->jit_descriptor = descriptor_of(image, module);
+            module->jit_descriptor = image_jit_descriptor(image, module);
         module->jit_searched = true;
         if (module->jit_descriptor && jits->descriptor_count < MAX_DESCRIPTORS)
             jits->descriptors[jits->descriptor_count++] = module->jit_descriptor;

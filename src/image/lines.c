@@ -144,6 +144,8 @@ size_t image_locations(struct image *image, struct module *module, uint64_t addr
 {
     if (!module || addr < module->start || addr >= module->end || limit == 0)
         return 0;
+    if (image->record)
+        return image_record_locations((struct image_module *)module, addr, ret, limit);
     struct place place = {
         .image = image, .lines = lines_of(image, module), .addr = addr - module->bias};
     Dwarf_Die function;

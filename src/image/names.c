@@ -120,6 +120,8 @@ bool image_symbol_at(struct image *image, struct module *module, uint64_t addr,
         return jit_symbol_at(image, addr, ret);
     if (addr < module->start || addr >= module->end)
         return false;
+    if (image->record)
+        return image_record_symbol_at(self, addr, ret);
     if (!self->symbols)
         self->symbols = make_table(image, self);
     struct function_symbol *found =

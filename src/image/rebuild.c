@@ -9,6 +9,7 @@
 #include "util/guard.h"
 
 #define HDR_BYTES 8 // of .eh_frame_hdr: version, three encodings, the pointer as an sdata4
+#define PAGE_BYTES 4096u
 
 enum { PE_SDATA4 = 0x0b, PE_UDATA4 = 0x03, PE_PCREL = 0x10, PE_DATAREL = 0x30 };
 
@@ -55,39 +56,73 @@ static bool find_tables(struct mem *mem, const struct image_module *module, stru
     return segment_of(&module->headers, ret->eh_frame) == segment;
 }
 
-// Walks the entries (LSB core specification, "The .eh_frame section"), each of which must be there
-// in full, to the terminator, a length of zero. Without one (linked without crtend.o) the last is
-// that which is followed by what cannot be an entry. Returns the size; 0: not all there.
-static size_t eh_frame_size(const uint8_t *bytes, size_t there, size_t limit)
+// What was read so far. What lies behind the tables (constants, the next section) is no part of a
+// capture, so nothing is read before it is known to be needed, save the rest of a page.
+struct window {
+    struct mem *mem;
+    uint64_t start; // in memory
+    size_t limit;
+    VEC(uint8_t) bytes;
+};
+
+// True: the first `size` bytes are there.
+static bool reach(struct window *window, size_t size)
 {
-    size_t at = 0;
-    for (;;) {
+    size_t there = window->bytes.count;
+    if (size <= there)
+        return true;
+    if (size > window->limit)
+        return false;
+    uint64_t end = (window->start + size + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1);
+    size_t want = end - window->start < window->limit ? end - window->start : window->limit;
+    if (!vec_reserve(&window->bytes, want))
+        return false;
+    window->bytes.count += mem_read_some(window->mem, window->start + there,
+                                         window->bytes.items + there, want - there);
+    return size <= window->bytes.count;
+}
+
+// Walks the entries (LSB core specification, "The .eh_frame section"), each of which must be there
+// in full, from `first` to the terminator, a length of zero. Without one (linked without crtend.o)
+// the last is that which is followed by what cannot be an entry. Returns where they end; 0: they
+// are not all there.
+static size_t eh_frame_end(struct window *window, size_t first)
+{
+    size_t limit = window->limit;
+    for (size_t at = first;;) {
         uint32_t length32, id;
         if (limit - at < 4)
             return at;
-        if (there - at < 4)
+        if (!reach(window, at + 4))
             return 0;
-        memcpy(&length32, bytes + at, sizeof(length32));
+        memcpy(&length32, window->bytes.items + at, sizeof(length32));
         uint64_t length = length32;
         size_t head = 4;
         if (length32 == UINT32_MAX) {
             if (limit - at < 12)
                 return at;
-            if (there - at < 12)
+            if (!reach(window, at + 12))
                 return 0;
-            memcpy(&length, bytes + at + 4, sizeof(length));
+            memcpy(&length, window->bytes.items + at + 4, sizeof(length));
             head = 12;
         }
         if (length < 4 || length > limit - at - head)
             return at;
-        if (length > there - at - head)
+        if (!reach(window, at + head + 4))
             return 0;
-        memcpy(&id, bytes + at + head, sizeof(id));
+        memcpy(&id, window->bytes.items + at + head, sizeof(id));
         // The distance back to its CIE; zero: it is one.
-        if (id > at + head)
+        if (id > at - first + head)
             return at;
+        if (!reach(window, at + head + length))
+            return 0;
         at += head + length;
     }
+}
+
+static void guard_window(struct window *window)
+{
+    vec_deinit(&window->bytes);
 }
 
 // Header, program headers, zeros for alignment, then `bytes`, which were at `addr` in the file.
@@ -133,22 +168,21 @@ static void *assemble(const struct image_module *module, const struct tables *ta
 Elf *image_rebuild(struct mem *mem, const struct image_module *module, void **ret_bytes)
 {
     struct tables tables;
-    if (!module->headers_in_memory || !find_tables(mem, module, &tables))
+    // Headers of a file count only where that was found to be the module's (locate.c).
+    if (!module->headers.count || !find_tables(mem, module, &tables))
         return NULL;
     uint64_t addr = tables.hdr < tables.eh_frame ? tables.hdr : tables.eh_frame;
-    size_t limit = tables.limit - addr;
-    AUTO_FREE uint8_t *bytes = limit <= IMAGE_MAX_REBUILT_BYTES ? malloc(limit) : NULL;
-    if (!bytes)
+    GUARD(guard_window)
+    struct window window = {
+        .mem = mem, .start = module->public.bias + addr, .limit = tables.limit - addr};
+    if (window.limit > IMAGE_MAX_REBUILT_BYTES)
         return NULL;
-    size_t there = mem_read_some(mem, module->public.bias + addr, bytes, limit);
     size_t hdr_end = tables.hdr - addr + tables.hdr_size, eh_frame = tables.eh_frame - addr;
-    if (hdr_end > there || eh_frame >= there)
+    size_t size = reach(&window, hdr_end) ? eh_frame_end(&window, eh_frame) : 0;
+    if (size <= eh_frame)
         return NULL;
-    size_t size = eh_frame_size(bytes + eh_frame, there - eh_frame, limit - eh_frame);
-    if (size == 0)
-        return NULL;
-    size = eh_frame + size > hdr_end ? eh_frame + size : hdr_end;
-    AUTO_FREE void *image = assemble(module, &tables, bytes, addr, size, &size);
+    size = size > hdr_end ? size : hdr_end;
+    AUTO_FREE void *image = assemble(module, &tables, window.bytes.items, addr, size, &size);
     elf_version(EV_CURRENT);
     Elf *elf = image ? elf_memory(image, size) : NULL;
     if (elf)

@@ -79,14 +79,17 @@ bool image_symbol(struct image *image, struct module *module, const char *name, 
 {
     struct image_module *self = (struct image_module *)module;
     GElf_Sym symbol;
-    bool has_table = false;
+    bool has_table = false, has_debug_table = false;
+    if (image->record)
+        return image_record_symbol(self, name, ret_addr, ret_size);
     if (find_in_elf(image_module_elf(self), name, &has_table, &symbol) ||
-        find_in_elf(image_module_debug_elf(self), name, &has_table, &symbol)) {
+        find_in_elf(image_module_debug_elf(self), name, &has_debug_table, &symbol)) {
         *ret_addr = module->bias + symbol.st_value;
         *ret_size = symbol.st_size;
         return true;
     }
-    // No file, or one whose section headers were stripped off.
+    // No file, or one whose section headers were stripped off. A debug file's table is no substitute
+    // for the dynamic one: it has other names for the same (clock_getres@@GLIBC_2.17).
     return !has_table && image_dynamic_symbol(image->target->mem, self, name, ret_addr, ret_size);
 }
 
@@ -108,9 +111,10 @@ static bool find_section(Elf *elf, const char *name, GElf_Shdr *ret)
 bool image_section(struct image *image, struct module *module, const char *name, uint64_t *ret_addr,
                    uint64_t *ret_size)
 {
-    (void)image;
     struct image_module *self = (struct image_module *)module;
     GElf_Shdr header;
+    if (image->record)
+        return image_record_section(self, name, ret_addr, ret_size);
     if (!find_section(image_module_elf(self), name, &header) &&
         !find_section(image_module_debug_elf(self), name, &header))
         return false;
