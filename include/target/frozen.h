@@ -23,6 +23,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "target/regsets.h"
 #include "target/target.h"
 
 // ---- Before: what it would cost, and whether it may be done ---------------------------------------
@@ -50,25 +51,10 @@ struct frozen_options {
     uint64_t copy_limit_bytes;
 };
 
-struct frozen_regset {
-    uint32_t type; // NT_PRSTATUS, NT_FPREGSET, NT_X86_XSTATE, ...: elf.h
-    uint32_t size;
-    unsigned char *bytes;
-};
-VEC_DEFINE(frozen_regsets, struct frozen_regset);
-
-struct frozen_thread {
-    pid_t tid, ns_tid; // ns_tid: as the target's own PID namespace numbers it
-    bool was_stopped;  // by job control, before us
-    struct arch_regs regs;
-    struct frozen_regsets regsets; // NT_PRSTATUS first
-};
-VEC_DEFINE(frozen_threads, struct frozen_thread);
-
 struct frozen {
     pid_t pid;
     pid_t child;                     // /proc/CHILD/pagemap tells what is there
-    struct frozen_threads threads;   // in TID order
+    struct regsets_threads threads;  // all stopped, main thread first
     struct target_mappings mappings; // at the stop
     // What the target could read at the moment of the stop. Origin MEM_COPY: as it was then. MEM_LIVE:
     // what was over copy_limit_bytes, read from the target as it is now; a note says so. Never read
