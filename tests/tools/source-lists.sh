@@ -56,7 +56,9 @@ print_lists() {
             ! -name '*.log' ! -name '*.trs' ! -name '*.a')
         entry test_tools $(files_in tests/tools -name '*.c' | sed 's/\.c$//')
         entry system_tests $(files_in tests/system -name 'test_*.py')
+        entry fuzz_sources $(files_in tests/fuzz -name '*.[ch]' ! -path '*/corpus/*')
         entry test_files $(files_in tests ! -path 'tests/unit/*' ! -path 'tests/system/test_*.py' \
+            ! -path 'tests/fuzz/*.[ch]' ! -path 'tests/fuzz/corpus/*' ! -name 'crash-*' \
             ! -name '*.pyc' ! -name '*.log' ! -name '*.trs' ! -name '*.o' \
             ! -path tests/interpreters.json ! -path tests/suite.lock |
             while read -r file; do

@@ -5,12 +5,8 @@
 //   test_fuzz_decode          20,000 random inputs from a fixed seed
 //   test_fuzz_decode DIR      each file of DIR is an input (a corpus, a crash that was found)
 //
-// libFuzzer makes the same inputs, in the top of the source tree (one line):
-//   clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -DWITH_LIBFUZZER -Iinclude -Isrc
-//       tests/unit/test_fuzz_decode.c tests/unit/fake_{memory,python}.c
-//       src/{util,mem,target,image,cpython}/*.c -lcmocka -ldw -lelf -lz -o fuzz
-// then ./fuzz -max_len=800 CORPUS
-#include "fake_python.h"
+// tests/fuzz/run decode lets libFuzzer make the inputs.
+#include "fake_image.h"
 
 #include <dirent.h>
 #include <unistd.h>
@@ -40,52 +36,10 @@ static struct image {
 
 // ---- A whole image ------------------------------------------------------------------------------
 
-static uint64_t make_names(struct fake_python *py, const uint64_t *idents, size_t count)
-{
-    uint64_t class = fake_type(py, "Thread", 1u << 9), key = fake_str(py, "_name");
-    uint64_t keys[8], values[8], offset = 16 + fake_offset(py, PY_OB_type);
-    fake_set(py, class, PY_TYPE_dictoffset, offset);
-    for (size_t i = 0; i < count; i++) {
-        uint64_t name = fake_str(py, i ? "worker" : "MainThread");
-        keys[i] = fake_int(py, (int64_t)idents[i]);
-        values[i] = fake_object(py, class, 64);
-        fake_put_u64(&py->memory, values[i] + offset, fake_dict_of(py, &key, &name, 1));
-    }
-    uint64_t active = fake_dict_of(py, keys, values, count), active_key = fake_str(py, "_active");
-    uint64_t module = fake_object(py, py->module, 96), module_key = fake_str(py, "threading");
-    fake_set(py, module, PY_MODULE_dict, fake_dict_of(py, &active_key, &active, 1));
-    return fake_dict_of(py, &module_key, &module, 1);
-}
-
-// Three frames, of which the innermost calls a builtin; a shim and a generator where there are any.
-static uint64_t make_frames(struct fake_python *py)
-{
-    struct fake_call main = fake_calling_code(py, "main", "app.py");
-    struct fake_call work = fake_calling_code(py, "work", "lib.py");
-    bool shims = py->dec->layout.version >= 0x030c;
-    uint64_t frame = shims ? fake_frame(py, 0, 0, 0, 0, 3) : 0;
-    frame = fake_frame(py, main.code, frame, main.offset, main.slots, 0);
-    frame = fake_frame(py, work.code, frame, work.offset, work.slots, 1);
-    if (shims)
-        frame = fake_frame(py, 0, frame, 0, 0, 3);
-    frame = fake_frame(py, work.code, frame, work.offset, work.slots, 0);
-    fake_put_slot(py, frame, work.slot, fake_builtin(py, "time", "sleep"));
-    return frame;
-}
-
 static void make_image(struct image *image, const struct build *build)
 {
-    static const uint64_t idents[] = {0x7f0000001000, 0x7f0000002000, 0x7f0000003000};
     struct fake_python *py = &image->py;
-    fake_python_init(py, build->version, build->build, 192 << 10);
-    uint64_t interp = fake_interpreter(py, 0, 0), holder = 0;
-    for (size_t i = 0; i < ARRAY_SIZE(idents); i++) {
-        if (i == 2)
-            interp = fake_interpreter(py, interp, 1);
-        fake_set(py, interp, PY_IS_modules, make_names(py, idents, i + 1));
-        holder = fake_thread(py, interp, idents[i], 100 + i, make_frames(py));
-    }
-    fake_gil(py, holder);
+    fake_image(py, build->version, build->build, 3);
     // What lies behind is absent.
     py->memory.size = py->memory.used;
     image->process = py->process;
@@ -158,7 +112,7 @@ static struct tally tally;
 static void check_stack(struct fake_python *py, const struct py_stack *stack)
 {
     assert_true(stack->frames.count <= LIMIT_FRAMES_PER_THREAD);
-    vec_foreach(frame, &stack->frames) {
+    vec_foreach (frame, &stack->frames) {
         assert_true(frame->name <= strtab_count(py->strings));
         assert_true(frame->file <= strtab_count(py->strings));
         assert_true(frame->call_qualname <= strtab_count(py->strings));
@@ -177,7 +131,7 @@ static bool fetch(struct mem *all, struct mem_copy *copy)
     for (size_t i = 0; i < mem_copy_misses(copy)->count; i++)
         assert_true(vec_push(&misses, mem_copy_window(mem_copy_misses(copy)->items[i])));
     mem_copy_clear_misses(copy);
-    vec_foreach(range, &misses) {
+    vec_foreach (range, &misses) {
         void *place;
         if (range->size > 1 << 20)
             range->size = 1 << 20;
@@ -203,7 +157,7 @@ static void decode(struct fake_python *py, struct mem_copy *copy)
     tally.threads += state.threads.count;
     tally.cuts += state.cut != NULL;
     uint64_t last = 0;
-    vec_foreach(thread, &state.threads) {
+    vec_foreach (thread, &state.threads) {
         struct py_stack stack;
         py_stack_init(&stack, thread, thread->ident % 2);
         rounds = 0;
@@ -221,7 +175,7 @@ static void decode(struct fake_python *py, struct mem_copy *copy)
     py->dec->copy = NULL;
     if (copy)
         mem_copy_set_fallback(copy, all);
-    vec_foreach(thread, &state.threads) {
+    vec_foreach (thread, &state.threads) {
         if (thread->interp != last)
             err_destroy(py_thread_names(process, thread->interp, &names));
         last = thread->interp;
