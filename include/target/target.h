@@ -46,6 +46,16 @@ struct target_signal {
     pid_t tid; // the thread that took it; 0: not known
 };
 
+// A core's segment of a type of somebody's own: captures keep their facts in such (PT_LOOS to
+// PT_HIOS, elf(5)).
+struct target_extra {
+    uint32_t type;
+    uint64_t phys;                  // p_paddr
+    uint64_t offset, present_bytes; // in the file; as much of it as is there
+    bool cut;                       // it promised more
+};
+
+VEC_DEFINE(target_extras, struct target_extra);
 VEC_DEFINE(target_mappings, struct target_mapping);
 VEC_DEFINE(target_threads, struct target_thread);
 VEC_DEFINE(target_notes, char *);
@@ -58,15 +68,19 @@ struct target {
     struct target_mappings mappings; // sorted by start
     struct target_threads threads;   // core: every thread; live: see target/live.h
     char *exe;                       // as the target names it; NULL: not known
+    char *host;                      // the machine that a core was written on; NULL: not known
     char **argv;                     // NULL-terminated; NULL: not known
     uint64_t auxv_phdr, auxv_entry;  // AT_PHDR, AT_ENTRY; 0: not known
+    uint64_t args_start; // on the main stack: from here to its end lie the arguments' and the
+                         // environment's pointers and texts; 0: not known
     struct target_signal signal;
-    bool truncated;            // a core that ends before its segments do
-    uint64_t missing_bytes;    // how much of them
-    uint64_t absent_bytes;     // mapped, and left out by the dump filter
-    int64_t taken_at_ns;       // wall clock, ns since 1970; 0: not known (a core: its mtime)
-    struct target_notes notes; // what could not be had, and what would mend it
-    void *source;              // private to the file that filled this
+    struct target_extras extras; // in the order of the file
+    bool truncated;              // a core that ends before its segments do
+    uint64_t missing_bytes;      // how much of them
+    uint64_t absent_bytes;       // mapped, and left out by the dump filter
+    int64_t taken_at_ns;         // wall clock, ns since 1970; 0: not known (a core: its mtime)
+    struct target_notes notes;   // what could not be had, and what would mend it
+    void *source;                // private to the file that filled this
     void (*destroy_source)(void *source);
 };
 
@@ -75,11 +89,26 @@ const struct target_mapping *target_mapping_at(const struct target *target, uint
 // printf-style; duplicates are dropped.
 void target_note(struct target *target, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+// Bytes [at, at + size) of it, all or nothing.
+bool target_read_extra(const struct target *target, const struct target_extra *extra, uint64_t at,
+                       void *ret, size_t size);
+
 // Opens an ELF core. ERR_UNSUPPORTED / ERR_BAD_DATA / ERR_OS in one clear line for everything that
 // is no core of this machine's kind (an empty file, a directory, /dev/null, an executable, a
 // 32-bit core, text). A core that is cut anywhere opens as far as it goes, with a note; only one
 // without a readable program header table or any thread is refused.
 // Reads are bounded by p_filesz: what was not dumped is MEM_ABSENT, what was cut MEM_TRUNCATED.
+// A compressed file (gzip, zstd, lz4, xz, told by content) is unpacked into a temporary file without
+// a name below TMPDIR; where that ends early, the core is one that is cut.
 struct err *target_open_core(const char *path, struct target **ret);
+
+struct target_core_options {
+    uint64_t max_unpacked_bytes; // 0: 128 GiB, or 200 times the file if that is more
+    // While a compressed file is unpacked, about ten times a second; in bytes of that file.
+    void (*progress)(void *arg, const char *path, uint64_t done_bytes, uint64_t total_bytes);
+    void *progress_arg;
+};
+struct err *target_open_core_with(const char *path, const struct target_core_options *options,
+                                  struct target **ret);
 
 #endif

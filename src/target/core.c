@@ -1,26 +1,21 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Opens an ELF core: says in one line what is no core, reads the program headers, and makes a
+// Opens an ELF core: reads the program headers of what core_file.c found to be one, and makes a
 // target of the rest (core_notes.c, core_maps.c, core_argv.c). Memory is read by pread: a file
 // that shrinks meanwhile must not kill us, and a large one must not fill our memory.
 #include "target/core.h"
 
 #include <elf.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <gelf.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "util/guard.h"
 #include "util/limits.h"
 
 struct core {
-    int fd;
-    uint64_t size;
+    struct core_input input;
     const struct arch *arch;
     struct core_segments segments;
+    struct target_extras extras;
     VEC(struct core_segment) notes; // PT_NOTE; only offset, dumped_bytes and present_bytes count
     bool headers_cut;               // the program header table is longer than the file
     bool segments_cut;              // more than LIMIT_MAPPINGS
@@ -31,9 +26,9 @@ static void core_destroy(void *source)
     struct core *core = source;
     if (!core)
         return;
-    if (core->fd >= 0)
-        close(core->fd);
+    core_input_deinit(&core->input);
     vec_deinit(&core->segments);
+    vec_deinit(&core->extras);
     vec_deinit(&core->notes);
     free(core);
 }
@@ -48,139 +43,25 @@ static void guard_target(struct target **target)
     target_destroy(*target);
 }
 
-static void guard_elf(Elf **elf)
+// The number of program headers. When section header 0, which holds it where there are more than
+// 65,534, is cut off, the distance from the table to the notes, which the kernel puts right behind
+// it, tells the number as well.
+static size_t header_count(const struct core *core, const Elf64_Ehdr *header)
 {
-    elf_end(*elf);
-}
-
-static size_t pread_full(int fd, void *buffer, size_t size, uint64_t offset)
-{
-    size_t done = 0;
-    while (done < size) {
-        ssize_t got = pread(fd, (char *)buffer + done, size - done, (off_t)(offset + done));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        done += (size_t)got;
-    }
-    return done;
-}
-
-static struct err *refuse_file_kind(const char *path, mode_t mode)
-{
-    const char *kind = S_ISDIR(mode)    ? "a directory"
-                       : S_ISFIFO(mode) ? "a FIFO"
-                       : S_ISCHR(mode)  ? "a character device"
-                       : S_ISBLK(mode)  ? "a block device"
-                       : S_ISSOCK(mode) ? "a socket"
-                                        : "no regular file";
-    return err_create(ERR_UNSUPPORTED, "%s is %s, not a core file", path, kind);
-}
-
-// stat(2) before open(2), because opening a device can do things; fstat(2) afterwards, because the
-// name may have changed hands in between.
-static struct err *open_regular(const char *path, int *ret_fd, struct stat *ret_stat)
-{
-    if (stat(path, ret_stat) < 0)
-        return err_os(errno, "%s", path);
-    if (!S_ISREG(ret_stat->st_mode))
-        return refuse_file_kind(path, ret_stat->st_mode);
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        return err_os(errno, "%s", path);
-    if (fstat(fd, ret_stat) < 0)
-        return err_os(errno, "%s", path);
-    if (!S_ISREG(ret_stat->st_mode))
-        return refuse_file_kind(path, ret_stat->st_mode);
-    *ret_fd = fd;
-    fd = -1;
-    return NULL;
-}
-
-static const struct packing {
-    const char *magic;
-    size_t magic_bytes;
-    const char *name, *command;
-} packings[] = {
-    {"\x28\xb5\x2f\xfd", 4, "zstd", "zstd -d"},
-    {"\x04\x22\x4d\x18", 4, "lz4", "lz4 -d"},
-    {"\xfd\x37\x7a\x58\x5a\x00", 6, "xz", "xz -dk"},
-    {"\x1f\x8b", 2, "gzip", "gzip -dk"},
-    {"BZh", 3, "bzip2", "bzip2 -dk"},
-};
-
-static struct err *refuse_no_elf(const char *path, const uint8_t *head, size_t size)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(packings); i++) {
-        const struct packing *packing = &packings[i];
-        if (size >= packing->magic_bytes && memcmp(head, packing->magic, packing->magic_bytes) == 0)
-            return err_create(ERR_UNSUPPORTED,
-                              "%s is compressed with %s: decompress it first "
-                              "(%s) and give the result",
-                              path, packing->name, packing->command);
-    }
-    if (size < SELFMAG && memcmp(head, ELFMAG, size) == 0)
-        return err_create(ERR_BAD_DATA, "%s ends inside its ELF header (%zu bytes)", path, size);
-    return err_create(ERR_UNSUPPORTED, "%s is not an ELF core file", path);
-}
-
-// Looks at the first 64 bytes only.
-static struct err *check_header(const char *path, struct core *core)
-{
-    uint8_t head[sizeof(Elf64_Ehdr)] = {0};
-    size_t size = pread_full(core->fd, head, sizeof(head), 0);
-    if (core->size == 0)
-        return err_create(ERR_BAD_DATA, "%s is empty", path);
-    if (size < SELFMAG || memcmp(head, ELFMAG, SELFMAG) != 0)
-        return refuse_no_elf(path, head, size);
-    if (size < EI_NIDENT)
-        return err_create(ERR_BAD_DATA, "%s ends inside its ELF header (%zu bytes)", path, size);
-    if (head[EI_CLASS] == ELFCLASS32)
-        return err_create(ERR_UNSUPPORTED,
-                          "%s is a 32-bit ELF file; pycore reads cores of 64-bit processes", path);
-    if (size < sizeof(head))
-        return err_create(ERR_BAD_DATA, "%s ends inside its ELF header (%zu bytes)", path, size);
-    Elf64_Ehdr header;
-    memcpy(&header, head, sizeof(header));
-    if (head[EI_CLASS] != ELFCLASS64 || head[EI_VERSION] != EV_CURRENT)
-        return err_create(ERR_BAD_DATA, "%s has a damaged ELF header", path);
-    if (head[EI_DATA] != ELFDATA2LSB)
-        return err_create(ERR_UNSUPPORTED,
-                          "%s is of a big-endian machine; pycore reads little-endian cores", path);
-    if (header.e_type != ET_CORE) {
-        const char *kind = header.e_type == ET_EXEC  ? "an ELF executable"
-                           : header.e_type == ET_DYN ? "an ELF executable or shared library"
-                                                     : "an ELF file of another kind";
-        return err_create(ERR_UNSUPPORTED, "%s is %s, not a core", path, kind);
-    }
-    core->arch = arch_by_elf_machine(header.e_machine);
-    if (!core->arch)
-        return err_create(ERR_UNSUPPORTED,
-                          "%s is a core of another machine (ELF machine %u); this pycore reads %s",
-                          path, header.e_machine, arch_host()->name);
-    if (header.e_phnum == 0 || header.e_phentsize != sizeof(Elf64_Phdr))
-        return err_create(ERR_BAD_DATA, "%s has no program headers", path);
-    return NULL;
-}
-
-// The number of program headers. More than 65,534 are counted in section header 0 (elf(5),
-// PN_XNUM), which the kernel writes at the end of the file: when that is cut off, the distance
-// from the table to the notes, which the kernel puts right behind it, tells the number as well.
-static size_t header_count(Elf *elf, struct core *core, const GElf_Ehdr *header)
-{
-    size_t count = header->e_phnum, counted;
-    bool known = header->e_phnum != PN_XNUM;
-    if (elf_getphdrnum(elf, &counted) == 0 && counted > count) {
-        count = counted;
-        known = true;
-    }
+    size_t count = core_header_count(core->input.fd, core->input.size, header);
     Elf64_Phdr first;
-    if (!known && header->e_phoff < core->size &&
-        pread_full(core->fd, &first, sizeof(first), header->e_phoff) == sizeof(first) &&
+    if (!count &&
+        core_pread(core->input.fd, &first, sizeof(first), header->e_phoff) == sizeof(first) &&
         first.p_type == PT_NOTE && first.p_offset > header->e_phoff)
         count = (first.p_offset - header->e_phoff) / sizeof(Elf64_Phdr);
-    return count;
+    return count ? count : header->e_phnum;
+}
+
+static uint64_t present_bytes(const struct core *core, uint64_t offset, uint64_t bytes)
+{
+    if (offset >= core->input.size)
+        return 0;
+    return bytes < core->input.size - offset ? bytes : core->input.size - offset;
 }
 
 static struct err *add_header(struct core *core, const Elf64_Phdr *header, size_t index)
@@ -190,7 +71,7 @@ static struct err *add_header(struct core *core, const Elf64_Phdr *header, size_
                                    .offset = header->p_offset,
                                    .flags = header->p_flags,
                                    .order = (uint32_t)index,
-                                   .fd = core->fd};
+                                   .fd = core->input.fd};
     if (__builtin_add_overflow(header->p_vaddr, header->p_memsz, &segment.end))
         segment.end = UINT64_MAX;
     bool pushed = true;
@@ -200,17 +81,23 @@ static struct err *add_header(struct core *core, const Elf64_Phdr *header, size_
         if (segment.dumped_bytes > segment.end - segment.start)
             segment.dumped_bytes = segment.end - segment.start;
         pushed = vec_push(&core->segments, segment);
+    } else if (header->p_type >= PT_LOOS && header->p_type <= PT_HIOS) {
+        uint64_t present = present_bytes(core, header->p_offset, header->p_filesz);
+        pushed = vec_push(&core->extras, (struct target_extra){
+                                             .type = header->p_type,
+                                             .phys = header->p_paddr,
+                                             .offset = header->p_offset,
+                                             .present_bytes = present,
+                                             .cut = present < header->p_filesz,
+                                         });
     }
     return pushed ? NULL : err_create(ERR_NO_MEMORY, "out of memory");
 }
 
-// In batches straight from the file: libelf's own table stops at what section header 0 says.
-static struct err *read_headers(Elf *elf, struct core *core)
+static struct err *read_headers(struct core *core)
 {
-    GElf_Ehdr header;
-    if (!gelf_getehdr(elf, &header))
-        return err_create(ERR_BAD_DATA, "damaged ELF header: %s", elf_errmsg(-1));
-    size_t count = header_count(elf, core, &header), index = 0;
+    const Elf64_Ehdr *header = &core->input.header;
+    size_t count = header_count(core, header), index = 0;
     if (count > LIMIT_MAPPINGS) {
         count = LIMIT_MAPPINGS;
         core->segments_cut = true;
@@ -220,8 +107,9 @@ static struct err *read_headers(Elf *elf, struct core *core)
         size_t want = count - index < ARRAY_SIZE(batch) ? count - index : ARRAY_SIZE(batch);
         uint64_t at;
         size_t got = 0;
-        if (!__builtin_add_overflow(header.e_phoff, index * sizeof(*batch), &at) && at < core->size)
-            got = pread_full(core->fd, batch, want * sizeof(*batch), at) / sizeof(*batch);
+        if (!__builtin_add_overflow(header->e_phoff, index * sizeof(*batch), &at) &&
+            at < core->input.size)
+            got = core_pread(core->input.fd, batch, want * sizeof(*batch), at) / sizeof(*batch);
         for (size_t i = 0; i < got; i++)
             TRY(add_header(core, &batch[i], index + i));
         index += got;
@@ -239,13 +127,6 @@ static int compare_segments(const void *left, const void *right)
     if (a->start != b->start)
         return a->start < b->start ? -1 : 1;
     return a->order < b->order ? -1 : a->order > b->order;
-}
-
-static uint64_t present_bytes(const struct core *core, uint64_t offset, uint64_t bytes)
-{
-    if (offset >= core->size)
-        return 0;
-    return bytes < core->size - offset ? bytes : core->size - offset;
 }
 
 // Sorts, and lets the earlier of two overlapping segments have the shared addresses: no tool writes
@@ -275,55 +156,29 @@ static void settle_segments(struct core *core)
     core->segments.count = kept;
 }
 
-static struct err *read_notes(const char *path, Elf *elf, struct core *core, struct core_notes *ret)
+static struct err *read_notes(const char *path, struct core *core, struct core_notes *ret)
 {
-    uint64_t total = 0;
+    uint64_t left = CORE_NOTES_MAX_BYTES;
     vec_foreach (note, &core->notes) {
-        if (note->dumped_bytes > CORE_NOTES_MAX_BYTES - total)
-            return err_create(ERR_LIMIT, "%s claims more than %u MiB of notes", path,
-                              CORE_NOTES_MAX_BYTES >> 20);
-        total += note->dumped_bytes;
         note->present_bytes = present_bytes(core, note->offset, note->dumped_bytes);
         if (note->present_bytes < note->dumped_bytes)
             ret->cut = true;
-        TRY(core_notes_read(elf, core->arch, note->offset, note->present_bytes, ret));
+        if (note->present_bytes > left) {
+            note->present_bytes = left;
+            ret->cut = true;
+        }
+        left -= note->present_bytes;
+        TRY(core_notes_read(core->input.fd, core->arch, note->offset, note->present_bytes, ret));
     }
     if (ret->threads.count)
         return NULL;
     if (core->headers_cut)
         return err_create(ERR_BAD_DATA, "%s ends inside its program headers (%llu bytes)", path,
-                          (unsigned long long)core->size);
+                          (unsigned long long)core->input.size);
     if (ret->cut)
         return err_create(ERR_BAD_DATA, "%s ends before the notes of its first thread (%llu bytes)",
-                          path, (unsigned long long)core->size);
+                          path, (unsigned long long)core->input.size);
     return err_create(ERR_BAD_DATA, "%s has no thread in its notes (NT_PRSTATUS)", path);
-}
-
-static int64_t mtime_ns(const struct stat *stat)
-{
-    return (int64_t)stat->st_mtim.tv_sec * 1000000000 + stat->st_mtim.tv_nsec;
-}
-
-static void note_what_is_missing(struct target *target, const struct core *core,
-                                 const struct core_notes *notes)
-{
-    if (target->missing_bytes)
-        target_note(target,
-                    "the core is truncated: it ends %llu bytes before its memory does (raise "
-                    "'ulimit -c', or free disk space, where it is written)",
-                    (unsigned long long)target->missing_bytes);
-    if (core->headers_cut)
-        target_note(target, "the core is truncated: it ends inside its program headers");
-    if (core->segments_cut)
-        target_note(target, "only the first %d of the core's mappings were read", LIMIT_MAPPINGS);
-    if (notes->cut)
-        target_note(target, "the core's notes are cut or damaged; threads or files may be missing");
-    if (notes->threads_cut)
-        target_note(target, "only the first %d threads were read", LIMIT_THREADS);
-    if (!notes->has_files)
-        target_note(target,
-                    "the core does not say which files were mapped (no NT_FILE note): name the "
-                    "program with --exe");
 }
 
 static const char *path_of_address(const struct target *target, uint64_t addr)
@@ -332,17 +187,36 @@ static const char *path_of_address(const struct target *target, uint64_t addr)
     return mapping && mapping->path && *mapping->path == '/' ? mapping->path : NULL;
 }
 
+// What the core itself does not say, from what systemd-coredump kept beside it.
+static struct err *add_stored(struct target *target, const struct core_stored *stored)
+{
+    if (stored->taken_at_ns)
+        target->taken_at_ns = stored->taken_at_ns;
+    if (stored->host[0] && !(target->host = strdup(stored->host)))
+        return err_create(ERR_NO_MEMORY, "out of memory");
+    if (!target->exe && stored->exe[0] == '/' && !(target->exe = strdup(stored->exe)))
+        return err_create(ERR_NO_MEMORY, "out of memory");
+    if (!target->signal.signo && stored->signo)
+        target->signal.signo = stored->signo;
+    return NULL;
+}
+
 static struct err *fill(struct target *target, struct core *core, struct core_notes *notes)
 {
+    const struct core_stored *stored = &core->input.stored;
     target->kind = TARGET_CORE;
+    target->taken_at_ns = core->input.mtime_ns;
     target->mem = mem_create();
     if (!target->mem)
         return err_create(ERR_NO_MEMORY, "out of memory");
     TRY(core_maps_build(target, &core->segments, notes));
     target->signal = core_notes_signal(notes);
-    target->pid = notes->pid > 0 ? notes->pid : notes->threads.items[0].tid;
+    pid_t first_tid = notes->threads.items[0].tid;
+    target->pid = notes->pid > 0 ? notes->pid : stored->pid > 0 ? stored->pid : first_tid;
     target->threads = notes->threads;
     memset(&notes->threads, 0, sizeof(notes->threads));
+    target->extras = core->extras;
+    memset(&core->extras, 0, sizeof(core->extras));
     target->auxv_phdr = notes->phdr;
     target->auxv_entry = notes->entry;
     const char *exe = path_of_address(target, notes->entry);
@@ -350,35 +224,60 @@ static struct err *fill(struct target *target, struct core *core, struct core_no
         exe = path_of_address(target, notes->phdr);
     if (exe && !(target->exe = strdup(exe)))
         return err_create(ERR_NO_MEMORY, "out of memory");
-    target->truncated = target->missing_bytes || core->headers_cut || notes->cut;
-    note_what_is_missing(target, core, notes);
+    TRY(add_stored(target, stored));
+    target->truncated = target->missing_bytes || core->headers_cut || notes->cut || core->input.cut;
+    if (core->input.note)
+        target_note(target, "%s", core->input.note);
+    if (core->headers_cut)
+        target_note(target, "the core is truncated: it ends inside its program headers");
+    if (core->segments_cut)
+        target_note(target, "only the first %d of the core's mappings were read", LIMIT_MAPPINGS);
+    core_note_gaps(target, &core->segments, notes, !core->input.cut);
     return core_argv_read(target, notes);
 }
 
-struct err *target_open_core(const char *path, struct target **ret)
+static struct err *open_parts(struct target *target, struct core *core)
+{
+    GUARD(core_notes_deinit) struct core_notes notes = {0};
+    core->arch = arch_by_elf_machine(core->input.header.e_machine);
+    TRY(err_wrap(read_headers(core), "%s", target->path));
+    settle_segments(core);
+    TRY(read_notes(target->path, core, &notes));
+    return err_wrap(fill(target, core, &notes), "%s", target->path);
+}
+
+struct err *target_open_core_with(const char *path, const struct target_core_options *options,
+                                  struct target **ret)
 {
     GUARD(guard_core) struct core *core = calloc(1, sizeof(*core));
     GUARD(guard_target) struct target *target = calloc(1, sizeof(*target));
-    GUARD(core_notes_deinit) struct core_notes notes = {0};
-    struct stat stat;
+    if (core)
+        core->input.fd = -1;
     if (!core || !target || !(target->path = strdup(path)))
         return err_create(ERR_NO_MEMORY, "out of memory");
-    core->fd = -1;
-    TRY(open_regular(path, &core->fd, &stat));
-    core->size = (uint64_t)stat.st_size;
-    target->taken_at_ns = mtime_ns(&stat);
-    TRY(check_header(path, core));
-
-    elf_version(EV_CURRENT);
-    GUARD(guard_elf) Elf *elf = elf_begin(core->fd, ELF_C_READ, NULL);
-    if (!elf)
-        return err_create(ERR_BAD_DATA, "%s: %s", path, elf_errmsg(-1));
-    TRY(err_wrap(read_headers(elf, core), "%s", path));
-    settle_segments(core);
-    TRY(read_notes(path, elf, core, &notes));
-    TRY(err_wrap(fill(target, core, &notes), "%s", path));
+    TRY(core_input_open(path, options, &core->input));
+    struct err *err = open_parts(target, core);
+    // Why it ends where it does is the better half of what went wrong.
+    if (err && core->input.cut && core->input.note)
+        return err_wrap(err, "%s", core->input.note);
+    TRY(err);
     target->source = TAKE(core);
     target->destroy_source = core_destroy;
     *ret = TAKE(target);
     return NULL;
+}
+
+struct err *target_open_core(const char *path, struct target **ret)
+{
+    static const struct target_core_options defaults;
+    return target_open_core_with(path, &defaults, ret);
+}
+
+bool target_read_extra(const struct target *target, const struct target_extra *extra, uint64_t at,
+                       void *ret, size_t size)
+{
+    const struct core *core = target->source;
+    return target->kind == TARGET_CORE && core && at <= extra->present_bytes &&
+           size <= extra->present_bytes - at &&
+           core_pread(core->input.fd, ret, size, extra->offset + at) == size;
 }

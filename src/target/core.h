@@ -1,17 +1,49 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// An ELF core on its way to becoming a target: what its notes say (core_notes.c), which bytes it
-// holds (core.c), and the address space that follows from both (core_maps.c).
+// An ELF core on its way to becoming a target: the file (core_file.c, core_stored.c), what its notes
+// say (core_notes.c), which bytes it holds (core.c), the address space that follows from both
+// (core_maps.c), and what all that leaves out (core_gaps.c).
 #ifndef TARGET_CORE_H
 #define TARGET_CORE_H
 
-#include <libelf.h>
+#include <elf.h>
 
 #include "target/target.h"
 
-// The kernel's own ceiling for the file note is 4 MiB by default (sysctl
-// kernel.core_file_note_size_limit, at most 16 MiB); 40,000 threads are 130 MiB with their vector
-// registers, but in many notes: this bounds one PT_NOTE segment of a sane process.
-#define CORE_NOTES_MAX_BYTES (64u << 20)
+// 40,000 threads are 480 MiB with the largest vector registers there are (AMX, 11 KiB each). Notes
+// are read through a window, so this bounds time, not memory.
+#define CORE_NOTES_MAX_BYTES (1u << 30)
+// The kernel's own ceiling for the file note is 4 MiB by default, 16 MiB at most (sysctl
+// kernel.core_file_note_size_limit).
+#define CORE_NOTE_MAX_BYTES (64u << 20)
+
+// What systemd-coredump keeps of a process in extended attributes of its file (user.coredump.*,
+// systemd-coredump(8)). Absent facts are 0 or empty.
+struct core_stored {
+    int64_t pid;
+    int signo;
+    int64_t taken_at_ns;
+    char host[256], exe[4096];
+};
+void core_stored_read(int fd, struct core_stored *ret);
+
+// The file, unpacked where it was compressed: from here on there is no difference.
+struct core_input {
+    int fd;
+    uint64_t size;
+    int64_t mtime_ns;
+    bool cut;          // not all of a compressed file could be unpacked
+    char *note;        // what is to be said of the unpacking
+    Elf64_Ehdr header; // checked: a core of a machine that we know
+    struct core_stored stored;
+};
+struct err *core_input_open(const char *path, const struct target_core_options *options,
+                            struct core_input *ret);
+void core_input_deinit(struct core_input *input);
+// Fewer than `size` only at the end of the file, or where it cannot be read.
+size_t core_pread(int fd, void *buffer, size_t size, uint64_t offset);
+// Program headers, also where section header 0 counts them (elf(5), PN_XNUM); 0: that one is not
+// within the file's first `size` bytes.
+size_t core_header_count(int fd, uint64_t size, const Elf64_Ehdr *header);
 
 // One PT_LOAD. Sorted and free of overlaps once core.c has been through them.
 struct core_segment {
@@ -58,7 +90,7 @@ struct core_notes {
 
 // Adds the notes of [offset, offset + size) of the file to `ret`. What is malformed or cut ends the
 // walk and is remembered in ret->cut; only a lack of memory is an error.
-struct err *core_notes_read(Elf *elf, const struct arch *arch, uint64_t offset, uint64_t size,
+struct err *core_notes_read(int fd, const struct arch *arch, uint64_t offset, uint64_t size,
                             struct core_notes *ret);
 void core_notes_deinit(struct core_notes *notes);
 // The signal that ended the process, if one did.
@@ -68,6 +100,10 @@ struct target_signal core_notes_signal(const struct core_notes *notes);
 // target's life.
 struct err *core_maps_build(struct target *target, const struct core_segments *segments,
                             struct core_notes *notes);
+// Notes on what is cut off, what the dump filter left out, and what that costs. `whose_fault`: say
+// what would have kept the core whole.
+void core_note_gaps(struct target *target, const struct core_segments *segments,
+                    const struct core_notes *notes, bool whose_fault);
 // target->argv, from the main stack where the core holds it, else from NT_PRPSINFO.
 struct err *core_argv_read(struct target *target, const struct core_notes *notes);
 

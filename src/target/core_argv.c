@@ -55,6 +55,7 @@ static bool find_arrays(struct target *target, uint64_t auxv, uint64_t stack_end
         if (nulls == 2 && word == in_array) {
             ret->argc = word;
             ret->first_arg = lowest;
+            target->args_start = at;
             return word > 0;
         }
         if (word == 0) {
@@ -137,6 +138,7 @@ static struct err *argv_from_stack(struct target *target, const struct core_note
         return NULL;
     uint64_t auxv = find_auxv(target, notes, stack->start, stack->end);
     struct arrays arrays;
+    target->args_start = auxv; // below it if the arrays can be told
     if (!auxv || !find_arrays(target, auxv, stack->end, &arrays))
         return NULL;
     if (!arrays.end) // no environment: the program's own name is next (AT_EXECFN)

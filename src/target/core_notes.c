@@ -4,12 +4,16 @@
 #include "target/core.h"
 
 #include <elf.h>
-#include <gelf.h>
 #include <signal.h>
 #include <string.h>
 
 #include "util/guard.h"
 #include "util/limits.h"
+
+// Notes are read through a window of this size.
+#define WINDOW_BYTES (64u << 10)
+// Owners' names that we know are "CORE" and "LINUX", both with their NUL.
+#define OWNER_BYTES 6u
 
 // struct elf_prstatus: pr_info (12 bytes), pr_cursig, pr_sigpend, pr_sighold, four pids, four
 // timevals, then the registers. The same on every 64-bit machine.
@@ -179,6 +183,17 @@ static struct err *read_note(const struct arch *arch, uint32_t type, const uint8
     return NULL;
 }
 
+// What read_note() and read_linux_note() look at. Vector registers, most of a core's notes, are not
+// even read.
+static bool is_wanted(bool core, uint32_t type)
+{
+    static const uint32_t types[] = {NT_PRSTATUS, NT_PRPSINFO, NT_SIGINFO, NT_AUXV, NT_FILE};
+    for (size_t i = 0; core && i < ARRAY_SIZE(types); i++)
+        if (types[i] == type)
+            return true;
+    return !core && type == NT_ARM_TLS;
+}
+
 // aarch64 keeps the thread pointer in a note of its own, which follows the thread's NT_PRSTATUS.
 static void read_linux_note(uint32_t type, const uint8_t *desc, size_t size, struct core_notes *ret)
 {
@@ -186,34 +201,98 @@ static void read_linux_note(uint32_t type, const uint8_t *desc, size_t size, str
         ret->threads.items[ret->threads.count - 1].regs.tls = get_u64(desc);
 }
 
-static bool note_is(const uint8_t *name, size_t size, const char *owner)
+struct window {
+    int fd;
+    uint64_t start, end; // of the notes in the file
+    uint64_t at;         // of the window, from start
+    size_t bytes;
+    uint8_t *buffer;
+};
+
+// Bytes [at, at + size) of the notes. False: not all of them are there.
+static bool take(struct window *window, uint64_t at, void *ret, size_t size)
+{
+    if (size > window->end - window->start || at > window->end - window->start - size)
+        return false;
+    if (size > WINDOW_BYTES)
+        return core_pread(window->fd, ret, size, window->start + at) == size;
+    if (at < window->at || at + size > window->at + window->bytes) {
+        uint64_t left = window->end - window->start - at;
+        size_t want = left < WINDOW_BYTES ? (size_t)left : WINDOW_BYTES;
+        window->at = at;
+        window->bytes = core_pread(window->fd, window->buffer, want, window->start + at);
+        if (window->bytes < size)
+            return false;
+    }
+    memcpy(ret, window->buffer + (at - window->at), size);
+    return true;
+}
+
+static bool owner_is(const char *name, uint32_t size, const char *owner)
 {
     return size == strlen(owner) + 1 && memcmp(name, owner, size) == 0;
 }
 
-struct err *core_notes_read(Elf *elf, const struct arch *arch, uint64_t offset, uint64_t size,
-                            struct core_notes *ret)
+static struct err *read_desc(struct window *window, const struct arch *arch,
+                             const Elf64_Nhdr *header, const char *owner, uint64_t at,
+                             struct core_notes *ret)
 {
-    if (size == 0)
+    bool core = owner_is(owner, header->n_namesz, "CORE");
+    bool linux_own = owner_is(owner, header->n_namesz, "LINUX");
+    if ((!core && !linux_own) || !is_wanted(core, header->n_type))
         return NULL;
-    Elf_Data *data = elf_getdata_rawchunk(elf, (int64_t)offset, size, ELF_T_NHDR);
-    if (!data || !data->d_buf) {
+    if (header->n_descsz > CORE_NOTE_MAX_BYTES) {
         ret->cut = true;
         return NULL;
     }
-    const uint8_t *bytes = data->d_buf;
-    GElf_Nhdr header;
-    size_t name_at, desc_at, next, at = 0;
-    while (at < data->d_size && (next = gelf_getnote(data, at, &header, &name_at, &desc_at)) > 0) {
-        if (note_is(bytes + name_at, header.n_namesz, "CORE"))
-            TRY(read_note(arch, header.n_type, bytes + desc_at, header.n_descsz, ret));
-        else if (note_is(bytes + name_at, header.n_namesz, "LINUX"))
-            read_linux_note(header.n_type, bytes + desc_at, header.n_descsz, ret);
+    // Small ones, which may be tens of thousands, without a visit to the allocator each.
+    uint8_t small[1024];
+    AUTO_FREE uint8_t *large = NULL;
+    if (header->n_descsz > sizeof(small) && !(large = malloc(header->n_descsz)))
+        return no_memory();
+    uint8_t *desc = large ? large : small;
+    if (!take(window, at, desc, header->n_descsz)) {
+        ret->cut = true;
+        return NULL;
+    }
+    if (core)
+        return read_note(arch, header->n_type, desc, header->n_descsz, ret);
+    read_linux_note(header->n_type, desc, header->n_descsz, ret);
+    return NULL;
+}
+
+static uint64_t aligned(uint64_t size)
+{
+    return (size + 3) & ~3ull;
+}
+
+struct err *core_notes_read(int fd, const struct arch *arch, uint64_t offset, uint64_t size,
+                            struct core_notes *ret)
+{
+    AUTO_FREE uint8_t *buffer = malloc(WINDOW_BYTES);
+    if (!buffer)
+        return no_memory();
+    struct window window = {.fd = fd, .start = offset, .end = offset + size, .buffer = buffer};
+    Elf64_Nhdr header;
+    uint64_t at = 0;
+    while (size - at >= sizeof(header)) {
+        char owner[OWNER_BYTES] = {0};
+        uint64_t name_at = at + sizeof(header);
+        if (!take(&window, at, &header, sizeof(header)))
+            break;
+        uint64_t desc_at = name_at + aligned(header.n_namesz);
+        if (desc_at > size || header.n_descsz > size - desc_at)
+            break;
+        if (header.n_namesz <= sizeof(owner) && !take(&window, name_at, owner, header.n_namesz))
+            break;
+        TRY(read_desc(&window, arch, &header, owner, desc_at, ret));
         ret->count++;
-        at = next;
+        at = desc_at + aligned(header.n_descsz);
+        if (at > size) // the last one's padding need not be there
+            at = size;
     }
     // Up to three bytes of padding may follow the last note.
-    if (at + sizeof(Elf64_Nhdr) <= data->d_size)
+    if (size - at >= sizeof(header))
         ret->cut = true;
     return NULL;
 }

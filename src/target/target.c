@@ -23,6 +23,7 @@ void target_destroy(struct target *target)
         free(mapping->path);
     vec_deinit(&target->mappings);
     vec_deinit(&target->threads);
+    vec_deinit(&target->extras);
     vec_foreach (note, &target->notes)
         free(*note);
     vec_deinit(&target->notes);
@@ -30,6 +31,7 @@ void target_destroy(struct target *target)
         free(*arg);
     free(target->argv);
     free(target->exe);
+    free(target->host);
     free(target->path);
     free(target);
 }
