@@ -75,6 +75,8 @@ static char *next_hop(const char *path, const char *folder)
 static struct err *follow(const char *path, char **ret)
 {
     AUTO_FREE char *at = strdup(path);
+    if (!*path)
+        return err_os(ENOENT, "cannot write \"\"");
     for (int hops = 0; at && hops < HOPS_MAX; hops++) {
         struct stat info;
         AUTO_FREE char *folder = folder_of(at);

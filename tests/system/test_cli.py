@@ -313,11 +313,43 @@ class Outputs(support.TestCase):
     def test_old_report_is_replaced(self):
         with open(self.file("a.txt"), "w") as stream:
             stream.write("old\n" * 100000)
-        os.chmod(self.file("a.txt"), 0o644)
+        os.chmod(self.file("a.txt"), 0o640)
+        os.symlink("a.txt", self.file("link.txt"))
         with sleeper() as target:
-            support.pycore("snap", target.pid, "-o", self.file("a.txt"))
+            support.pycore("snap", target.pid, "-o", self.file("link.txt"))
         self.assertNotIn("old", self.read("a.txt"))
-        self.assertEqual(stat.S_IMODE(os.stat(self.file("a.txt")).st_mode), 0o600)
+        # Who could read it still can.
+        self.assertEqual(stat.S_IMODE(os.stat(self.file("a.txt")).st_mode), 0o640)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["a.txt", "link.txt"])
+        self.assertTrue(os.path.islink(self.file("link.txt")))
+
+    def test_standard_output_by_its_path(self):
+        """It may be a regular file: that is written on where it stands, and never replaced."""
+        with sleeper() as target, open(self.file("log"), "w+") as log:
+            for path in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"):
+                log.write("before %s\n" % path)
+                log.flush()
+                done = subprocess.run([support.PYCORE, "snap", str(target.pid), "-o", path],
+                                      stdout=log, stderr=subprocess.PIPE, timeout=60,
+                                      env=support.clean_environment())
+                self.assertEqual((done.returncode, done.stderr), (0, b""))
+                log.seek(0, os.SEEK_END)
+        text = self.read("log")
+        self.assertEqual(re.findall("^before .*", text, re.M),
+                         ["before /dev/stdout", "before /dev/fd/1", "before /proc/self/fd/1"])
+        self.assertEqual(text.count("Made by pycore"), 3)
+        self.assertEqual(os.listdir(self.folder), ["log"])
+        self.assertTrue(os.path.islink("/dev/stdout"))
+
+    def test_an_input_is_never_replaced(self):
+        with open(self.file("core"), "wb") as stream:
+            stream.write(b"precious")
+        os.symlink("core", self.file("link"))
+        for output in ("core", "link"):
+            done = support.pycore("analyze", self.file("core"), "-o", self.file(output))
+            self.assertEqual((done.rc, done.out), (2, ""))
+            self.assertRegex(done.err, r"\Apycore: cannot write \S+: it is what is to be read\n\Z")
+        self.assertEqual(self.read("core"), "precious")
 
     def test_a_failing_output_costs_the_others_nothing(self):
         with sleeper() as target:
