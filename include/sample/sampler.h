@@ -54,6 +54,10 @@ struct sampler {
     struct unwinder *unwinder;  // NULL with them, or when no native stacks are wanted
     struct strtab *strings;     // borrowed
     bool images_changed;        // modules were unloaded or replaced since the last snapshot
+    // Whoever records the run: told of a copy before it is cleared, and at the end of its use. What
+    // was read of it is in its log; later bytes replace earlier ones. NULL: nobody. See sampler_watch.
+    void (*watch)(void *watcher, struct mem_copy *copy);
+    void *watcher;
     // Private.
     enum stop_mode stop;
     bool no_native, debuginfod;
@@ -86,6 +90,8 @@ struct sampler_options {
 struct err *sampler_open(pid_t pid, struct strtab *strings, const struct sampler_options *options,
                          struct sampler **ret);
 void sampler_close(struct sampler *sampler);
+void sampler_watch(struct sampler *sampler, void (*watch)(void *watcher, struct mem_copy *copy),
+                   void *watcher);
 
 // ERR_GONE: the process ended. ERR_NOT_FOUND: it became a program without Python, or one whose
 // Python is just starting; the next call looks again.

@@ -16,6 +16,7 @@ struct proc_stat {
     char state;    // 'R', 'S', 'D', 'T', 't', 'Z', ...
     char comm[16]; // 15 bytes and NUL
     bool kernel_thread;
+    bool exiting; // on its way out, its memory perhaps gone already; no zombie yet
     uint64_t cpu_ticks; // user + system
     uint64_t start_ticks;
 };
@@ -57,6 +58,9 @@ bool proc_uids(pid_t pid, uid_t ret_uids[4], gid_t ret_gids[4]);
 size_t proc_groups(pid_t pid, gid_t *ret, size_t limit); // supplementary; returns how many
 // When it started, ns since 1970; 0: not known.
 uint64_t proc_start_time_ns(uint64_t start_ticks);
+
+// Where the kernel laid the arguments and the environment on the main stack; 0: not known.
+uint64_t proc_args_start(pid_t pid);
 
 // One line that says which rule keeps this user from opening the process, and what would help.
 char *proc_why_refused(pid_t pid, int errno_value);

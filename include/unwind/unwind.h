@@ -42,16 +42,17 @@ enum unwind_end {
     UNWIND_END_REGISTER, // needs a register that is not known (see unwind_start.complete)
 };
 
+struct unwind_start {
+    struct arch_regs regs;
+    bool complete; // all of regs.raw is valid. False: ip and sp only (/proc/PID/task/TID/syscall)
+};
+
 struct unwind_stack {
     struct unwind_frames frames; // innermost first
     enum unwind_end end;
     uint64_t end_addr;
     bool recovered; // the frame pointer was not known, and was recovered on the way
-};
-
-struct unwind_start {
-    struct arch_regs regs;
-    bool complete; // all of regs.raw is valid. False: ip and sp only (/proc/PID/task/TID/syscall)
+    struct unwind_start start; // what it was unwound from
 };
 
 struct unwinder;

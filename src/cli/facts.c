@@ -10,6 +10,7 @@
 #include "cpython/process.h"
 #include "target/arch.h"
 #include "util/guard.h"
+#include "util/redact.h"
 
 char *command_text(int argc, char **argv)
 {
@@ -119,8 +120,10 @@ void fill_process(struct snap_source *source, struct strtab *strings, const stru
         to->argc++;
     free(to->argv);
     to->argv = calloc(to->argc + 1, sizeof(*to->argv));
-    for (size_t i = 0; to->argv && i < to->argc; i++)
-        to->argv[i] = strtab_add_cstr(strings, target->argv[i]);
+    for (size_t i = 0; to->argv && i < to->argc; i++) {
+        AUTO_FREE char *shown = redact_argument(i ? target->argv[i - 1] : NULL, target->argv[i]);
+        to->argv[i] = strtab_add_cstr(strings, shown);
+    }
     if (!to->argv)
         to->argc = 0;
     if (process) {

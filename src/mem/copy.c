@@ -42,6 +42,8 @@ struct mem_copy {
     VEC(struct block) blocks;
     size_t block; // the one being filled
     struct mem_ranges misses;
+    struct mem_ranges log; // what was read, while `logging`
+    bool logging;
     size_t bytes;
 };
 
@@ -75,6 +77,7 @@ void mem_copy_destroy(struct mem_copy *copy)
     for (size_t i = 0; i < LEVELS; i++)
         vec_deinit(&copy->levels[i]);
     vec_deinit(&copy->misses);
+    vec_deinit(&copy->log);
     mem_destroy(copy->view);
     free(copy);
 }
@@ -98,6 +101,7 @@ void mem_copy_clear(struct mem_copy *copy)
     for (size_t i = 0; i < LEVELS; i++)
         copy->levels[i].count = 0;
     copy->misses.count = 0;
+    copy->log.count = 0;
     copy->bytes = 0;
     copy->fallback = NULL;
 }
@@ -297,8 +301,9 @@ static struct piece *find(struct mem_copy *copy, uint64_t addr)
     return gap;
 }
 
-// Copies what is there from addr on; *ret_gap: it ended at a known gap, not at a miss.
-static size_t copy_some(struct mem_copy *copy, uint64_t addr, void *buffer, size_t size,
+// Copies what is there from addr on; *ret_gap: it ended at a known gap, not at a miss. `use`: it
+// counts as used.
+static size_t copy_some(struct mem_copy *copy, uint64_t addr, void *buffer, size_t size, bool use,
                         bool *ret_gap)
 {
     size_t done = 0;
@@ -315,7 +320,7 @@ static size_t copy_some(struct mem_copy *copy, uint64_t addr, void *buffer, size
         size_t want = piece->end - here < size - done ? piece->end - here : size - done;
         if (buffer) {
             memcpy((unsigned char *)buffer + done, piece->bytes + (here - piece->start), want);
-            piece->used = true;
+            piece->used |= use;
         }
         done += want;
     }
@@ -352,24 +357,50 @@ static size_t read_through(struct mem_copy *copy, uint64_t addr, void *buffer, s
     return got;
 }
 
+void mem_copy_keep_log(struct mem_copy *copy, bool on)
+{
+    copy->logging = on;
+}
+
+const struct mem_ranges *mem_copy_log(const struct mem_copy *copy)
+{
+    return &copy->log;
+}
+
+void mem_copy_clear_log(struct mem_copy *copy)
+{
+    copy->log.count = 0;
+}
+
+void mem_copy_log_range(struct mem_copy *copy, uint64_t addr, size_t size)
+{
+    if (copy->logging && size)
+        (void)vec_push(&copy->log, (struct mem_range){addr, size});
+}
+
 static size_t copy_read(void *arg, uint64_t addr, void *buffer, size_t size)
 {
     struct mem_copy *copy = arg;
     bool gap;
-    size_t done = copy_some(copy, addr, buffer, size, &gap);
-    if (done == size)
-        return done;
-    if (copy->fallback)
-        return done + read_through(copy, addr + done, (unsigned char *)buffer + done, size - done);
-    if (!gap)
+    size_t done = copy_some(copy, addr, buffer, size, true, &gap);
+    if (done < size && copy->fallback)
+        done += read_through(copy, addr + done, (unsigned char *)buffer + done, size - done);
+    else if (done < size && !gap)
         (void)vec_push(&copy->misses, (struct mem_range){addr + done, size - done});
+    mem_copy_log_range(copy, addr, done);
     return done;
+}
+
+size_t mem_copy_peek(struct mem_copy *copy, uint64_t addr, void *ret, size_t size)
+{
+    bool gap;
+    return copy_some(copy, addr, ret, size, false, &gap);
 }
 
 bool mem_copy_has(struct mem_copy *copy, uint64_t addr, size_t size)
 {
     bool gap;
-    return copy_some(copy, addr, NULL, size, &gap) == size;
+    return copy_some(copy, addr, NULL, size, false, &gap) == size;
 }
 
 void mem_copy_want(struct mem_copy *copy, uint64_t addr, size_t size)
@@ -377,7 +408,7 @@ void mem_copy_want(struct mem_copy *copy, uint64_t addr, size_t size)
     bool gap;
     if (size > UINT64_MAX - addr)
         size = UINT64_MAX - addr;
-    size_t done = copy_some(copy, addr, NULL, size, &gap);
+    size_t done = copy_some(copy, addr, NULL, size, false, &gap);
     if (done < size && !gap)
         (void)vec_push(&copy->misses, (struct mem_range){addr + done, size - done});
 }

@@ -136,6 +136,9 @@ static size_t read_cached(struct mem *mem, const struct segment *segment, uint64
             size_t there = in_page < page->size ? page->size - in_page : 0;
             got = want < there ? want : there;
             memcpy(to + done, page->bytes + in_page, got);
+            // Behind what could not be read when the page was.
+            if (got < want)
+                got += segment->read(segment->arg, addr + done + got, to + done + got, want - got);
         } else {
             got = segment->read(segment->arg, addr + done, to + done, want);
         }

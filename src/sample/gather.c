@@ -123,6 +123,7 @@ void gather_check_codes(struct pass *pass, pass_select *select)
             frame->call_name = frame->call_qualname = 0;
         }
     }
+    show(pass->sampler, pass->sampler->codes);
     dec->code_mem = NULL;
 }
 
@@ -375,6 +376,7 @@ struct err *gather_rehearse(struct pass *pass, pass_select *select)
         if (is_selected(pass, select, &all->jobs.items[i]) && all->jobs.items[i].owner != SIZE_MAX)
             step_job(pass, i);
     rehearse_codes(sampler);
+    show(sampler, sampler->codes);
     // Torn perhaps, and not used: the walk begins anew under the stop.
     for (size_t i = 0; i < all->jobs.count; i++)
         if (is_selected(pass, select, &all->jobs.items[i]) && all->jobs.items[i].owner != SIZE_MAX)

@@ -112,6 +112,15 @@ static void remember_depth(struct track *track, const struct unwind_stack *nativ
     }
 }
 
+// A debugger that opens a capture wants the used part of the stack, not only what we read of it.
+static void log_stack(struct pass *pass, const struct unwind_stack *native)
+{
+    const struct unwind_frame *last = &native->frames.items[native->frames.count - 1];
+    uint64_t start = native->frames.items[0].sp - RED_ZONE, end = last->cfa ? last->cfa : last->sp;
+    if (end > start && end - start < WINDOW_MAX)
+        mem_copy_log_range(pass->copy, start, end - start);
+}
+
 bool native_unwind(struct pass *pass, size_t index)
 {
     struct sampler *sampler = pass->sampler;
@@ -133,8 +142,10 @@ bool native_unwind(struct pass *pass, size_t index)
             break;
     }
     mem_copy_clear_misses(pass->copy);
-    if (native->frames.count)
+    if (native->frames.count) {
         remember_depth(track, native, &window);
+        log_stack(pass, native);
+    }
     if (native->end == UNWIND_END_NO_INFO || native->end == UNWIND_END_CORRUPT)
         sampler->maps_stale = true; // perhaps code of a library that was loaded since
     return native->end != UNWIND_END_REGISTER || stopped || sampler->stop == STOP_NONE;

@@ -160,6 +160,7 @@ static struct err *take_late(struct pass *pass)
                 track_of(sampler, i)->pending = false;
             }
         }
+        show(sampler, sampler->copy);
     }
     return err;
 }
@@ -207,6 +208,7 @@ static void accept_held(struct pass *pass)
         track->decoded = false;
         track->pending = false;
     }
+    show(sampler, sampler->copy);
     forget_stop(pass);
 }
 
@@ -313,6 +315,7 @@ static void accept_sleepers(struct pass *pass)
             thread->asleep && sampler->tracks->natives.items[i].end != UNWIND_END_REGISTER;
         track->pending = false;
     }
+    show(sampler, sampler->still);
     free(still);
 }
 
@@ -329,6 +332,7 @@ struct err *pass_run(struct pass *pass)
         mem_copy_clear(sampler->still);
         gather_use(pass, sampler->still, sampler->stop == STOP_NONE);
         TRY(gather(pass, is_asleep));
+        show(sampler, sampler->still);
     }
     if (stop)
         TRY(stop_and_copy(pass));
@@ -367,6 +371,7 @@ void pass_check_orphans(struct pass *pass)
         gather_use(pass, sampler->still, false);
         err_destroy(gather(pass, is_nobody));
         finish(pass, is_nobody);
+        show(sampler, sampler->still);
     }
     for (size_t k = 0; k < before.count; k++) {
         struct py_stack *now = &all->stacks.items[indexes.items[k]];

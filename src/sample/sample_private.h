@@ -80,6 +80,13 @@ struct err *tracks_find_runners(struct sampler *sampler, struct sample *sample);
 // Takes over from the last snapshot what a thread that has not run since keeps.
 void tracks_keep(struct sampler *sampler, const struct sample *sample);
 
+// Shows a copy to whoever records the run.
+static inline void show(const struct sampler *sampler, struct mem_copy *copy)
+{
+    if (sampler->watch)
+        sampler->watch(sampler->watcher, copy);
+}
+
 static inline struct track *track_of(const struct sampler *sampler, size_t thread)
 {
     return &sampler->tracks->tracks.items[thread];

@@ -59,7 +59,9 @@ struct err *sampler_open(pid_t pid, struct strtab *strings, const struct sampler
     if (!err)
         err = live_open(pid, &sampler->live);
     if (!err && sampler->live->can_read)
-        err = open_python(sampler);
+        err = live_tell_end(sampler->live, open_python(sampler));
+    else if (!err && live_is_ending(sampler->live))
+        err = err_create(ERR_GONE, "process %d has ended", pid);
     if (err) {
         sampler_close(sampler);
         return err;
@@ -85,6 +87,16 @@ void sampler_close(struct sampler *sampler)
     vec_deinit(&sampler->last_used);
     vec_deinit(&sampler->names);
     free(sampler);
+}
+
+void sampler_watch(struct sampler *sampler, void (*watch)(void *watcher, struct mem_copy *copy),
+                   void *watcher)
+{
+    struct mem_copy *copies[] = {sampler->list, sampler->still, sampler->copy, sampler->codes};
+    sampler->watch = watch;
+    sampler->watcher = watcher;
+    for (size_t i = 0; i < ARRAY_SIZE(copies); i++)
+        mem_copy_keep_log(copies[i], watch);
 }
 
 void sample_deinit(struct sample *sample)
@@ -212,6 +224,7 @@ static struct err *take_stacks(struct sampler *sampler, struct sample *ret)
         track->retries = 0;
     }
     TRY(gather_list(sampler, ret));
+    show(sampler, sampler->list);
     struct pass pass = {.sampler = sampler, .sample = ret};
     pass.whole = wants_whole(sampler, ret);
     do {
@@ -223,6 +236,7 @@ static struct err *take_stacks(struct sampler *sampler, struct sample *ret)
     TRY(tracks_find_runners(sampler, ret));
     sum_up(sampler, ret);
     read_names(sampler, ret);
+    show(sampler, sampler->list);
     py_codes_trim(sampler->process->dec.codes);
     return NULL;
 }
@@ -252,6 +266,17 @@ static struct err *take_once(struct sampler *sampler, struct sample *ret)
     return err;
 }
 
+// What was read of a process while it ended is in pieces, or nothing.
+static bool was_ending(const struct sampler *sampler, const struct sample *sample)
+{
+    bool torn = sample->state.cut, empty = true;
+    for (size_t i = 0; i < sample->stack_count; i++)
+        torn |= sample->stacks[i].cut != NULL;
+    vec_foreach (thread, &sampler->live->threads)
+        empty &= thread->state == LIVE_GONE;
+    return (torn || empty) && live_is_ending(sampler->live);
+}
+
 struct err *sampler_take(struct sampler *sampler, struct sample *ret)
 {
     memset(ret, 0, sizeof(*ret));
@@ -279,9 +304,11 @@ struct err *sampler_take(struct sampler *sampler, struct sample *ret)
             err = take_once(sampler, ret);
         ret->changed_program = !err;
     }
+    if (!err && was_ending(sampler, ret))
+        err = err_create(ERR_GONE, "process %d has ended", sampler->live->pid);
     if (err) {
         sample_deinit(ret);
-        return err;
+        return live_tell_end(sampler->live, err);
     }
     live_account(sampler->live);
     return NULL;

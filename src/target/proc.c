@@ -16,6 +16,7 @@
 #include "util/limits.h"
 
 #define KERNEL_THREAD 0x200000u       // PF_KTHREAD, <linux/sched.h>
+#define EXITING 0x4u                  // PF_EXITING, of the same
 #define FILE_LIMIT_BYTES (256u << 20) // maps of 1 M mappings are about 100 MB
 
 struct err *proc_read_file(const char *path, char **ret, size_t *ret_size)
@@ -98,9 +99,28 @@ struct err *proc_thread_stat(pid_t pid, pid_t tid, struct proc_stat *ret)
                &ret->state, &flags, &user, &system, &start) != 5)
         return err_create(ERR_BAD_DATA, "%s", path);
     ret->kernel_thread = flags & KERNEL_THREAD;
+    ret->exiting = flags & EXITING;
     ret->cpu_ticks = user + system;
     ret->start_ticks = start;
     return NULL;
+}
+
+// proc_pid_stat(5), startstack: 0 or 1 where we may not know.
+uint64_t proc_args_start(pid_t pid)
+{
+    char path[64];
+    unsigned long long start;
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    AUTO_FREE char *text = NULL;
+    AUTO_ERR struct err *err = proc_read_file(path, &text, NULL);
+    char *close = err ? NULL : strrchr(text, ')');
+    if (!close ||
+        sscanf(close + 1,
+               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
+               "%*u %*u %*d %*u %*u %*u %llu",
+               &start) != 1)
+        return 0;
+    return start < 4096 ? 0 : start;
 }
 
 int proc_open_schedstat(pid_t pid, pid_t tid)

@@ -277,7 +277,7 @@ static enum step by_row(struct walk *walk, struct row_slot *slot)
     if (row->unsupported)
         return by_reference(walk);
     if (row->base) {
-        if (apply(walk, &row->cfa, 0, &cfa) == GOT)
+        if (apply(walk, &row->cfa, 0, &cfa) == GOT && cfa >= old_sp)
             last_frame(walk)->cfa = cfa;
         return walk_end(walk, UNWIND_END_BASE, 0);
     }
@@ -366,6 +366,7 @@ void unwind(struct unwinder *unwinder, struct mem *stack, const struct unwind_st
     ret->end = UNWIND_END_BASE;
     ret->end_addr = 0;
     ret->recovered = false;
+    ret->start = *start;
     walk_run(&walk);
     unwinder->stats.frames += ret->frames.count;
 }

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Recording snapshots: see capture/capture.h. The bytes that the sampler copied for a snapshot are
+// decoded once more, in the address space of view.h, as a replay will do it.
+#include "recorder.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/guard.h"
+#include "util/hash.h"
+#include "util/redact.h"
+
+#define RED_ZONE 128u // below the stack pointer, System V psABI AMD64, section 3.2.2
+#define STACK_MAX (64u << 20)
+
+struct err *recorder_create(struct strtab *strings, bool native, struct recorder **ret)
+{
+    struct recorder *recorder = calloc(1, sizeof(*recorder));
+    if (!recorder)
+        return err_create(ERR_NO_MEMORY, "capture");
+    recorder->strings = strings;
+    recorder->native = native;
+    recorder->fresh = mem_blocks_create();
+    recorder->known = mem_blocks_create();
+    recorder->names = image_record_create();
+    recorder->view.fresh = recorder->codes.fresh = recorder->fresh;
+    recorder->view.known = recorder->known;
+    recorder->view.record = recorder->codes.record = recorder->known;
+    struct err *err = recorder->fresh && recorder->known && recorder->names
+                          ? capture_view_init(&recorder->view)
+                          : err_create(ERR_NO_MEMORY, "capture");
+    if (!err)
+        err = capture_view_init(&recorder->codes);
+    if (err) {
+        recorder_destroy(recorder);
+        return err;
+    }
+    *ret = recorder;
+    return NULL;
+}
+
+static void close_epoch(struct recorder *recorder)
+{
+    still_deinit(&recorder->still);
+    recorder->still = (struct still){0};
+    unwinder_destroy(recorder->unwinder);
+    py_process_close(recorder->process);
+    image_destroy(recorder->image);
+    recorder->unwinder = NULL;
+    recorder->process = NULL;
+    recorder->image = NULL;
+    if (recorder->target) {
+        recorder->target->mem = NULL; // the view's
+        target_destroy(recorder->target);
+        recorder->target = NULL;
+    }
+}
+
+void recorder_destroy(struct recorder *recorder)
+{
+    if (!recorder)
+        return;
+    close_epoch(recorder);
+    image_record_destroy(recorder->names);
+    capture_view_deinit(&recorder->view);
+    capture_view_deinit(&recorder->codes);
+    mem_blocks_destroy(recorder->fresh);
+    mem_blocks_destroy(recorder->known);
+    wire_out_deinit(&recorder->facts);
+    vec_foreach (memory, &recorder->memories)
+        wire_out_deinit(memory);
+    vec_deinit(&recorder->memories);
+    vec_deinit(&recorder->base);
+    wire_out_deinit(&recorder->base_bytes);
+    vec_deinit(&recorder->notes);
+    free(recorder);
+}
+
+uint64_t recorder_differences(const struct recorder *recorder)
+{
+    return recorder->differences;
+}
+
+// What the sampler read of a copy, as it was read.
+static void watch(void *watcher, struct mem_copy *copy)
+{
+    struct recorder *recorder = watcher;
+    const struct mem_ranges *log = mem_copy_log(copy);
+    mem_copy_keep_log(copy, false); // our own reading is none of it
+    for (size_t i = 0; i < log->count; i++) {
+        struct mem_range range = log->items[i];
+        unsigned char bytes[4096];
+        while (range.size) {
+            size_t piece = range.size < sizeof(bytes) ? range.size : sizeof(bytes);
+            // Without a fallback: only what was copied.
+            size_t got = mem_copy_peek(copy, range.addr, bytes, piece);
+            if (!got)
+                break;
+            if (!mem_blocks_put(recorder->fresh, range.addr, bytes, got))
+                recorder->view.failed = true;
+            range.addr += got;
+            range.size -= got;
+        }
+    }
+    mem_copy_clear_log(copy);
+    mem_copy_keep_log(copy, true);
+}
+
+void recorder_attach(struct recorder *recorder, struct sampler *sampler)
+{
+    sampler_watch(sampler, watch, recorder);
+}
+
+// ---- Epochs -------------------------------------------------------------------------------------
+
+// Of the mappings that say which modules there are and where code may lie.
+static uint64_t hash_modules(const struct target *target)
+{
+    uint64_t hash = HASH_SEED;
+    vec_foreach (mapping, &target->mappings) {
+        if (!mapping->executable && !mapping->inode)
+            continue;
+        hash = hash_u64(hash, mapping->start);
+        hash = hash_u64(hash, mapping->end);
+        hash = hash_u64(hash, mapping->offset ^ mapping->inode << 20 ^ mapping->executable);
+    }
+    return hash;
+}
+
+static bool copy_mappings(struct target_mappings *to, const struct target_mappings *from)
+{
+    if (!vec_reserve(to, from->count + 1))
+        return false;
+    vec_foreach (mapping, from) {
+        struct target_mapping copy = *mapping;
+        copy.path = mapping->path ? strdup(mapping->path) : NULL;
+        if (mapping->path && !copy.path)
+            return false;
+        to->items[to->count++] = copy;
+    }
+    return true;
+}
+
+// The target as a replay will see it: memory, mappings and a few facts.
+static struct err *make_target(struct recorder *recorder, const struct target *source)
+{
+    struct target *target = calloc(1, sizeof(*target));
+    if (!target)
+        return err_create(ERR_NO_MEMORY, "capture");
+    recorder->target = target;
+    target->kind = TARGET_CORE;
+    target->pid = source->pid;
+    target->mem = recorder->view.mem;
+    target->auxv_phdr = source->auxv_phdr;
+    target->auxv_entry = source->auxv_entry;
+    target->signal = source->signal;
+    target->taken_at_ns = source->taken_at_ns;
+    target->exe = source->exe ? strdup(source->exe) : NULL;
+    if (!copy_mappings(&target->mappings, &source->mappings) || (source->exe && !target->exe))
+        return err_create(ERR_NO_MEMORY, "capture");
+    size_t argc = 0;
+    while (source->argv && source->argv[argc])
+        argc++;
+    if (source->argv && !(target->argv = calloc(argc + 1, sizeof(*target->argv))))
+        return err_create(ERR_NO_MEMORY, "capture");
+    for (size_t i = 0; i < argc; i++)
+        if (!(target->argv[i] = redact_argument(i ? source->argv[i - 1] : NULL, source->argv[i])))
+            return err_create(ERR_NO_MEMORY, "capture");
+    return NULL;
+}
+
+static void write_epoch(struct recorder *recorder, bool new_program)
+{
+    const struct target *target = recorder->target;
+    struct capture_epoch epoch = {
+        .mappings = target->mappings, // lent
+        .auxv_phdr = target->auxv_phdr,
+        .auxv_entry = target->auxv_entry,
+        .exe = target->exe,
+        .argv = {.items = target->argv},
+        .has_argv = target->argv,
+        .new_program = new_program,
+        .native = recorder->native,
+    };
+    while (target->argv && target->argv[epoch.argv.count])
+        epoch.argv.count++;
+    size_t begun = wire_begin(&recorder->facts, RECORD_EPOCH);
+    facts_epoch(&(struct facts_io){.out = &recorder->facts}, &epoch);
+    wire_end(&recorder->facts, begun);
+}
+
+struct err *epoch_open(struct target *target, struct image_record *names, struct strtab *strings,
+                       bool native, struct epoch_parts *ret)
+{
+    struct image_options options = {.record = names};
+    TRY(image_open(target, &options, &ret->image));
+    TRY(py_process_open(target, ret->image, strings, &ret->process));
+    return native ? unwinder_create(target, ret->image, &ret->unwinder) : NULL;
+}
+
+void epoch_forget(struct mem_blocks *known, const struct target_mappings *mappings)
+{
+    vec_foreach (mapping, mappings)
+        if (mapping->inode || (mapping->path && *mapping->path == '/') || mapping->executable)
+            mem_blocks_drop(known, mapping->start, mapping->end);
+}
+
+static void hide_environment(struct recorder *recorder, const struct target *source)
+{
+    uint64_t start =
+        source->kind == TARGET_LIVE ? proc_args_start(source->pid) : source->args_start;
+    const struct target_mapping *stack = start ? target_mapping_at(source, start) : NULL;
+    struct capture_view *views[] = {&recorder->view, &recorder->codes};
+    for (size_t i = 0; i < ARRAY_SIZE(views); i++) {
+        views[i]->hidden_start = stack ? start : 0;
+        views[i]->hidden_end = stack ? stack->end : 0;
+    }
+}
+
+static struct err *open_epoch(struct recorder *recorder, struct target *source,
+                              struct image *source_image, bool new_program)
+{
+    if (new_program)
+        mem_blocks_clear(recorder->known);
+    else if (recorder->target)
+        epoch_forget(recorder->known, &recorder->target->mappings);
+    epoch_forget(recorder->known, &source->mappings);
+    close_epoch(recorder);
+    recorder->modules_hash = hash_modules(source);
+    recorder->view.below = recorder->codes.below = source->mem;
+    hide_environment(recorder, source);
+    TRY(make_target(recorder, source));
+    write_epoch(recorder, new_program);
+    image_record_set_source(recorder->names, source_image);
+    image_record_set_epoch(recorder->names, recorder->epochs++);
+    // What is asked for the first time is as it is now, not as it was when modules changed.
+    struct epoch_parts parts = {0};
+    recorder->view.skip_known = source->kind == TARGET_LIVE;
+    struct err *err =
+        epoch_open(recorder->target, recorder->names, recorder->strings, recorder->native, &parts);
+    recorder->view.skip_known = false;
+    recorder->image = parts.image;
+    recorder->process = parts.process;
+    recorder->unwinder = parts.unwinder;
+    return err;
+}
+
+// ---- Snapshots ----------------------------------------------------------------------------------
+
+static bool fill_stack(const struct sample *sample, size_t index, struct still_moment *moment)
+{
+    const struct py_stack *stack = &sample->stacks[index];
+    struct still_stack said = {
+        .tstate = stack->thread.tstate,
+        .owner = sample->owners[index],
+        .has_owner = true,
+        .blocked = stack->blocked,
+    };
+    // What the sampler chose to leave out; what could not be read shows itself.
+    if (stack->cut && err_code(stack->cut) == ERR_TIMEOUT) {
+        said.not_taken = !stack->frames.count;
+        said.cut_code = ERR_TIMEOUT;
+        said.cut = strdup(err_message(stack->cut));
+    }
+    if (!vec_push(&moment->stacks, said)) {
+        free(said.cut);
+        return false;
+    }
+    vec_foreach (frame, &stack->frames)
+        if (frame->code_addr && !frame->name && !frame->file &&
+            !vec_push(&moment->lost_codes, frame->code_addr))
+            return false;
+    return true;
+}
+
+static struct err *fill_moment(const struct sampler *sampler, const struct sample *sample,
+                               struct still_moment *ret)
+{
+    const struct live_threads *threads = &sampler->live->threads;
+    if (!vec_reserve(&ret->threads, threads->count + 1) ||
+        !vec_reserve(&ret->starts, threads->count + 1))
+        return err_create(ERR_NO_MEMORY, "capture");
+    for (size_t i = 0; i < threads->count; i++) {
+        const struct unwind_stack *native = sample->natives ? &sample->natives[i] : NULL;
+        ret->threads.items[ret->threads.count++] = threads->items[i];
+        ret->starts.items[ret->starts.count++] =
+            native && native->frames.count ? native->start : (struct unwind_start){0};
+    }
+    for (size_t i = 0; i < sample->stack_count; i++)
+        if (!fill_stack(sample, i, ret))
+            return err_create(ERR_NO_MEMORY, "capture");
+    return NULL;
+}
+
+static bool same_frame(const struct py_frame *a, const struct py_frame *b)
+{
+    return a->addr == b->addr && a->code_addr == b->code_addr && a->instr == b->instr &&
+           a->fingerprint == b->fingerprint;
+}
+
+// Whether what was decoded here is what the sampler decoded. A code object that is another one by
+// now is no frame's any more.
+static bool compare(struct recorder *recorder, const struct sample *sample,
+                    struct still_moment *moment)
+{
+    bool lost = false;
+    for (size_t i = 0; i < sample->stack_count && i < recorder->still.stacks.count; i++) {
+        const struct py_stack *then = &sample->stacks[i], *now = &recorder->still.stacks.items[i];
+        bool same = then->frames.count == now->frames.count;
+        for (size_t k = 0; k < then->frames.count && k < now->frames.count; k++) {
+            const struct py_frame *a = &then->frames.items[k], *b = &now->frames.items[k];
+            if (same_frame(a, b))
+                continue;
+            same = false;
+            if (a->code_addr == b->code_addr && a->fingerprint != b->fingerprint)
+                lost |= vec_push(&moment->lost_codes, a->code_addr);
+        }
+        recorder->differences += !same && !then->cut;
+    }
+    return lost;
+}
+
+// The used part of the native stacks, for those who open the capture with a debugger.
+static void keep_stacks(struct recorder *recorder, const struct still_moment *moment)
+{
+    for (size_t i = 0; i < recorder->still.natives.count; i++) {
+        const struct unwind_stack *native = &recorder->still.natives.items[i];
+        if (!native->frames.count || moment->starts.items[i].regs.sp < RED_ZONE)
+            continue;
+        const struct unwind_frame *last = &native->frames.items[native->frames.count - 1];
+        uint64_t at = moment->starts.items[i].regs.sp - RED_ZONE;
+        uint64_t end = last->cfa ? last->cfa : last->sp;
+        // What was copied while it stood still; of a core, all of it.
+        struct capture_view only = recorder->view;
+        if (!recorder->is_core)
+            only.below = NULL;
+        while (at < end && end - at < STACK_MAX) {
+            unsigned char bytes[4096];
+            size_t want = end - at < sizeof(bytes) ? (size_t)(end - at) : sizeof(bytes);
+            size_t got = capture_view_read(&only, at, bytes, want);
+            at += got ? got : 8;
+        }
+    }
+}
+
+static void give(struct recorder *recorder, struct recorded *ret)
+{
+    *ret =
+        (struct recorded){recorder->target, recorder->image, recorder->process, &recorder->still};
+}
+
+struct err *recorder_take_live(struct recorder *recorder, const struct sampler *sampler,
+                               const struct sample *sample, struct capture_snapshot *snapshot,
+                               struct recorded *ret)
+{
+    struct target *source = sampler->live->target;
+    bool changed = sample->changed_program;
+    struct err *err = fill_moment(sampler, sample, &snapshot->moment);
+    if (!err && sampler->process &&
+        (changed || !recorder->process || recorder->modules_hash != hash_modules(source)))
+        err = open_epoch(recorder, source, sampler->image, changed);
+    if (!err && sampler->process) {
+        image_record_set_source(recorder->names, sampler->image);
+        for (int again = 0; !err && again < 2; again++) {
+            still_deinit(&recorder->still);
+            err = still_decode(recorder->process, recorder->unwinder, recorder->codes.mem,
+                               &snapshot->moment, &recorder->still);
+            if (err || again || !compare(recorder, sample, &snapshot->moment))
+                break;
+        }
+    }
+    if (!err && !sampler->process)
+        *ret = (struct recorded){.target = source};
+    else if (!err)
+        give(recorder, ret);
+    if (!err)
+        keep_stacks(recorder, &snapshot->moment);
+    mem_blocks_clear(recorder->fresh);
+    return err;
+}
+
+struct err *recorder_take_core(struct recorder *recorder, struct target *core, struct image *image,
+                               struct capture_snapshot *snapshot, struct recorded *ret)
+{
+    recorder->is_core = true;
+    TRY(still_moment_of_core(core, &snapshot->moment));
+    TRY(open_epoch(recorder, core, image, false));
+    TRY(still_decode(recorder->process, recorder->unwinder, NULL, &snapshot->moment,
+                     &recorder->still));
+    keep_stacks(recorder, &snapshot->moment);
+    give(recorder, ret);
+    return NULL;
+}

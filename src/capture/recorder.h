@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Inside the capture layer: what a recorder has gathered, and what recording and replaying share.
+#ifndef CAPTURE_RECORDER_H
+#define CAPTURE_RECORDER_H
+
+#include "dump/corefile.h"
+#include "facts.h"
+#include "image/record.h"
+#include "view.h"
+
+struct recorder {
+    struct strtab *strings; // borrowed
+    bool native, is_core;
+    struct mem_blocks *fresh;  // what the sampler copied for this snapshot
+    struct mem_blocks *known;  // what is recorded, as of this snapshot
+    struct capture_view view;  // everything,
+    struct capture_view codes; // ... but code objects: a cached one may be another's place by now
+    struct image_record *names;
+    // As a replay has them.
+    struct target *target;
+    struct image *image;
+    struct py_process *process;
+    struct unwinder *unwinder;
+    struct still still;
+    uint64_t modules_hash;
+    uint32_t epochs;
+    uint64_t differences;
+    // The file's parts.
+    uint64_t count, left_out;      // snapshots put away; those that came too late
+    struct mem_ranges base;        // memory of the first snapshot
+    struct wire_out base_bytes;    // the bytes of these, one behind the other
+    struct corefile_bytes notes;   // of the first snapshot
+    VEC(struct wire_out) memories; // of each later one
+    struct wire_out facts;
+    uint64_t bytes; // of all of that
+};
+
+struct epoch_parts {
+    struct image *image;
+    struct py_process *process;
+    struct unwinder *unwinder;
+};
+// What is decoded with, in recording as in replaying. What was opened before an error is in *ret.
+struct err *epoch_open(struct target *target, struct image_record *names, struct strtab *strings,
+                       bool native, struct epoch_parts *ret);
+// Modules have changed: what was known of their memory, and of that of those before, is void.
+void epoch_forget(struct mem_blocks *known, const struct target_mappings *mappings);
+
+#endif

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Replaying a capture: see capture/capture.h. All of it is hostile: the bytes that it may take are
+// bounded by the file's own size, and its facts go through util/wire.h.
+#include <stdlib.h>
+#include <string.h>
+
+#include "recorder.h"
+#include "util/guard.h"
+
+struct replay {
+    struct target *core; // borrowed
+    struct strtab *strings;
+    bool native, native_recorded;
+    struct mem_blocks *known;
+    struct capture_view view;
+    struct image_record *names;
+    struct target *target;
+    struct epoch_parts parts;
+    struct still still;
+    struct capture_facts facts;
+    struct capture_snapshot snapshot;
+    unsigned char *bytes; // of the facts segment
+    struct wire_in records;
+    size_t count, next; // snapshots; the next one
+    uint32_t epochs;
+    bool memory_cut;
+};
+
+bool capture_is(const struct target *core)
+{
+    vec_foreach (extra, &core->extras)
+        if (extra->type == PT_PYCORE_FACTS)
+            return true;
+    return false;
+}
+
+const struct capture_facts *replay_facts(const struct replay *replay)
+{
+    return &replay->facts;
+}
+
+size_t replay_count(const struct replay *replay)
+{
+    return replay->count;
+}
+
+static void close_epoch(struct replay *replay)
+{
+    still_deinit(&replay->still);
+    replay->still = (struct still){0};
+    unwinder_destroy(replay->parts.unwinder);
+    py_process_close(replay->parts.process);
+    image_destroy(replay->parts.image);
+    replay->parts = (struct epoch_parts){0};
+    if (replay->target) {
+        replay->target->mem = NULL; // the view's
+        target_destroy(replay->target);
+        replay->target = NULL;
+    }
+}
+
+void replay_close(struct replay *replay)
+{
+    if (!replay)
+        return;
+    close_epoch(replay);
+    capture_snapshot_deinit(&replay->snapshot);
+    capture_facts_deinit(&replay->facts);
+    image_record_destroy(replay->names);
+    capture_view_deinit(&replay->view);
+    mem_blocks_destroy(replay->known);
+    free(replay->bytes);
+    free(replay);
+}
+
+// ---- Opening ------------------------------------------------------------------------------------
+
+static const struct target_extra *find_extra(const struct target *core, uint32_t type,
+                                             uint64_t phys)
+{
+    vec_foreach (extra, &core->extras)
+        if (extra->type == type && (type == PT_PYCORE_FACTS || extra->phys == phys))
+            return extra;
+    return NULL;
+}
+
+static struct err *read_extra(struct replay *replay, const struct target_extra *extra,
+                              unsigned char **ret)
+{
+    if (extra->present_bytes > CAPTURE_MAX_BYTES)
+        return err_create(ERR_LIMIT, "its facts are too large");
+    *ret = malloc(extra->present_bytes + 1);
+    if (!*ret)
+        return err_create(ERR_NO_MEMORY, "capture");
+    if (!target_read_extra(replay->core, extra, 0, *ret, extra->present_bytes))
+        return err_create(ERR_OS, "its facts cannot be read");
+    return NULL;
+}
+
+// Everything but snapshots and epochs, which are read in their turn.
+static struct err *read_records(struct replay *replay)
+{
+    struct wire_in in = replay->records, body;
+    uint32_t tag, version = 0;
+    bool has_run = false;
+    while (wire_next(&in, &tag, &body)) {
+        if (tag == RECORD_VERSION) {
+            version = wire_get_u32(&body);
+            if (version != CAPTURE_VERSION)
+                return err_create(ERR_UNSUPPORTED,
+                                  "it was saved in format %u; this pycore reads format %d", version,
+                                  CAPTURE_VERSION);
+        } else if (tag == RECORD_RUN && !has_run) {
+            facts_run(&(struct facts_io){.in = &body}, &replay->facts);
+            has_run = !body.bad;
+        } else if (tag == RECORD_IMAGES) {
+            struct err *err = image_record_read(replay->names, &body);
+            if (err)
+                return err;
+        } else if (tag == RECORD_SNAPSHOT) {
+            replay->count++;
+        }
+    }
+    if (!version || !has_run)
+        return err_create(ERR_BAD_DATA, "its facts are damaged");
+    return NULL;
+}
+
+static bool read_base(struct replay *replay)
+{
+    // No more than the file can hold, whatever its headers say.
+    uint64_t left = CAPTURE_MAX_BYTES;
+    struct mem_segment_info info;
+    uint64_t at = 0;
+    while (mem_segment_at(replay->core->mem, at, &info)) {
+        for (uint64_t addr = info.start; info.origin == MEM_CORE && addr < info.end && left;) {
+            unsigned char bytes[4096];
+            uint64_t size = info.end - addr;
+            size_t want = size < sizeof(bytes) ? (size_t)size : sizeof(bytes);
+            size_t got = mem_read_some(replay->core->mem, addr, bytes, want);
+            if (!got)
+                break;
+            if (!mem_blocks_put(replay->known, addr, bytes, got))
+                return false;
+            addr += got;
+            left -= left < got ? left : got;
+        }
+        if (info.end <= at)
+            break;
+        at = info.end;
+    }
+    return true;
+}
+
+struct err *replay_open(struct target *core, struct strtab *strings, bool native,
+                        struct replay **ret)
+{
+    struct replay *replay = calloc(1, sizeof(*replay));
+    if (!replay)
+        return err_create(ERR_NO_MEMORY, "capture");
+    replay->core = core;
+    replay->strings = strings;
+    replay->native = native;
+    replay->known = mem_blocks_create();
+    replay->names = image_record_create();
+    replay->view.known = replay->known;
+    struct err *err = replay->known && replay->names ? capture_view_init(&replay->view)
+                                                     : err_create(ERR_NO_MEMORY, "capture");
+    const struct target_extra *facts = find_extra(core, PT_PYCORE_FACTS, 0);
+    if (!err)
+        err = read_extra(replay, facts, &replay->bytes);
+    if (!err) {
+        replay->records =
+            (struct wire_in){replay->bytes, replay->bytes + facts->present_bytes, false};
+        err = read_records(replay);
+    }
+    if (!err && !read_base(replay))
+        err = err_create(ERR_NO_MEMORY, "capture");
+    if (err) {
+        replay_close(replay);
+        return err_wrap(err, "this capture cannot be replayed");
+    }
+    *ret = replay;
+    return NULL;
+}
+
+// ---- Snapshots ----------------------------------------------------------------------------------
+
+// The bytes that were others by snapshot `number`.
+static struct err *read_memory(struct replay *replay, size_t number)
+{
+    const struct target_extra *extra = find_extra(replay->core, PT_PYCORE_MEMORY, number);
+    if (!extra)
+        return NULL;
+    replay->memory_cut |= extra->cut;
+    for (uint64_t at = 0; extra->present_bytes - at > 16;) {
+        uint64_t head[2]; // address and size; captures are read on machines of their own byte order
+        if (!target_read_extra(replay->core, extra, at, head, sizeof(head)))
+            break;
+        at += sizeof(head);
+        uint64_t left = extra->present_bytes - at;
+        uint64_t size = head[1] < left ? head[1] : left;
+        for (uint64_t done = 0; done < size;) {
+            unsigned char bytes[4096];
+            size_t piece = size - done < sizeof(bytes) ? (size_t)(size - done) : sizeof(bytes);
+            if (!target_read_extra(replay->core, extra, at + done, bytes, piece))
+                return err_create(ERR_OS, "snapshot %zu cannot be read", number + 1);
+            if (head[0] > UINT64_MAX - done - piece ||
+                !mem_blocks_put(replay->known, head[0] + done, bytes, piece))
+                return err_create(ERR_BAD_DATA, "snapshot %zu is damaged", number + 1);
+            done += piece;
+        }
+        at += size;
+    }
+    return NULL;
+}
+
+static struct err *make_target(struct replay *replay, struct capture_epoch *epoch)
+{
+    struct target *target = calloc(1, sizeof(*target));
+    if (!target)
+        return err_create(ERR_NO_MEMORY, "capture");
+    replay->target = target;
+    target->kind = TARGET_CORE;
+    target->pid = replay->facts.pid;
+    target->mem = replay->view.mem;
+    target->signal = replay->facts.signal;
+    target->taken_at_ns = replay->facts.taken_at_ns;
+    target->auxv_phdr = epoch->auxv_phdr;
+    target->auxv_entry = epoch->auxv_entry;
+    target->mappings = epoch->mappings;
+    target->exe = TAKE(epoch->exe);
+    memset(&epoch->mappings, 0, sizeof(epoch->mappings));
+    if (!epoch->has_argv)
+        return NULL;
+    target->argv = calloc(epoch->argv.count + 1, sizeof(*target->argv));
+    if (!target->argv)
+        return err_create(ERR_NO_MEMORY, "capture");
+    size_t argc = 0;
+    vec_foreach (arg, &epoch->argv)
+        if (*arg)
+            target->argv[argc++] = TAKE(*arg);
+    return NULL;
+}
+
+static struct err *enter_epoch(struct replay *replay, struct capture_epoch *epoch)
+{
+    if (epoch->new_program)
+        mem_blocks_clear(replay->known);
+    else if (replay->target)
+        epoch_forget(replay->known, &replay->target->mappings);
+    if (replay->target)
+        epoch_forget(replay->known, &epoch->mappings);
+    close_epoch(replay);
+    replay->native_recorded = epoch->native;
+    TRY(make_target(replay, epoch));
+    image_record_set_epoch(replay->names, replay->epochs++);
+    return NULL;
+}
+
+static struct err *open_parts(struct replay *replay)
+{
+    return replay->parts.process
+               ? NULL
+               : epoch_open(replay->target, replay->names, replay->strings,
+                            replay->native && replay->native_recorded, &replay->parts);
+}
+
+static struct err *decode(struct replay *replay, struct recorded *ret)
+{
+    size_t number = replay->next++;
+    // The first snapshot's memory is the core's own.
+    if (number)
+        TRY(read_memory(replay, number));
+    if (!replay->target) {
+        *ret = (struct recorded){.target = replay->core};
+        return NULL;
+    }
+    TRY(open_parts(replay));
+    still_deinit(&replay->still);
+    TRY(still_decode(replay->parts.process, replay->parts.unwinder, NULL, &replay->snapshot.moment,
+                     &replay->still));
+    *ret = (struct recorded){replay->target, replay->parts.image, replay->parts.process,
+                             &replay->still};
+    return NULL;
+}
+
+struct err *replay_next(struct replay *replay, const struct capture_snapshot **ret_snapshot,
+                        struct recorded *ret)
+{
+    struct wire_in body;
+    uint32_t tag;
+    while (wire_next(&replay->records, &tag, &body)) {
+        struct facts_io io = {.in = &body};
+        if (tag == RECORD_EPOCH) {
+            GUARD(capture_epoch_deinit) struct capture_epoch epoch = {0};
+            facts_epoch(&io, &epoch);
+            if (body.bad)
+                return err_create(ERR_BAD_DATA, "the facts of snapshot %zu are damaged",
+                                  replay->next + 1);
+            TRY(enter_epoch(replay, &epoch));
+        } else if (tag == RECORD_SNAPSHOT) {
+            capture_snapshot_deinit(&replay->snapshot);
+            replay->snapshot = (struct capture_snapshot){0};
+            facts_snapshot(&io, &replay->snapshot);
+            if (body.bad)
+                return err_create(ERR_BAD_DATA, "the facts of snapshot %zu are damaged",
+                                  replay->next + 1);
+            *ret_snapshot = &replay->snapshot;
+            return decode(replay, ret);
+        }
+    }
+    return err_create(ERR_NOT_FOUND, "no more snapshots");
+}
