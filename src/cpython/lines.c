@@ -30,6 +30,12 @@ struct py_line py_code_line(const struct py_decoder *dec, struct py_code *code,
     return code->last_line.line;
 }
 
+// A number of a varint, less one; a column that no source has is none.
+static int32_t column_before(uint32_t number)
+{
+    return number <= INT32_MAX ? (int32_t)number - 1 : -1;
+}
+
 static struct py_line plain_line(int64_t line)
 {
     return line < INT32_MIN || line > INT32_MAX ? NO_LINE : (struct py_line){(int32_t)line, -1};
@@ -136,7 +142,7 @@ struct py_line py_line_location(const struct py_code *code, uint32_t offset_byte
         } else if (kind == CODE_LONG) {
             line += next_signed(&cursor);
             next_varint(&cursor);
-            column = (int32_t)next_varint(&cursor) - 1;
+            column = column_before(next_varint(&cursor));
             next_varint(&cursor);
         }
         if (cursor.damaged || line < INT32_MIN || line > INT32_MAX)

@@ -185,7 +185,7 @@ static int on_frame(Dwfl_Frame *state, void *arg)
         reference->out->end = UNWIND_END_MEMORY;
         return DWARF_CB_ABORT;
     }
-    if (last)
+    if (last && sp >= last->sp) // across a signal it may lie on another stack
         last->cfa = sp;
     if (frames->count >= LIMIT_NATIVE_FRAMES ||
         !vec_push(frames, (struct unwind_frame){.pc = pc,

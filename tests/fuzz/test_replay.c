@@ -30,6 +30,8 @@
 #endif
 #define INPUT_LIMIT_S (10 * (SLOWER > 1 ? 3 : 1))
 
+enum { TOO_MUCH = 77 }; // exit status
+
 static const struct fuzz_target *const targets[] = {
 #define TARGET(name) &fuzz_##name,
 #include "targets.def"
@@ -174,6 +176,13 @@ static void mutate(void)
 
 // ---- One target ---------------------------------------------------------------------------------
 
+static long resident_mib(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss >> 10;
+}
+
 // A copy of its own: a byte too far is one behind an allocation.
 static void try_current(const struct fuzz_target *target)
 {
@@ -186,6 +195,8 @@ static void try_current(const struct fuzz_target *target)
     setitimer(ITIMER_REAL, &off, NULL);
     free(bytes);
     current->tried++;
+    if (resident_mib() > MAX_RESIDENT_MIB)
+        _exit(TOO_MUCH);
 }
 
 static void try_all(const struct fuzz_target *target, unsigned rounds)
@@ -239,9 +250,9 @@ static bool run_target(const struct fuzz_target *target, unsigned rounds)
     printf("# %s: %zu inputs (%zu of the corpus), %ld MiB, %ld.%02ld s\n", target->name,
            current->tried, pool.count, mib, (long)usage.ru_utime.tv_sec,
            (long)usage.ru_utime.tv_usec / 10000);
-    if (status == 0 && mib <= MAX_RESIDENT_MIB)
-        return true;
     if (status == 0)
+        return true;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == TOO_MUCH)
         printf("# %s: more than %d MiB\n", target->name, MAX_RESIDENT_MIB);
     else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
         printf("# %s: took longer than %d s\n", target->name, INPUT_LIMIT_S);
