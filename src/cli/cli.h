@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "dump/dump.h"
 #include "report/report.h"
 #include "sample/sampler.h"
 #include "util/err.h"
@@ -26,6 +27,10 @@ struct options {
     const struct report_format *format;
     const char *outputs[MAX_OUTPUTS];
     size_t output_count;
+    // gcore
+    enum dump_compression compression;
+    int filter; // -1: the target's own
+    bool fork, mini;
     struct report_options report;
     bool quiet, verbose;
     char **files; // what is left: cores
@@ -77,5 +82,6 @@ void fill_notes(struct snap_source *source, struct strtab *strings, const struct
 
 int run_snap(const struct options *options, int argc, char **argv);
 int run_analyze(const struct options *options, int argc, char **argv);
+int run_gcore(const struct options *options, int argc, char **argv);
 
 #endif

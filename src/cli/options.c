@@ -14,6 +14,8 @@
 #define SNAP 1u
 #define ANALYZE 2u
 #define BOTH (SNAP | ANALYZE)
+#define GCORE 4u
+#define EVERY (BOTH | GCORE)
 
 #define DEFAULT_MAX_PAUSE_NS 5000000u
 
@@ -42,6 +44,7 @@ static const struct option_row rows[] = {
 const struct command commands[] = {
     {"snap", "PID", "stacks of a live process; with -n or -d its hotspots", SNAP, run_snap},
     {"analyze", "CORE...", "the same from a core dump", ANALYZE, run_analyze},
+    {"gcore", "PID", "write a core dump of a process that lives on", GCORE, run_gcore},
     {NULL, NULL, NULL, 0, NULL},
 };
 
@@ -77,7 +80,8 @@ void print_help(FILE *out)
           "  pycore snap 4711                        what every thread is doing right now\n"
           "  pycore snap 4711 -n 50 -i 200ms         where the time goes\n"
           "  pycore snap 4711 -d 30s -o report.md    the same, for a ticket\n"
-          "  pycore analyze core.4711                a crash\n\n"
+          "  pycore analyze core.4711                a crash\n"
+          "  pycore gcore 4711 -o core.4711          evidence to look at later\n\n"
           "Exit codes: 0 complete report, 1 report with gaps (its notes say which),\n"
           "2 no report, 64 usage. The target is only read, and never left stopped.\n",
           out);
@@ -140,6 +144,26 @@ static bool parse_stop(const char *text, enum stop_mode *ret)
     return false;
 }
 
+static bool parse_compression(const char *text, enum dump_compression *ret)
+{
+    if (strcmp(text, "gz") != 0 && strcmp(text, "zst") != 0)
+        return false;
+    *ret = text[0] == 'g' ? DUMP_GZIP : DUMP_ZSTD;
+    return true;
+}
+
+// Octal, decimal or hexadecimal, as the kernel reads it (fs/proc/base.c, proc_coredump_filter_write).
+static bool parse_mask(const char *text, int *ret)
+{
+    char *end;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 0);
+    if (errno || !isdigit((unsigned char)text[0]) || *end || value > 0x1ff)
+        return false;
+    *ret = (int)value;
+    return true;
+}
+
 // NULL: taken. Otherwise what is wrong with the value.
 static const char *take(enum option_id id, const char *value, struct options *ret)
 {
@@ -170,6 +194,7 @@ static const char *take(enum option_id id, const char *value, struct options *re
         ret->format = report_format_by_name(value);
         return ret->format ? NULL : "is no format; there are text, md and json";
     case OPT_OUTPUT:
+    case OPT_CORE_OUTPUT:
         if (ret->output_count == MAX_OUTPUTS)
             return "is one output too many";
         ret->outputs[ret->output_count++] = value;
@@ -192,6 +217,16 @@ static const char *take(enum option_id id, const char *value, struct options *re
         return NULL;
     case OPT_SOURCE_ROOT:
         ret->source_root = value;
+        return NULL;
+    case OPT_COMPRESS:
+        return parse_compression(value, &ret->compression) ? NULL : "is none of gz, zst";
+    case OPT_FILTER:
+        return parse_mask(value, &ret->filter) ? NULL : "is no mask: 0x33, or 0x7f for all";
+    case OPT_FORK:
+        ret->fork = true;
+        return NULL;
+    case OPT_MINI:
+        ret->mini = true;
         return NULL;
     case OPT_NO_JITTER:
         ret->no_jitter = true;
@@ -227,7 +262,7 @@ static const char *take(enum option_id id, const char *value, struct options *re
 static void defaults(struct options *ret)
 {
     struct winsize size;
-    *ret = (struct options){.pid = -1, .max_pause_ns = DEFAULT_MAX_PAUSE_NS};
+    *ret = (struct options){.pid = -1, .filter = -1, .max_pause_ns = DEFAULT_MAX_PAUSE_NS};
     parse_color("auto", &ret->report.color);
     if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
         ret->report.width = size.ws_col;
@@ -264,7 +299,7 @@ int options_parse(const struct command *command, int argc, char **argv, struct o
     for (int found; (found = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
         const struct option_row *row = found >= 1000 ? &rows[found - 1000] : NULL;
         for (size_t i = 0; !row && i < ARRAY_SIZE(rows); i++)
-            if (found == rows[i].short_name)
+            if (found == rows[i].short_name && (rows[i].commands & command->flag))
                 row = &rows[i];
         if (found == '?' || found == ':' || !row)
             return usage(command, found == ':' ? "needs a value" : "is no option of this command",
