@@ -74,6 +74,7 @@ struct live {
     uint64_t interrupted_calls; // system calls that our stops ended with EINTR, so far
     // Private.
     pid_t reader; // a thread whose memory is there: a main thread that ended first has none
+    uint64_t readable_addr; // a byte that could be read when it was opened
     bool use_proc_mem;
     bool job_stopped;  // its main thread is in a group-stop, or another tracer's
     bool shares_pages; // with a parent or child, copy on write: see live_look
@@ -96,6 +97,12 @@ struct err *live_read_batch(struct live *live, const struct mem_range *ranges, s
                             struct mem_copy *copy);
 // Program and mappings again, after an exec. ERR_PERMISSION: it may not be read.
 struct err *live_refresh(struct live *live);
+// False: it has ended, is about to, or has become another program.
+bool live_has_memory(struct live *live);
+// All its threads have ended or are about to, or its number is another process's by now.
+bool live_is_ending(const struct live *live);
+// ERR_GONE in the place of what only came of its end.
+struct err *live_tell_end(const struct live *live, struct err *err);
 
 struct stop_times {
     uint64_t begin_ns, stopped_ns, end_ns; // CLOCK_MONOTONIC

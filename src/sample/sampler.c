@@ -267,14 +267,18 @@ static struct err *take_once(struct sampler *sampler, struct sample *ret)
 }
 
 // What was read of a process while it ended is in pieces, or nothing.
-static bool was_ending(const struct sampler *sampler, const struct sample *sample)
+static struct err *check_end(const struct sampler *sampler)
 {
-    bool torn = sample->state.cut, empty = true;
-    for (size_t i = 0; i < sample->stack_count; i++)
-        torn |= sample->stacks[i].cut != NULL;
+    bool empty = true;
     vec_foreach (thread, &sampler->live->threads)
         empty &= thread->state == LIVE_GONE;
-    return (torn || empty) && live_is_ending(sampler->live);
+    if (!empty && (!sampler->live->can_read || live_has_memory(sampler->live)))
+        return NULL;
+    struct err *err = live_tell_end(sampler->live, err_create(ERR_NOT_FOUND, "no memory"));
+    if (err_code(err) == ERR_GONE)
+        return err;
+    err_destroy(err); // it is becoming another program, which the next snapshot tells
+    return NULL;
 }
 
 struct err *sampler_take(struct sampler *sampler, struct sample *ret)
@@ -304,8 +308,8 @@ struct err *sampler_take(struct sampler *sampler, struct sample *ret)
             err = take_once(sampler, ret);
         ret->changed_program = !err;
     }
-    if (!err && was_ending(sampler, ret))
-        err = err_create(ERR_GONE, "process %d has ended", sampler->live->pid);
+    if (!err)
+        err = check_end(sampler);
     if (err) {
         sample_deinit(ret);
         return live_tell_end(sampler->live, err);

@@ -14,6 +14,7 @@
 #include "target/stop_private.h"
 #include "util/guard.h"
 
+#define END_PATIENCE_NS 250000000u
 #define BATCH 1024 // IOV_MAX: process_vm_readv(2) fails with EINVAL above it
 
 uint64_t live_now_ns(void)
@@ -36,11 +37,61 @@ static size_t read_proc_mem(struct live *live, uint64_t addr, void *buffer, size
     return done;
 }
 
+// That it cannot be asked (no descriptor is free, say) tells nothing of it.
+static bool is_over(pid_t pid, pid_t tid, struct proc_stat *ret)
+{
+    AUTO_ERR struct err *err = proc_thread_stat(pid, tid, ret);
+    if (err)
+        *ret = (struct proc_stat){0};
+    return err ? err_code(err) == ERR_NOT_FOUND || err_code(err) == ERR_GONE
+               : ret->exiting || live_is_dead(ret->state);
+}
+
 static bool is_alive(pid_t pid, pid_t tid)
 {
     struct proc_stat stat;
-    AUTO_ERR struct err *err = proc_thread_stat(pid, tid, &stat);
-    return !err && stat.state != 'Z' && stat.state != 'X';
+    return !is_over(pid, tid, &stat);
+}
+
+enum life { LIFE_ALIVE, LIFE_MAIN_OVER, LIFE_OVER };
+
+static enum life look_for_life(const struct live *live)
+{
+    struct proc_stat stat;
+    struct proc_tids tids = {0};
+    bool over = is_over(live->pid, live->pid, &stat);
+    if (stat.start_ticks && stat.start_ticks != live->start_ticks)
+        return LIFE_OVER; // the number is another's by now
+    if (!over)
+        return LIFE_ALIVE;
+    AUTO_ERR struct err *err = proc_tasks(live->pid, &tids);
+    for (size_t i = 0; !err && over && i < tids.count; i++)
+        over = !is_alive(live->pid, tids.items[i]);
+    vec_deinit(&tids);
+    return over && (!err || err_code(err) == ERR_GONE) ? LIFE_OVER : LIFE_MAIN_OVER;
+}
+
+bool live_is_ending(const struct live *live)
+{
+    return look_for_life(live) == LIFE_OVER;
+}
+
+// The end of a process shows in many ways, and some come before the end: its memory is gone while
+// threads have yet to take the SIGKILL that exit_group() sends them.
+struct err *live_tell_end(const struct live *live, struct err *err)
+{
+    if (!err || err_code(err) == ERR_GONE || err_code(err) == ERR_NO_MEMORY)
+        return err;
+    // These say what else it is.
+    bool patient = err_code(err) != ERR_NOT_FOUND && err_code(err) != ERR_UNSUPPORTED;
+    uint64_t until_ns = live_now_ns() + END_PATIENCE_NS;
+    for (enum life life; (life = look_for_life(live)) != LIFE_OVER;) {
+        if (live_now_ns() >= until_ns || (life == LIFE_ALIVE && !patient))
+            return err;
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    }
+    err_destroy(err);
+    return err_create(ERR_GONE, "process %d has ended", live->pid);
 }
 
 // The main thread, or the first that is alive when that has ended (pthread_exit): the memory is
@@ -147,6 +198,7 @@ static void probe_reading(struct live *live)
         if (!mapping->readable || (mapping->path && mapping->path[0] == '['))
             continue;
         char byte;
+        live->readable_addr = mapping->start;
         live->use_proc_mem = false;
         if (live_read(live, mapping->start, &byte, 1) == 1) {
             live->can_read = true;
@@ -163,6 +215,12 @@ static void probe_reading(struct live *live)
     live->use_proc_mem = live->can_read = false;
     free(live->refusal);
     live->refusal = proc_why_refused(live->pid, refusal ? refusal : EPERM);
+}
+
+bool live_has_memory(struct live *live)
+{
+    char byte;
+    return live_read(live, live->readable_addr, &byte, 1) == 1;
 }
 
 // The ELF class of the main program; a 32-bit process has other structs than we know.
@@ -199,7 +257,8 @@ static struct err *read_program(struct live *live)
 // new program may be one that we may not read.
 struct err *live_refresh(struct live *live)
 {
-    choose_reader(live);
+    if (!choose_reader(live) || live_is_ending(live))
+        return err_create(ERR_GONE, "process %d has ended", live->pid);
     TRY(read_program(live));
     probe_reading(live);
     live->can_stop = live->can_read;
@@ -263,6 +322,8 @@ struct err *live_open(pid_t pid, struct live **ret)
     live->target = target;
     target->kind = TARGET_LIVE;
     struct err *err = fill(live);
+    if (live->start_ticks)
+        err = live_tell_end(live, err);
     if (err) {
         live_close(live);
         return err;

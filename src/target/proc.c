@@ -54,8 +54,10 @@ struct err *proc_tasks(pid_t pid, struct proc_tids *ret)
     char path[64];
     snprintf(path, sizeof(path), "/proc/%d/task", pid);
     DIR *dir = opendir(path);
+    if (!dir && (errno == ENOENT || errno == ESRCH))
+        return err_create(ERR_GONE, "process %d has ended", pid);
     if (!dir)
-        return err_os(errno == ENOENT ? ESRCH : errno, "process %d", pid);
+        return err_os(errno, "process %d", pid);
     ret->count = 0;
     for (struct dirent *entry; (entry = readdir(dir));) {
         long tid = strtol(entry->d_name, NULL, 10);

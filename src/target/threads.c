@@ -196,15 +196,16 @@ struct err *live_look(struct live *live)
     struct err *err = live_list_threads(live);
     live_unblock_signals(live);
     TRY(err);
-    struct live_thread main = {.tid = live->pid};
-    char state = live_kernel_state(live, &main);
-    live->job_stopped = state == 'T' || state == 't';
+    struct proc_stat main;
+    AUTO_ERR struct err *unknown = proc_thread_stat(live->pid, live->pid, &main);
+    live->job_stopped = !unknown && (main.state == 'T' || main.state == 't');
+    bool reused = !unknown && main.start_ticks != live->start_ticks;
     size_t alive = 0;
     vec_foreach (thread, &live->threads) {
         live_look_again(live, thread);
         alive += thread->state != LIVE_GONE;
     }
-    if (alive)
+    if (alive && !reused)
         return NULL;
     live->exited = true;
     return err_create(ERR_GONE, "process %d has ended", live->pid);
