@@ -20,6 +20,7 @@
 #include "image/record.h"
 #include "image/symbols.h"
 #include "target/live.h"
+#include "unwind/unwind.h"
 #include "util/guard.h"
 #include "util/hash.h"
 
@@ -143,6 +144,7 @@ static void close_memory(struct memory *memory)
 struct scene {
     pid_t child;
     struct live *live;
+    struct target *core; // instead of the two
     struct image *source;
     struct image_record *record;
     struct memory memory;
@@ -201,6 +203,17 @@ static struct err *open_image(struct scene *scene)
     return image_open(&scene->target, &options, &scene->image);
 }
 
+static void begin_record(struct scene *scene, const struct target *from)
+{
+    scene->record = image_record_create();
+    assert_non_null(scene->record);
+    image_record_set_source(scene->record, scene->source);
+    open_memory(&scene->memory, from->mem);
+    scene->target.kind = TARGET_CORE;
+    scene->target.mem = scene->memory.mem;
+    copy_mappings(from, &scene->target);
+}
+
 static struct scene *record_scene(void)
 {
     struct scene *scene = calloc(1, sizeof(*scene));
@@ -214,13 +227,7 @@ static struct scene *record_scene(void)
         skip();
     }
     assert_null(image_open(scene->live->target, NULL, &scene->source));
-    scene->record = image_record_create();
-    assert_non_null(scene->record);
-    image_record_set_source(scene->record, scene->source);
-    open_memory(&scene->memory, scene->live->target->mem);
-    scene->target.kind = TARGET_CORE;
-    scene->target.mem = scene->memory.mem;
-    copy_mappings(scene->live->target, &scene->target);
+    begin_record(scene, scene->live->target);
     return scene;
 }
 
@@ -230,7 +237,9 @@ static void end_child(struct scene *scene)
     scene->source = NULL;
     if (scene->live)
         live_close(scene->live);
+    target_destroy(scene->core);
     scene->live = NULL;
+    scene->core = NULL;
     if (scene->child) {
         kill(scene->child, SIGKILL);
         waitpid(scene->child, NULL, 0);
@@ -495,6 +504,103 @@ static void test_headers_from_facts(void **state)
     close_scene(scene);
 }
 
+// Native stacks of a core's threads, with names.
+static char *tell_stacks(struct target *target, struct image *image,
+                         const struct target_threads *threads)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    struct unwinder *unwinder;
+    struct unwind_stack stack = {0};
+    assert_non_null(out);
+    assert_null(unwinder_create(target, image, &unwinder));
+    vec_foreach (thread, threads) {
+        struct unwind_start start = {.regs = thread->regs, .complete = true};
+        unwind(unwinder, target->mem, &start, &stack);
+        fprintf(out, "thread %d ends %d at %" PRIx64 "\n", thread->tid, stack.end, stack.end_addr);
+        vec_foreach (frame, &stack.frames) {
+            uint64_t lookup = frame->exact_pc ? frame->pc : frame->pc - 1;
+            struct module *module = image_module_at(image, lookup);
+            fprintf(out, "%" PRIx64 " %" PRIx64 " %" PRIx64 " %d ", frame->pc, frame->sp,
+                    frame->cfa, frame->how);
+            if (module)
+                tell_address(out, image, module, lookup, 80);
+        }
+    }
+    unwind_stack_deinit(&stack);
+    unwinder_destroy(unwinder);
+    fclose(out);
+    return text;
+}
+
+static void check_core(const char *const *args, const char *filter)
+{
+    const char *why = no_kernel_cores();
+    if (access(args[0], X_OK) != 0)
+        why = "no such program";
+    if (!why && !make_kernel_core(args, filter, SIGABRT, test_path("core.kernel"), NULL))
+        why = "the kernel wrote none";
+    if (why) {
+        print_message("no core of %s: %s\n", args[0], why);
+        skip();
+    }
+    struct scene *scene = calloc(1, sizeof(*scene));
+    assert_non_null(scene);
+    assert_null(target_open_core(test_path("core.kernel"), &scene->core));
+    assert_null(image_open(scene->core, NULL, &scene->source));
+    begin_record(scene, scene->core);
+    struct target_threads threads = scene->core->threads;
+    AUTO_FREE struct target_thread *copies = calloc(threads.count, sizeof(*copies));
+    assert_non_null(copies);
+    memcpy(copies, threads.items, threads.count * sizeof(*copies));
+    threads.items = copies;
+    AUTO_FREE char *want = tell(scene->source, 3);
+    AUTO_FREE char *want_stacks = tell_stacks(scene->core, scene->source, &threads);
+    assert_null(open_image(scene));
+    AUTO_FREE char *recorded_stacks = tell_stacks(&scene->target, scene->image, &threads);
+    AUTO_FREE char *recorded = tell(scene->image, 3);
+    assert_same(want, recorded);
+    assert_same(want_stacks, recorded_stacks);
+    assert_true(count_lines(want_stacks, "\n") > 3);
+    replay_scene(scene);
+    assert_null(open_image(scene));
+    AUTO_FREE char *replayed_stacks = tell_stacks(&scene->target, scene->image, &threads);
+    AUTO_FREE char *replayed = tell(scene->image, 3);
+    assert_same(want, replayed);
+    assert_same(want_stacks, replayed_stacks);
+    assert_no_files(scene->image);
+    close_scene(scene);
+    unlink(test_path("core.kernel"));
+}
+
+static const char *const sleeping[] = {"/bin/sleep", "1000", NULL};
+static const char *const python[] = {
+    "/usr/bin/python3", "-c",
+    "import threading, time\n"
+    "threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\n"
+    "time.sleep(1000)",
+    NULL};
+
+static void test_kernel_core(void **state)
+{
+    (void)state;
+    check_core(sleeping, "0x33");
+}
+
+// Without the headers, which are then the file's.
+static void test_core_without_headers(void **state)
+{
+    (void)state;
+    check_core(sleeping, "0x23");
+}
+
+static void test_python_core(void **state)
+{
+    (void)state;
+    check_core(python, "0x33");
+}
+
 static struct module *module_named(struct image *image, const char *part)
 {
     for (size_t i = 0; i < image_module_count(image); i++)
@@ -732,6 +838,9 @@ int main(void)
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_no_more_than_needed),
         cmocka_unit_test(test_headers_from_facts),
+        cmocka_unit_test(test_kernel_core),
+        cmocka_unit_test(test_core_without_headers),
+        cmocka_unit_test(test_python_core),
         cmocka_unit_test(test_epochs),
         cmocka_unit_test(test_open_in_later_epoch),
         cmocka_unit_test(test_deterministic),
