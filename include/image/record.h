@@ -5,7 +5,15 @@
 // An image opened with a record takes its list of modules, build IDs and unwind tables from the
 // target's mappings and memory alone and opens no file. Names (symbols by name and by address,
 // sections, source lines of addresses, what file a module was) are answered from the record. While
-// recording they are asked of another image, that of the running process or core, first, and kept.
+// recording they are asked of another image, that of the running process or core, first, and kept,
+// also that there is no answer. Code registered for debuggers is read from memory in both.
+//
+// For a replay to say the same, its target needs the same mappings (path, start, end, offset,
+// inode, device, permissions, deleted), auxv values and kind TARGET_CORE as the one that was
+// recorded, and the memory that was read through that one.
+//
+// When modules change: refresh the source's image, image_record_set_epoch(), give the target the
+// new mappings, image_refresh(). Nothing is to be asked of the image in between.
 #ifndef IMAGE_RECORD_H
 #define IMAGE_RECORD_H
 
@@ -24,9 +32,11 @@ void image_record_set_source(struct image_record *record, struct image *source);
 // that is asked from now on. Replays must call it at the same moments. Starts at 0.
 void image_record_set_epoch(struct image_record *record, uint32_t epoch);
 
-// All of it, as one stream. Deterministic: the same record gives the same bytes.
+// All of it, as one stream. Deterministic: the same questions give the same bytes, in whatever order
+// they were asked.
 void image_record_write(const struct image_record *record, struct wire_out *out);
-// Fills an empty record; every count, length and number is bounded. ERR_BAD_DATA.
+// Fills an empty record from a stream that holds nothing else; every count, length and number is
+// bounded. ERR_BAD_DATA: the record is of no use.
 struct err *image_record_read(struct image_record *record, struct wire_in *in);
 
 #endif
