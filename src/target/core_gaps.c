@@ -62,9 +62,8 @@ static void note_cut(struct target *target, const struct gaps *gaps, bool whose_
                 whose_fault ? " (raise 'ulimit -c', or free disk space, where it is written)" : "");
     target_note(target,
                 "what the core lost: all or part of %zu of its %zu mappings, and with them the "
-                "native stack%s of %zu of its %zu threads",
-                gaps->cut_mappings, gaps->mappings, gaps->cut_stacks == 1 ? "" : "s",
-                gaps->cut_stacks, target->threads.count);
+                "native stacks of %zu of its %zu threads",
+                gaps->cut_mappings, gaps->mappings, gaps->cut_stacks, target->threads.count);
 }
 
 void core_note_gaps(struct target *target, const struct core_segments *segments,

@@ -75,7 +75,7 @@ const struct packed_format *packed_format_of_file(int fd)
     for (int i = 0; i < SKIPPABLE_MAX; i++) {
         uint8_t head[MAGIC_BYTES_MAX];
         ssize_t got = pread(fd, head, sizeof(head), (off_t)at);
-        if (got < 4)
+        if (got <= 0)
             return NULL;
         if (!is_skippable(head, (size_t)got))
             return packed_format_of(head, (size_t)got);
