@@ -58,6 +58,11 @@ bool image_symbol(struct image *image, struct module *module, const char *name, 
 // An allocated section, by name, from the file's section headers.
 bool image_section(struct image *image, struct module *module, const char *name, uint64_t *ret_addr,
                    uint64_t *ret_size);
+// The program and libpython, as far as their files are not at hand: names, build IDs, and what lies
+// in their place, for people. To be freed. NULL: nothing is missing.
+char *image_missing_interpreter(const struct image *image);
+// The code at addr is of a file that is not at hand, and the target has no bytes of it itself.
+bool image_lacks_code(const struct image *image, uint64_t addr);
 // "3c1f…" of the module; empty when it has none.
 void module_build_id_text(const struct module *module, char ret[static 129]);
 

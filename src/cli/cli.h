@@ -24,6 +24,7 @@ struct options {
     bool no_jitter;
     bool no_native, raw_native, debuginfod;
     const char *exe, *sysroot, *debug_dir, *source_root;
+    const char *save;     // --save: the capture; NULL: none
     const struct report_format *format;
     const char *outputs[MAX_OUTPUTS];
     size_t output_count;
@@ -75,6 +76,9 @@ char *command_text(int argc, char **argv);
 void fill_source(struct snap_source *source, struct strtab *strings);
 struct target;
 struct py_process;
+// Program, Python and signal, without notes.
+void fill_subject(struct snap_source *source, struct strtab *strings, const struct target *target,
+                  const struct py_process *process);
 void fill_process(struct snap_source *source, struct strtab *strings, const struct target *target,
                   const struct py_process *process);
 // What has been noted of the target meanwhile; nothing is noted twice.

@@ -1,189 +1,189 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// pycore analyze: the stacks in one or more cores.
+// pycore analyze: the stacks in one or more cores and captures.
 #include <stdlib.h>
 
+#include "cli/recording.h"
 #include "cli/session.h"
 #include "image/elf.h"
 #include "target/source.h"
 #include "util/guard.h"
 #include "util/limits.h"
 
+// A core while it is decoded. With --save it is the recorded one that is decoded.
 struct core {
     struct target *target;
     struct image *image;
     struct py_process *process;
-    struct py_state state;
-    struct py_stack *stacks;
-    size_t stack_count;
-    struct py_thread_names names;
-    struct live_thread *threads;
-    struct unwind_stack *native_stacks; // NULL: not wanted
+    struct unwinder *unwinder;
+    struct still_moment moment;
+    struct still still;
     struct snap_natives *natives;
 };
 
 static void core_deinit(struct core *core)
 {
-    for (size_t i = 0; i < core->stack_count; i++)
-        py_stack_deinit(&core->stacks[i]);
-    for (size_t i = 0; core->native_stacks && i < core->target->threads.count; i++)
-        unwind_stack_deinit(&core->native_stacks[i]);
-    free(core->native_stacks);
     snap_natives_destroy(core->natives);
-    free(core->stacks);
-    free(core->threads);
-    vec_deinit(&core->names);
-    py_state_deinit(&core->state);
+    still_deinit(&core->still);
+    still_moment_deinit(&core->moment);
+    unwinder_destroy(core->unwinder);
     py_process_close(core->process);
     image_destroy(core->image);
-    target_destroy(core->target);
 }
 
-// A core's threads stand still for ever: they look like threads that were stopped.
-static struct err *threads_of(struct core *core)
+static void note_left_out(const struct core *core)
 {
-    size_t count = core->target->threads.count;
-    core->threads = calloc(count + 1, sizeof(*core->threads));
-    if (!core->threads)
-        return err_create(ERR_NO_MEMORY, "threads");
-    for (size_t i = 0; i < count; i++) {
-        const struct target_thread *from = &core->target->threads.items[i];
-        core->threads[i] = (struct live_thread){.tid = from->tid,
-                                                .ns_tid = from->tid,
-                                                .state = LIVE_STOPPED,
-                                                .has_regs = from->has_regs,
-                                                .regs = from->regs};
-    }
-    return NULL;
-}
-
-static bool is_blocked(const struct core *core, uint64_t ident)
-{
-    for (size_t i = 0; i < core->target->threads.count; i++) {
-        const struct live_thread *thread = &core->threads[i];
-        if (thread->has_regs && thread->regs.tls == ident)
-            return arch_blocked_in_syscall(&thread->regs);
-    }
-    return false;
-}
-
-static void settle(struct core *core)
-{
-    size_t count = core->target->threads.count;
-    AUTO_FREE struct py_native_thread *natives = calloc(count + 1, sizeof(*natives));
-    for (size_t i = 0; natives && i < count; i++)
-        natives[i] = (struct py_native_thread){core->threads[i].regs.tls, core->threads[i].regs.sp};
-    if (natives)
-        py_state_settle(core->process, &core->state, natives, count);
-}
-
-static struct err *decode(struct core *core)
-{
-    TRY(threads_of(core));
-    py_state_read(core->process, &core->state);
-    if (core->state.cut && !core->state.threads.count)
-        return err_create(err_code(core->state.cut), "%s", err_message(core->state.cut));
-    core->stacks = calloc(core->state.threads.count + 1, sizeof(*core->stacks));
-    if (!core->stacks)
-        return err_create(ERR_NO_MEMORY, "stacks");
-    settle(core);
-    uint64_t last_interp = 0;
-    vec_foreach (thread, &core->state.threads) {
-        struct py_stack *stack = &core->stacks[core->stack_count++];
-        py_stack_init(stack, thread, is_blocked(core, thread->ident));
-        py_stack_step(core->process, stack);
-        py_stack_finish(core->process, stack);
-        if (thread->interp != last_interp) {
-            last_interp = thread->interp;
-            // Without names the stacks are still worth having.
-            err_destroy(py_thread_names(core->process, thread->interp, &core->names));
-        }
-    }
-    return NULL;
-}
-
-// Native stacks. A core has all registers of every thread, and all that is left of its memory.
-static struct err *unwind_all(struct core *core, struct strtab *strings)
-{
-    size_t count = core->target->threads.count, frames = 0, left_out = 0;
-    struct unwinder *unwinder;
-    core->native_stacks = calloc(count + 1, sizeof(*core->native_stacks));
-    core->natives = snap_natives_create(core->image, strings);
-    if (!core->native_stacks || !core->natives)
-        return err_create(ERR_NO_MEMORY, "native stacks");
-    image_jit_refresh(core->image, core->target->mem);
-    TRY(unwinder_create(core->target, core->image, &unwinder));
-    for (size_t i = 0; i < count; i++) {
-        struct unwind_start start = {.regs = core->threads[i].regs, .complete = true};
-        // 40,000 threads may share one damaged stack of a million frames.
-        bool room = frames < LIMIT_FRAMES_PER_SNAPSHOT;
-        left_out += core->threads[i].has_regs && !room;
-        if (core->threads[i].has_regs && room)
-            unwind(unwinder, core->target->mem, &start, &core->native_stacks[i]);
-        frames += core->native_stacks[i].frames.count;
-    }
-    unwinder_destroy(unwinder);
-    if (left_out)
+    size_t count = core->still.natives_left_out;
+    if (count)
         target_note(core->target,
                     "%zu thread%s without native frames: those of the others are more than %d",
-                    left_out, left_out == 1 ? " is" : "s are", LIMIT_FRAMES_PER_SNAPSHOT);
+                    count, count == 1 ? " is" : "s are", LIMIT_FRAMES_PER_SNAPSHOT);
+}
+
+static struct err *decode(struct core *core, const struct options *options, struct strtab *strings,
+                          struct snap_input *ret)
+{
+    struct target *target = core->target;
+    TRY(py_process_open(target, core->image, strings, &core->process));
+    TRY(still_moment_of_core(target, &core->moment));
+    if (!options->no_native)
+        TRY(unwinder_create(target, core->image, &core->unwinder));
+    TRY(still_decode(core->process, core->unwinder, NULL, &core->moment, &core->still));
+    note_left_out(core);
+    *ret = (struct snap_input){
+        .strings = strings,
+        .target = target,
+        .process = core->process,
+        .state = &core->still.state,
+        .stacks = core->still.stacks.items,
+        .stack_count = core->still.stacks.count,
+        .owners = core->still.owners,
+        .names = &core->still.names,
+        .threads = core->moment.threads.items,
+        .thread_count = core->moment.threads.count,
+        .native_stacks = core->unwinder ? core->still.natives.items : NULL,
+        .stack_memory = target->mem,
+        .raw_native = options->raw_native,
+        .is_core = true,
+        .stopped = true,
+    };
     return NULL;
 }
 
-static struct err *open_core(struct core *core, const char *path, const struct options *options,
-                             struct strtab *strings)
+static struct err *build(struct core *core, struct session *session, struct recording *recording,
+                         struct snapshot *ret)
 {
-    struct image_options image = {options->exe, options->sysroot, options->debug_dir,
-                                  options->debuginfod};
-    TRY(target_open_core(path, &core->target));
-    TRY(err_wrap(image_open(core->target, &image, &core->image), "%s", path));
-    TRY(err_wrap(py_process_open(core->target, core->image, strings, &core->process), "%s", path));
-    TRY(err_wrap(decode(core), "%s", path));
-    return options->no_native ? NULL : err_wrap(unwind_all(core, strings), "%s", path);
+    const struct options *options = session->options;
+    struct image_options images = {.exe = options->exe,
+                                   .sysroot = options->sysroot,
+                                   .debug_dir = options->debug_dir,
+                                   .debuginfod = options->debuginfod,
+                                   NULL};
+    struct snap_input input;
+    TRY(image_open(core->target, &images, &core->image));
+    struct image *image = core->image;
+    if (recording)
+        TRY(recording_take_core(recording, core->target, image, &input, &image));
+    else
+        TRY(decode(core, options, session->strings, &input));
+    if (input.native_stacks) {
+        core->natives = snap_natives_create(image, session->strings);
+        if (!core->natives)
+            return err_create(ERR_NO_MEMORY, "native stacks");
+        input.natives = core->natives;
+    }
+    TRY(snapshot_build(&input, ret));
+    if (!session->taken) {
+        session->source.kind = SNAP_CORE;
+        session->source.path = strtab_add_cstr(session->strings, core->target->path);
+        session->source.taken_at_ns = core->target->taken_at_ns;
+        session->source.host = 0; // a core does not say where it was made
+        fill_process(&session->source, session->strings, core->target, input.process);
+    }
+    return recording ? recording_keep(recording, ret) : NULL;
 }
 
-static struct err *add(struct session *session, const char *path)
+static struct err *add_core(struct session *session, struct target *target,
+                            struct recording *recording)
 {
-    struct core core = {0};
-    struct snapshot *snapshot = NULL;
-    struct err *err = open_core(&core, path, session->options, session->strings);
-    if (!err && !(snapshot = snapshot_create()))
-        err = err_create(ERR_NO_MEMORY, "snapshot");
-    if (!err) {
-        struct snap_input input = {
-            .strings = session->strings,
-            .target = core.target,
-            .process = core.process,
-            .state = &core.state,
-            .stacks = core.stacks,
-            .stack_count = core.stack_count,
-            .names = &core.names,
-            .threads = core.threads,
-            .thread_count = core.target->threads.count,
-            .native_stacks = core.native_stacks,
-            .natives = core.natives,
-            .stack_memory = core.target->mem,
-            .raw_native = session->options->raw_native,
-            .is_core = true,
-            .stopped = true,
-        };
-        err = snapshot_build(&input, snapshot);
-    }
-    if (!err) {
-        if (!session->taken) {
-            session->source.kind = SNAP_CORE;
-            session->source.path = strtab_add_cstr(session->strings, path);
-            session->source.taken_at_ns = core.target->taken_at_ns;
-            session->source.host = 0; // a core does not say where it was made
-            fill_process(&session->source, session->strings, core.target, core.process);
-        }
-        // The target's own note says how much is missing, and why.
-        session->incomplete |= core.target->truncated;
-        session_add(session, snapshot);
-    } else {
+    struct core core = {.target = target};
+    struct snapshot *snapshot = snapshot_create();
+    struct err *err = snapshot ? build(&core, session, recording, snapshot)
+                               : err_create(ERR_NO_MEMORY, "snapshot");
+    if (err) {
         snapshot_destroy(snapshot);
+    } else {
+        // The target's own note says how much is missing, and why.
+        session->incomplete |= target->truncated;
+        session_add(session, snapshot);
     }
     core_deinit(&core);
     return err;
+}
+
+// What the files have been opened to, until the report is written.
+struct inputs {
+    struct recording *recording;
+    VEC(struct replay *) replays;
+    VEC(struct target *) targets;
+};
+
+static void inputs_deinit(struct inputs *inputs)
+{
+    vec_foreach (replay, &inputs->replays)
+        replay_close(*replay);
+    vec_deinit(&inputs->replays);
+    recording_destroy(inputs->recording);
+    vec_foreach (target, &inputs->targets)
+        target_destroy(*target);
+    vec_deinit(&inputs->targets);
+}
+
+static struct err *add(struct session *session, struct inputs *inputs, const char *path)
+{
+    struct target *target;
+    struct replay *replay = NULL;
+    TRY(target_open_core(path, &target));
+    if (!vec_push(&inputs->targets, target)) {
+        target_destroy(target);
+        return err_create(ERR_NO_MEMORY, "out of memory");
+    }
+    if (!capture_is(target))
+        return err_wrap(add_core(session, target, inputs->recording), "%s", path);
+    if (inputs->recording)
+        return err_create(ERR_UNSUPPORTED, "%s is a capture already: copy it instead of --save",
+                          path);
+    TRY(err_wrap(recording_replay(session, target, path, &replay), "%s", path));
+    if (!vec_push(&inputs->replays, replay)) {
+        replay_close(replay);
+        return err_create(ERR_NO_MEMORY, "out of memory");
+    }
+    return NULL;
+}
+
+static int finish(struct session *session, struct inputs *inputs, int argc, char **argv)
+{
+    const struct options *options = session->options;
+    AUTO_FREE char *command = command_text(argc, argv);
+    struct source *source = source_create_root(options->source_root);
+    struct report_source_reader lines = session_lines(source);
+    struct prof_run run = {0};
+    const char *shown = command;
+    if (inputs->replays.count && inputs->targets.count == 1) {
+        const struct replay *replay = inputs->replays.items[0];
+        run = recording_run(replay);
+        if (replay_facts(replay)->command)
+            shown = replay_facts(replay)->command;
+    }
+    if (inputs->replays.count && !source)
+        lines = recording_lines(inputs->replays.items[0]);
+    bool saved = true;
+    if (inputs->recording) {
+        recording_mark(inputs->recording);
+        saved = recording_write(inputs->recording, &run, source, command);
+    }
+    int code = session_finish(session, &run, lines, shown);
+    source_destroy(source);
+    return saved ? code : EXIT_NO_REPORT;
 }
 
 int run_analyze(const struct options *options, int argc, char **argv)
@@ -192,22 +192,21 @@ int run_analyze(const struct options *options, int argc, char **argv)
         complain("analyze takes a core file; \"pycore help analyze\" shows the options");
         return EXIT_USAGE;
     }
+    if (options->save && options->file_count > 1) {
+        complain("--save keeps one core; there are %d", options->file_count);
+        return EXIT_USAGE;
+    }
     if (!outputs_look_writable(options))
         return EXIT_NO_REPORT;
     struct session session;
+    struct inputs inputs = {0};
     struct err *err = session_init(&session, options, options->file_count > 1);
+    if (!err && options->save)
+        err = recording_create(&session, true, &inputs.recording);
     for (int i = 0; !err && i < options->file_count; i++)
-        err = add(&session, options->files[i]);
-    int code;
-    if (err) {
-        code = fail(err);
-    } else {
-        AUTO_FREE char *command = command_text(argc, argv);
-        struct source *lines = source_create_root(options->source_root);
-        struct prof_run run = {0};
-        code = session_finish(&session, &run, lines, command);
-        source_destroy(lines);
-    }
+        err = add(&session, &inputs, options->files[i]);
+    int code = err ? fail(err) : finish(&session, &inputs, argc, argv);
+    inputs_deinit(&inputs);
     session_deinit(&session);
     return code;
 }

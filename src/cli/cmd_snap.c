@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 
+#include "cli/recording.h"
 #include "cli/session.h"
 #include "sample/sampler.h"
 #include "target/source.h"
@@ -51,6 +52,8 @@ struct loop {
     struct session *session;
     struct sampler *sampler;
     struct snap_natives *natives; // NULL: no native stacks
+    struct image *named;          // whose names they are
+    struct recording *recording;  // --save; NULL: none
     uint64_t count, interval_ns, limit_ns;
     uint64_t begin_ns, last_ns, first_ns;
     uint64_t last_process_cpu_ns;
@@ -79,65 +82,63 @@ static void note_refusal(struct session *session, const struct live *live)
               "no stacks: the process's memory may not be read. %s", live->refusal);
 }
 
-static void note_sample(struct loop *loop, const struct sample *sample, struct snapshot *snapshot)
-{
-    struct strtab *strings = loop->session->strings;
-    if (sample->changed_program) {
-        snap_note(strings, &snapshot->notes,
-                  "the process executed another program (exec) before "
-                  "snapshot %llu",
-                  (unsigned long long)loop->session->taken + 1);
-        fill_process(&loop->session->source, strings, loop->sampler->live->target,
-                     loop->sampler->process);
-    }
-    if (sample->skipped) {
-        loop->session->incomplete = true;
-        snap_note(strings, &snapshot->notes,
-                  "%zu stack%s cut: copying took longer than --max-pause allows", sample->skipped,
-                  sample->skipped == 1 ? "" : "s");
-    }
-}
-
 // The names of native code are those of the modules that are there now.
-static struct err *name_natives(struct loop *loop, struct snap_input *input)
+static struct err *name_natives(struct loop *loop, struct image *image, bool changed,
+                                struct snap_input *input)
 {
-    struct sampler *sampler = loop->sampler;
-    if (!input->native_stacks && !sampler->unwinder)
-        return NULL;
     if (!loop->natives)
-        loop->natives = snap_natives_create(sampler->image, loop->session->strings);
-    else if (sampler->images_changed)
-        snap_natives_forget(loop->natives, sampler->image);
-    sampler->images_changed = false;
+        loop->natives = snap_natives_create(image, loop->session->strings);
+    else if (changed || loop->named != image)
+        snap_natives_forget(loop->natives, image);
+    loop->named = image;
     if (!loop->natives)
         return err_create(ERR_NO_MEMORY, "snapshot");
     input->natives = loop->natives;
     return NULL;
 }
 
-static struct err *build(struct loop *loop, struct sample *sample, uint64_t at_ns,
+// What the snapshot is built from: what was sampled, or what was recorded of it.
+static struct err *gather_input(struct loop *loop, struct sample *sample, bool recorded,
+                                struct snap_input *ret)
+{
+    struct sampler *sampler = loop->sampler;
+    struct live *live = sampler->live;
+    struct image *image = sampler->image;
+    bool changed = sampler->images_changed && !recorded;
+    if (recorded) {
+        TRY(recording_take_live(loop->recording, sampler, sample, ret, &image));
+    } else {
+        *ret = (struct snap_input){
+            .strings = loop->session->strings,
+            .target = live->target,
+            .process = sampler->process,
+            .state = sampler->process ? &sample->state : NULL,
+            .stacks = sample->stacks,
+            .stack_count = sample->stack_count,
+            .owners = sample->owners,
+            .names = sample->names,
+            .threads = live->threads.items,
+            .thread_count = live->threads.count,
+            .native_stacks = sample->natives,
+            .raw_native = loop->options->raw_native,
+            .stopped = sample->atomic,
+        };
+    }
+    if (!ret->native_stacks && (recorded || !sampler->unwinder))
+        return NULL;
+    sampler->images_changed = false;
+    return name_natives(loop, image, changed, ret);
+}
+
+static struct err *build(struct loop *loop, struct sample *sample, bool recorded, uint64_t at_ns,
                          struct snapshot **ret)
 {
     struct live *live = loop->sampler->live;
     struct snapshot *snapshot = snapshot_create();
     if (!snapshot)
         return err_create(ERR_NO_MEMORY, "snapshot");
-    struct snap_input input = {
-        .strings = loop->session->strings,
-        .target = live->target,
-        .process = loop->sampler->process,
-        .state = loop->sampler->process ? &sample->state : NULL,
-        .stacks = sample->stacks,
-        .stack_count = sample->stack_count,
-        .owners = sample->owners,
-        .names = sample->names,
-        .threads = live->threads.items,
-        .thread_count = live->threads.count,
-        .native_stacks = sample->natives,
-        .raw_native = loop->options->raw_native,
-        .stopped = sample->atomic,
-    };
-    struct err *err = name_natives(loop, &input);
+    struct snap_input input;
+    struct err *err = gather_input(loop, sample, recorded, &input);
     if (!err)
         err = snapshot_build(&input, snapshot);
     if (err) {
@@ -160,7 +161,15 @@ static struct err *build(struct loop *loop, struct sample *sample, uint64_t at_n
     loop->had_process_cpu = live->has_process_cpu;
     loop->last_process_cpu_ns = live->process_cpu_ns;
     loop->last_ns = at_ns;
-    note_sample(loop, sample, snapshot);
+    if (sample->changed_program)
+        fill_process(&loop->session->source, loop->session->strings, live->target,
+                     loop->sampler->process);
+    session_note_snapshot(loop->session, snapshot, sample->skipped, sample->changed_program);
+    err = recorded ? recording_keep(loop->recording, snapshot) : NULL;
+    if (err) {
+        snapshot_destroy(snapshot);
+        return err;
+    }
     *ret = snapshot;
     return NULL;
 }
@@ -170,7 +179,7 @@ static struct err *take_one(struct loop *loop)
     struct sample sample;
     struct snapshot *snapshot = NULL;
     TRY(sampler_take(loop->sampler, &sample));
-    struct err *err = build(loop, &sample, live_now_ns(), &snapshot);
+    struct err *err = build(loop, &sample, loop->recording, live_now_ns(), &snapshot);
     sample_deinit(&sample);
     TRY(err);
     session_add(loop->session, snapshot);
@@ -191,7 +200,7 @@ static struct err *warm_up(struct loop *loop)
     struct err *err = sampler_take(loop->sampler, &sample);
     loop->sampler->stop = mode;
     TRY(err);
-    err = build(loop, &sample, live_now_ns(), &snapshot);
+    err = build(loop, &sample, false, live_now_ns(), &snapshot);
     sample_deinit(&sample);
     snapshot_destroy(snapshot);
     loop->first_ns = 0;
@@ -282,6 +291,8 @@ static int finish(struct loop *loop, struct err *err, int argc, char **argv)
     progress_end(loop->options);
     if (err && !session->taken)
         return fail(err);
+    if (loop->recording)
+        recording_mark(loop->recording);
     if (err) {
         session->incomplete = true;
         snap_note(session->strings, &session->notes, "ended after %llu of %llu snapshots: %s",
@@ -305,9 +316,11 @@ static int finish(struct loop *loop, struct err *err, int argc, char **argv)
     session->source.process.start_time_ns = proc_start_time_ns(loop->sampler->live->start_ticks);
     if (lines)
         source_set_start(lines, session->source.process.start_time_ns);
-    int code = session_finish(session, &loop->run, lines, command);
+    loop->run.own_cpu_ns = session_own_cpu_ns(session);
+    bool saved = !loop->recording || recording_write(loop->recording, &loop->run, lines, command);
+    int code = session_finish(session, &loop->run, session_lines(lines), command);
     source_destroy(lines);
-    return code;
+    return saved ? code : EXIT_NO_REPORT;
 }
 
 static int run_loop(struct loop *loop, int argc, char **argv)
@@ -321,7 +334,13 @@ static int run_loop(struct loop *loop, int argc, char **argv)
         complain("Python %s (%s), found by %s", loop->sampler->process->version,
                  py_build_name(loop->sampler->process->dec.layout.build),
                  loop->sampler->process->found_by);
-    struct err *err = warm_up(loop);
+    struct err *err = NULL;
+    if (loop->options->save)
+        err = recording_create(session, false, &loop->recording);
+    if (!err && loop->recording)
+        recorder_attach(recording_recorder(loop->recording), loop->sampler);
+    if (!err)
+        err = warm_up(loop);
     if (!err)
         err = baseline(loop);
     if (!err && loop->options->verbose)
@@ -376,6 +395,7 @@ int run_snap(const struct options *options, int argc, char **argv)
         err = sampler_open(pid, session.strings, &sampling, &loop.sampler);
     code = err ? fail(err) : run_loop(&loop, argc, argv);
     snap_natives_destroy(loop.natives);
+    recording_destroy(loop.recording);
     sampler_close(loop.sampler);
     session_deinit(&session);
     return code;

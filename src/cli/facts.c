@@ -112,6 +112,13 @@ static void fill_signal(struct snap_signal *to, const struct target_signal *from
 void fill_process(struct snap_source *source, struct strtab *strings, const struct target *target,
                   const struct py_process *process)
 {
+    fill_subject(source, strings, target, process);
+    fill_notes(source, strings, target);
+}
+
+void fill_subject(struct snap_source *source, struct strtab *strings, const struct target *target,
+                  const struct py_process *process)
+{
     struct snap_process *to = &source->process;
     source->pid = to->pid = target->pid;
     to->exe = strtab_add_cstr(strings, target->exe);
@@ -132,7 +139,6 @@ void fill_process(struct snap_source *source, struct strtab *strings, const stru
             to->python_build = strtab_add_cstr(strings, py_build_name(process->dec.layout.build));
     }
     fill_signal(&source->signal, &target->signal, strings);
-    fill_notes(source, strings, target);
 }
 
 void fill_notes(struct snap_source *source, struct strtab *strings, const struct target *target)

@@ -206,6 +206,9 @@ static const char *take(enum option_id id, const char *value, struct options *re
         return NULL;
     case OPT_COLOR:
         return parse_color(value, &ret->report.color) ? NULL : "is none of auto, always, never";
+    case OPT_SAVE:
+        ret->save = value;
+        return NULL;
     case OPT_EXE:
         ret->exe = value;
         return NULL;

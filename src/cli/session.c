@@ -86,9 +86,41 @@ void session_add(struct session *session, struct snapshot *snapshot)
     snapshot_destroy(snapshot);
 }
 
+void session_aggregate(struct session *session)
+{
+    if (!session->profile && !session->kept.count)
+        session->profile = profile_create(session->strings);
+}
+
+uint64_t session_own_cpu_ns(const struct session *session)
+{
+    return own_cpu_ns() - session->cpu_begin_ns;
+}
+
+void session_note_snapshot(struct session *session, struct snapshot *snapshot, uint64_t skipped,
+                           bool changed_program)
+{
+    if (changed_program)
+        snap_note(session->strings, &snapshot->notes,
+                  "the process executed another program (exec) before "
+                  "snapshot %llu",
+                  (unsigned long long)session->taken + 1);
+    if (skipped) {
+        session->incomplete = true;
+        snap_note(session->strings, &snapshot->notes,
+                  "%llu stack%s cut: copying took longer than --max-pause allows",
+                  (unsigned long long)skipped, skipped == 1 ? "" : "s");
+    }
+}
+
 static const char *line_of(void *arg, const char *file, int32_t line, bool *ret_newer)
 {
     return source_line(arg, file, line, ret_newer);
+}
+
+struct report_source_reader session_lines(struct source *source)
+{
+    return (struct report_source_reader){source ? line_of : NULL, source};
 }
 
 // What the run cost the target, where it is more than it should.
@@ -105,14 +137,14 @@ static void note_pauses(struct session *session, const struct prof_report *repor
                   report->pause_share * 100);
 }
 
-int session_finish(struct session *session, const struct prof_run *run, struct source *lines,
-                   const char *command)
+int session_finish(struct session *session, const struct prof_run *run,
+                   struct report_source_reader lines, const char *command)
 {
     struct prof_report *report = NULL;
     if (session->profile) {
         struct prof_run whole = *run;
         if (!whole.own_cpu_ns)
-            whole.own_cpu_ns = own_cpu_ns() - session->cpu_begin_ns;
+            whole.own_cpu_ns = session_own_cpu_ns(session);
         report = profile_report(session->profile, &whole);
         if (!report) {
             complain("out of memory");
@@ -136,7 +168,7 @@ int session_finish(struct session *session, const struct prof_run *run, struct s
         .profile = report,
         .notes = &session->notes,
         .interrupted = session->interrupted,
-        .source_reader = {lines ? line_of : NULL, lines},
+        .source_reader = lines,
     };
     bool written = write_report(session->options, &input);
     prof_report_destroy(report);

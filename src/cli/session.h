@@ -24,9 +24,18 @@ struct err *session_init(struct session *session, const struct options *options,
 void session_deinit(struct session *session);
 // Takes the snapshot over.
 void session_add(struct session *session, struct snapshot *snapshot);
-// Renders; the exit code. `lines` may be NULL.
+// Renders; the exit code.
 struct source;
-int session_finish(struct session *session, const struct prof_run *run, struct source *lines,
-                   const char *command);
+int session_finish(struct session *session, const struct prof_run *run,
+                   struct report_source_reader lines, const char *command);
+// Lines of source text from `source`, which may be NULL.
+struct report_source_reader session_lines(struct source *source);
+// From here on snapshots become one statistical report.
+void session_aggregate(struct session *session);
+// pycore's own CPU time since the session began.
+uint64_t session_own_cpu_ns(const struct session *session);
+// Notes of a snapshot that only those who took it know.
+void session_note_snapshot(struct session *session, struct snapshot *snapshot, uint64_t skipped,
+                           bool changed_program);
 
 #endif

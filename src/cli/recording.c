@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Saving what a session reads: see recording.h.
+#include "cli/recording.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/outfile.h"
+#include "target/source.h"
+#include "util/guard.h"
+#include "util/hash.h"
+
+#define LINES_MAX 65536 // of source text in one capture
+
+struct line_key {
+    uint32_t file;
+    int32_t line;
+};
+
+struct recording {
+    struct session *session; // borrowed
+    struct recorder *recorder;
+    struct capture_facts facts;
+    struct capture_snapshot snapshot; // being built
+    VEC(struct line_key) lines;       // that a report may show
+    uint32_t *line_index;             // of these, + 1
+    size_t first_notes;               // of the session, from before the first snapshot
+    size_t seen_notes;                // ... and up to the last snapshot
+    bool begun;
+};
+
+struct err *recording_create(struct session *session, bool is_core, struct recording **ret)
+{
+    struct recording *recording = calloc(1, sizeof(*recording));
+    if (!recording)
+        return err_create(ERR_NO_MEMORY, "capture");
+    recording->session = session;
+    recording->facts.is_core = is_core;
+    recording->line_index = calloc(2 * LINES_MAX, sizeof(*recording->line_index));
+    struct err *err =
+        recording->line_index
+            ? recorder_create(session->strings, !session->options->no_native, &recording->recorder)
+            : err_create(ERR_NO_MEMORY, "capture");
+    if (err) {
+        recording_destroy(recording);
+        return err;
+    }
+    *ret = recording;
+    return NULL;
+}
+
+void recording_destroy(struct recording *recording)
+{
+    if (!recording)
+        return;
+    recorder_destroy(recording->recorder);
+    capture_facts_deinit(&recording->facts);
+    capture_snapshot_deinit(&recording->snapshot);
+    vec_deinit(&recording->lines);
+    free(recording->line_index);
+    free(recording);
+}
+
+struct recorder *recording_recorder(struct recording *recording)
+{
+    return recording->recorder;
+}
+
+// ---- Snapshots ----------------------------------------------------------------------------------
+
+static void begin_snapshot(struct recording *recording)
+{
+    capture_snapshot_deinit(&recording->snapshot);
+    recording->snapshot = (struct capture_snapshot){0};
+    if (!recording->begun)
+        recording->first_notes = recording->session->notes.count;
+    recording->begun = true;
+}
+
+// A recorded or replayed snapshot's decoded parts.
+static void fill_input(const struct session *session, const struct recorded *recorded,
+                       const struct capture_snapshot *snapshot, bool is_core,
+                       struct snap_input *ret)
+{
+    const struct still *still = recorded->still;
+    *ret = (struct snap_input){
+        .strings = session->strings,
+        .target = recorded->target,
+        .process = recorded->process,
+        .threads = snapshot->moment.threads.items,
+        .thread_count = snapshot->moment.threads.count,
+        .raw_native = session->options->raw_native,
+        .is_core = is_core,
+        .stopped = is_core || snapshot->atomic,
+    };
+    if (!still)
+        return;
+    ret->state = &still->state;
+    ret->stacks = still->stacks.items;
+    ret->stack_count = still->stacks.count;
+    ret->owners = still->owners;
+    ret->names = &still->names;
+    ret->native_stacks = still->natives.count ? still->natives.items : NULL;
+    // The stacks' bytes of that moment; of a live process not all of them were kept.
+    ret->stack_memory = is_core ? recorded->target->mem : NULL;
+}
+
+struct err *recording_take_live(struct recording *recording, const struct sampler *sampler,
+                                const struct sample *sample, struct snap_input *ret,
+                                struct image **ret_image)
+{
+    struct recorded recorded;
+    begin_snapshot(recording);
+    struct capture_snapshot *snapshot = &recording->snapshot;
+    snapshot->atomic = sample->atomic;
+    snapshot->skipped = sample->skipped;
+    snapshot->changed_program = sample->changed_program;
+    TRY(recorder_take_live(recording->recorder, sampler, sample, snapshot, &recorded));
+    recording->facts.has_python |= recorded.process != NULL;
+    fill_input(recording->session, &recorded, snapshot, false, ret);
+    *ret_image = recorded.image;
+    return NULL;
+}
+
+struct err *recording_take_core(struct recording *recording, struct target *core,
+                                struct image *image, struct snap_input *ret,
+                                struct image **ret_image)
+{
+    struct recorded recorded;
+    begin_snapshot(recording);
+    recording->facts.has_python = true;
+    TRY(recorder_take_core(recording->recorder, core, image, &recording->snapshot, &recorded));
+    fill_input(recording->session, &recorded, &recording->snapshot, true, ret);
+    *ret_image = recorded.image;
+    return NULL;
+}
+
+static bool add_line(struct recording *recording, struct line_key key)
+{
+    size_t mask = 2 * LINES_MAX - 1;
+    size_t slot = hash_u64(HASH_SEED, (uint64_t)key.file << 32 | (uint32_t)key.line) & mask;
+    for (; recording->line_index[slot]; slot = (slot + 1) & mask) {
+        const struct line_key *have = &recording->lines.items[recording->line_index[slot] - 1];
+        if (have->file == key.file && have->line == key.line)
+            return true;
+    }
+    if (recording->lines.count >= LINES_MAX)
+        return true;
+    if (!vec_push(&recording->lines, key))
+        return false;
+    recording->line_index[slot] = (uint32_t)recording->lines.count;
+    return true;
+}
+
+struct err *recording_keep(struct recording *recording, const struct snapshot *snapshot)
+{
+    struct capture_snapshot *facts = &recording->snapshot;
+    facts->at_ns = snapshot->at_ns;
+    facts->cpu_window_ns = snapshot->cpu_window_ns;
+    facts->pause_ns = snapshot->pause_ns;
+    facts->process_cpu_ns = snapshot->process_cpu_ns;
+    facts->has_process_cpu = snapshot->has_process_cpu;
+    facts->threads_stopped = snapshot->threads_stopped;
+    facts->interrupted_calls = snapshot->interrupted_calls;
+    facts->overran = snapshot->overran;
+    vec_foreach (thread, &snapshot->threads)
+        vec_foreach (frame, &thread->frames)
+            if (frame->file && frame->line > 0 &&
+                !add_line(recording, (struct line_key){frame->file, frame->line}))
+                return err_create(ERR_NO_MEMORY, "capture");
+    return recorder_keep(recording->recorder, facts);
+}
+
+// ---- The file -----------------------------------------------------------------------------------
+
+static bool add_texts(const struct strtab *strings, const struct snap_notes *notes, size_t first,
+                      size_t end, struct capture_texts *ret)
+{
+    for (size_t i = first; i < end && i < notes->count; i++) {
+        const char *text = strtab_get(strings, notes->items[i]);
+        char *copy = strdup(text ? text : "");
+        if (!copy || !vec_push(ret, copy)) {
+            free(copy);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool add_source_lines(struct recording *recording, struct source *lines)
+{
+    const struct strtab *strings = recording->session->strings;
+    vec_foreach (key, &recording->lines) {
+        struct capture_line line = {.line = key->line};
+        const char *file = strtab_get(strings, key->file);
+        const char *text = lines ? source_line(lines, file, key->line, &line.newer) : NULL;
+        if (!text)
+            continue;
+        line.text = strdup(text);
+        line.file = strdup(file);
+        if (!line.text || !line.file || !vec_push(&recording->facts.lines, line)) {
+            free(line.text);
+            free(line.file);
+            return false;
+        }
+    }
+    return true;
+}
+
+void recording_mark(struct recording *recording)
+{
+    recording->seen_notes = recording->session->notes.count;
+}
+
+static struct err *fill_facts(struct recording *recording, const struct prof_run *run,
+                              struct source *lines, const char *command)
+{
+    const struct session *session = recording->session;
+    struct capture_facts *facts = &recording->facts;
+    const char *host = strtab_get(session->strings, session->source.host);
+    facts->aggregate = session->profile != NULL;
+    facts->pid = session->source.pid;
+    facts->host = host ? strdup(host) : NULL;
+    facts->command = command ? strdup(command) : NULL;
+    facts->taken_at_ns = session->source.taken_at_ns;
+    facts->start_time_ns = session->source.process.start_time_ns;
+    facts->interval_ns = run->interval_ns;
+    facts->duration_ns = run->duration_ns;
+    facts->missed = run->missed;
+    facts->own_cpu_ns = run->own_cpu_ns;
+    facts->interrupted = session->interrupted;
+    facts->incomplete = session->incomplete;
+    if (!add_texts(session->strings, &session->source.notes, 0, SIZE_MAX, &facts->source_notes) ||
+        !add_texts(session->strings, &session->notes, 0, recording->first_notes,
+                   &facts->first_notes) ||
+        !add_texts(session->strings, &session->notes, recording->seen_notes, SIZE_MAX,
+                   &facts->last_notes) ||
+        !add_source_lines(recording, lines))
+        return err_create(ERR_NO_MEMORY, "capture");
+    return NULL;
+}
+
+static bool ends_with(const char *text, const char *ending)
+{
+    size_t size = strlen(text), want = strlen(ending);
+    return size > want && strcmp(text + size - want, ending) == 0;
+}
+
+bool recording_write(struct recording *recording, const struct prof_run *run, struct source *lines,
+                     const char *command)
+{
+    const struct options *options = recording->session->options;
+    struct outfile file;
+    struct err *err = fill_facts(recording, run, lines, command);
+    if (!err && options->verbose)
+        complain("%llu stacks were decoded otherwise from the capture than when they were sampled",
+                 (unsigned long long)recorder_differences(recording->recorder));
+    if (!err)
+        err = outfile_begin(options->save, OUTFILE_EVIDENCE, &file);
+    if (err) {
+        fail(err);
+        return false;
+    }
+    bool gzip = ends_with(options->save, ".gz");
+    err = recorder_write(recording->recorder, &recording->facts, file.fd, gzip);
+    if (err)
+        outfile_abort(&file);
+    else
+        err = outfile_commit(&file);
+    if (err)
+        fail(err_wrap(err, "%s", options->save));
+    return !err;
+}
+
+// ---- Replaying ----------------------------------------------------------------------------------
+
+static void add_notes(struct session *session, struct snap_notes *to,
+                      const struct capture_texts *texts)
+{
+    vec_foreach (text, texts)
+        if (*text)
+            snap_note(session->strings, to, "%s", *text);
+}
+
+// What the capture says of its origin is the session's.
+static void take_facts(struct session *session, const struct capture_facts *facts, const char *path)
+{
+    struct snap_source *source = &session->source;
+    source->kind = SNAP_CAPTURE;
+    source->path = strtab_add_cstr(session->strings, path);
+    source->pid = source->process.pid = facts->pid;
+    source->host = strtab_add_cstr(session->strings, facts->host);
+    source->taken_at_ns = facts->taken_at_ns;
+    source->process.start_time_ns = facts->start_time_ns;
+    add_notes(session, &source->notes, &facts->source_notes);
+    add_notes(session, &session->notes, &facts->first_notes);
+    if (facts->aggregate)
+        session_aggregate(session);
+}
+
+static struct err *build(struct session *session, const struct recorded *recorded,
+                         const struct capture_snapshot *facts, bool is_core,
+                         struct snap_natives **natives, struct image **last_image,
+                         struct snapshot **ret)
+{
+    struct snapshot *snapshot = snapshot_create();
+    struct snap_input input;
+    if (!snapshot)
+        return err_create(ERR_NO_MEMORY, "snapshot");
+    fill_input(session, recorded, facts, is_core, &input);
+    struct err *err = NULL;
+    if (input.native_stacks) {
+        if (!*natives)
+            *natives = snap_natives_create(recorded->image, session->strings);
+        else if (*last_image != recorded->image)
+            snap_natives_forget(*natives, recorded->image);
+        *last_image = recorded->image;
+        input.natives = *natives;
+        if (!*natives)
+            err = err_create(ERR_NO_MEMORY, "snapshot");
+    }
+    if (!err)
+        err = snapshot_build(&input, snapshot);
+    if (err) {
+        snapshot_destroy(snapshot);
+        return err;
+    }
+    snapshot->at_ns = facts->at_ns;
+    snapshot->cpu_window_ns = facts->cpu_window_ns;
+    snapshot->pause_ns = facts->pause_ns;
+    snapshot->process_cpu_ns = facts->process_cpu_ns;
+    snapshot->has_process_cpu = facts->has_process_cpu;
+    snapshot->threads_stopped = (uint32_t)facts->threads_stopped;
+    snapshot->interrupted_calls = (uint32_t)facts->interrupted_calls;
+    snapshot->overran = facts->overran;
+    session_note_snapshot(session, snapshot, facts->skipped, facts->changed_program);
+    *ret = snapshot;
+    return NULL;
+}
+
+static struct err *add_snapshots(struct session *session, struct replay *replay)
+{
+    const struct capture_facts *facts = replay_facts(replay);
+    struct snap_natives *natives = NULL;
+    struct image *last_image = NULL;
+    struct err *err = NULL;
+    bool first = true;
+    for (;;) {
+        const struct capture_snapshot *moment;
+        struct recorded recorded;
+        struct snapshot *snapshot = NULL;
+        err = replay_next(replay, &moment, &recorded);
+        if (err && err_code(err) == ERR_NOT_FOUND && !first) {
+            err_destroy(err);
+            err = NULL;
+            break;
+        }
+        if (err)
+            break;
+        if (first || moment->changed_program)
+            fill_subject(&session->source, session->strings, recorded.target, recorded.process);
+        first = false;
+        err = build(session, &recorded, moment, facts->is_core, &natives, &last_image, &snapshot);
+        if (err)
+            break;
+        session_add(session, snapshot);
+    }
+    snap_natives_destroy(natives);
+    return err;
+}
+
+struct err *recording_replay(struct session *session, struct target *core, const char *path,
+                             struct replay **ret_replay)
+{
+    struct replay *replay;
+    TRY(replay_open(core, session->strings, !session->options->no_native, &replay));
+    const struct capture_facts *facts = replay_facts(replay);
+    if (!session->taken)
+        take_facts(session, facts, path);
+    uint64_t before = session->taken;
+    struct err *err = add_snapshots(session, replay);
+    if (err && session->taken > before) {
+        // What could be replayed is worth having.
+        session->incomplete = true;
+        snap_note(session->strings, &session->notes, "the capture ends after %llu snapshots: %s",
+                  (unsigned long long)(session->taken - before), err_message(err));
+        err_destroy(err);
+        err = NULL;
+    }
+    if (err) {
+        replay_close(replay);
+        return err;
+    }
+    if (core->truncated) {
+        session->incomplete = true;
+        fill_notes(&session->source, session->strings, core);
+    }
+    session->incomplete |= facts->incomplete;
+    session->interrupted |= facts->interrupted;
+    add_notes(session, &session->notes, &facts->last_notes);
+    *ret_replay = replay;
+    return NULL;
+}
+
+struct prof_run recording_run(const struct replay *replay)
+{
+    const struct capture_facts *facts = replay_facts(replay);
+    return (struct prof_run){.interval_ns = facts->interval_ns,
+                             .duration_ns = facts->duration_ns,
+                             .missed = facts->missed,
+                             .own_cpu_ns = facts->own_cpu_ns};
+}
+
+// A report asks for some hundred lines.
+static const char *line_of(void *arg, const char *file, int32_t line, bool *ret_newer)
+{
+    const struct capture_facts *facts = replay_facts(arg);
+    vec_foreach (have, &facts->lines) {
+        if (have->line == line && have->file && file && strcmp(have->file, file) == 0) {
+            *ret_newer = have->newer;
+            return have->text;
+        }
+    }
+    return NULL;
+}
+
+struct report_source_reader recording_lines(const struct replay *replay)
+{
+    return (struct report_source_reader){line_of, (void *)(uintptr_t)replay};
+}

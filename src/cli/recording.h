@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// --save: what a session reads is put into a capture, and its report is made from what is put
+// there. And the way back: the snapshots of a capture into a session.
+#ifndef CLI_RECORDING_H
+#define CLI_RECORDING_H
+
+#include "capture/capture.h"
+#include "cli/session.h"
+
+struct recording;
+
+// Something of the run's facts: which process, Python, signal are in the session's source already.
+struct err *recording_create(struct session *session, bool is_core, struct recording **ret);
+void recording_destroy(struct recording *recording);
+struct recorder *recording_recorder(struct recording *recording);
+
+// What snapshot_build() needs, from the recorded memory. Valid until the next one.
+struct err *recording_take_live(struct recording *recording, const struct sampler *sampler,
+                                const struct sample *sample, struct snap_input *ret,
+                                struct image **ret_image);
+struct err *recording_take_core(struct recording *recording, struct target *core,
+                                struct image *image, struct snap_input *ret,
+                                struct image **ret_image);
+// Once the snapshot is built, and all of its facts are in it.
+struct err *recording_keep(struct recording *recording, const struct snapshot *snapshot);
+// All snapshots are taken: notes of the session from here on are those of the run's end.
+void recording_mark(struct recording *recording);
+// Once all notes are made that are not the report's own. `lines` may be NULL. Prints errors; false
+// when there is no capture.
+bool recording_write(struct recording *recording, const struct prof_run *run, struct source *lines,
+                     const char *command);
+
+// Adds a capture's snapshots to the session; *ret_replay holds what session_finish() needs of it.
+// With the first file of a session its facts are the session's.
+struct err *recording_replay(struct session *session, struct target *core, const char *path,
+                             struct replay **ret_replay);
+// The run as it was, and the lines of source text as they were.
+struct prof_run recording_run(const struct replay *replay);
+struct report_source_reader recording_lines(const struct replay *replay);
+
+#endif
