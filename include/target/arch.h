@@ -62,6 +62,26 @@ struct arch_unwind {
     const struct arch_stub *stubs; // ends with one of size 0
 };
 
+// How a stopped thread is made to execute a system call of ours, with code that is already there.
+struct arch_inject {
+    const char *call, *sigreturn[2]; // instruction bytes: a system call and a return; rt_sigreturn(2)
+    uint8_t call_bytes, sigreturn_bytes[2];
+    uint32_t red_zone_bytes; // below the stack pointer, not to be touched
+    int64_t clone, wait4, exit;
+    // Registers with which the thread executes it, at `ip`, and no call of its own is restarted.
+    void (*set_call)(void *gregset, uint64_t ip, uint64_t sp, int64_t number,
+                     const uint64_t args[6]);
+    // A signal frame that ends below `top`: a return from `call` on it gives all these registers
+    // back by itself, an interrupted system call restarted. `xstate` may be NULL. Returns its size,
+    // 0 when it does not fit into `room`; *ret_sp: where it lies, the stack pointer for `call`.
+    size_t (*frame)(const void *gregset, const void *xstate, size_t xstate_bytes,
+                    uint64_t signal_mask, uint64_t sigreturn_ip, uint64_t top, unsigned char *room,
+                    size_t room_bytes, uint64_t *ret_sp);
+    // EINTR becomes the code that makes the kernel restart the call: of one that waits without end.
+    bool (*restart)(void *gregset);
+    bool (*ends_early)(int64_t number); // this call ends with EINTR whenever it is interrupted
+};
+
 struct arch {
     const char *name; // "x86_64"
     uint16_t elf_machine;
@@ -73,6 +93,7 @@ struct arch {
     int64_t (*original_syscall)(struct mem *mem, const struct arch_regs *regs);
     const struct arch_syscall *syscalls; // private: src/target/arch_rows.h; ends with a NULL name
     const struct arch_unwind *unwind;
+    const struct arch_inject *inject; // NULL: nobody has written it
 };
 
 const struct arch *arch_host(void);

@@ -14,5 +14,6 @@ struct arch_syscall {
 };
 
 extern const struct arch arch_x86_64;
+extern const struct arch_inject inject_x86_64; // src/target/arch_x86_64_inject.c
 
 #endif

@@ -297,4 +297,5 @@ const struct arch arch_x86_64 = {
     .original_syscall = original_syscall,
     .syscalls = syscalls,
     .unwind = &unwind_rows,
+    .inject = &inject_x86_64,
 };
