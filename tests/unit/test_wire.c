@@ -181,6 +181,8 @@ static void test_counts(void **state)
         {0x20000001, 8, 24, false}, // 8 bytes times it: 8 in 32 bits
         {UINT32_MAX, 1, 24, false},
         {1, SIZE_MAX, 24, false},
+        {2, SIZE_MAX / 2 + 2, 24, false}, // a product that wraps around
+
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         struct wire_out out = {0};
