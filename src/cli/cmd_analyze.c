@@ -69,6 +69,16 @@ static struct err *decode(struct core *core, const struct options *options, stru
     return NULL;
 }
 
+// Names and callers may be missing where code is.
+static bool lacks_code(const struct core *core, const struct snap_input *input)
+{
+    for (size_t i = 0; input->native_stacks && i < input->thread_count; i++)
+        vec_foreach (frame, &input->native_stacks[i].frames)
+            if (image_lacks_code(core->image, frame->pc))
+                return true;
+    return false;
+}
+
 static struct err *build(struct core *core, struct session *session, struct recording *recording,
                          struct snapshot *ret)
 {
@@ -76,8 +86,7 @@ static struct err *build(struct core *core, struct session *session, struct reco
     struct image_options images = {.exe = options->exe,
                                    .sysroot = options->sysroot,
                                    .debug_dir = options->debug_dir,
-                                   .debuginfod = options->debuginfod,
-                                   NULL};
+                                   .debuginfod = options->debuginfod};
     struct snap_input input;
     TRY(image_open(core->target, &images, &core->image));
     struct image *image = core->image;
@@ -92,6 +101,7 @@ static struct err *build(struct core *core, struct session *session, struct reco
         input.natives = core->natives;
     }
     TRY(snapshot_build(&input, ret));
+    session->incomplete |= lacks_code(core, &input);
     if (!session->taken) {
         session->source.kind = SNAP_CORE;
         session->source.path = strtab_add_cstr(session->strings, core->target->path);
