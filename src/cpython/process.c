@@ -134,13 +134,19 @@ static struct err *refusal(struct search *search)
     if (target->truncated)
         return err_create(ERR_NOT_FOUND,
                           "no Python could be found in what is left of the core: %llu bytes of its "
-                          "memory are cut off (\"ulimit -c\", or a full disk?)",
-                          (unsigned long long)target->missing_bytes);
+                          "memory are cut off (%s)",
+                          (unsigned long long)target->missing_bytes,
+                          target->why_cut ? target->why_cut : "\"ulimit -c\", or a full disk?");
+    AUTO_FREE char *missing = image_missing_interpreter(search->process->image);
+    if (looks_like(target, "python") && target->kind == TARGET_CORE)
+        return err_create(ERR_NOT_FOUND,
+                          "Python is mapped, but its runtime could not be found; name the binary "
+                          "that ran with --exe or --sysroot%s%s",
+                          missing ? ": not at hand, or only in another build: " : "",
+                          missing ? missing : "");
     if (looks_like(target, "python"))
-        return err_create(ERR_NOT_FOUND, "Python is mapped, but its runtime could not be found%s",
-                          target->kind == TARGET_CORE
-                              ? "; name the binary that ran with --exe or --sysroot"
-                              : " (is it just starting, or ending?)");
+        return err_create(ERR_NOT_FOUND, "Python is mapped, but its runtime could not be found "
+                                         "(is it just starting, or ending?)");
     return err_create(ERR_NOT_FOUND, "no Python in it (the program is %s)",
                       target->exe ? target->exe : "not known");
 }

@@ -59,10 +59,11 @@ bool image_is_debug_only(Elf *elf)
     return false;
 }
 
-// The same build without debug information proves nothing amiss, and helps nobody.
+// The module once more, and stripped as it is, would hide a better file.
 static bool knows_more(Elf *elf)
 {
     size_t names_index;
+    bool has_code = false;
     if (elf_getshdrstrndx(elf, &names_index) != 0)
         return false;
     for (Elf_Scn *section = elf_nextscn(elf, NULL); section; section = elf_nextscn(elf, section)) {
@@ -72,8 +73,9 @@ static bool knows_more(Elf *elf)
         if (name && (header.sh_type == SHT_SYMTAB || strncmp(name, ".debug_", 7) == 0 ||
                      strncmp(name, ".zdebug_", 8) == 0))
             return true;
+        has_code |= name && header.sh_type == SHT_PROGBITS && header.sh_flags & SHF_EXECINSTR;
     }
-    return false;
+    return !has_code;
 }
 
 static void guard_file(struct image_file *file)
@@ -97,16 +99,10 @@ static bool agrees(const struct wanted *wanted, const struct image_file *file, b
     return by_link && image_debuglink_crc(file->fd, &crc) && crc == wanted->crc;
 }
 
-enum found_by {
-    BY_ID,
-    BY_LINK, // .gnu_debuglink
-    BY_NAME, // the module's own: it may be the module itself, once more
-};
-
-static Elf *try_file(const struct wanted *wanted, const char *root, enum found_by by,
+static Elf *try_file(const struct wanted *wanted, const char *root, bool by_link,
                      const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-static Elf *try_file(const struct wanted *wanted, const char *root, enum found_by by,
+static Elf *try_file(const struct wanted *wanted, const char *root, bool by_link,
                      const char *format, ...)
 {
     AUTO_FREE char *path = NULL;
@@ -123,16 +119,14 @@ static Elf *try_file(const struct wanted *wanted, const char *root, enum found_b
     const struct stat *own = &wanted->module->identity;
     if (file.stat.st_ino == own->st_ino && file.stat.st_dev == own->st_dev)
         return NULL;
-    if (!agrees(wanted, &file, by == BY_LINK) || (by == BY_NAME && !knows_more(file.elf)))
-        return NULL;
-    return image_file_map(&file);
+    return agrees(wanted, &file, by_link) && knows_more(file.elf) ? image_file_map(&file) : NULL;
 }
 
 static Elf *by_build_id(const struct wanted *wanted, const char *root, const char *dir)
 {
     if (wanted->id_bytes < 2)
         return NULL;
-    return try_file(wanted, root, BY_ID, "%s/.build-id/%.2s/%s.debug", dir, wanted->id_text,
+    return try_file(wanted, root, false, "%s/.build-id/%.2s/%s.debug", dir, wanted->id_text,
                     wanted->id_text + 2);
 }
 
@@ -144,9 +138,9 @@ static Elf *by_name(const struct wanted *wanted, const char *dir)
     const char *names[] = {path, base ? base : path};
     Elf *elf = NULL;
     for (size_t i = 0; wanted->id_bytes && i < ARRAY_SIZE(names) && !elf; i++) {
-        elf = try_file(wanted, dir, BY_NAME, "%s.debug", names[i]);
+        elf = try_file(wanted, dir, false, "%s.debug", names[i]);
         if (!elf)
-            elf = try_file(wanted, dir, BY_NAME, "%s", names[i]);
+            elf = try_file(wanted, dir, false, "%s", names[i]);
     }
     return elf;
 }
@@ -162,8 +156,8 @@ static int folder_size(const char *path)
 static Elf *beside(const struct wanted *wanted, const char *root, const char *path)
 {
     int size = folder_size(path);
-    Elf *elf = try_file(wanted, root, BY_LINK, "%.*s/%s", size, path, wanted->link);
-    return elf ? elf : try_file(wanted, root, BY_LINK, "%.*s/.debug/%s", size, path, wanted->link);
+    Elf *elf = try_file(wanted, root, true, "%.*s/%s", size, path, wanted->link);
+    return elf ? elf : try_file(wanted, root, true, "%.*s/.debug/%s", size, path, wanted->link);
 }
 
 // Names from a target must not lead out of the directory that they are looked for in.
@@ -179,7 +173,7 @@ static Elf *below(const struct wanted *wanted, const char *root, const char *dir
 {
     if (climbs(path))
         return NULL;
-    return try_file(wanted, root, BY_LINK, "%s%.*s/%s", dir, folder_size(path), path, wanted->link);
+    return try_file(wanted, root, true, "%s%.*s/%s", dir, folder_size(path), path, wanted->link);
 }
 
 static Elf *by_link(const struct wanted *wanted, const struct image_roots *roots)
@@ -192,7 +186,7 @@ static Elf *by_link(const struct wanted *wanted, const struct image_roots *roots
     if (debug_dir)
         elf = below(wanted, NULL, debug_dir, module->public.path);
     if (!elf && debug_dir)
-        elf = try_file(wanted, NULL, BY_LINK, "%s/%s", debug_dir, wanted->link);
+        elf = try_file(wanted, NULL, true, "%s/%s", debug_dir, wanted->link);
     for (size_t i = 0; i < roots->count && !elf; i++)
         elf = beside(wanted, roots->names[i], image_path_below(roots, i, module->public.path));
     // --exe, or found by its bare name; /proc/PID/map_files has no neighbours.

@@ -10,8 +10,6 @@
 #include "util/hash.h"
 #include "util/strtab.h"
 
-#define NAMES_IN_NOTE 4
-
 void image_destroy(struct image *image)
 {
     if (!image)
@@ -62,57 +60,6 @@ static struct image_module *find_same(struct image *image, const struct image_mo
     return NULL;
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
-// One note for all modules in one state: a core from another machine has a hundred of them.
-static void note_state(struct image *image, struct image_found *fresh, enum module_file state,
-                       const char *what)
-{
-    size_t count = 0;
-    AUTO_FREE char *names = NULL;
-    vec_foreach (module, fresh) {
-        const struct module *public = &(*module)->public;
-        if (public->file_state != state)
-            continue;
-        if (count++ >= NAMES_IN_NOTE)
-            continue;
-        char *longer = NULL, id[129];
-        const char *other = state == MODULE_FILE_WRONG ? (*module)->other_build : NULL;
-        module_build_id_text(public, id);
-        if (asprintf(&longer, "%s%s%s%s%s%s%s%s", names ? names : "", names ? ", " : "",
-                     base_name(public->path), *id || other ? " (build ID " : "",
-                     *id || !other ? id : "none", other ? "; " : "", other ? other : "",
-                     *id || other ? ")" : "") < 0)
-            return;
-        free(names);
-        names = longer;
-    }
-    if (count > NAMES_IN_NOTE)
-        target_note(image->target, "%s: %s and %zu more", what, names, count - NAMES_IN_NOTE);
-    else if (count)
-        target_note(image->target, "%s: %s", what, names);
-}
-
-static void note_states(struct image *image, struct image_found *fresh)
-{
-    note_state(image, fresh, MODULE_FILE_MISSING,
-               image->target->kind == TARGET_CORE
-                   ? "mapped files that are not at hand (give --sysroot, or --exe for the program)"
-                   : "mapped files that cannot be opened");
-    note_state(image, fresh, MODULE_FILE_WRONG,
-               image->target->kind == TARGET_CORE
-                   ? "mapped files of which only another build is at hand, which was not used "
-                     "(give --sysroot, or --exe for the program)"
-                   : "mapped files of which only another build is at hand, which was not used");
-    note_state(image, fresh, MODULE_FILE_UNVERIFIED,
-               "mapped files that were used though no build ID proves that they are those that "
-               "ran");
-}
-
 static void guard_found(struct image_found *found)
 {
     vec_deinit(found);
@@ -158,7 +105,7 @@ static struct err *find_files(struct image *image, struct image_found *fresh)
         return NULL;
     vec_foreach (module, fresh)
         TRY(image_lend(image, *module));
-    note_states(image, fresh);
+    image_note_states(image, fresh);
     return NULL;
 }
 

@@ -164,6 +164,10 @@ void image_module_close(struct image_module *module);
 struct image_search;
 void image_search_core(struct image_search *search);
 
+// ---- missing.c: what is said of files that are not at hand --------------------------------------
+
+void image_note_states(struct image *image, const struct image_found *found);
+
 // ---- debug.c, debuglink.c, debuginfod.c: separate debug files -----------------------------------
 
 // True of a file that holds no code of its own, only what strip(1) takes out of others.
@@ -208,6 +212,13 @@ struct err *image_lend(struct image *image, struct image_module *module);
 // The unwind tables of a module as an ELF image of their own, in *ret_bytes, which must outlive
 // it. NULL: they are not all there.
 Elf *image_rebuild(struct mem *mem, const struct image_module *module, void **ret_bytes);
+
+// ---- frames.c: call frame information that nobody vouches for ------------------------------------
+
+// Takes out of an .eh_frame what libdw must not be given. Returns how many entries.
+size_t image_frames_disarm(uint8_t *bytes, size_t size);
+// Whether there is no such thing in the .eh_frame of an ELF image (by its section headers).
+bool image_frames_sane(Elf *elf);
 
 // ---- jit.c --------------------------------------------------------------------------------------
 
