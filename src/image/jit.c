@@ -234,7 +234,8 @@ static void read_object(struct mem *mem, struct object *object)
     object->elf = elf_memory(object->bytes, size);
     GElf_Ehdr header;
     if (object->elf && elf_kind(object->elf) == ELF_K_ELF && gelf_getehdr(object->elf, &header) &&
-        header.e_ident[EI_CLASS] == ELFCLASS64 && header.e_ident[EI_DATA] == ELFDATA2LSB)
+        header.e_ident[EI_CLASS] == ELFCLASS64 && header.e_ident[EI_DATA] == ELFDATA2LSB &&
+        image_frames_sane(object->elf))
         return;
     elf_end(object->elf);
     object->elf = NULL;

@@ -189,6 +189,10 @@ static void open_vdso(struct image *image, struct image_module *module)
     elf_version(EV_CURRENT);
     module->rebuilt_tried = true;
     module->rebuilt = elf_memory(bytes, size);
+    if (module->rebuilt && !image_frames_sane(module->rebuilt)) {
+        elf_end(module->rebuilt);
+        module->rebuilt = NULL;
+    }
     if (!module->rebuilt)
         return;
     module->rebuilt_bytes = TAKE(bytes);

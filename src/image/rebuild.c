@@ -181,6 +181,7 @@ Elf *image_rebuild(struct mem *mem, const struct image_module *module, void **re
     size_t size = reach(&window, hdr_end) ? eh_frame_end(&window, eh_frame) : 0;
     if (size <= eh_frame)
         return NULL;
+    image_frames_disarm(window.bytes.items + eh_frame, size - eh_frame);
     size = size > hdr_end ? size : hdr_end;
     AUTO_FREE void *image = assemble(module, &tables, window.bytes.items, addr, size, &size);
     elf_version(EV_CURRENT);

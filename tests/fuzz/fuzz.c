@@ -89,7 +89,8 @@ void fuzz_seed_changes(const void *head, size_t head_size, size_t count)
 {
     uint8_t seed[64 + 16 * FUZZ_CHANGE_BYTES] = {0};
     FUZZ_CHECK(head_size <= 64 && count <= 16);
-    memcpy(seed, head, head_size);
+    if (head_size)
+        memcpy(seed, head, head_size);
     fuzz_seed(seed, head_size + count * FUZZ_CHANGE_BYTES);
 }
 

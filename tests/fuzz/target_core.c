@@ -63,6 +63,7 @@ static void seeds(void)
     };
     static const uint64_t auxv[] = {AT_SYSINFO_EHDR, 0x7ffff000, AT_PHDR,    0x400040, AT_ENTRY,
                                     0x401000,        AT_RANDOM,  0x7ffe0010, AT_NULL,  0};
+    static const char text[64] = "text", stack[64] = "/nowhere/python\0app.py";
     for (unsigned kind = 0; kind < 4; kind++) {
         struct builder builder = {.machine = kind == 3 ? EM_AARCH64 : 0};
         if (kind == 2)
@@ -75,10 +76,9 @@ static void seeds(void)
         if (kind)
             builder_files(&builder, files, ARRAY_SIZE(files));
         builder_thread(&builder, 101, 11, 0x401008, 0x7f0000001800, 0x7f0000002000);
-        builder_load(&builder, 0x400000, 0x2000, kind == 1 ? 0 : 64, PF_R | PF_X, "text");
+        builder_load(&builder, 0x400000, 0x2000, kind == 1 ? 0 : 64, PF_R | PF_X, text);
         builder_load(&builder, 0x402000, 0x1000, 32, PF_R | PF_W, NULL);
-        builder_load(&builder, 0x7ffe0000, 0x100, 0x40, PF_R | PF_W,
-                     "/nowhere/python\0app.py\0............................");
+        builder_load(&builder, 0x7ffe0000, 0x100, 0x40, PF_R | PF_W, stack);
         seed_of(&builder);
     }
 }
