@@ -77,6 +77,7 @@ struct target {
     struct target_extras extras; // in the order of the file
     bool truncated;              // a core that ends before its segments do
     uint64_t missing_bytes;      // how much of them
+    const char *why_cut;         // when that is known; belongs to the source
     uint64_t absent_bytes;       // mapped, and left out by the dump filter
     int64_t taken_at_ns;         // wall clock, ns since 1970; 0: not known (a core: its mtime)
     struct target_notes notes;   // what could not be had, and what would mend it

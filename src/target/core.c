@@ -226,6 +226,7 @@ static struct err *fill(struct target *target, struct core *core, struct core_no
         return err_create(ERR_NO_MEMORY, "out of memory");
     TRY(add_stored(target, stored));
     target->truncated = target->missing_bytes || core->headers_cut || notes->cut || core->input.cut;
+    target->why_cut = core->input.cut ? core->input.note : NULL;
     if (core->input.note)
         target_note(target, "%s", core->input.note);
     if (core->headers_cut)
