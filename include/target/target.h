@@ -79,6 +79,7 @@ struct target {
     uint64_t missing_bytes;      // how much of them
     const char *why_cut;         // when that is known; belongs to the source
     uint64_t absent_bytes;       // mapped, and left out by the dump filter
+    const char *why_absent;      // stacks and heaps were left out: what would have kept them
     int64_t taken_at_ns;         // wall clock, ns since 1970; 0: not known (a core: its mtime)
     struct target_notes notes;   // what could not be had, and what would mend it
     void *source;                // private to the file that filled this

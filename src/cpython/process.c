@@ -137,6 +137,9 @@ static struct err *refusal(struct search *search)
                           "memory are cut off (%s)",
                           (unsigned long long)target->missing_bytes,
                           target->why_cut ? target->why_cut : "\"ulimit -c\", or a full disk?");
+    if (looks_like(target, "python") && target->why_absent)
+        return err_create(ERR_NOT_FOUND, "Python is mapped, but its runtime could not be found: %s",
+                          target->why_absent);
     AUTO_FREE char *missing = image_missing_interpreter(search->process->image);
     if (looks_like(target, "python") && target->kind == TARGET_CORE)
         return err_create(ERR_NOT_FOUND,

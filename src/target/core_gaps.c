@@ -84,11 +84,15 @@ void core_note_gaps(struct target *target, const struct core_segments *segments,
                     "the core does not say which files were mapped (no NT_FILE note): name the "
                     "program with --exe");
     // core(5): bit 0 keeps anonymous private memory, which stacks and heaps are.
-    if (gaps.absent_stacks)
-        target_note(target,
-                    "the core was written without the stacks of %zu of its %zu threads: set bit 0 "
-                    "of /proc/PID/coredump_filter (0x33 is the kernel's own choice)",
-                    gaps.absent_stacks, target->threads.count);
+    if (gaps.absent_stacks) {
+        static const char cure[] = "set bit 0 of /proc/PID/coredump_filter (0x33 is the kernel's "
+                                   "own choice)";
+        target_note(target, "the core was written without the stacks of %zu of its %zu threads: %s",
+                    gaps.absent_stacks, target->threads.count, cure);
+        if (gaps.absent_stacks == target->threads.count)
+            target->why_absent = "the core was written without private memory: set bit 0 of "
+                                 "/proc/PID/coredump_filter (0x33 is the kernel's own choice)";
+    }
     // Bits 2 and 4 keep file-backed pages, and the first page of ELF files. A debugger never does.
     if (gaps.modules && gaps.headless_modules == gaps.modules && !notes->by_debugger)
         target_note(target,
