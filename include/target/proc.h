@@ -62,6 +62,9 @@ uint64_t proc_start_time_ns(uint64_t start_ticks);
 // Where the kernel laid the arguments and the environment on the main stack; 0: not known.
 uint64_t proc_args_start(pid_t pid);
 
+// AT_PHDR and AT_ENTRY of its auxiliary vector; false: not known.
+bool proc_auxv(pid_t pid, uint64_t *ret_phdr, uint64_t *ret_entry);
+
 // One line that says which rule keeps this user from opening the process, and what would help.
 char *proc_why_refused(pid_t pid, int errno_value);
 

@@ -54,22 +54,29 @@ static bool add_signal(struct corefile_bytes *notes, const struct target_signal 
     return corefile_note(notes, "CORE", NT_SIGINFO, &info, sizeof(info));
 }
 
+// What debuggers need of it to find the program and the list of its libraries.
 static bool add_auxv(struct corefile_bytes *notes, const struct target *target)
 {
-    Elf64_auxv_t auxv[4] = {
-        {.a_type = AT_PHDR, .a_un.a_val = target->auxv_phdr},
-        {.a_type = AT_ENTRY, .a_un.a_val = target->auxv_entry},
-    };
-    size_t count = 2;
+    Elf64_auxv_t auxv[6];
+    Elf64_Ehdr header;
+    size_t count = 0;
+    if (!target->auxv_phdr || !target->auxv_entry)
+        return true;
+    auxv[count++] = (Elf64_auxv_t){.a_type = AT_PHDR, .a_un.a_val = target->auxv_phdr};
+    auxv[count++] = (Elf64_auxv_t){.a_type = AT_ENTRY, .a_un.a_val = target->auxv_entry};
+    if (mem_read_some(target->mem, target->auxv_phdr - sizeof(header), &header, sizeof(header)) ==
+            sizeof(header) &&
+        memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 && header.e_phoff == sizeof(header)) {
+        auxv[count++] = (Elf64_auxv_t){.a_type = AT_PHENT, .a_un.a_val = header.e_phentsize};
+        auxv[count++] = (Elf64_auxv_t){.a_type = AT_PHNUM, .a_un.a_val = header.e_phnum};
+    }
     vec_foreach (mapping, &target->mappings) {
-        if (mapping->path && strcmp(mapping->path, "[vdso]") == 0)
+        if (mapping->path && strcmp(mapping->path, "[vdso]") == 0) {
             auxv[count++] = (Elf64_auxv_t){.a_type = AT_SYSINFO_EHDR, .a_un.a_val = mapping->start};
-        if (count == 3)
             break;
+        }
     }
     auxv[count++] = (Elf64_auxv_t){.a_type = AT_NULL};
-    if (!target->auxv_phdr && !target->auxv_entry)
-        return true;
     return corefile_note(notes, "CORE", NT_AUXV, auxv, count * sizeof(*auxv));
 }
 

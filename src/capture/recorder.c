@@ -155,6 +155,8 @@ static struct err *make_target(struct recorder *recorder, const struct target *s
     target->auxv_entry = source->auxv_entry;
     target->signal = source->signal;
     target->taken_at_ns = source->taken_at_ns;
+    if (source->kind == TARGET_LIVE)
+        proc_auxv(source->pid, &target->auxv_phdr, &target->auxv_entry);
     target->exe = source->exe ? strdup(source->exe) : NULL;
     if (!copy_mappings(&target->mappings, &source->mappings) || (source->exe && !target->exe))
         return err_create(ERR_NO_MEMORY, "capture");
@@ -238,6 +240,7 @@ static struct err *open_epoch(struct recorder *recorder, struct target *source,
     recorder->view.skip_known = source->kind == TARGET_LIVE;
     struct err *err =
         epoch_open(recorder->target, recorder->names, recorder->strings, recorder->native, &parts);
+    record_link_map(recorder->view.mem, recorder->target->auxv_phdr);
     recorder->view.skip_known = false;
     recorder->image = parts.image;
     recorder->process = parts.process;

@@ -46,4 +46,9 @@ struct err *epoch_open(struct target *target, struct image_record *names, struct
 // Modules have changed: what was known of their memory, and of that of those before, is void.
 void epoch_forget(struct mem_blocks *known, const struct target_mappings *mappings);
 
+// ---- linkmap.c ----------------------------------------------------------------------------------
+
+// Reads the list of loaded objects through `mem`, which records it.
+void record_link_map(struct mem *mem, uint64_t phdr_addr);
+
 #endif

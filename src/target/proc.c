@@ -2,6 +2,7 @@
 // Readers for /proc/PID: see target/proc.h.
 #include "target/proc.h"
 
+#include <elf.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -105,6 +106,25 @@ struct err *proc_thread_stat(pid_t pid, pid_t tid, struct proc_stat *ret)
     ret->cpu_ticks = user + system;
     ret->start_ticks = start;
     return NULL;
+}
+
+bool proc_auxv(pid_t pid, uint64_t *ret_phdr, uint64_t *ret_entry)
+{
+    char path[64];
+    size_t size;
+    snprintf(path, sizeof(path), "/proc/%d/auxv", pid);
+    AUTO_FREE char *bytes = NULL;
+    AUTO_ERR struct err *err = proc_read_file(path, &bytes, &size);
+    *ret_phdr = *ret_entry = 0;
+    for (size_t at = 0; !err && at + sizeof(Elf64_auxv_t) <= size; at += sizeof(Elf64_auxv_t)) {
+        Elf64_auxv_t entry;
+        memcpy(&entry, bytes + at, sizeof(entry));
+        if (entry.a_type == AT_PHDR)
+            *ret_phdr = entry.a_un.a_val;
+        else if (entry.a_type == AT_ENTRY)
+            *ret_entry = entry.a_un.a_val;
+    }
+    return *ret_phdr && *ret_entry;
 }
 
 // proc_pid_stat(5), startstack: 0 or 1 where we may not know.
