@@ -7,6 +7,7 @@
 
 // ---- mappings.c ---------------------------------------------------------------------------------
 
+bool dump_is_vdso(const struct target_mapping *mapping);
 // The file behind a mapping of `pid`, or -1: not that one, or not for us.
 int dump_open_mapped(pid_t pid, const struct target_mapping *mapping, int flags);
 

@@ -194,9 +194,9 @@ struct err *dump_look_at_mappings(struct dump_input *input)
     return NULL;
 }
 
-// Not [vvar], which is no memory: nobody can read it from outside, and the kernel writes zeros for
+// The one special mapping that is always dumped. Not [vvar], which is no memory: nobody can read it from outside, and the kernel writes zeros for
 // it; nor [vsyscall], which is the kernel's own and can only be executed.
-static bool is_always_dumped(const struct target_mapping *mapping)
+bool dump_is_vdso(const struct target_mapping *mapping)
 {
     return mapping->path && strcmp(mapping->path, "[vdso]") == 0;
 }
@@ -234,7 +234,7 @@ uint64_t dump_mapping_bytes(const struct dump_input *input, size_t index)
     unsigned filter = input->filter, wanted;
     if (!mapping->readable)
         return 0;
-    if (is_always_dumped(mapping))
+    if (dump_is_vdso(mapping))
         return mapping->end - mapping->start;
     if (detail->dont_dump)
         return 0;

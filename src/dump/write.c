@@ -225,7 +225,8 @@ static enum from look(struct writer *writer, size_t index, int fd, uint64_t addr
         return FROM_FILE;
     // Anonymous memory that was never touched is zero. A page that the target has yet to provide
     // (userfaultfd(2)), or a huge one that would have to be found, cannot be had without its doing.
-    bool is_anonymous = mapping->inode == 0 || is_anonymous_huge(mapping, detail);
+    bool is_anonymous = (mapping->inode == 0 && !dump_is_vdso(mapping)) ||
+                        is_anonymous_huge(mapping, detail);
     if (detail->userfault)
         return FROM_NOWHERE;
     if (is_anonymous)
