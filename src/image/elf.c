@@ -18,8 +18,8 @@ Elf *image_elf(struct image *image, struct module *module)
 
 Elf *image_debug_elf(struct image *image, struct module *module)
 {
-    (void)image;
-    return image_module_fetched_debug_elf((struct image_module *)module);
+    struct image_module *self = (struct image_module *)module;
+    return image->record ? image_record_debug_elf(self) : image_module_fetched_debug_elf(self);
 }
 
 Elf *image_local_debug_elf(struct image *image, struct module *module)

@@ -168,15 +168,19 @@ static bool program_is_sane(struct bytes program, size_t pointer_bytes)
     return true;
 }
 
-static bool cie_is_sane(struct bytes body, struct cie *ret)
+// `debug`: of .debug_frame, DWARF 5, 6.4.1.
+static bool cie_is_sane(struct bytes body, bool debug, struct cie *ret)
 {
     *ret = (struct cie){.pointer_bytes = 8};
     uint64_t version = take(&body, 1);
     const char *augmentation = (const char *)body.at;
     const uint8_t *end = memchr(body.at, '\0', (size_t)(body.end - body.at));
-    if (body.bad || !end || (version != 1 && version != 3))
+    if (body.bad || !end || (version != 1 && version != 3 && !(debug && version == 4)))
         return false;
     body.at = end + 1;
+    // Of an address, and of a segment selector.
+    if (version == 4 && (take(&body, 1) != 8 || take(&body, 1) != 0))
+        return false;
     take_leb(&body); // code alignment
     take_leb(&body); // data alignment
     if ((version == 1 ? take(&body, 1) : take_leb(&body)) >= MAX_COLUMN || body.bad)
@@ -230,21 +234,23 @@ static bool next_entry(const uint8_t *bytes, size_t size, size_t *at, struct ent
     return true;
 }
 
-static bool entry_is_sane(const uint8_t *bytes, size_t size, const struct entry *entry)
+static bool entry_is_sane(const uint8_t *bytes, size_t size, const struct entry *entry,
+                          bool debug)
 {
+    const uint32_t of_cie = debug ? UINT32_MAX : 0;
     uint32_t back;
     struct entry of;
     struct cie cie;
     memcpy(&back, entry->id, sizeof(back));
-    if (back == 0)
-        return cie_is_sane(entry->body, &cie);
+    if (back == of_cie)
+        return cie_is_sane(entry->body, debug, &cie);
     size_t here = (size_t)(entry->id - bytes);
-    if (back > here)
+    if (debug ? back >= size : back > here)
         return false;
-    size_t at = here - back;
-    if (!next_entry(bytes, size, &at, &of) || memcmp(of.id, "\0\0\0\0", 4) != 0)
+    size_t at = debug ? back : here - back;
+    if (!next_entry(bytes, size, &at, &of) || memcmp(of.id, &of_cie, sizeof(of_cie)) != 0)
         return false;
-    return cie_is_sane(of.body, &cie) && fde_is_sane(entry->body, &cie);
+    return cie_is_sane(of.body, debug, &cie) && fde_is_sane(entry->body, &cie);
 }
 
 size_t image_frames_disarm(uint8_t *bytes, size_t size)
@@ -252,7 +258,7 @@ size_t image_frames_disarm(uint8_t *bytes, size_t size)
     size_t disarmed = 0;
     struct entry entry;
     for (size_t at = 0; next_entry(bytes, size, &at, &entry);) {
-        if (entry_is_sane(bytes, size, &entry))
+        if (entry_is_sane(bytes, size, &entry, false))
             continue;
         // A CIE of a version that nobody knows, which no FDE can be of.
         size_t id = (size_t)(entry.id - bytes);
@@ -262,6 +268,18 @@ size_t image_frames_disarm(uint8_t *bytes, size_t size)
         disarmed++;
     }
     return disarmed;
+}
+
+bool image_debug_frames_sane(const uint8_t *bytes, size_t size)
+{
+    struct entry entry;
+    size_t at = 0;
+    for (size_t start = 0; next_entry(bytes, size, &at, &entry); start = at)
+        // The 64-bit form has another header.
+        if (memcmp(bytes + start, "\xff\xff\xff\xff", 4) == 0 ||
+            !entry_is_sane(bytes, size, &entry, true))
+            return false;
+    return at == size;
 }
 
 bool image_frames_sane(Elf *elf)
@@ -279,7 +297,7 @@ bool image_frames_sane(Elf *elf)
             !(data = elf_rawdata(section, NULL)) || !data->d_buf)
             continue;
         for (size_t at = 0; next_entry(data->d_buf, data->d_size, &at, &entry);)
-            if (!entry_is_sane(data->d_buf, data->d_size, &entry))
+            if (!entry_is_sane(data->d_buf, data->d_size, &entry, false))
                 return false;
     }
     return true;

@@ -219,6 +219,8 @@ Elf *image_rebuild(struct mem *mem, const struct image_module *module, void **re
 size_t image_frames_disarm(uint8_t *bytes, size_t size);
 // Whether there is no such thing in the .eh_frame of an ELF image (by its section headers).
 bool image_frames_sane(Elf *elf);
+// The same of the bytes of a .debug_frame, all of which must be sane.
+bool image_debug_frames_sane(const uint8_t *bytes, size_t size);
 
 // ---- jit.c --------------------------------------------------------------------------------------
 
@@ -238,6 +240,8 @@ bool image_record_symbol_at(const struct image_module *module, uint64_t addr,
 size_t image_record_locations(const struct image_module *module, uint64_t addr,
                               struct image_location *ret, size_t limit);
 uint64_t image_record_jit_descriptor(const struct image_module *module);
+// Of the debug file, or the module's own, there is .debug_frame and nothing else.
+Elf *image_record_debug_elf(struct image_module *module);
 // Gives each what the source's has: build ID, bias, file's name. Those that it has not are dropped.
 struct err *image_record_modules(struct image *image, struct image_found *found);
 

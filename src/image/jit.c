@@ -93,7 +93,7 @@ static bool names_descriptor(Elf *elf)
     return false;
 }
 
-uint64_t image_jit_descriptor(struct image *image, struct image_module *module)
+static uint64_t descriptor_of(struct image *image, struct image_module *module)
 {
     if (image->record)
         return image_record_jit_descriptor(module);
@@ -105,18 +105,23 @@ uint64_t image_jit_descriptor(struct image *image, struct image_module *module)
     return found ? addr : 0;
 }
 
+uint64_t image_jit_descriptor(struct image *image, struct image_module *module)
+{
+    if (!module->jit_searched)
+        module->jit_descriptor = descriptor_of(image, module);
+    module->jit_searched = true;
+    return module->jit_descriptor;
+}
+
 static void find_descriptors(struct image *image, struct image_jits *jits)
 {
     jits->generation = image->generation;
     jits->descriptor_count = 0;
     jits->complete = false;
     vec_foreach (slot, &image->modules) {
-        struct image_module *module = *slot;
-        if (!module->jit_searched)
-            module->jit_descriptor = image_jit_descriptor(image, module);
-        module->jit_searched = true;
-        if (module->jit_descriptor && jits->descriptor_count < MAX_DESCRIPTORS)
-            jits->descriptors[jits->descriptor_count++] = module->jit_descriptor;
+        uint64_t descriptor = image_jit_descriptor(image, *slot);
+        if (descriptor && jits->descriptor_count < MAX_DESCRIPTORS)
+            jits->descriptors[jits->descriptor_count++] = descriptor;
     }
 }
 

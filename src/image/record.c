@@ -27,6 +27,9 @@ void image_record_destroy(struct image_record *record)
     vec_foreach (facts, &record->facts)
         elf_headers_deinit(&facts->headers);
     vec_deinit(&record->facts);
+    vec_foreach (frames, &record->frames)
+        free(frames->elf);
+    vec_deinit(&record->frames);
     vec_deinit(&record->locations);
     vec_deinit(&record->entries);
     free(record->index);

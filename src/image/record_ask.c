@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "image/elf.h"
 #include "image/symbols.h"
 #include "record_store.h"
 
@@ -87,6 +88,15 @@ static void ask_locations(struct image_record *record, struct image_module *from
     }
 }
 
+static void ask_frames(struct image_record *record, struct image_module *from,
+                       struct record_answer *ret)
+{
+    ret->there = record_copy_frames(record, image_elf(record->source, &from->public)) ||
+                 record_copy_frames(record, image_debug_elf(record->source, &from->public));
+    ret->first = (uint32_t)record->frames.count - 1;
+    ret->count = 1;
+}
+
 static void ask_source(struct image_record *record, const struct image_module *asking,
                        const struct record_question *question, struct record_answer *ret)
 {
@@ -116,6 +126,9 @@ static void ask_source(struct image_record *record, const struct image_module *a
         break;
     case RECORD_LOCATIONS:
         ask_locations(record, from, question->key, ret);
+        break;
+    case RECORD_FRAMES:
+        ask_frames(record, from, ret);
         break;
     }
 }
@@ -202,6 +215,17 @@ size_t image_record_locations(const struct image_module *module, uint64_t addr,
                                          .inlined = from->inlined};
     }
     return count;
+}
+
+Elf *image_record_debug_elf(struct image_module *module)
+{
+    const struct record_answer *answer =
+        module->debug ? NULL : find_there(module, RECORD_FRAMES, 0);
+    if (!answer)
+        return module->debug;
+    const struct record_frames *frames = &module->image->record->frames.items[answer->first];
+    elf_version(EV_CURRENT);
+    return module->debug = elf_memory((char *)frames->elf, frames->elf_bytes);
 }
 
 // ---- Modules ------------------------------------------------------------------------------------

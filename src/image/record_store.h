@@ -16,6 +16,9 @@
 // Of one address: lines.c finds no more inlined calls, and the function itself.
 #define RECORD_LOCATIONS_AT 65u
 #define RECORD_MAX_FACTS 65536u // modules of all epochs
+// .debug_frame of one module, and of all. Go's programs have some MiB.
+#define RECORD_MAX_FRAMES_BYTES (16u << 20)
+#define RECORD_MAX_ALL_FRAMES_BYTES (64u << 20)
 
 // Numbers are those of the stream: they do not change.
 enum record_kind {
@@ -25,6 +28,7 @@ enum record_kind {
     RECORD_JIT = 4,       // no key; .start: address of its JIT descriptor
     RECORD_SYMBOL_AT = 5, // key: address; .names, .start and .size
     RECORD_LOCATIONS = 6, // key: address; .first and .count of locations
+    RECORD_FRAMES = 7,    // no key; .first of frame tables
     RECORD_KIND_END
 };
 
@@ -39,7 +43,7 @@ struct record_answer {
     bool there; // false: it was asked, and there is none
     uint64_t start, size;
     uint32_t name, raw_name; // of the text table
-    uint32_t first, count;   // of locations, or of facts
+    uint32_t first, count;   // of locations, facts, or frame tables
 };
 
 struct record_entry {
@@ -63,6 +67,14 @@ struct record_facts {
     struct elf_headers headers; // where they are in no memory; count 0: not needed
 };
 
+// A module's .debug_frame as an ELF image that holds nothing else.
+struct record_frames {
+    unsigned char *elf;
+    size_t elf_bytes;
+    size_t at, size; // of the section in there
+    uint16_t type, machine;
+};
+
 struct image_record {
     struct image *source; // borrowed; NULL: replaying
     uint32_t epoch;
@@ -70,6 +82,8 @@ struct image_record {
     VEC(struct record_entry) entries;
     VEC(struct record_location) locations;
     VEC(struct record_facts) facts;
+    VEC(struct record_frames) frames;
+    size_t frames_bytes;
     uint32_t *index; // of entries, + 1
     size_t index_size;
 };
@@ -83,5 +97,13 @@ const struct record_answer *record_find(const struct image_record *record,
 // False: no room, or it is there already.
 bool record_add(struct image_record *record, const struct record_question *question,
                 const struct record_answer *answer);
+
+// ---- record_frames.c ----------------------------------------------------------------------------
+
+// Makes an ELF image of it and appends that. False: too large, or no room.
+bool record_add_frames(struct image_record *record, uint16_t type, uint16_t machine,
+                       const void *bytes, size_t size);
+// Appends .debug_frame of `elf`. False: it has none.
+bool record_copy_frames(struct image_record *record, Elf *elf);
 
 #endif

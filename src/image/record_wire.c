@@ -21,7 +21,7 @@ enum { TAG_TEXTS = 1, TAG_ANSWERS = 2 };
 static const struct layout {
     bool named;     // the key is a name's number
     bool addressed; // the key is an address
-    bool start, size, names, locations, facts;
+    bool start, size, names, locations, facts, frames;
 } layouts[RECORD_KIND_END] = {
     [RECORD_MODULE] = {.facts = true},
     [RECORD_SYMBOL] = {.named = true, .start = true, .size = true},
@@ -29,6 +29,7 @@ static const struct layout {
     [RECORD_JIT] = {.start = true},
     [RECORD_SYMBOL_AT] = {.addressed = true, .start = true, .size = true, .names = true},
     [RECORD_LOCATIONS] = {.addressed = true, .locations = true},
+    [RECORD_FRAMES] = {.frames = true},
 };
 
 // ---- Writing ------------------------------------------------------------------------------------
@@ -103,6 +104,14 @@ static void put_locations(struct writer *writer, const struct record_answer *ans
     }
 }
 
+static void put_frames(struct writer *writer, const struct record_frames *frames)
+{
+    struct wire_out *out = &writer->answers;
+    wire_u32(out, (uint32_t)frames->type << 16 | frames->machine);
+    wire_u32(out, (uint32_t)frames->size);
+    wire_bytes(out, frames->elf + frames->at, frames->size);
+}
+
 static void put_entry(struct writer *writer, const struct record_entry *entry)
 {
     const struct layout *layout = &layouts[entry->question.kind];
@@ -128,6 +137,8 @@ static void put_entry(struct writer *writer, const struct record_entry *entry)
         put_locations(writer, answer);
     if (layout->facts)
         put_facts(writer, &writer->record->facts.items[answer->first]);
+    if (layout->frames)
+        put_frames(writer, &writer->record->frames.items[answer->first]);
 }
 
 static void put_groups(struct writer *writer, const struct record_entry **entries, size_t count)
@@ -269,6 +280,19 @@ static void get_locations(struct reader *reader, struct wire_in *in, struct reco
     }
 }
 
+static void get_frames(struct reader *reader, struct wire_in *in, struct record_answer *ret)
+{
+    uint32_t kind = wire_get_u32(in), size = wire_get_count(in, 1);
+    if (in->bad || !record_add_frames(reader->record, (uint16_t)(kind >> 16), (uint16_t)kind,
+                                      in->next, size)) {
+        refuse(reader, "an unwind table is cut or too large");
+        return;
+    }
+    in->next += size;
+    ret->first = (uint32_t)reader->record->frames.count - 1;
+    ret->count = 1;
+}
+
 static void get_answer(struct reader *reader, struct wire_in *in, const struct layout *layout,
                        uint64_t module, struct record_answer *ret)
 {
@@ -284,6 +308,8 @@ static void get_answer(struct reader *reader, struct wire_in *in, const struct l
         get_locations(reader, in, ret);
     if (layout->facts)
         get_facts(reader, in, module, ret);
+    if (layout->frames)
+        get_frames(reader, in, ret);
 }
 
 static void read_entry(struct reader *reader, struct wire_in *in, struct record_question *question)

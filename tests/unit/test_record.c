@@ -9,7 +9,9 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <elf.h>
+#include <elfutils/libdw.h>
 #include <inttypes.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -650,6 +652,130 @@ static struct module *module_named(struct image *image, const char *part)
     return NULL;
 }
 
+// ---- Tables that are in files alone -------------------------------------------------------------
+
+static void load_library(const char *name, const char *options)
+{
+    char command[1024];
+    static const char source[] = "#define F(n) int f##n(int x) { volatile int a[n + 9]; a[x] = n; "
+                                 "return a[x + 1] + a[0]; }\n"
+                                 "#define G(n) F(n##0) F(n##1) F(n##2) F(n##3) F(n##4) F(n##5)\n"
+                                 "G(1) G(2) G(3) G(4) G(5) G(6) G(7) G(8) G(9)\n";
+    write_file(test_path("frames.c"), source, sizeof(source) - 1);
+    snprintf(command, sizeof(command),
+             "cd '%s' && cc -g -O1 -fPIC -shared -fno-asynchronous-unwind-tables %s -o %s frames.c "
+             "> cc.log 2>&1",
+             test_dir, options, name);
+    if (system(command) != 0) {
+        print_message("no C compiler that makes such a library\n");
+        skip();
+    }
+    assert_non_null(dlopen(test_path(name), RTLD_NOW));
+}
+
+// The offset from the stack pointer to the CFA, by .debug_frame alone; -1: not known.
+static int64_t cfa_by_debug_frame(Elf *elf, uint64_t addr)
+{
+    Dwarf *dwarf = elf ? dwarf_begin_elf(elf, DWARF_C_READ, NULL) : NULL;
+    Dwarf_CFI *cfi = dwarf ? dwarf_getcfi(dwarf) : NULL;
+    Dwarf_Frame *frame = NULL;
+    Dwarf_Op *ops;
+    size_t count;
+    int64_t ret = -1;
+    if (cfi && dwarf_cfi_addrframe(cfi, addr, &frame) == 0 &&
+        dwarf_frame_cfa(frame, &ops, &count) == 0 && count == 1)
+        ret = (int64_t)(ops[0].number << 8 | ops[0].atom);
+    free(frame);
+    if (dwarf)
+        dwarf_end(dwarf);
+    return ret;
+}
+
+static size_t compare_frames(struct image *image, const char *name, const int64_t *want,
+                             int64_t *ret)
+{
+    struct module *module = module_named(image, name);
+    size_t known = 0;
+    assert_non_null(module);
+    Elf *elf = image->record ? image_debug_elf(image, module) : image_elf(image, module);
+    assert_non_null(elf);
+    assert_ptr_equal(elf, image->record ? image_debug_elf(image, module) : elf);
+    for (int i = 10; i <= 95; i++) {
+        char function[8];
+        uint64_t addr, size;
+        snprintf(function, sizeof(function), "f%d", i);
+        ret[i] = 0;
+        if (!image_symbol(image, module, function, &addr, &size))
+            continue;
+        ret[i] = cfa_by_debug_frame(elf, addr - module->bias + size - 1);
+        known += ret[i] > 0;
+        assert_true(!want || want[i] == ret[i]);
+    }
+    return known;
+}
+
+static void check_frames(const char *name, const char *options)
+{
+    int64_t want[100], got[100];
+    load_library(name, options);
+    struct scene *scene = record_scene();
+    assert_int_equal(compare_frames(scene->source, name, NULL, want), 54);
+    assert_null(open_image(scene));
+    assert_int_equal(compare_frames(scene->image, name, want, got), 54);
+    // Most have none, and no debug file either.
+    uint64_t function = (uint64_t)(uintptr_t)recorded_function;
+    assert_null(image_debug_elf(scene->image, image_module_at(scene->image, function)));
+    replay_scene(scene);
+    assert_null(open_image(scene));
+    assert_int_equal(compare_frames(scene->image, name, want, got), 54);
+    assert_null(image_debug_elf(scene->image, image_module_at(scene->image, function)));
+    close_scene(scene);
+}
+
+static void test_debug_frame(void **state)
+{
+    (void)state;
+    check_frames("frames.so", "");
+}
+
+static void test_compressed_debug_frame(void **state)
+{
+    (void)state;
+    check_frames("compressed.so", "-gz=zlib");
+}
+
+// A table of ten million remembered states, or of a column that nobody has, is refused.
+static void test_hostile_debug_frame(void **state)
+{
+    (void)state;
+    // One CIE: length, id, version 4, "", 8, 0, alignments, return address; a rule for a register.
+    static const unsigned char good[] = {16, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 4, 0,
+                                         8,  0, 1, 1, 16,   0x05, 3,    1,    0, 0};
+    unsigned char bad[sizeof(good)];
+    assert_true(image_debug_frames_sane(good, sizeof(good)));
+    for (size_t size = 1; size < sizeof(good); size++)
+        assert_false(image_debug_frames_sane(good, size));
+    static const struct {
+        size_t at;
+        unsigned char byte;
+    } rows[] = {
+        {0, 15},    // something is left behind it
+        {0, 17},    // it reaches over the end
+        {4, 0},     // an FDE of itself
+        {8, 9},     // no such version
+        {10, 4},    // 32 bits
+        {15, 0x3f}, // no such instruction
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        memcpy(bad, good, sizeof(bad));
+        bad[rows[i].at] = rows[i].byte;
+        assert_false(image_debug_frames_sane(bad, sizeof(bad)));
+    }
+    memcpy(bad, good, sizeof(bad));
+    memcpy(bad + 16, "\xff\xff\x07\x01", 4); // register 131071
+    assert_false(image_debug_frames_sane(bad, sizeof(bad)));
+}
+
 static bool is_named(struct scene *scene, uint64_t addr, const char *name)
 {
     struct image_symbol symbol;
@@ -882,6 +1008,9 @@ int main(void)
         cmocka_unit_test(test_kernel_core),
         cmocka_unit_test(test_core_without_headers),
         cmocka_unit_test(test_python_core),
+        cmocka_unit_test(test_debug_frame),
+        cmocka_unit_test(test_compressed_debug_frame),
+        cmocka_unit_test(test_hostile_debug_frame),
         cmocka_unit_test(test_epochs),
         cmocka_unit_test(test_open_in_later_epoch),
         cmocka_unit_test(test_deterministic),
