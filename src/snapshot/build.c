@@ -11,10 +11,12 @@
 struct builder {
     const struct snap_input *in;
     struct snapshot *out;
-    size_t *owner;                // per stack: index of its kernel thread, or SIZE_MAX
-    size_t *first;                // per kernel thread: its first stack, or SIZE_MAX
-    size_t *next;                 // per stack: the next one of that thread
-    const struct py_stack **mine; // room for all stacks
+    size_t *owner;                       // per stack: index of its kernel thread, or SIZE_MAX
+    size_t *first;                       // per kernel thread: its first stack, or SIZE_MAX
+    size_t *next;                        // per stack: the next one of that thread
+    const struct py_stack **mine;        // room for all stacks
+    const struct py_thread_name **names; // sorted by ident; of each, the one that came last
+    size_t name_count;
 };
 
 // Whoever has ended owns nothing: its ident and its ids may be another's by now.
@@ -82,6 +84,47 @@ static void note_stack(struct builder *b, struct snap_thread *thread, const stru
                   lost, lost == 1 ? "" : "s");
 }
 
+// Of one ident, the later one first.
+static int compare_names(const void *left, const void *right)
+{
+    const struct py_thread_name *a = *(const struct py_thread_name *const *)left;
+    const struct py_thread_name *b = *(const struct py_thread_name *const *)right;
+    if (a->ident != b->ident)
+        return a->ident < b->ident ? -1 : 1;
+    return a > b ? -1 : a < b;
+}
+
+// threading's dict may claim a million names, and there may be tens of thousands of threads.
+static bool sort_names(struct builder *b)
+{
+    const struct py_thread_names *from = b->in->names;
+    if (!from || !from->count)
+        return true;
+    b->names = malloc(from->count * sizeof(*b->names));
+    if (!b->names)
+        return false;
+    for (size_t i = 0; i < from->count; i++)
+        b->names[i] = &from->items[i];
+    qsort(b->names, from->count, sizeof(*b->names), compare_names);
+    for (size_t i = 0; i < from->count; i++)
+        if (!b->name_count || b->names[i]->ident != b->names[b->name_count - 1]->ident)
+            b->names[b->name_count++] = b->names[i];
+    return true;
+}
+
+static const struct py_thread_name *find_name(const struct builder *b, uint64_t ident)
+{
+    size_t low = 0, high = b->name_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (b->names[middle]->ident < ident)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return ident && low < b->name_count && b->names[low]->ident == ident ? b->names[low] : NULL;
+}
+
 // Puts one thread state's facts on a snapshot's thread. The innermost comes first.
 static void add_python(struct builder *b, struct snap_thread *thread, const struct py_stack *stack)
 {
@@ -100,12 +143,10 @@ static void add_python(struct builder *b, struct snap_thread *thread, const stru
     // 3.15 says so itself, also in the moments before and after the futex.
     if (python->wants_gil && !python->holds_gil && snap_state_works(thread->state))
         thread->state = SNAP_GIL_WAIT, thread->on_cpu = false;
-    for (size_t i = 0; b->in->names && i < b->in->names->count; i++) {
-        const struct py_thread_name *name = &b->in->names->items[i];
-        if (name->ident == python->ident && python->ident && !python->ident_doubtful) {
-            thread->name = name->name;
-            thread->name_from_kernel = false;
-        }
+    const struct py_thread_name *name = python->ident_doubtful ? NULL : find_name(b, python->ident);
+    if (name) {
+        thread->name = name->name;
+        thread->name_from_kernel = false;
     }
     note_stack(b, thread, stack);
 }
@@ -252,10 +293,12 @@ struct err *snapshot_build(const struct snap_input *input, struct snapshot *ret)
     AUTO_FREE size_t *next = calloc(input->stack_count + 1, sizeof(*next));
     AUTO_FREE size_t *first = calloc(input->thread_count + 1, sizeof(*first));
     AUTO_FREE const struct py_stack **mine = calloc(input->stack_count + 1, sizeof(*mine));
-    struct builder builder = {input, ret, owner, first, next, mine};
-    if (!owner || !next || !first || !mine)
+    struct builder builder = {input, ret, owner, first, next, mine, NULL, 0};
+    if (!owner || !next || !first || !mine || !sort_names(&builder))
         return err_create(ERR_NO_MEMORY, "snapshot");
-    TRY(join(&builder));
+    struct err *err = join(&builder);
+    free(builder.names);
+    TRY(err);
     ret->stopped = input->stopped;
     if (input->state && input->state->cut)
         snap_note(input->strings, &ret->notes, "not all threads of Python could be listed: %s",

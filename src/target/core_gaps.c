@@ -94,10 +94,10 @@ void core_note_gaps(struct target *target, const struct core_segments *segments,
                                  "/proc/PID/coredump_filter (0x33 is the kernel's own choice)";
     }
     // Bits 2 and 4 keep file-backed pages, and the first page of ELF files. A debugger never does.
-    if (gaps.modules && gaps.headless_modules == gaps.modules && !notes->by_debugger)
+    if (gaps.headless_modules * 2 > gaps.modules && !notes->by_debugger)
         target_note(target,
-                    "the core holds no ELF headers, so that the builds of its %zu modules cannot "
+                    "the core holds no ELF headers, so that the builds of %zu modules cannot "
                     "be told: set bit 4 of /proc/PID/coredump_filter (0x33 is the kernel's own "
                     "choice)",
-                    gaps.modules);
+                    gaps.headless_modules);
 }

@@ -702,7 +702,7 @@ static void test_filtered(void **state)
         assert_true(has_note(target, with_header
                                          ? "without the stacks of 1 of its 2 threads: set bit 0"
                                          : "without the stacks of 2 of its 2 threads"));
-        assert_int_equal(has_note(target, "builds of its 2 modules cannot be told: set bit 4"),
+        assert_int_equal(has_note(target, "builds of 2 modules cannot be told: set bit 4"),
                          !with_header);
         target_destroy(target);
     }
