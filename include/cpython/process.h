@@ -75,6 +75,10 @@ void py_state_deinit(struct py_state *state);
 // Reads one thread state again, and whether its interpreter collects: for a thread that may have
 // run since. ERR_BAD_DATA: it is not that thread's any more.
 struct err *py_thread_refresh(struct py_process *process, struct py_thread *thread);
+// Reads a thread state that the list in `state` does not hold (it was torn, or is damaged).
+struct err *py_thread_read(struct py_process *process, const struct py_state *state,
+                           uint64_t interp, int64_t interp_id, uint64_t tstate,
+                           struct py_thread *ret);
 // Who holds the GILs now.
 struct err *py_gils_refresh(struct py_process *process, struct py_state *state);
 

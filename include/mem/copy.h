@@ -47,14 +47,14 @@ const struct mem_ranges *mem_copy_misses(const struct mem_copy *copy);
 void mem_copy_clear_misses(struct mem_copy *copy);
 // The range to fetch for a miss: at least as much, and what is likely to be asked for next.
 struct mem_range mem_copy_window(struct mem_range range);
-// What is there from `addr` on, at most `size` bytes; asks nobody else.
-size_t mem_copy_peek(struct mem_copy *copy, uint64_t addr, void *ret, size_t size);
 bool mem_copy_has(struct mem_copy *copy, uint64_t addr, size_t size);
-// For whoever records a run: while it is on, each range that was read is written down, in order.
+// For whoever records a run: while it is on, each range that was read is written down, in order, with
+// the bytes that the reader got. *ret_bytes: those of all ranges, one behind the other.
 void mem_copy_keep_log(struct mem_copy *copy, bool on);
-const struct mem_ranges *mem_copy_log(const struct mem_copy *copy);
+const struct mem_ranges *mem_copy_log(const struct mem_copy *copy,
+                                      const unsigned char **ret_bytes);
 void mem_copy_clear_log(struct mem_copy *copy);
-// Writes down a range that nobody read, as if it had been.
+// Writes down what is there of a range that nobody read, as if it had been.
 void mem_copy_log_range(struct mem_copy *copy, uint64_t addr, size_t size);
 size_t mem_copy_bytes(const struct mem_copy *copy);
 

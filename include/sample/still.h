@@ -9,7 +9,8 @@
 
 // A thread state whose stack belongs to the snapshot.
 struct still_stack {
-    uint64_t tstate;
+    uint64_t tstate, interp;
+    int64_t interp_id;
     size_t owner;   // index of its thread; SIZE_MAX: none
     bool has_owner; // `owner` is known; otherwise it is found out
     bool blocked;   // its thread slept in a system call
@@ -27,7 +28,8 @@ struct still_moment {
     struct live_threads threads;
     struct still_starts starts; // one per thread: the registers its native stack was unwound from;
                                 // regs.sp 0: it has none
-    bool all; // every thread state there is; else those of `stacks`, in that order
+    bool all;        // every thread state there is; else those of `stacks`, in that order
+    bool list_known; // these are all there were, whatever the list in memory looks like
     struct still_stacks stacks;
     struct still_words lost_codes; // code objects that were replaced meanwhile: no frame's any more
 };

@@ -272,6 +272,8 @@ static void io_start(struct facts_io *io, struct unwind_start *start)
 static void io_stack(struct facts_io *io, struct still_stack *stack)
 {
     io_u64(io, &stack->tstate);
+    io_u64(io, &stack->interp);
+    io_i64(io, &stack->interp_id);
     io_size(io, &stack->owner);
     io_bool(io, &stack->has_owner);
     io_bool(io, &stack->blocked);
@@ -295,6 +297,7 @@ void facts_snapshot(struct facts_io *io, struct capture_snapshot *snapshot)
     io_bool(io, &snapshot->has_process_cpu);
     io_bool(io, &snapshot->changed_program);
     io_bool(io, &moment->all);
+    io_bool(io, &moment->list_known);
     IO_COUNT(io, &moment->threads, 64);
     if (io->in) {
         size_t count = moment->threads.count;
@@ -310,7 +313,7 @@ void facts_snapshot(struct facts_io *io, struct capture_snapshot *snapshot)
         io_thread(io, &moment->threads.items[i], io->in ? &snapshot->whys.items[i] : NULL);
         io_start(io, &moment->starts.items[i]);
     }
-    IO_COUNT(io, &moment->stacks, 27);
+    IO_COUNT(io, &moment->stacks, 43);
     vec_foreach (stack, &moment->stacks)
         io_stack(io, stack);
     IO_COUNT(io, &moment->lost_codes, 8);

@@ -85,25 +85,14 @@ uint64_t recorder_differences(const struct recorder *recorder)
 static void watch(void *watcher, struct mem_copy *copy)
 {
     struct recorder *recorder = watcher;
-    const struct mem_ranges *log = mem_copy_log(copy);
-    mem_copy_keep_log(copy, false); // our own reading is none of it
+    const unsigned char *bytes;
+    const struct mem_ranges *log = mem_copy_log(copy, &bytes);
     for (size_t i = 0; i < log->count; i++) {
-        struct mem_range range = log->items[i];
-        unsigned char bytes[4096];
-        while (range.size) {
-            size_t piece = range.size < sizeof(bytes) ? range.size : sizeof(bytes);
-            // Without a fallback: only what was copied.
-            size_t got = mem_copy_peek(copy, range.addr, bytes, piece);
-            if (!got)
-                break;
-            if (!mem_blocks_put(recorder->fresh, range.addr, bytes, got))
-                recorder->view.failed = true;
-            range.addr += got;
-            range.size -= got;
-        }
+        if (!mem_blocks_put(recorder->fresh, log->items[i].addr, bytes, log->items[i].size))
+            recorder->view.failed = true;
+        bytes += log->items[i].size;
     }
     mem_copy_clear_log(copy);
-    mem_copy_keep_log(copy, true);
 }
 
 void recorder_attach(struct recorder *recorder, struct sampler *sampler)
@@ -255,6 +244,8 @@ static bool fill_stack(const struct sample *sample, size_t index, struct still_m
     const struct py_stack *stack = &sample->stacks[index];
     struct still_stack said = {
         .tstate = stack->thread.tstate,
+        .interp = stack->thread.interp,
+        .interp_id = stack->thread.interp_id,
         .owner = sample->owners[index],
         .has_owner = true,
         .blocked = stack->blocked,
@@ -289,38 +280,75 @@ static struct err *fill_moment(const struct sampler *sampler, const struct sampl
         ret->starts.items[ret->starts.count++] =
             native && native->frames.count ? native->start : (struct unwind_start){0};
     }
+    ret->list_known = !sample->state.cut;
     for (size_t i = 0; i < sample->stack_count; i++)
         if (!fill_stack(sample, i, ret))
             return err_create(ERR_NO_MEMORY, "capture");
     return NULL;
 }
 
-static bool same_frame(const struct py_frame *a, const struct py_frame *b)
+static bool same_place(const struct py_frame *a, const struct py_frame *b)
 {
-    return a->addr == b->addr && a->code_addr == b->code_addr && a->instr == b->instr &&
-           a->fingerprint == b->fingerprint;
+    return a->addr == b->addr && a->code_addr == b->code_addr && a->instr == b->instr;
 }
 
-// Whether what was decoded here is what the sampler decoded. A code object that is another one by
-// now is no frame's any more.
-static bool compare(struct recorder *recorder, const struct sample *sample,
-                    struct still_moment *moment)
+static bool leave_out(struct still_stack *said)
 {
-    bool lost = false;
+    free(said->cut);
+    said->not_taken = true;
+    said->cut_code = ERR_TIMEOUT;
+    said->cut = strdup("its memory was another thread's by the time that one was read");
+    return said->cut;
+}
+
+// A stack that was read at another moment than the others may lie where one of theirs does: there
+// is one memory for all. What the recorded bytes do not show as it was sampled is left out, and a
+// code object that is another one by now is no frame's any more. True: the moment has changed.
+static bool check_python(struct recorder *recorder, const struct sample *sample,
+                         struct still_moment *moment)
+{
+    bool changed = false;
     for (size_t i = 0; i < sample->stack_count && i < recorder->still.stacks.count; i++) {
         const struct py_stack *then = &sample->stacks[i], *now = &recorder->still.stacks.items[i];
         bool same = then->frames.count == now->frames.count;
-        for (size_t k = 0; k < then->frames.count && k < now->frames.count; k++) {
+        for (size_t k = 0; same && k < then->frames.count; k++) {
             const struct py_frame *a = &then->frames.items[k], *b = &now->frames.items[k];
-            if (same_frame(a, b))
-                continue;
-            same = false;
-            if (a->code_addr == b->code_addr && a->fingerprint != b->fingerprint)
-                lost |= vec_push(&moment->lost_codes, a->code_addr);
+            same = same_place(a, b);
+            if (same && a->fingerprint != b->fingerprint)
+                changed |= vec_push(&moment->lost_codes, a->code_addr);
         }
-        recorder->differences += !same && !then->cut;
+        if (same || then->cut)
+            continue;
+        recorder->differences++;
+        changed |= leave_out(&moment->stacks.items[i]);
     }
-    return lost;
+    return changed;
+}
+
+static bool check_native(struct recorder *recorder, const struct sample *sample,
+                         struct still_moment *moment)
+{
+    bool changed = false;
+    for (size_t i = 0; sample->natives && i < recorder->still.natives.count; i++) {
+        const struct unwind_frames *then = &sample->natives[i].frames;
+        const struct unwind_frames *now = &recorder->still.natives.items[i].frames;
+        bool same = then->count == now->count;
+        for (size_t k = 0; same && k < then->count; k++)
+            same = then->items[k].pc == now->items[k].pc && then->items[k].how == now->items[k].how;
+        if (same)
+            continue;
+        recorder->differences++;
+        moment->starts.items[i] = (struct unwind_start){0};
+        changed = true;
+    }
+    return changed;
+}
+
+static bool check(struct recorder *recorder, const struct sample *sample,
+                  struct still_moment *moment)
+{
+    bool python = check_python(recorder, sample, moment);
+    return check_native(recorder, sample, moment) || python;
 }
 
 // The used part of the native stacks, for those who open the capture with a debugger.
@@ -368,7 +396,7 @@ struct err *recorder_take_live(struct recorder *recorder, const struct sampler *
             still_deinit(&recorder->still);
             err = still_decode(recorder->process, recorder->unwinder, recorder->codes.mem,
                                &snapshot->moment, &recorder->still);
-            if (err || again || !compare(recorder, sample, &snapshot->moment))
+            if (err || again || !check(recorder, sample, &snapshot->moment))
                 break;
         }
     }

@@ -130,6 +130,7 @@ struct err *recording_take_core(struct recording *recording, struct target *core
     struct recorded recorded;
     begin_snapshot(recording);
     recording->facts.has_python = true;
+    recording->facts.signal = core->signal;
     TRY(recorder_take_core(recording->recorder, core, image, &recording->snapshot, &recorded));
     fill_input(recording->session, &recorded, &recording->snapshot, true, ret);
     *ret_image = recorded.image;
@@ -254,7 +255,7 @@ bool recording_write(struct recording *recording, const struct prof_run *run, st
     struct outfile file;
     struct err *err = fill_facts(recording, run, lines, command);
     if (!err && options->verbose)
-        complain("%llu stacks were decoded otherwise from the capture than when they were sampled",
+        complain("%llu stacks could not be kept in the capture as they were sampled",
                  (unsigned long long)recorder_differences(recording->recorder));
     if (!err)
         err = outfile_begin(options->save, OUTFILE_EVIDENCE, &file);

@@ -242,6 +242,28 @@ struct err *py_thread_refresh(struct py_process *process, struct py_thread *thre
     return NULL;
 }
 
+struct err *py_thread_read(struct py_process *process, const struct py_state *state,
+                           uint64_t interp, int64_t interp_id, uint64_t tstate,
+                           struct py_thread *ret)
+{
+    uint64_t next;
+    TRY(read_thread(process, tstate, interp, ret, &next));
+    ret->interp_id = interp_id;
+    TRY(read_collecting(process, interp, &ret->collecting));
+    // What is said of its GIL is what is said of its neighbours'.
+    vec_foreach (other, &state->threads) {
+        if (other->interp != interp)
+            continue;
+        ret->gil = other->gil;
+        ret->gil_known = other->gil_known;
+        vec_foreach (gil, &state->gils)
+            if (gil->start == ret->gil || state->gils.count == 1)
+                ret->holds_gil = ret->gil_known && gil->holder == tstate;
+        break;
+    }
+    return NULL;
+}
+
 struct err *py_gils_refresh(struct py_process *process, struct py_state *state)
 {
     vec_foreach (gil, &state->gils) {

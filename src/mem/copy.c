@@ -14,6 +14,8 @@
 #define LEVELS 6        // of sorted pieces, each eight times as large as the one before
 #define MERGE_BYTES 128
 #define WINDOW_BYTES 256
+#define LOG_RANGES 8192 // room for what one snapshot reads
+#define LOG_BYTES (1u << 20)
 
 struct piece {
     uint64_t start, end;
@@ -43,6 +45,7 @@ struct mem_copy {
     size_t block; // the one being filled
     struct mem_ranges misses;
     struct mem_ranges log; // what was read, while `logging`
+    VEC(unsigned char) log_bytes;
     bool logging;
     size_t bytes;
 };
@@ -78,6 +81,7 @@ void mem_copy_destroy(struct mem_copy *copy)
         vec_deinit(&copy->levels[i]);
     vec_deinit(&copy->misses);
     vec_deinit(&copy->log);
+    vec_deinit(&copy->log_bytes);
     mem_destroy(copy->view);
     free(copy);
 }
@@ -101,7 +105,7 @@ void mem_copy_clear(struct mem_copy *copy)
     for (size_t i = 0; i < LEVELS; i++)
         copy->levels[i].count = 0;
     copy->misses.count = 0;
-    copy->log.count = 0;
+    mem_copy_clear_log(copy);
     copy->bytes = 0;
     copy->fallback = NULL;
 }
@@ -360,22 +364,45 @@ static size_t read_through(struct mem_copy *copy, uint64_t addr, void *buffer, s
 void mem_copy_keep_log(struct mem_copy *copy, bool on)
 {
     copy->logging = on;
+    // Not to grow under a stop.
+    if (on)
+        (void)(vec_reserve(&copy->log, LOG_RANGES) && vec_reserve(&copy->log_bytes, LOG_BYTES));
 }
 
-const struct mem_ranges *mem_copy_log(const struct mem_copy *copy)
+const struct mem_ranges *mem_copy_log(const struct mem_copy *copy, const unsigned char **ret_bytes)
 {
+    *ret_bytes = copy->log_bytes.items;
     return &copy->log;
 }
 
 void mem_copy_clear_log(struct mem_copy *copy)
 {
     copy->log.count = 0;
+    copy->log_bytes.count = 0;
+}
+
+static void write_down(struct mem_copy *copy, uint64_t addr, const void *bytes, size_t size)
+{
+    if (!size || !vec_reserve(&copy->log_bytes, copy->log_bytes.count + size) ||
+        !vec_push(&copy->log, (struct mem_range){addr, size}))
+        return;
+    memcpy(copy->log_bytes.items + copy->log_bytes.count, bytes, size);
+    copy->log_bytes.count += size;
 }
 
 void mem_copy_log_range(struct mem_copy *copy, uint64_t addr, size_t size)
 {
-    if (copy->logging && size)
-        (void)vec_push(&copy->log, (struct mem_range){addr, size});
+    unsigned char bytes[PAGE_BYTES];
+    bool gap;
+    while (copy->logging && size) {
+        size_t want = size < sizeof(bytes) ? size : sizeof(bytes);
+        size_t got = copy_some(copy, addr, bytes, want, false, &gap);
+        write_down(copy, addr, bytes, got);
+        if (got < want)
+            break;
+        addr += got;
+        size -= got;
+    }
 }
 
 static size_t copy_read(void *arg, uint64_t addr, void *buffer, size_t size)
@@ -387,14 +414,9 @@ static size_t copy_read(void *arg, uint64_t addr, void *buffer, size_t size)
         done += read_through(copy, addr + done, (unsigned char *)buffer + done, size - done);
     else if (done < size && !gap)
         (void)vec_push(&copy->misses, (struct mem_range){addr + done, size - done});
-    mem_copy_log_range(copy, addr, done);
+    if (copy->logging)
+        write_down(copy, addr, buffer, done);
     return done;
-}
-
-size_t mem_copy_peek(struct mem_copy *copy, uint64_t addr, void *ret, size_t size)
-{
-    bool gap;
-    return copy_some(copy, addr, ret, size, false, &gap);
 }
 
 bool mem_copy_has(struct mem_copy *copy, uint64_t addr, size_t size)

@@ -77,8 +77,10 @@ static int compare_tstates(const void *left, const void *right)
     return a->tstate < b->tstate ? -1 : a->tstate > b->tstate;
 }
 
-// Leaves the thread states that belong to the moment, in its order.
-static struct err *choose(const struct still_moment *moment, struct py_state *state)
+// Leaves the thread states that belong to the moment, in its order. Those that the list in memory
+// has lost (it went on changing while the stacks were read) are read for themselves.
+static struct err *choose(struct py_process *process, const struct still_moment *moment,
+                          struct py_state *state)
 {
     size_t count = state->threads.count;
     if (moment->all)
@@ -92,14 +94,22 @@ static struct err *choose(const struct still_moment *moment, struct py_state *st
     if (count)
         qsort(sorted, count, sizeof(*sorted), compare_tstates);
     vec_foreach (stack, &moment->stacks) {
-        struct py_thread key = {.tstate = stack->tstate}, *wanted = &key;
+        struct py_thread thread = {.tstate = stack->tstate}, *key = &thread;
         const struct py_thread **found =
-            bsearch(&wanted, sorted, count, sizeof(*sorted), compare_tstates);
-        // One that is not in the list any more (damaged memory) is there all the same.
-        chosen.items[chosen.count++] = found ? **found : key;
+            bsearch(&key, sorted, count, sizeof(*sorted), compare_tstates);
+        if (found)
+            thread = **found;
+        else
+            err_destroy(py_thread_read(process, state, stack->interp, stack->interp_id,
+                                       stack->tstate, &thread));
+        chosen.items[chosen.count++] = thread;
     }
     vec_deinit(&state->threads);
     state->threads = chosen;
+    if (moment->list_known) {
+        err_destroy(state->cut);
+        state->cut = NULL;
+    }
     return NULL;
 }
 
@@ -223,10 +233,10 @@ struct err *still_decode(struct py_process *process, struct unwinder *unwinder, 
     process->dec.code_mem = codes;
     py_codes_recheck(process->dec.codes);
     py_state_read(process, &ret->state);
-    if (ret->state.cut && !ret->state.threads.count)
+    if (ret->state.cut && !ret->state.threads.count && moment->all)
         return err_create(err_code(ret->state.cut), "%s", err_message(ret->state.cut));
+    TRY(choose(process, moment, &ret->state));
     settle(process, moment, &ret->state);
-    TRY(choose(moment, &ret->state));
     size_t count = ret->state.threads.count;
     if (!vec_reserve(&ret->stacks, count + 1) ||
         !vec_reserve(&ret->natives, moment->threads.count + 1))
