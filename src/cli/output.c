@@ -9,16 +9,16 @@
 
 #include "cli/cli.h"
 #include "cli/outfile.h"
+#include "util/clean.h"
 #include "util/guard.h"
 
 // Messages hold paths and names from the target: nothing of theirs may steer the terminal.
 static void put_clean(const char *text, FILE *out)
 {
-    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
-        if (*at < 0x20 || *at == 0x7f)
-            fprintf(out, "\\x%02x", *at);
-        else
-            putc(*at, out);
+    char shown[CLEAN_BYTES];
+    for (size_t left = strlen(text), size; left; left -= size, text += size) {
+        size = clean_char(text, left, shown);
+        fputs(shown, out);
     }
 }
 

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "util/clean.h"
+
 #define INDENT_MAX 40 // deep trees: beyond it the blanks would outweigh the data
 
 static void put_text(struct json_writer *json, const char *text)
@@ -76,26 +78,6 @@ void json_end_array(struct json_writer *json, enum json_layout layout)
     end(json, layout, ']');
 }
 
-// Bytes of the UTF-8 sequence that begins at `at`, 0 when there is none: RFC 3629, except that
-// surrogates are let through, for the caller to see.
-static size_t sequence(const unsigned char *at, size_t left, uint32_t *ret_code)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000}; // shorter ones are overlong
-    size_t size = at[0] < 0x80 ? 1 : at[0] >> 5 == 6 ? 2 : at[0] >> 4 == 14 ? 3 : 4;
-    if (size == 4 && at[0] >> 3 != 30)
-        return 0;
-    if (size > left)
-        return 0;
-    uint32_t code = size == 1 ? at[0] : at[0] & (0x7fu >> size);
-    for (size_t i = 1; i < size; i++) {
-        if (at[i] >> 6 != 2)
-            return 0;
-        code = code << 6 | (at[i] & 0x3f);
-    }
-    *ret_code = code;
-    return code >= least[size] && code <= 0x10ffff ? size : 0;
-}
-
 static bool put_short_escape(struct json_writer *json, uint32_t code)
 {
     static const struct {
@@ -112,31 +94,37 @@ static bool put_short_escape(struct json_writer *json, uint32_t code)
     return false;
 }
 
-// Control characters are escaped, those beyond ASCII too: a report may well go to a terminal.
-// U+2028 and U+2029 end lines in JavaScript.
+// A report may well go to a terminal or an editor: what must not be shown as it is, is escaped.
 static bool must_escape(uint32_t code)
 {
-    return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x2028 || code == 0x2029 ||
-           (code >= 0xd800 && code <= 0xdfff);
+    return clean_is_unseen(code) || (code >= 0xd800 && code <= 0xdfff);
+}
+
+static void put_code(struct json_writer *json, uint32_t code)
+{
+    if (code > 0xffff) // RFC 8259, 7: a pair of surrogates
+        fprintf(json->out, "\\u%04" PRIx32 "\\u%04" PRIx32, 0xd7c0 + (code >> 10),
+                0xdc00 + (code & 0x3ff));
+    else
+        fprintf(json->out, "\\u%04" PRIx32, code);
 }
 
 static void put_escaped(struct json_writer *json, const char *bytes, size_t size)
 {
-    const unsigned char *at = (const unsigned char *)bytes;
+    const char *at = bytes, *end = bytes + size;
     fputc('"', json->out);
-    for (size_t left = size; left;) {
+    while (at < end) {
         uint32_t code;
-        size_t length = sequence(at, left, &code);
+        size_t length = clean_decode(at, (size_t)(end - at), &code);
         if (!length)
-            fprintf(json->out, "\\udc%02x", at[0]);
+            fprintf(json->out, "\\udc%02x", (unsigned char)*at);
         else if (must_escape(code) || code == '"' || code == '\\') {
             if (!put_short_escape(json, code))
-                fprintf(json->out, "\\u%04" PRIx32, code);
+                put_code(json, code);
         } else {
             fwrite(at, 1, length, json->out);
         }
         at += length ? length : 1;
-        left -= length ? length : 1;
     }
     fputc('"', json->out);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/clean.h"
 #include "util/guard.h"
 #include "util/vec.h"
 
@@ -81,14 +82,6 @@ struct range {
     uint32_t first, last;
 };
 
-// Characters without a shape of their own that move, hide or separate others (Unicode 15,
-// categories Cf, Zl and Zp, and the blank-looking fillers).
-static const struct range unseen_ranges[] = {
-    {0x00ad, 0x00ad}, {0x034f, 0x034f}, {0x061c, 0x061c}, {0x115f, 0x1160},   {0x17b4, 0x17b5},
-    {0x180b, 0x180f}, {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f},   {0x3164, 0x3164},
-    {0xfeff, 0xfeff}, {0xffa0, 0xffa0}, {0xfff0, 0xfffb}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},
-};
-
 // Marks drawn over the character before them.
 static const struct range narrow_ranges[] = {
     {0x0300, 0x036f}, {0x0483, 0x0489}, {0x0591, 0x05bd}, {0x0610, 0x061a},
@@ -117,58 +110,19 @@ static bool is_within(const struct range *ranges, size_t count, uint32_t code)
     return false;
 }
 
-// The bytes that begin at `at` as one code point (surrogates included, as in WTF-8); 0: not UTF-8.
-static size_t decode(const unsigned char *at, size_t size, uint32_t *ret_code)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    if (at[0] < 0x80) {
-        *ret_code = at[0];
-        return 1;
-    }
-    size_t length = at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : 2;
-    if (at[0] < 0xc2 || at[0] > 0xf4 || length > size)
-        return 0;
-    uint32_t code = at[0] & (0x7fu >> length);
-    for (size_t i = 1; i < length; i++) {
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (at[i] & 0x3f);
-    }
-    *ret_code = code;
-    return code >= least[length] && code <= 0x10ffff ? length : 0;
-}
-
-static bool add_escape(struct plain *plain, uint32_t code)
-{
-    if (code == '\n' || code == '\r' || code == '\t')
-        plain_add(plain, "\\%c", code == '\n' ? 'n' : code == '\r' ? 'r' : 't');
-    else if (code < 0x20 || (code >= 0x7f && code < 0xa0))
-        plain_add(plain, "\\x%02x", code);
-    else if ((code >= 0xd800 && code <= 0xdfff) || (code & 0xfffe) == 0xfffe ||
-             is_within(unseen_ranges, ARRAY_SIZE(unseen_ranges), code))
-        plain_add(plain, code > 0xffff ? "\\U%08x" : "\\u%04x", code);
-    else
-        return false;
-    return true;
-}
-
 void plain_safe(struct plain *plain, const char *bytes, size_t size)
 {
-    const unsigned char *at = (const unsigned char *)bytes, *end = at + size;
+    const char *at = bytes, *end = bytes + size;
     while (at < end) {
-        const unsigned char *run = at;
+        const char *run = at;
         while (at < end && *at >= 0x20 && *at < 0x7f)
             at++;
-        plain_bytes(plain, (const char *)run, (size_t)(at - run));
+        plain_bytes(plain, run, (size_t)(at - run));
         if (at == end)
             break;
-        uint32_t code;
-        size_t length = decode(at, (size_t)(end - at), &code);
-        if (length == 0)
-            plain_add(plain, "\\udc%02x", *at);
-        else if (!add_escape(plain, code))
-            plain_bytes(plain, (const char *)at, length);
-        at += length ? length : 1;
+        char shown[CLEAN_BYTES];
+        at += clean_char(at, (size_t)(end - at), shown);
+        plain_str(plain, shown);
     }
 }
 
@@ -197,7 +151,7 @@ size_t plain_char(const char *text, unsigned *ret_columns)
     if (first < 0x80)
         return 1;
     uint32_t code = 0;
-    size_t length = decode((const unsigned char *)text, strnlen(text, 4), &code);
+    size_t length = clean_decode(text, strnlen(text, 4), &code);
     if (is_within(narrow_ranges, ARRAY_SIZE(narrow_ranges), code))
         *ret_columns = 0;
     else if (is_within(wide_ranges, ARRAY_SIZE(wide_ranges), code))

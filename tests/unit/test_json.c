@@ -155,6 +155,12 @@ static void test_invalid_utf8(void **state)
     assert_string_equal(write_string("\xe2\x82\xac", 2), "\"\\udce2\\udc82\""); // no further
     assert_string("\xf8\x88\x80\x80\x80", "\\udcf8\\udc88\\udc80\\udc80\\udc80");
     assert_string("\xed\xa0\x80", "\\ud800"); // surrogates
+    // What would reorder or hide its neighbours in a terminal or an editor.
+    assert_string("\xe2\x80\xae", "\\u202e");
+    assert_string("\xe2\x81\xa6", "\\u2066");
+    assert_string("\xc2\x9b", "\\u009b");
+    assert_string("\xef\xbb\xbf", "\\ufeff");
+    assert_string("\xf3\xa0\x81\x81", "\\udb40\\udc41");
     assert_string("\xed\xbf\xbf", "\\udfff");
     assert_string("\xed\x9f\xbf\xee\x80\x80", "\xed\x9f\xbf\xee\x80\x80"); // their neighbours
 }

@@ -49,6 +49,9 @@ static void test_hostile_bytes(void **state)
         {"\xed\xa0\x80", 3, "\\ud800"},
         {"\xf4\x90\x80\x80", 4, "\\udcf4\\udc90\\udc80\\udc80"},
         {"\xc3\xa9\xe6\x97\xa5", 5, "\xc3\xa9\xe6\x97\xa5"},
+        {"\xe2\xa0\x80", 3, "\\u2800"},
+        {"\xef\xb7\x90", 3, "\\ufdd0"},
+        {"\xf0\x9f\x98\x80", 4, "\xf0\x9f\x98\x80"},
         {"\x01\x02\x1f", 3, "\\x01\\x02\\x1f"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
