@@ -3,7 +3,8 @@
 // that is how a capture opens on a machine that has none of the target's binaries.
 //
 // An image opened with a record takes its list of modules, build IDs and unwind tables from the
-// target's mappings and memory alone and opens no file. Names (symbols by name and by address,
+// target's mappings and memory alone and opens no file; .debug_frame, which is in no memory, comes
+// from the record (image_debug_elf). Names (symbols by name and by address,
 // sections, source lines of addresses, what file a module was) are answered from the record. While
 // recording they are asked of another image, that of the running process or core, first, and kept,
 // also that there is no answer. Code registered for debuggers is read from memory in both.
@@ -32,8 +33,8 @@ void image_record_set_source(struct image_record *record, struct image *source);
 // that is asked from now on. Replays must call it at the same moments. Starts at 0.
 void image_record_set_epoch(struct image_record *record, uint32_t epoch);
 
-// All of it, as one stream. Deterministic: the same questions give the same bytes, in whatever order
-// they were asked.
+// All of it, as one stream. Deterministic: the same questions give the same bytes, in whatever
+// order they were asked.
 void image_record_write(const struct image_record *record, struct wire_out *out);
 // Fills an empty record from a stream that holds nothing else; every count, length and number is
 // bounded. ERR_BAD_DATA: the record is of no use.
