@@ -27,6 +27,12 @@
 #define LIMIT_MRO 1024
 // /proc/PID/maps: vm.max_map_count is 65530 by default and raised to 262144 by databases.
 #define LIMIT_MAPPINGS 1000000
+// Libraries of one process, each of which is looked for on disk: a browser has some hundred.
+#define LIMIT_MODULES 10000
+// Memory scanned for a runtime: words that could point to an interpreter, and places that are then
+// looked at in full. A program's data has some 100,000 pointers, and few of the latter.
+#define LIMIT_SCANNED_POINTERS (1u << 20)
+#define LIMIT_SCANNED_CANDIDATES 4096
 // Slots of a frame's value stack and locals that are looked at.
 #define LIMIT_FRAME_SLOTS 65536
 

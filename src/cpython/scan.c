@@ -7,6 +7,7 @@
 
 #include "cpython/find.h"
 #include "util/guard.h"
+#include "util/limits.h"
 
 #define CHUNK_BYTES (1u << 20)
 #define SCAN_LIMIT_BYTES (256u << 20) // .data, .bss and a heap; a model's weights are not searched
@@ -18,7 +19,8 @@ struct scan {
     void *arg;
     const struct py_layout *layouts; // of the versions without debug offsets
     size_t layout_count;
-    uint64_t low, high; // of all writable memory: a cheap first test for pointers
+    uint64_t low, high;          // of all writable memory: a cheap first test for pointers
+    size_t pointers, candidates; // looked at so far
 };
 
 static bool could_point(const struct scan *scan, uint64_t word)
@@ -39,7 +41,13 @@ static bool plausible(const struct scan *scan, const struct py_layout *layout, u
     return !second && back == interp;
 }
 
-static bool visit_cookie(const struct scan *scan, uint64_t addr)
+// The candidates that are looked at in full are counted.
+static bool visit(struct scan *scan, const struct py_candidate *candidate)
+{
+    return scan->candidates++ < LIMIT_SCANNED_CANDIDATES && scan->visit(scan->arg, candidate);
+}
+
+static bool visit_cookie(struct scan *scan, uint64_t addr)
 {
     uint32_t hexversion;
     bool free_threaded;
@@ -51,11 +59,13 @@ static bool visit_cookie(const struct scan *scan, uint64_t addr)
                                      .says_version = true,
                                      .debug_offsets = true,
                                      .found_by = "a scan for its cookie"};
-    return !err && scan->visit(scan->arg, &candidate);
+    return !err && visit(scan, &candidate);
 }
 
-static bool visit_word(const struct scan *scan, uint64_t addr, uint64_t word)
+static bool visit_word(struct scan *scan, uint64_t addr, uint64_t word)
 {
+    if (scan->pointers++ >= LIMIT_SCANNED_POINTERS)
+        return false;
     for (size_t i = 0; i < scan->layout_count; i++) {
         const struct py_layout *layout = &scan->layouts[i];
         if (!plausible(scan, layout, word))
@@ -66,13 +76,13 @@ static bool visit_word(const struct scan *scan, uint64_t addr, uint64_t word)
             candidate.runtime = addr - py_offset(layout, PY_RT_interpreters_head);
         else
             candidate.head_addr = addr;
-        if (scan->visit(scan->arg, &candidate))
+        if (visit(scan, &candidate))
             return true;
     }
     return false;
 }
 
-static bool scan_range(const struct scan *scan, uint64_t start, uint64_t end, bool words,
+static bool scan_range(struct scan *scan, uint64_t start, uint64_t end, bool words,
                        uint64_t *budget)
 {
     AUTO_FREE uint64_t *chunk = malloc(CHUNK_BYTES);

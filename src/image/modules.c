@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "util/guard.h"
+#include "util/limits.h"
 
 void image_module_destroy(struct image_module *module)
 {
@@ -214,6 +215,11 @@ struct err *image_list_modules(struct image *image, struct image_found *ret)
         }
         struct image_module *finished = TAKE(current);
         TRY(finish(finished, ret));
+        if (ret->count >= LIMIT_MODULES) {
+            target_note(image->target, "only the first %d mapped files were looked at",
+                        LIMIT_MODULES);
+            break;
+        }
         current = module_create(image, mapping);
         if (!current)
             return err_create(ERR_NO_MEMORY, "out of memory");

@@ -215,7 +215,8 @@ static void note(struct merger *m)
 
 static bool emit(struct merger *m)
 {
-    const struct merge_piece *piece = m->pieces.items, *end = piece + m->pieces.count;
+    const struct merge_piece *piece = m->pieces.items;
+    const struct merge_piece *end = piece ? piece + m->pieces.count : NULL;
     for (; piece < end && piece->at < 0; piece++)
         if (!push_piece(m, piece))
             return false;
