@@ -212,15 +212,19 @@ static void check_threads(const struct live *live, struct frozen_survey *survey)
 }
 
 // After unshare(CLONE_NEWPID) the copy would be the first process of a namespace, and take that with
-// it when it ends.
+// it when it ends. As long as there is no such first process the link leads nowhere
+// (kernel/pid_namespace.c, pidns_for_children_get).
 static bool makes_namespaces(pid_t pid)
 {
     char path[64];
     struct stat own, children;
     snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
-    bool known = stat(path, &own) == 0;
+    if (stat(path, &own) != 0)
+        return false;
     snprintf(path, sizeof(path), "/proc/%d/ns/pid_for_children", pid);
-    return known && stat(path, &children) == 0 && own.st_ino != children.st_ino;
+    if (stat(path, &children) == 0)
+        return own.st_ino != children.st_ino;
+    return errno == ENOENT && lstat(path, &children) == 0;
 }
 
 static void check_settings(pid_t pid, struct frozen_survey *survey)

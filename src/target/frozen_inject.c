@@ -195,34 +195,32 @@ static struct err *set_registers(const struct borrowed *borrowed, const void *gr
     return NULL;
 }
 
-// Below its stack: the frame that ends the child, and above it the one that gives the
-// thread its registers back.
+// Below its stack: the frame that ends the child, and below that, where signal handlers that run
+// on it do no harm, the one that gives the thread its registers back.
 static struct err *make_frames(struct borrowed *borrowed, uint64_t sp, unsigned char *room)
 {
     const struct arch_inject *inject = arch_host()->inject;
-    const size_t xstate_room = BORROW_ROOM;
-    AUTO_FREE unsigned char *xstate = malloc(xstate_room), *image = malloc(BORROW_ROOM);
-    unsigned char ending[sizeof(borrowed->gregset)];
-    size_t xstate_bytes = xstate_room;
+    AUTO_FREE unsigned char *xstate = malloc(BORROW_ROOM), *image = malloc(BORROW_ROOM);
+    unsigned char ending[sizeof(borrowed->gregset)], last[1024];
+    size_t xstate_bytes = BORROW_ROOM;
     if (!xstate || !image)
         return err_create(ERR_NO_MEMORY, "signal frame");
     TRY(get_set(borrowed->tid, NT_X86_XSTATE, xstate, &xstate_bytes));
-    uint64_t top = sp - inject->red_zone_bytes;
-    size_t size = inject->frame(borrowed->gregset, xstate, xstate_bytes, borrowed->signal_mask,
-                                borrowed->sigreturn_ip, top, image, BORROW_ROOM, &borrowed->sp);
+    const uint64_t none[6] = {0}, top = sp - inject->red_zone_bytes;
     memcpy(ending, borrowed->gregset, sizeof(ending));
-    const uint64_t none[6] = {0};
     inject->set_call(ending, borrowed->call_ip, sp, inject->exit, none);
-    unsigned char last[1024];
-    size_t below = inject->frame(ending, NULL, 0, ~(uint64_t)0, borrowed->sigreturn_ip,
-                                 borrowed->sp, last, sizeof(last), &borrowed->child_sp);
-    if (!size || !below || size + below > BORROW_ROOM)
+    size_t above = inject->frame(ending, NULL, 0, ~(uint64_t)0, borrowed->sigreturn_ip, top, last,
+                                 sizeof(last), &borrowed->child_sp);
+    size_t size = inject->frame(borrowed->gregset, xstate, xstate_bytes, borrowed->signal_mask,
+                                borrowed->sigreturn_ip, borrowed->child_sp, image, BORROW_ROOM,
+                                &borrowed->sp);
+    if (!size || !above || size + above > BORROW_ROOM)
         return err_create(ERR_UNSUPPORTED, "the registers of thread %d are too many",
                           borrowed->tid);
-    borrowed->stack_at = borrowed->child_sp;
-    borrowed->stack_bytes = below + size;
-    memcpy(room, last, below);
-    memcpy(room + below, image, size);
+    borrowed->stack_at = borrowed->sp;
+    borrowed->stack_bytes = size + above;
+    memcpy(room, image, size);
+    memcpy(room + size, last, above);
     return NULL;
 }
 
@@ -237,6 +235,13 @@ static bool has_room(const struct borrowed *borrowed, uint64_t sp)
                 borrowed->stack_at >= mapping->start && sp <= mapping->end;
     proc_mappings_clear(&mappings);
     return room;
+}
+
+static struct err *set_mask(const struct borrowed *borrowed, uint64_t mask)
+{
+    if (ptrace(PTRACE_SETSIGMASK, borrowed->tid, (void *)sizeof(mask), &mask) != 0)
+        return err_os(errno, "signal mask of thread %d", borrowed->tid);
+    return NULL;
 }
 
 static struct err *write_stack(const struct borrowed *borrowed, const void *bytes)
@@ -287,12 +292,6 @@ struct err *borrow_take(struct borrowed *borrowed, const struct live_thread *thr
         return err_create(ERR_UNSUPPORTED, "the stack of thread %d has no room", thread->tid);
     TRY(set_options(borrowed));
     TRY(write_stack(borrowed, room));
-    const uint64_t all = ~(uint64_t)0;
-    if (ptrace(PTRACE_SETSIGMASK, thread->tid, (void *)sizeof(all), &all) != 0) {
-        struct err *err = err_os(errno, "signal mask of thread %d", thread->tid);
-        err_destroy(write_stack(borrowed, borrowed->stack));
-        return err;
-    }
     borrowed->taken = true;
     return NULL;
 }
@@ -413,7 +412,10 @@ static struct err *run_call(struct run *run, int64_t number, const uint64_t args
     struct arch_regs regs;
     memcpy(gregset, borrowed->gregset, sizeof(gregset));
     arch->inject->set_call(gregset, borrowed->call_ip, borrowed->sp, number, args);
+    // In this order, and the other way round at the end: with these registers the thread gets its
+    // signal mask back from its stack, even if we are killed between the two.
     TRY(set_registers(borrowed, gregset));
+    TRY(set_mask(borrowed, ~(uint64_t)0));
     TRY(run_to_exit(run));
     TRY(get_set(borrowed->tid, NT_PRSTATUS, gregset, &size));
     arch->regs_from_gregset(gregset, &regs);
@@ -450,16 +452,14 @@ struct err *borrow_give_back(struct borrowed *borrowed, uint64_t deadline_ns)
     if (!borrowed->taken)
         return NULL;
     borrowed->taken = false;
-    struct err *err = set_registers(borrowed, borrowed->gregset);
+    struct err *err = set_mask(borrowed, borrowed->signal_mask);
     if (err && err_code(err) == ERR_GONE) {
         err_destroy(err);
         stop_it(borrowed, deadline_ns);
-        err = set_registers(borrowed, borrowed->gregset);
+        err = set_mask(borrowed, borrowed->signal_mask);
     }
     TRY(err);
-    if (ptrace(PTRACE_SETSIGMASK, borrowed->tid, (void *)sizeof(borrowed->signal_mask),
-               &borrowed->signal_mask) != 0)
-        return err_os(errno, "signal mask of thread %d", borrowed->tid);
+    TRY(set_registers(borrowed, borrowed->gregset));
     ptrace(PTRACE_SETOPTIONS, borrowed->tid, 0, 0);
     if (borrowed->stop_again)
         syscall(SYS_tgkill, borrowed->pid, borrowed->tid, SIGSTOP);

@@ -207,6 +207,7 @@ static struct err *clone_it(struct tracer *tracer)
 static struct err *under_stop(struct tracer *tracer)
 {
     const char *why;
+    restart_calls(tracer->live); // at once: from now on that is the kernel's business
     TRY(check_all_stopped(tracer->live));
     tracer->taken_at_ns = wall_clock_ns();
     struct live_thread *thread = choose(tracer, &why);
@@ -265,8 +266,6 @@ static struct err *make(struct tracer *tracer)
         err = live_stop(tracer->live, true, tracer->job->deadline_ns, &tracer->times);
         if (!err)
             err = under_stop(tracer);
-        if (tracer->live)
-            restart_calls(tracer->live);
         live_resume(tracer->live, &tracer->times);
     }
     return err;
@@ -326,10 +325,10 @@ static struct err *collect_once(struct tracer *tracer, pid_t *avoid)
     pid_t tid = *avoid = thread->tid;
     thread->wanted = thread->insist = true;
     struct err *err = live_stop(tracer->live, false, tracer->job->deadline_ns, &times);
+    restart_calls(tracer->live);
     vec_foreach (stopped, &tracer->live->threads)
         if (!err && stopped->tid == tid)
             err = collect_in(tracer, stopped);
-    restart_calls(tracer->live);
     live_resume(tracer->live, &times);
     return err;
 }

@@ -3,7 +3,7 @@
 // holds known values in all registers and in the red zone, one that counts through pages, some in
 // calls that never return, some that sleep for a known time. The first thing that is not as it
 // should be is printed, and ends it with status 3. MODE: spin (one thread, the registers), blocked (nobody runs), all.
-// EXTRA: lenient (a nap may end with EINTR), eperm or kill (filters of clone and wait4), uffd.
+// EXTRA: lenient (waits may end with EINTR), eperm or kill (filters of clone and wait4), uffd.
 // Prints "READY pages ADDRESS shared ADDRESS dontfork ADDRESS wipe ADDRESS".
 #define _GNU_SOURCE
 #include <errno.h>
@@ -113,6 +113,8 @@ _Noreturn static void *run_pages(void *arg)
         }
 }
 
+static int lenient; // the tracer is killed: then EINTR is what is documented
+
 // ---- Calls ----------------------------------------------------------------------------------------
 
 static int64_t now_ms(void)
@@ -146,7 +148,10 @@ static void *run_epoll(void *arg)
 {
     struct epoll_event event;
     (void)arg;
-    broken("epoll_wait", epoll_wait(epoll_create1(0), &event, 1, -1) < 0 ? errno : 0);
+    int epoll = epoll_create1(0);
+    while (epoll_wait(epoll, &event, 1, -1) < 0 && errno == EINTR && lenient)
+        ;
+    broken("epoll_wait", errno);
     return NULL;
 }
 
@@ -156,7 +161,9 @@ static void *run_sigwait(void *arg)
     (void)arg;
     sigemptyset(&set);
     sigaddset(&set, SIGRTMAX);
-    broken("sigwaitinfo", sigwaitinfo(&set, NULL) < 0 ? errno : 0);
+    while (sigwaitinfo(&set, NULL) < 0 && errno == EINTR && lenient)
+        ;
+    broken("sigwaitinfo", errno);
     return NULL;
 }
 
@@ -164,9 +171,10 @@ static void *run_semop(void *arg)
 {
     struct sembuf take = {0, -1, 0};
     (void)arg;
-    int failed = semop(semaphore, &take, 1) < 0 ? errno : 0;
-    if (failed != EIDRM)
-        broken("semop", failed);
+    while (semop(semaphore, &take, 1) < 0 && errno == EINTR && lenient)
+        ;
+    if (errno != EIDRM)
+        broken("semop", errno);
     return NULL;
 }
 
@@ -179,8 +187,6 @@ static void *run_mutex(void *arg)
     broken("futex", errno);
     return NULL;
 }
-
-static int lenient; // the tracer is killed: EINTR of a nap is what is documented
 
 _Noreturn static void *run_nap(void *arg)
 {
