@@ -39,6 +39,10 @@ bool proc_read_clock(int fd, struct proc_clock *ret);
 size_t proc_thread_count(pid_t pid);
 // The thread's number in its innermost PID namespace (NSpid, last column); tid when not shown.
 pid_t proc_namespace_tid(pid_t pid, pid_t tid);
+// Is the process in a namespace of PIDs below ours? Then its threads have other numbers in there.
+bool proc_in_inner_namespace(pid_t pid);
+// ERR_UNSUPPORTED: there is no /proc, or it has other numbers for processes than system calls take.
+struct err *proc_check(void);
 pid_t proc_tracer(pid_t pid, pid_t tid);
 // The system call a thread sleeps in: /proc/PID/task/TID/syscall. False: running, or not allowed.
 // Only syscall, args, sp and ip are known then; sp is 0 of a thread that has ended.

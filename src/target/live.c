@@ -5,6 +5,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -267,18 +268,31 @@ struct err *live_refresh(struct live *live)
     return NULL;
 }
 
+// The kernel knows processes that /proc does not show (proc(5), hidepid).
+static struct err *no_process(pid_t pid)
+{
+    if (kill(pid, 0) == 0 || errno == EPERM)
+        return err_create(ERR_PERMISSION,
+                          "process %d is hidden: /proc is mounted with hidepid, which shows "
+                          "everybody no more than the own processes; run \"sudo pycore ...\"",
+                          pid);
+    return err_create(ERR_NOT_FOUND,
+                      "no process %d; \"pycore snap\" takes the number that ps or top shows", pid);
+}
+
 static struct err *fill(struct live *live)
 {
     struct target *target = live->target;
     pid_t pid = live->pid;
     struct proc_stat stat;
+    TRY(proc_check());
     struct err *err = proc_thread_stat(pid, pid, &stat);
+    if (err && err_code(err) != ERR_NOT_FOUND && err_code(err) != ERR_GONE &&
+        err_code(err) != ERR_PERMISSION)
+        return err;
     if (err) {
         err_destroy(err);
-        return err_create(ERR_NOT_FOUND,
-                          "no process %d; \"pycore snap\" takes the number that "
-                          "ps or top shows",
-                          pid);
+        return no_process(pid);
     }
     live->start_ticks = stat.start_ticks;
     if (pid == getpid())
@@ -286,7 +300,7 @@ static struct err *fill(struct live *live)
     if (stat.kernel_thread)
         return err_create(ERR_UNSUPPORTED, "process %d is a kernel thread (%s): it runs no program",
                           pid, stat.comm);
-    live->in_namespace = proc_namespace_tid(pid, pid) != pid;
+    live->in_namespace = proc_in_inner_namespace(pid);
     if (!choose_reader(live))
         return err_create(ERR_GONE,
                           "process %d is a zombie: it has ended, and waits for its "

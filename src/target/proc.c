@@ -2,8 +2,8 @@
 // Readers for /proc/PID: see target/proc.h.
 #include "target/proc.h"
 
-#include <elf.h>
 #include <dirent.h>
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "util/guard.h"
 #include "util/limits.h"
@@ -197,6 +198,31 @@ pid_t proc_namespace_tid(pid_t pid, pid_t tid)
         last--;
     long number = strtol(last, NULL, 10);
     return number > 0 ? (pid_t)number : tid;
+}
+
+bool proc_in_inner_namespace(pid_t pid)
+{
+    // One number for each namespace, from that of this /proc inwards (proc(5)).
+    AUTO_FREE char *text = status_line(pid, pid, "NSpid");
+    size_t count = 0;
+    for (char *at = text, *end; at && (end = at, strtol(at, &end, 10) > 0) && end != at; at = end)
+        count++;
+    return count > 1;
+}
+
+struct err *proc_check(void)
+{
+    char number[32];
+    ssize_t size = readlink("/proc/self", number, sizeof(number) - 1);
+    if (size < 0 && access("/proc/version", F_OK) != 0)
+        return err_create(ERR_UNSUPPORTED, "/proc is not mounted here: mount -t proc proc /proc");
+    number[size > 0 ? size : 0] = '\0';
+    if (strtol(number, NULL, 10) == getpid())
+        return NULL;
+    return err_create(
+        ERR_UNSUPPORTED,
+        "/proc shows another PID namespace than the one that pycore is in, with other "
+        "numbers: mount -t proc proc /proc, or run pycore there (nsenter -p)");
 }
 
 pid_t proc_tracer(pid_t pid, pid_t tid)

@@ -75,7 +75,9 @@ static void seize(struct live *live, struct live_thread *thread)
         unstoppable(thread, "another tracer holds it");
         thread->was_stopped = state == 't';
     } else {
-        unstoppable(thread, "the kernel refused to stop it");
+        unstoppable(thread,
+                    "the kernel refused to stop it (a seccomp filter, or a security module? Start "
+                    "pycore's container with --cap-add=SYS_PTRACE, or run it on the host)");
     }
 }
 

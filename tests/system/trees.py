@@ -123,7 +123,7 @@ class Root:
         if not os.path.isdir(stdlib):
             raise unittest.SkipTest("the library of python%s is not where it is sought"
                                     % python.name)
-        for name in ("proc", "dev", "tmp", "usr", "bin"):
+        for name in ("proc", "dev", "tmp", "usr", "bin", "old"):
             os.makedirs(os.path.join(folder, name), exist_ok=True)
         shutil.copytree(stdlib, folder + stdlib, ignore=shutil.ignore_patterns(
             "test", "tests", "__pycache__", "config-*", "site-packages", "idlelib", "lib2to3",
