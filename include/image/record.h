@@ -4,10 +4,10 @@
 //
 // An image opened with a record takes its list of modules, build IDs and unwind tables from the
 // target's mappings and memory alone and opens no file; .debug_frame, which is in no memory, comes
-// from the record (image_debug_elf). Names (symbols by name and by address,
-// sections, source lines of addresses, what file a module was) are answered from the record. While
-// recording they are asked of another image, that of the running process or core, first, and kept,
-// also that there is no answer. Code registered for debuggers is read from memory in both.
+// from the record (image_debug_elf). Names (symbols by name and by address, sections, source lines
+// of addresses, what file a module was) are answered from the record. While recording they are
+// asked of another image, that of the running process or core, first, and kept, also that there is
+// no answer. Code registered for debuggers is read from memory in both.
 //
 // For a replay to say the same, its target needs the same mappings (path, start, end, offset,
 // inode, device, permissions, deleted), auxv values and kind TARGET_CORE as the one that was
