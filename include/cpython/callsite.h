@@ -22,8 +22,8 @@
 #include <stdint.h>
 
 // Longest bytecode looked at. CPython itself has no limit; this keeps the working memory of hostile
-// input below 400 MiB.
-#define PY_CALLSITE_CODE_MAX_BYTES ((size_t)8 << 20)
+// input below 100 MiB.
+#define PY_CALLSITE_CODE_MAX_BYTES ((size_t)2 << 20)
 
 // co_stacksize above this is not believed (a call with as many positional arguments).
 #define PY_CALLSITE_STACK_MAX ((uint32_t)1 << 20)

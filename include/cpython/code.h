@@ -53,6 +53,12 @@ void py_codes_clear(struct py_codes *codes);
 // Drops everything when more than a bounded number of bytes is held; call between snapshots.
 void py_codes_trim(struct py_codes *codes);
 
+// Work on large tables is counted. False: as much was done since the last trim or recheck as no sane
+// program needs (LIMIT_TABLES_WALKED_BYTES).
+bool py_codes_may_walk(struct py_codes *codes, size_t bytes);
+// Memory that others took for a code object. False: that would be too much (LIMIT_CODES_BYTES).
+bool py_codes_may_hold(struct py_codes *codes, size_t bytes);
+
 // From now on addresses are checked anew: the target may have run.
 void py_codes_recheck(struct py_codes *codes);
 

@@ -7,7 +7,7 @@
 // A Python recursion limit of 100,000 is met in the wild; a cycle in damaged memory must end.
 #define LIMIT_FRAMES_PER_THREAD 250000
 // Of all threads together: 40,000 thread states may share one damaged chain.
-#define LIMIT_FRAMES_PER_SNAPSHOT 4000000
+#define LIMIT_FRAMES_PER_SNAPSHOT 2000000
 // A native stack holds more frames than a Python one: an evaluation loop for each up to 3.10, and C code between.
 #define LIMIT_NATIVE_FRAMES 1000000
 // The kernel's own default ceiling (kernel.pid_max on small machines is 32768).
@@ -31,8 +31,15 @@
 #define LIMIT_MODULES 10000
 // Memory scanned for a runtime: words that could point to an interpreter, and places that are then
 // looked at in full. A program's data has some 100,000 pointers, and few of the latter.
-#define LIMIT_SCANNED_POINTERS (1u << 20)
+#define LIMIT_SCANNED_POINTERS (1u << 22)
 #define LIMIT_SCANNED_CANDIDATES 4096
+// Code objects kept for one snapshot, with their tables: those of hostile memory may overlap. An
+// application of 100,000 functions has some 100 MiB.
+#define LIMIT_CODES_BYTES (256u << 20)
+// Tables of code objects over 64 KiB are walked for each frame that is in one: so many bytes in all.
+#define LIMIT_TABLES_WALKED_BYTES (2ull << 30)
+// Distinct strings of a run: names, files, notes.
+#define LIMIT_STRTAB_BYTES (256u << 20)
 // Slots of a frame's value stack and locals that are looked at.
 #define LIMIT_FRAME_SLOTS 65536
 

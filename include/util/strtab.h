@@ -13,7 +13,7 @@ struct strtab;
 struct strtab *strtab_create(void);
 void strtab_destroy(struct strtab *tab);
 
-// 0 when memory is out or bytes is NULL.
+// 0 when memory is out, LIMIT_STRTAB_BYTES are held, or bytes is NULL.
 uint32_t strtab_add(struct strtab *tab, const char *bytes, size_t size);
 uint32_t strtab_add_cstr(struct strtab *tab, const char *text);
 // NUL-terminated; NULL for id 0. Strings may hold NUL bytes themselves: ask for the size.

@@ -12,6 +12,7 @@
 
 #define CACHE_LIMIT_BYTES (64u << 20)
 #define HEAD_MAX_BYTES 512
+#define LARGE_TABLE_BYTES (64u << 10)
 #define OBJECT_BYTES 96 // of names and line tables that are compared
 
 #define CHECKED_SLOTS 1024 // distinct code objects on all stacks of a process: rarely more
@@ -20,6 +21,7 @@ struct py_codes {
     struct py_code **slots; // by address and fingerprint
     size_t slot_count, used;
     size_t bytes;
+    uint64_t walked_bytes; // of large tables
     uint64_t proof;
     struct py_code *checked[CHECKED_SLOTS]; // fingerprint compared since the last recheck
 };
@@ -50,6 +52,7 @@ void py_codes_clear(struct py_codes *codes)
 
 void py_codes_recheck(struct py_codes *codes)
 {
+    codes->walked_bytes = 0;
     memset(codes->checked, 0, sizeof(codes->checked));
 }
 
@@ -63,8 +66,26 @@ void py_codes_destroy(struct py_codes *codes)
 
 void py_codes_trim(struct py_codes *codes)
 {
+    codes->walked_bytes = 0;
     if (codes->bytes > CACHE_LIMIT_BYTES)
         py_codes_clear(codes);
+}
+
+bool py_codes_may_walk(struct py_codes *codes, size_t bytes)
+{
+    if (!codes)
+        return true;
+    if (bytes > LARGE_TABLE_BYTES)
+        codes->walked_bytes += bytes;
+    return codes->walked_bytes <= LIMIT_TABLES_WALKED_BYTES;
+}
+
+bool py_codes_may_hold(struct py_codes *codes, size_t bytes)
+{
+    if (bytes > LIMIT_CODES_BYTES || codes->bytes > LIMIT_CODES_BYTES - bytes)
+        return false;
+    codes->bytes += bytes;
+    return true;
 }
 
 static size_t slot_of(const struct py_codes *codes, uint64_t addr, uint64_t fingerprint)
@@ -272,6 +293,8 @@ static struct err *get(struct py_decoder *dec, uint64_t addr, struct py_code **r
         (*ret)->proof = codes->proof;
         return NULL;
     }
+    if (codes->bytes >= LIMIT_CODES_BYTES)
+        return err_create(ERR_LIMIT, "more than %u MiB of code objects", LIMIT_CODES_BYTES >> 20);
     struct py_code *code = calloc(1, sizeof(*code));
     if (!code)
         return err_create(ERR_NO_MEMORY, "code cache");
@@ -285,7 +308,8 @@ static struct err *get(struct py_decoder *dec, uint64_t addr, struct py_code **r
     }
     codes->slots[at] = code;
     codes->used++;
-    codes->bytes += sizeof(*code) + code->line_table_bytes + 3 * code->bytecode_bytes;
+    codes->bytes +=
+        sizeof(*code) + code->line_table_bytes + code->bytecode_bytes + code->exception_table_bytes;
     *ret = *checked = code;
     return NULL;
 }

@@ -10,6 +10,8 @@
 #include "util/guard.h"
 #include "util/limits.h"
 
+#define DEPTHS_FACTOR 8 // work for a table of depths, in walks over the code
+
 struct question {
     struct py_decoder *dec;
     struct py_frame *frame;
@@ -138,8 +140,14 @@ static void ensure_depths(const struct py_decoder *dec, struct py_code *code)
     struct py_bytecode bytecode = {
         code->bytecode,        code->bytecode_bytes,        dec->layout.version,
         code->exception_table, code->exception_table_bytes, code->stack_size};
-    if (code->bytecode && code->bytecode_bytes <= PY_CALLSITE_CODE_MAX_BYTES)
-        code->depths = py_callsite_depths_create(&bytecode);
+    if (!code->bytecode || code->bytecode_bytes > PY_CALLSITE_CODE_MAX_BYTES ||
+        !py_codes_may_walk(dec->codes, DEPTHS_FACTOR * code->bytecode_bytes))
+        return;
+    code->depths = py_callsite_depths_create(&bytecode);
+    if (code->depths && !py_codes_may_hold(dec->codes, py_callsite_depths_size(code->depths))) {
+        py_callsite_depths_destroy(code->depths);
+        code->depths = NULL;
+    }
 }
 
 struct err *py_frame_call(struct py_process *process, const struct py_stack *stack,
@@ -161,6 +169,10 @@ struct err *py_frame_call(struct py_process *process, const struct py_stack *sta
     struct question q = {.dec = dec, .frame = frame, .code = code};
     if (!code->last_site.valid || code->last_site.offset_bytes != frame->offset_bytes ||
         code->last_site.known_depth != known_depth) {
+        // Without a table the depths are computed anew for each question.
+        size_t work = code->bytecode_bytes * (code->depths ? 1 : DEPTHS_FACTOR);
+        if (!py_codes_may_walk(dec->codes, work))
+            return NULL;
         code->last_site.known =
             py_callsite_find(&bytecode, code->depths, (size_t)frame->offset_bytes, known_depth,
                              &code->last_site.site);

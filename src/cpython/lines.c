@@ -10,7 +10,7 @@ static struct py_line look_up(const struct py_decoder *dec, const struct py_code
 {
     if (offset_bytes < 0)
         return (struct py_line){code->first_line, -1};
-    if (!code->line_table)
+    if (!code->line_table || !py_codes_may_walk(dec->codes, code->line_table_bytes))
         return NO_LINE;
     if (dec->layout.version >= 0x030b)
         return py_line_location(code, (uint32_t)offset_bytes);

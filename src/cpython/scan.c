@@ -42,7 +42,7 @@ static bool plausible(const struct scan *scan, const struct py_layout *layout, u
 }
 
 // The candidates that are looked at in full are counted.
-static bool visit(struct scan *scan, const struct py_candidate *candidate)
+static bool try_place(struct scan *scan, const struct py_candidate *candidate)
 {
     return scan->candidates++ < LIMIT_SCANNED_CANDIDATES && scan->visit(scan->arg, candidate);
 }
@@ -59,7 +59,7 @@ static bool visit_cookie(struct scan *scan, uint64_t addr)
                                      .says_version = true,
                                      .debug_offsets = true,
                                      .found_by = "a scan for its cookie"};
-    return !err && visit(scan, &candidate);
+    return !err && try_place(scan, &candidate);
 }
 
 static bool visit_word(struct scan *scan, uint64_t addr, uint64_t word)
@@ -76,7 +76,7 @@ static bool visit_word(struct scan *scan, uint64_t addr, uint64_t word)
             candidate.runtime = addr - py_offset(layout, PY_RT_interpreters_head);
         else
             candidate.head_addr = addr;
-        if (visit(scan, &candidate))
+        if (try_place(scan, &candidate))
             return true;
     }
     return false;
@@ -118,7 +118,8 @@ bool py_scan(struct target *target, py_candidate_visit *visit, void *arg)
     size_t count, layout_count = 0;
     const uint16_t *versions = py_layout_versions(&count);
     AUTO_FREE struct py_layout *layouts = calloc(2 * count, sizeof(*layouts));
-    struct scan scan = {target, visit, arg, layouts, 0, UINT64_MAX, 0};
+    struct scan scan = {
+        .target = target, .visit = visit, .arg = arg, .layouts = layouts, .low = UINT64_MAX};
     for (size_t i = 0; layouts && i < count; i++) {
         if (versions[i] >= 0x030d)
             continue;

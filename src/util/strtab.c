@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "util/hash.h"
+#include "util/limits.h"
 #include "util/vec.h"
 
 #define BLOCK_BYTES 65536
@@ -112,6 +113,8 @@ uint32_t strtab_add(struct strtab *tab, const char *bytes, size_t size)
             return tab->slots[at];
         at = (at + 1) & (tab->slot_count - 1);
     }
+    if (size > LIMIT_STRTAB_BYTES || strtab_bytes(tab) > LIMIT_STRTAB_BYTES - size)
+        return 0;
     if ((tab->entries.count + 1) * 2 > tab->slot_count) {
         if (!grow_slots(tab))
             return 0;
