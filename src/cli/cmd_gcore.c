@@ -13,6 +13,7 @@
 #include "cli/cli.h"
 #include "cli/outfile.h"
 #include "dump/dump.h"
+#include "target/frozen.h"
 #include "target/live.h"
 #include "util/guard.h"
 
@@ -52,6 +53,7 @@ struct gcore {
     pid_t pid;
     char *path;
     struct live *live;
+    struct frozen *frozen;
     struct outfile file;
     struct target_mappings mappings;
     struct dump_input input;
@@ -238,7 +240,32 @@ static struct err *dump_live(struct gcore *gcore)
 
 static struct err *dump_forked(struct gcore *gcore)
 {
-    return err_create(ERR_UNSUPPORTED, "--fork: process %d", gcore->pid);
+    struct frozen_estimate estimate = {0};
+    struct err *err = frozen_estimate(gcore->pid, &estimate);
+    if (!err && !estimate.refusal && estimate.text && !gcore->options->quiet)
+        complain("%s", estimate.text);
+    if (!err && estimate.refusal)
+        err = err_create(ERR_UNSUPPORTED, "--fork: %s", estimate.refusal);
+    frozen_estimate_deinit(&estimate);
+    if (!err)
+        err = frozen_create(gcore->pid, NULL, &gcore->frozen);
+    if (err)
+        return err;
+    struct frozen *frozen = gcore->frozen;
+    gcore->input.memory_pid = frozen->child;
+    gcore->input.mem = frozen->mem;
+    gcore->input.mappings = &frozen->mappings;
+    gcore->input.threads = frozen->threads;
+    frozen->threads = (struct regsets_threads){0};
+    gcore->pause_ns = frozen->pause_ns;
+    err = write_core(gcore);
+    vec_foreach (note, &frozen->notes)
+        complain("%s", *note);
+    struct err *left = frozen_destroy(TAKE(gcore->frozen));
+    if (left)
+        complain("%s", err_message(left));
+    err_destroy(left);
+    return err;
 }
 
 // ---- After --------------------------------------------------------------------------------------

@@ -19,7 +19,10 @@
 #define ZSTD_WORKERS 2
 #define GZIP_WINDOW (15 + 16) // zlib.h, deflateInit2: a gzip header
 
-enum { OUTPUT_BYTES = 1 << 20, ZERO_BYTES = 1 << 16 };
+// A long stretch of zeros, as of a large reservation of which little was touched, would take gzip
+// seconds a GiB, while the target waits. Both formats may be a chain of members (RFC 1952, 2.2) or
+// frames (RFC 8878, 3): one of nothing but zeros is made once, and then repeated.
+enum { OUTPUT_BYTES = 1 << 20, ZERO_BYTES = 1 << 16, ZERO_MEMBER_BYTES = 16 << 20 };
 
 struct sink {
     int fd;
@@ -27,6 +30,8 @@ struct sink {
     uint64_t position;   // of the core
     uint64_t file_bytes; // written
     unsigned char *output;
+    struct corefile_bytes *keep;       // what is packed goes there, not into the file
+    struct corefile_bytes zero_member; // ZERO_MEMBER_BYTES of zeros, packed
     z_stream zlib;
     bool zlib_ready;
 #ifdef HAVE_LIBZSTD
@@ -61,8 +66,16 @@ static struct err *write_all(int fd, const unsigned char *bytes, size_t size, ui
 
 static struct err *put_output(struct sink *sink, size_t size)
 {
-    TRY(write_all(sink->fd, sink->output, size, sink->file_bytes));
-    sink->file_bytes += size;
+    if (!sink->keep) {
+        TRY(write_all(sink->fd, sink->output, size, sink->file_bytes));
+        sink->file_bytes += size;
+        return NULL;
+    }
+    if (!vec_reserve(sink->keep, sink->keep->count + size))
+        return err_create(ERR_NO_MEMORY, "out of memory");
+    if (size)
+        memcpy(sink->keep->items + sink->keep->count, sink->output, size);
+    sink->keep->count += size;
     return NULL;
 }
 
@@ -77,7 +90,11 @@ static struct err *pack_gzip(struct sink *sink, const void *bytes, size_t size, 
         if (state == Z_STREAM_ERROR)
             return err_create(ERR_OTHER, "zlib fails to compress");
         TRY(put_output(sink, OUTPUT_BYTES - sink->zlib.avail_out));
-        if (end ? state == Z_STREAM_END : sink->zlib.avail_out != 0)
+        if (end && state == Z_STREAM_END)
+            return deflateReset(&sink->zlib) == Z_OK
+                       ? NULL
+                       : err_create(ERR_OTHER, "zlib fails to compress");
+        if (!end && sink->zlib.avail_out != 0)
             return NULL;
     }
 }
@@ -169,18 +186,51 @@ struct err *sink_write(struct sink *sink, const void *bytes, size_t size)
     return NULL;
 }
 
-struct err *sink_skip(struct sink *sink, uint64_t size)
+static struct err *pack_zeros(struct sink *sink, uint64_t size)
 {
     static const unsigned char zeros[ZERO_BYTES];
-    sink->position += size;
-    if (sink->compression == DUMP_PLAIN)
-        return NULL;
     while (size) {
         size_t now = size < ZERO_BYTES ? (size_t)size : ZERO_BYTES;
         TRY(pack(sink, zeros, now, false));
         size -= now;
     }
     return NULL;
+}
+
+static struct err *make_zero_member(struct sink *sink)
+{
+    sink->keep = &sink->zero_member;
+    struct err *err = pack_zeros(sink, ZERO_MEMBER_BYTES);
+    if (!err)
+        err = pack(sink, NULL, 0, true);
+    sink->keep = NULL;
+    return err;
+}
+
+// Ends the member that is being packed; another one begins with the next byte.
+static struct err *put_zero_members(struct sink *sink, uint64_t count)
+{
+    const struct corefile_bytes *member = &sink->zero_member;
+    TRY(pack(sink, NULL, 0, true));
+    if (!member->count)
+        TRY(make_zero_member(sink));
+    for (; count; count--) {
+        TRY(write_all(sink->fd, member->items, member->count, sink->file_bytes));
+        sink->file_bytes += member->count;
+    }
+    return NULL;
+}
+
+struct err *sink_skip(struct sink *sink, uint64_t size)
+{
+    sink->position += size;
+    if (sink->compression == DUMP_PLAIN)
+        return NULL;
+    if (size >= 2 * (uint64_t)ZERO_MEMBER_BYTES) {
+        TRY(put_zero_members(sink, size / ZERO_MEMBER_BYTES));
+        size %= ZERO_MEMBER_BYTES;
+    }
+    return pack_zeros(sink, size);
 }
 
 struct err *sink_finish(struct sink *sink, uint64_t *ret_bytes)
@@ -207,6 +257,7 @@ void sink_close(struct sink *sink)
 #ifdef HAVE_LIBZSTD
     ZSTD_freeCCtx(sink->zstd);
 #endif
+    vec_deinit(&sink->zero_member);
     free(sink->output);
     free(sink);
 }

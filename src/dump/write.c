@@ -19,7 +19,7 @@
 // One read. Its place in memory has the same offset within the page as the target's: copying to
 // another one takes three times as long.
 #define BATCH_BYTES ((size_t)4 << 20)
-#define SKIP_BYTES ((uint64_t)64 << 20)
+#define SKIP_BYTES ((uint64_t)1 << 30)
 
 struct writer {
     const struct dump_input *input;

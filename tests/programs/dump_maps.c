@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A mapping of every kind that the kernel's dump filter tells apart, one line each on standard output
-// (name, start, bytes), then READY, then it waits. argv[1]: a folder for its files.
+// (name, start, bytes), then READY, then it waits. argv[1]: a folder for its files; argv[2]: pages of
+// a large reservation.
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -60,8 +61,9 @@ int main(int argc, char **argv)
     touch(anonymous("partly", 64, MAP_PRIVATE), 10, 3);
     unsigned char *zeros = anonymous("zeros", 16, MAP_PRIVATE);
     memset(zeros, 0, (size_t)16 * PAGE);
-    unsigned char *large = anonymous("reserved", (size_t)1 << 20, MAP_PRIVATE | MAP_NORESERVE);
-    touch(large, 1000000, 1);
+    size_t pages = argc > 2 ? strtoull(argv[2], NULL, 10) : 1 << 20;
+    unsigned char *large = anonymous("reserved", pages, MAP_PRIVATE | MAP_NORESERVE);
+    touch(large, pages - 48576, 1);
     unsigned char *dont = anonymous("dontdump", 8, MAP_PRIVATE);
     touch(dont, 0, 8);
     madvise(dont, (size_t)8 * PAGE, MADV_DONTDUMP);

@@ -119,7 +119,8 @@ class RoundTrip(InFolder):
 
     @staticmethod
     def plain(thread):
-        return (thread["tid"], thread["name"],
+        # What the kernel calls a thread that Python does not know is in no core.
+        return (thread["tid"], thread["name"] if support.of_python(thread) else None,
                 [(frame["kind"], frame["function"], frame.get("qualname"), frame.get("module"),
                   frame.get("file"), frame.get("line")) for frame in thread["frames"]])
 
@@ -133,9 +134,9 @@ class RoundTrip(InFolder):
             problems = oracle.compare(document, expected, python)
         self.assertFalse(bool(problems), "\n  " + problems)
         self.assertIsNone(document["source"]["signal"])
-        self.assertEqual(
-            [self.plain(thread) for thread in document["snapshots"][0]["threads"]],
-            [self.plain(thread) for thread in live["snapshots"][0]["threads"]])
+        for one, other in zip(document["snapshots"][0]["threads"],
+                              live["snapshots"][0]["threads"]):
+            self.assertEqual(self.plain(one), self.plain(other))
 
     @support.each_python(first=(3, 11), last=(3, 14))
     def test_debuggers(self, python):
@@ -174,11 +175,11 @@ class AsTheKernel(InFolder):
     def tearDownClass(cls):
         shutil.rmtree(cls.build)
 
-    def started(self, **options):
+    def started(self, pages=1 << 20):
         # On one processor: the kernel writes its number into memory (rseq(2)).
         one = sorted(os.sched_getaffinity(0))[-1:]
-        return support.start_program(["taskset", "-c", one[0], self.program, self.folder],
-                                     cwd=self.folder, **options)
+        return support.start_program(["taskset", "-c", one[0], self.program, self.folder, pages],
+                                     cwd=self.folder)
 
     def kernel_core(self, target):
         os.kill(target.pid, signal.SIGABRT)
@@ -285,7 +286,8 @@ class AsTheKernel(InFolder):
 
     @unittest.skipIf(shutil.which("taskset") is None, "no taskset on this machine")
     def test_compression(self):
-        with self.started() as target:
+        """Unpacked it is the same, and long stretches of zeros cost next to nothing."""
+        with self.started(1 << 17) as target:
             plain = self.gcore(target.pid, "--filter", "0x31")
             packed = {"gz": self.gcore(target.pid, "--filter", "0x31", "--compress", "gz",
                                        name="core.gz")}
@@ -297,7 +299,7 @@ class AsTheKernel(InFolder):
                 else:
                     self.assertIn("libzstd", outcome.err)
         for how, path in packed.items():
-            self.assertLess(os.stat(path).st_size, 32 << 20)
+            self.assertLess(os.stat(path).st_size, 8 << 20)
             with self.unpacked(how, path) as stream, open(plain, "rb") as expected:
                 while True:
                     one, other = stream.read(1 << 20), expected.read(1 << 20)
