@@ -116,6 +116,12 @@ static bool walk_chain(struct py_process *process, struct py_stack *stack)
         return false;
     }
     stack->cut = err;
+    size_t salvaged = 0;
+    if (modern && !process->dec.copy && err_code(err) == ERR_FAULT)
+        salvaged = py_stack_salvage(process, stack);
+    if (salvaged)
+        stack->cut = err_wrap(err, "%zu frame%s from the data stack, where generators' are not",
+                              salvaged, salvaged == 1 ? " is" : "s are");
     return true;
 }
 

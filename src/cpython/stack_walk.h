@@ -26,6 +26,10 @@ struct err *py_walk_cframes(struct py_process *process, struct py_stack *stack);
 // When both chains are done: gives the entries their addresses.
 void py_pair_cframes(struct py_stack *stack);
 
+// 3.11+, when the chain ended in memory that is not there: appends the older frames that lie in the
+// data stack. Those of generators do not. How many there were.
+size_t py_stack_salvage(struct py_process *process, struct py_stack *stack);
+
 // The byte offset of the frame's instruction in its bytecode.
 struct err *py_frame_offset(struct py_decoder *dec, const struct py_frame *frame,
                             const struct py_code *code, int32_t *ret);

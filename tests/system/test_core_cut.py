@@ -34,11 +34,13 @@ for i in range(int(sys.argv[1])):
     threading.Thread(target=inner, daemon=True).start()
 import time
 time.sleep(0.3)
-def f():
+def f(value=0):
     os.abort()
 def g():
-    f()
-g()
+    sorted([1], key=f)
+def h():
+    max([1, 2], key=lambda value: g())
+h()
 """
 GIB = 1 << 30
 PN_XNUM = 0xffff
@@ -210,6 +212,9 @@ class Cut(Cores):
         for tid in left:
             self.assertEqual(stacks(document)[tid], stacks(whole)[tid])
         self.expect_note(document, "the native stacks of 1 of its %d threads" % (WAITING + 1))
+        # Its Python frames are not on it, though what links them is.
+        main = document["source"]["processes"][0]["pid"]
+        self.assertEqual(python_stacks(document)[main], python_stacks(whole)[main])
 
     @one_python
     def test_file_that_shrinks_is_no_surprise(self, python):
