@@ -2,6 +2,8 @@
 // 3.11+, cores that are cut: the chain of frames leads over the C stack, and the main thread's is
 // the first thing that a cut core loses. The frames of functions lie in the data stack, one behind
 // the other (Python/pystate.c, _PyThreadState_PushFrame), and can be found there.
+#include <stdlib.h>
+
 #include "cpython/stack_walk.h"
 #include "util/guard.h"
 #include "util/limits.h"
@@ -15,12 +17,22 @@ struct chunk {
 
 VEC_DEFINE(chunks, struct chunk);
 
-static bool has_frame(const struct py_stack *stack, size_t count, uint64_t addr)
+static int compare_addresses(const void *left, const void *right)
 {
-    for (size_t i = 0; i < count; i++)
-        if (stack->frames.items[i].addr == addr)
-            return true;
-    return false;
+    const uint64_t *a = left, *b = right;
+    return *a < *b ? -1 : *a > *b;
+}
+
+// Where the frames that the chain gave are, sorted. NULL: out of memory.
+static uint64_t *known_frames(const struct py_stack *stack)
+{
+    size_t count = stack->frames.count;
+    uint64_t *ret = calloc(count + 1, sizeof(*ret));
+    for (size_t i = 0; ret && i < count; i++)
+        ret[i] = stack->frames.items[i].addr;
+    if (ret && count)
+        qsort(ret, count, sizeof(*ret), compare_addresses);
+    return ret;
 }
 
 // The chunks that are in use, the newest first. What is damaged ends the list.
@@ -119,6 +131,9 @@ size_t py_stack_salvage(struct py_process *process, struct py_stack *stack)
     size_t before = stack->frames.count;
     if (!py_layout_has(lay, PY_SC_data) || !stack->thread.datastack_chunk)
         return 0;
+    AUTO_FREE uint64_t *known = known_frames(stack);
+    if (!known)
+        return 0;
     err_destroy(list_chunks(process, stack, &chunks));
     vec_foreach (chunk, &chunks) {
         // Behind something that is no frame, where the next one begins is not known.
@@ -126,7 +141,9 @@ size_t py_stack_salvage(struct py_process *process, struct py_stack *stack)
         err_destroy(read_chunk(process, chunk, &found));
         for (size_t i = found.count; i-- > 0;) {
             struct py_frame *frame = &found.items[i];
-            if (!has_frame(stack, before, frame->addr) && !vec_push(&stack->frames, *frame))
+            bool is_known =
+                bsearch(&frame->addr, known, before, sizeof(*known), compare_addresses) != NULL;
+            if (!is_known && !vec_push(&stack->frames, *frame))
                 break;
         }
     }
