@@ -2,6 +2,7 @@
 // Why the kernel refused to let us open a process, in the order in which it checks: see
 // ptrace(2), "Ptrace access mode checking".
 #include <errno.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,14 +37,27 @@ static bool not_dumpable(pid_t pid, uid_t uid)
     return stat(path, &info) == 0 && info.st_uid != uid;
 }
 
-static bool same_user_namespace(pid_t pid)
+// The first one maps all ids to themselves (user_namespaces(7)).
+static bool in_first_user_namespace(void)
+{
+    unsigned inside = 0, outside = 0, count = UINT_MAX;
+    AUTO_FREE char *text = NULL;
+    AUTO_ERR struct err *err = proc_read_file("/proc/self/uid_map", &text, NULL);
+    return err || sscanf(text, "%u %u %u", &inside, &outside, &count) != 3 ||
+           (inside == 0 && outside == 0 && count == UINT_MAX);
+}
+
+// A capability reaches what is in the namespace that it is held in, and in those below.
+static bool reaches_user_namespace(pid_t pid, bool capable)
 {
     char path[64];
     struct stat mine, its;
     snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
-    if (stat("/proc/self/ns/user", &mine) != 0 || stat(path, &its) != 0)
+    if (stat("/proc/self/ns/user", &mine) != 0)
         return true;
-    return mine.st_ino == its.st_ino;
+    // Only those who may trace it may ask.
+    return stat(path, &its) == 0 ? mine.st_ino == its.st_ino
+                                 : !capable || in_first_user_namespace();
 }
 
 char *proc_why_refused(pid_t pid, int errno_value)
@@ -80,7 +94,7 @@ char *proc_why_refused(pid_t pid, int errno_value)
                         "capabilities, or called prctl(PR_SET_DUMPABLE, 0)): run "
                         "\"sudo pycore ...\"",
                         pid);
-    else if (!same_user_namespace(pid))
+    else if (!reaches_user_namespace(pid, capable))
         made = asprintf(&text,
                         "process %d is in another user namespace: run pycore as root of "
                         "the host, or inside that container",
