@@ -56,9 +56,10 @@ struct frozen {
     pid_t child;                     // /proc/CHILD/pagemap tells what is there
     struct regsets_threads threads;  // all stopped, main thread first
     struct target_mappings mappings; // at the stop
-    // What the target could read at the moment of the stop. Origin MEM_COPY: as it was then. MEM_LIVE:
-    // what was over copy_limit_bytes, read from the target as it is now; a note says so. Never read
-    // the child with process_vm_readv: that gives it a page of its own for each one read.
+    // What the target could read at the moment of the stop; what is of later, a note says. Origin
+    // MEM_LIVE: from the child, whose page tables tell what is there. MEM_COPY: from elsewhere, and
+    // they do not. Never read the child with process_vm_readv: that gives it a page of its own for
+    // each one read.
     struct mem *mem;
     int64_t taken_at_ns; // wall clock, ns since 1970, of the stop
     uint64_t pause_ns;   // from the first interrupt to the last thread let go

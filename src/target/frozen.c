@@ -127,6 +127,22 @@ static struct err *list_mappings(struct frozen *frozen)
     return NULL;
 }
 
+// Shared files are left: they are on disk, and reading them may take its time. A shared mapping
+// without a name (shared anonymous memory, memfd_create(2)) reads as a deleted file.
+static bool is_wanted(const struct frozen_range *range)
+{
+    const char deleted[] = " (deleted)";
+    size_t size = strlen(range->path), end = sizeof(deleted) - 1;
+    return range->lack != FROZEN_SHARED || !range->mapping.inode ||
+           (size > end && strcmp(range->path + size - end, deleted) == 0);
+}
+
+// Shared files are on disk, and what others write to them is no part of the process's state.
+static bool changes(const struct frozen_range *range)
+{
+    return is_wanted(range) || range->mapping.writable;
+}
+
 static struct err *build_memory(struct frozen *frozen)
 {
     struct frozen_private *private = frozen->private;
@@ -135,18 +151,16 @@ static struct err *build_memory(struct frozen *frozen)
     if (!frozen->mem)
         return err_create(ERR_NO_MEMORY, "memory model");
     vec_foreach (mapping, &frozen->mappings)
-        TRY(mem_add(frozen->mem, mapping->start, mapping->end, MEM_COPY, read_child, private,
+        TRY(mem_add(frozen->mem, mapping->start, mapping->end, MEM_LIVE, read_child, private,
                     false));
     vec_foreach (range, &private->survey.ranges) {
-        if (range->copied) {
-            TRY(mem_add(frozen->mem, range->start, range->end, MEM_COPY, read_copy, private,
-                        false));
-            continue;
-        }
+        if (!range->copied && changes(range))
+            later += range->end - range->start;
         // Shared memory is the child's, too, even if the target unmaps it meanwhile.
-        TRY(mem_add(frozen->mem, range->start, range->end, MEM_LIVE,
-                    range->lack == FROZEN_SHARED ? read_child : read_parent, private, false));
-        later += range->end - range->start;
+        if (!range->copied && range->lack == FROZEN_SHARED)
+            continue;
+        TRY(mem_add(frozen->mem, range->start, range->end, MEM_COPY,
+                    range->copied ? read_copy : read_parent, private, false));
     }
     if (later)
         note(frozen,
@@ -157,16 +171,6 @@ static struct err *build_memory(struct frozen *frozen)
 }
 
 // ---- What is to be copied under the stop ----------------------------------------------------------
-
-// Shared files are left: they are on disk, and reading them may take its time. A shared mapping
-// without a name (shared anonymous memory, memfd_create(2)) reads as a deleted file.
-static bool is_wanted(const struct frozen_range *range)
-{
-    const char deleted[] = " (deleted)";
-    size_t size = strlen(range->path), end = sizeof(deleted) - 1;
-    return range->lack != FROZEN_SHARED || !range->mapping.inode ||
-           (size > end && strcmp(range->path + size - end, deleted) == 0);
-}
 
 static struct err *make_arena(struct frozen_private *private, uint64_t limit_bytes)
 {

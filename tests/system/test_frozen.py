@@ -193,7 +193,7 @@ class Copies(Case):
                 words = []
                 for page in range(2048):
                     origin, data = probe.word(pages + page * 4096)
-                    self.assertEqual(origin, "copy")
+                    self.assertEqual(origin, "live")
                     words.append(struct.unpack("<Q", bytes.fromhex(data))[0])
                 return words
 
@@ -212,9 +212,11 @@ class Copies(Case):
         """Of what a child does not get only so much is copied; the rest is said to be of later."""
         with self.target("blocked") as target, self.probe(target.pid) as probe:
             probe.ask("freeze", 1)
-            for name in ("shared", "dontfork", "wipe"):
-                self.assertEqual(probe.word(target.places[name]), ("live", MARK), name)
+            for name, origin in (("shared", "live"), ("dontfork", "copy"), ("wipe", "copy")):
+                self.assertEqual(probe.word(target.places[name]), (origin, MARK), name)
             self.assertIn("12 KiB", probe.ask("notes"))
+            probe.ask("thaw"), probe.ask("freeze")
+            self.assertEqual(probe.ask("notes"), "")
             probe.ask("thaw")
 
     def test_registers_of_all(self):
@@ -314,7 +316,7 @@ class Copies(Case):
                 child = int(probe.facts("freeze")["child"])
                 target.process.kill()
                 target.process.wait(PATIENCE_S)
-                self.assertEqual(probe.word(int(target.lines[-1].split()[2], 16))[0], "copy")
+                self.assertEqual(probe.word(int(target.lines[-1].split()[2], 16))[0], "live")
                 self.assertEqual(probe.ask("thaw"), "")
                 # Whoever inherited it collects it, sooner or later.
                 with contextlib.suppress(FileNotFoundError):
