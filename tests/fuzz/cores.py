@@ -387,21 +387,24 @@ def is_sanitized():
 
 
 def work(job, jobs, cores, count, seed, folder, keep, spawner, results):
-    runner = Runner(os.path.join(folder, "job-%d" % job), keep, spawner)
-    tally, most, wrongs = {}, 0, []
-    per_core = (count + len(cores) - 1) // len(cores)
-    for number, core in enumerate(cores):
-        runner.load(core)
-        for index in range(number * per_core + job, min((number + 1) * per_core, count), jobs):
-            wrong, code, mib = runner.one(index, seed)
-            tally[code] = tally.get(code, 0) + 1
-            most = max(most, mib)
-            if wrong:
-                wrongs.append("%d of %s: %s" % (index, os.path.basename(core.path), wrong))
+    tally, mibs, wrongs = {}, [0], []
+    try:
+        runner = Runner(os.path.join(folder, "job-%d" % job), keep, spawner)
+        per_core = (count + len(cores) - 1) // len(cores)
+        for number, core in enumerate(cores):
+            runner.load(core)
+            for index in range(number * per_core + job, min((number + 1) * per_core, count), jobs):
+                wrong, code, mib = runner.one(index, seed)
+                tally[code] = tally.get(code, 0) + 1
+                mibs.append(mib)
+                if wrong:
+                    wrongs.append("%d of %s: %s" % (index, core.path, wrong))
                 if len(wrongs) >= 20:
-                    results.put((tally, most, wrongs))
                     return
-    results.put((tally, most, wrongs))
+    except (OSError, EOFError) as error:
+        wrongs.append("gave up: %r" % error)
+    finally:
+        results.put((tally, max(mibs), wrongs))
 
 
 def damaged(cores, count, seed=1, jobs=1, keep=None):
