@@ -23,6 +23,7 @@ struct regsets_thread {
     pid_t tid;
     struct arch_regs regs; // of one that could not be stopped: what /proc says, without `raw`
     bool has_regs;
+    char comm[16]; // what the kernel calls it; empty: not known
     bool stopped;     // by us: all sets are there
     uint64_t blocked; // signal mask
     bool has_siginfo; // it was about to take a signal, and this is it

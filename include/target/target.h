@@ -30,7 +30,13 @@ struct target_thread {
     pid_t tid; // as pycore's PID namespace numbers it
     bool has_regs;
     struct arch_regs regs;
+    char comm[16]; // what the kernel calls it; empty: not known (a core, but for pycore's own)
 };
+
+// A note of pycore's own (of a type that gdb takes for none it knows, whatever the owner). The
+// name that the kernel has for a thread, which no other core holds, follows the thread's NT_PRSTATUS.
+#define TARGET_NOTE_OWNER "PYCORE"
+#define TARGET_NOTE_THREAD_NAME 0x50590003
 
 // The signal that ended a process, from a core's NT_SIGINFO or NT_PRSTATUS. A fact that the core
 // does not hold is not claimed.

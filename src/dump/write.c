@@ -66,6 +66,9 @@ static bool all_notes(const struct dump_input *input, struct corefile_bytes *not
         if (first)
             ok = ok && process_notes(input, notes);
         first = false;
+        if (thread->comm[0])
+            ok = ok && corefile_note(notes, TARGET_NOTE_OWNER, TARGET_NOTE_THREAD_NAME,
+                                     thread->comm, sizeof(thread->comm));
         for (size_t i = 0; ok && i < thread->count; i++)
             ok = corefile_note(notes, thread->sets[i].name, thread->sets[i].type,
                                thread->sets[i].bytes, thread->sets[i].size);
@@ -225,8 +228,8 @@ static enum from look(struct writer *writer, size_t index, int fd, uint64_t addr
         return FROM_FILE;
     // Anonymous memory that was never touched is zero. A page that the target has yet to provide
     // (userfaultfd(2)), or a huge one that would have to be found, cannot be had without its doing.
-    bool is_anonymous = (mapping->inode == 0 && !dump_is_vdso(mapping)) ||
-                        is_anonymous_huge(mapping, detail);
+    bool is_anonymous =
+        (mapping->inode == 0 && !dump_is_vdso(mapping)) || is_anonymous_huge(mapping, detail);
     if (detail->userfault)
         return FROM_NOWHERE;
     if (is_anonymous)

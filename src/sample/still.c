@@ -44,6 +44,7 @@ struct err *still_moment_of_core(const struct target *target, struct still_momen
                                      .state = LIVE_STOPPED,
                                      .has_regs = from->has_regs,
                                      .regs = from->regs};
+        memcpy(thread.comm, from->comm, sizeof(thread.comm));
         struct unwind_start start = {.complete = true};
         if (from->has_regs)
             start.regs = from->regs;

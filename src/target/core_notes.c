@@ -12,8 +12,8 @@
 
 // Notes are read through a window of this size.
 #define WINDOW_BYTES (64u << 10)
-// Owners' names that we know are "CORE" and "LINUX", both with their NUL.
-#define OWNER_BYTES 6u
+// Owners' names that we know are "CORE", "LINUX" and "PYCORE", with their NUL.
+#define OWNER_BYTES 7u
 
 // struct elf_prstatus: pr_info (12 bytes), pr_cursig, pr_sigpend, pr_sighold, four pids, four
 // timevals, then the registers. The same on every 64-bit machine.
@@ -201,6 +201,15 @@ static void read_linux_note(uint32_t type, const uint8_t *desc, size_t size, str
         ret->threads.items[ret->threads.count - 1].regs.tls = get_u64(desc);
 }
 
+static void read_thread_name(const uint8_t *desc, size_t size, struct core_notes *ret)
+{
+    if (!ret->threads.count)
+        return;
+    struct target_thread *thread = &ret->threads.items[ret->threads.count - 1];
+    size_t room = sizeof(thread->comm) - 1;
+    memcpy(thread->comm, desc, size < room ? size : room);
+}
+
 struct window {
     int fd;
     uint64_t start, end; // of the notes in the file
@@ -239,7 +248,9 @@ static struct err *read_desc(struct window *window, const struct arch *arch,
 {
     bool core = owner_is(owner, header->n_namesz, "CORE");
     bool linux_own = owner_is(owner, header->n_namesz, "LINUX");
-    if ((!core && !linux_own) || !is_wanted(core, header->n_type))
+    bool thread_name = header->n_type == TARGET_NOTE_THREAD_NAME &&
+                       owner_is(owner, header->n_namesz, TARGET_NOTE_OWNER);
+    if (!thread_name && ((!core && !linux_own) || !is_wanted(core, header->n_type)))
         return NULL;
     if (header->n_descsz > CORE_NOTE_MAX_BYTES) {
         ret->cut = true;
@@ -257,7 +268,10 @@ static struct err *read_desc(struct window *window, const struct arch *arch,
     }
     if (core)
         return read_note(arch, header->n_type, desc, header->n_descsz, ret);
-    read_linux_note(header->n_type, desc, header->n_descsz, ret);
+    if (thread_name)
+        read_thread_name(desc, header->n_descsz, ret);
+    else
+        read_linux_note(header->n_type, desc, header->n_descsz, ret);
     return NULL;
 }
 

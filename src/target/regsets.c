@@ -71,6 +71,14 @@ static void read_signal(pid_t tid, struct regsets_thread *ret)
     ptrace(PTRACE_GETSIGMASK, tid, (void *)sizeof(ret->blocked), &ret->blocked);
 }
 
+static void read_name(pid_t tid, struct regsets_thread *ret)
+{
+    struct proc_stat stat;
+    AUTO_ERR struct err *err = proc_thread_stat(tid, tid, &stat);
+    if (!err)
+        memcpy(ret->comm, stat.comm, sizeof(ret->comm));
+}
+
 static void clear_thread(struct regsets_thread *thread)
 {
     for (size_t i = 0; i < thread->count; i++)
@@ -90,6 +98,7 @@ struct err *regsets_read(pid_t tid, struct regsets_thread *ret)
         return err_os(errno, "registers of thread %d", tid);
     if (size != arch->gregset_bytes)
         return err_create(ERR_UNSUPPORTED, "thread %d runs 32-bit code", tid);
+    read_name(tid, ret);
     arch->regs_from_gregset(room, &ret->regs);
     ret->has_regs = ret->stopped = true;
     read_signal(tid, ret);
@@ -105,6 +114,7 @@ static struct err *add_thread(const struct live_thread *thread, struct regsets_t
         .tid = thread->tid, .regs = thread->regs, .has_regs = thread->has_regs};
     if (thread->state == LIVE_GONE)
         return NULL;
+    read_name(thread->tid, &sets);
     if (thread->state == LIVE_STOPPED) {
         struct err *err = regsets_read(thread->tid, &sets);
         // Killed under our hands.
