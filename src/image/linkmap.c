@@ -106,7 +106,10 @@ static struct err *name_loaded(struct image *image, const struct link_map_head *
         return NULL; // the program itself, the vDSO
     GUARD(guard_headers) struct elf_headers headers = {0};
     struct image_place place = {image->sysroot, name};
-    if (!headers_of_place(&place, &headers))
+    // The running library's own, where the core has them: the file may be elsewhere, or another
+    // build. A library's first segment is at address 0, as linkers make them.
+    if (!elf_headers_from_memory(target->mem, loaded->l_addr, &headers) &&
+        !headers_of_place(&place, &headers))
         return NULL;
     return name_mappings(target, &headers, loaded->l_addr, name);
 }
