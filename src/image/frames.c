@@ -10,8 +10,8 @@
 
 // No machine of ours has more columns (aarch64: 96 and some).
 #define MAX_COLUMN 256
-// The evaluation loop of a large interpreter has some KiB.
-#define MAX_PROGRAM_BYTES (64u << 10)
+// The longest one of libpython, gdb or libLLVM has some hundred bytes.
+#define MAX_PROGRAM_BYTES (8u << 10)
 #define MAX_REMEMBERED 64
 // Initial instructions are some ten bytes; each FDE has them looked through again.
 #define MAX_INITIAL_BYTES 256

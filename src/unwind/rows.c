@@ -12,7 +12,11 @@
 #include "util/hash.h"
 #include "util/vec.h"
 
-#define SLOTS 32768u        // 1 MiB
+#define SLOTS 32768u // 1 MiB
+// Evaluating tables made to hurt takes up to a millisecond a row. A sound process has some thousand
+// rows, and finds nearly all of them again and again; a lookup that fails costs little there.
+#define FREE_BUILDS 32768u
+#define BUILD_COST 16
 #define MAX_ROWS (1u << 18) // some 50 MiB; a process with 100 modules has 5,000 after hours
 
 struct row_table {
@@ -29,7 +33,7 @@ struct row_cache {
     struct row *loose; // of generated code and of stubs
     uint64_t jit_generation;
     size_t row_count;
-    uint64_t hits, built;
+    uint64_t hits, built, failed;
 };
 
 struct row *row_create(size_t rule_count)
@@ -260,7 +264,10 @@ struct row_slot *row_cache_at(struct row_cache *cache, uint64_t pc, bool exact)
         cache->hits++;
         return slot;
     }
+    if (BUILD_COST * cache->built + cache->failed > BUILD_COST * FREE_BUILDS + 4 * cache->hits)
+        return NULL;
     struct row *row = build(cache, exact ? pc : pc - 1);
+    cache->failed += !row;
     if (!row)
         return NULL;
     *slot = (struct row_slot){.tag = tag, .row = row};
