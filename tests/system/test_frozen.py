@@ -323,6 +323,31 @@ class Copies(Case):
                     self.assertEqual(status(child, "State")[0], "Z")
 
 
+    def test_clone_takes_too_long(self):
+        """At the deadline all threads but one run on; that one, once the kernel is done with it. And
+        nothing is left."""
+        code = ("import sys, threading, time; heap = bytearray(512 << 20); n = 4096\n"
+                "for at in range(0, len(heap), n): heap[at] = 1\n"
+                "for _ in range(3): threading.Thread(target=time.sleep, args=(100,)).start()\n"
+                "print('READY'); sys.stdout.flush(); time.sleep(100)")
+        with support.start_program([usual_python().path, "-c", code]) as target, \
+                self.probe(target.pid) as probe:
+            late = 0
+            for _ in range(10):
+                probe.send("freeze", 0, "%x" % 3000000)  # 512 MiB take more than 10 ms
+                line = probe.answer()
+                if line.startswith("ok"):
+                    probe.ask("thaw")
+                else:
+                    self.assertRegex(line, "took too long|in time")
+                    late += "took too long" in line
+                self.assertEqual(children(target.pid), [])
+                self.check_free(target.pid)
+            self.assertGreater(late, 0)
+            probe.ask("freeze"), probe.ask("thaw")
+            self.assertEqual(children(target.pid), [])
+
+
 class Calls(Case):
     """What 30 blocking calls return."""
 

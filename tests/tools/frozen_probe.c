@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Frozen copies by hand, for test_frozen.py and bench/fork.py: frozen_probe PID, then a command a
 // line, each answered by a line "ok ..." or "error TEXT":
-//   estimate | freeze [COPY_LIMIT] | read ADDR SIZE | notes | regs | drain | thaw
+//   estimate | freeze [COPY_LIMIT [DEADLINE_NS]] | read ADDR SIZE | notes | regs | drain | thaw
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,9 +30,9 @@ static void estimate(pid_t pid)
     frozen_estimate_deinit(&it);
 }
 
-static void freeze(pid_t pid, uint64_t limit, struct frozen **ret)
+static void freeze(pid_t pid, uint64_t limit, uint64_t deadline_ns, struct frozen **ret)
 {
-    struct frozen_options options = {.copy_limit_bytes = limit};
+    struct frozen_options options = {.copy_limit_bytes = limit, .deadline_ns = deadline_ns};
     struct err *err = frozen_create(pid, &options, ret);
     if (!err)
         printf("ok child=%d threads=%zu mappings=%zu pause_ns=%" PRIu64 "\n", (*ret)->child,
@@ -94,7 +94,7 @@ int main(int argc, char **argv)
         if (strcmp(name, "estimate") == 0) {
             estimate(pid);
         } else if (strcmp(name, "freeze") == 0 && !frozen) {
-            freeze(pid, first, &frozen);
+            freeze(pid, first, second, &frozen);
         } else if (!frozen) {
             printf("error nothing is frozen\n");
         } else if (strcmp(name, "read") == 0) {
