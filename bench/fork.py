@@ -16,15 +16,16 @@ Tools, one after the other, on the same target, in turn for --rounds rounds:
   wait   pycore gcore: the target waits
   gcore  gdb's gcore: the target waits
 
-For each: the longest gap in the target and the sum of all gaps of one dump (a dump with --fork stops
-it twice, the second time to collect the child), how long the whole dump took, what the core takes on
-disk, and by how much the target's resident set has grown afterwards. Medians of the rounds, and the
-worst longest gap. After each dump: no child, no zombie, nobody stopped, or the line says what.
+For each: the longest gap in the target and the sum of all gaps of one dump (with --fork it is
+stopped twice, the second time to collect the child), how long the whole dump took, what the core
+takes on disk, and by how much the target's resident set has grown afterwards. Medians of the
+rounds, and the worst longest gap. After each dump: no child, no zombie, nobody stopped, or the line
+says what.
 
-Cores are written to --folder (default: the usual one for temporary files) and deleted at once; 4 GiB
-of heap need 4.2 GiB there, and 9 GiB of memory. Takes two minutes for 1 GiB, ten for 4 GiB, most of
-them gcore's. Needs a C compiler (CC, default cc), and root or kernel.yama.ptrace_scope=0; a quiet
-machine.
+Cores are written to --folder (default: the usual one for temporary files) and deleted at once;
+4 GiB of heap need 4.2 GiB there, and 9 GiB of memory. Takes two minutes for 1 GiB, ten for 4 GiB,
+most of them gcore's. Needs a C compiler (CC, default cc), and root or kernel.yama.ptrace_scope=0; a
+quiet machine.
 """
 
 import argparse

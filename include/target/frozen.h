@@ -3,17 +3,18 @@
 // the target runs on after some milliseconds, and its child, which never runs, is read at leisure.
 //
 // This is the one place in pycore that lends itself a thread of the target: registers, and some
-// bytes below its stack that nobody may rely on, are changed and put back, and memory is shared with
-// a child until frozen_destroy(). Opt-in therefore, and refused where it cannot be safe.
+// bytes below its stack that nobody may rely on, are changed and put back, and memory is shared
+// with a child until frozen_destroy(). Opt-in therefore, and refused where it cannot be safe.
 //
 // Who does it: a process of its own (the tracer, own session, all signals blocked), because the
-// registers must be put back whatever happens to pycore. When pycore dies, the tracer notices, kills
-// the child, has the target collect it, and ends. What remains is a SIGKILL (or the OOM killer) that
-// hits the tracer itself. Then the kernel lets all threads go; the borrowed thread finds on its
-// stack a signal frame that gives it its registers back (rt_sigreturn(2)), and the child, if it is
-// not yet under the kernel's PTRACE_O_EXITKILL, one that makes it end. What is left then: a zombie
-// in the target until it ends or waits with __WALL, and, if it hit in the fraction of a millisecond
-// around the clone, an EINTR from a timed wait (nanosleep, poll, futex) of the borrowed thread.
+// registers must be put back whatever happens to pycore. When pycore dies, the tracer notices,
+// kills the child, has the target collect it, and ends. What remains is a SIGKILL (or the OOM
+// killer) that hits the tracer itself. Then the kernel lets all threads go; the borrowed thread
+// finds on its stack a signal frame that gives it its registers back (rt_sigreturn(2)), and the
+// child, if it is not yet under the kernel's PTRACE_O_EXITKILL, one that makes it end. What is left
+// then: a zombie in the target until it ends or waits with __WALL, and, if it hit in the fraction
+// of a millisecond around the clone, an EINTR from a timed wait (nanosleep, poll, futex) of the
+// borrowed thread.
 //
 // Results, not times: every wait has a deadline. When it passes, all is undone: ERR_TIMEOUT.
 #ifndef TARGET_FROZEN_H
@@ -26,7 +27,7 @@
 #include "target/regsets.h"
 #include "target/target.h"
 
-// ---- Before: what it would cost, and whether it may be done ---------------------------------------
+// ---- Before: what it would cost, and whether it may be done -------------------------------------
 
 struct frozen_estimate {
     uint64_t resident_bytes;  // of the target
@@ -42,7 +43,7 @@ struct frozen_estimate {
 struct err *frozen_estimate(pid_t pid, struct frozen_estimate *ret);
 void frozen_estimate_deinit(struct frozen_estimate *estimate);
 
-// ---- The copy -------------------------------------------------------------------------------------
+// ---- The copy -----------------------------------------------------------------------------------
 
 struct frozen_options {
     uint64_t deadline_ns; // for all that happens under the stop, the clone itself apart; 0: 1 s

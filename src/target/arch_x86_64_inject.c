@@ -88,8 +88,8 @@ static size_t xstate_used(uint64_t mask, size_t limit)
     return used <= limit ? used : 0;
 }
 
-// The floating point part as the kernel writes it in front of a signal handler: the registers, which
-// parts there are, and a second magic word behind. Returns its size.
+// The floating point part as the kernel writes it in front of a signal handler: the registers,
+// which parts there are, and a second magic word behind. Returns its size.
 static size_t place_xstate(unsigned char *to, size_t room, const unsigned char *xstate, size_t size)
 {
     uint64_t mask, in_use;

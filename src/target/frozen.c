@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Pycore's side of a frozen copy: starts the process that makes it, takes what that found, and reads
-// the child. See target/frozen.h.
+// Pycore's side of a frozen copy: starts the process that makes it, takes what that found, and
+// reads the child. See target/frozen.h.
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +33,7 @@ struct frozen_private {
     bool hangs; // the tracer: it is left to itself, for killed it could not undo what it began
 };
 
-// ---- Its memory -----------------------------------------------------------------------------------
+// ---- Its memory ---------------------------------------------------------------------------------
 
 static size_t read_fd(int fd, uint64_t addr, void *buffer, size_t size)
 {
@@ -170,7 +170,7 @@ static struct err *build_memory(struct frozen *frozen)
     return NULL;
 }
 
-// ---- What is to be copied under the stop ----------------------------------------------------------
+// ---- What is to be copied under the stop --------------------------------------------------------
 
 static struct err *make_arena(struct frozen_private *private, uint64_t limit_bytes)
 {
@@ -193,7 +193,7 @@ static struct err *make_arena(struct frozen_private *private, uint64_t limit_byt
     return NULL;
 }
 
-// ---- The tracer -----------------------------------------------------------------------------------
+// ---- The tracer ---------------------------------------------------------------------------------
 
 static struct err *start_tracer(struct frozen_private *private)
 {
@@ -248,7 +248,7 @@ static struct err *receive(struct frozen_private *private, uint64_t patience_ns,
     return ret->code >= 0 ? err_create((enum err_code)ret->code, "%s", text) : NULL;
 }
 
-// ---- What it found --------------------------------------------------------------------------------
+// ---- What it found ------------------------------------------------------------------------------
 
 static bool read_set(struct wire_in *in, struct regset *ret)
 {

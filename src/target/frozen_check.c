@@ -20,7 +20,7 @@
 #define NS_FIXED 500000u
 #define NS_PER_THREAD 30000u
 
-// ---- Mappings -------------------------------------------------------------------------------------
+// ---- Mappings -----------------------------------------------------------------------------------
 
 static bool has_flag(const char *flags, const char *flag)
 {
@@ -158,7 +158,7 @@ static struct err *read_smaps(pid_t pid, struct frozen_survey *ret)
     return NULL;
 }
 
-// ---- Threads and settings -------------------------------------------------------------------------
+// ---- Threads and settings -----------------------------------------------------------------------
 
 static bool is_in_vfork(const struct live_thread *thread, char state)
 {
@@ -211,8 +211,8 @@ static void check_threads(const struct live *live, struct frozen_survey *survey)
     }
 }
 
-// After unshare(CLONE_NEWPID) the copy would be the first process of a namespace, and take that with
-// it when it ends. As long as there is no such first process the link leads nowhere
+// After unshare(CLONE_NEWPID) the copy would be the first process of a namespace, and take that
+// with it when it ends. As long as there is no such first process the link leads nowhere
 // (kernel/pid_namespace.c, pidns_for_children_get).
 static bool makes_namespaces(pid_t pid)
 {

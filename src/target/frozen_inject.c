@@ -24,7 +24,7 @@
 #define RESTARTNOINTR 513             // linux/errno.h
 #define GET_RSEQ_CONFIGURATION 0x420f // <linux/ptrace.h>; Linux 5.13
 
-// ---- Code that is there ---------------------------------------------------------------------------
+// ---- Code that is there -------------------------------------------------------------------------
 
 static uint64_t find_bytes(const unsigned char *chunk, size_t size, uint64_t addr,
                            const char *bytes, size_t count)
@@ -121,7 +121,7 @@ static bool code_is_still_there(const struct borrowed *borrowed)
     return sigreturn;
 }
 
-// ---- Which thread ---------------------------------------------------------------------------------
+// ---- Which thread -------------------------------------------------------------------------------
 
 // In a restartable sequence (rseq(2)) the kernel would clear its mark while our call runs, and the
 // thread would then go on in the middle of it as if it had not been disturbed.
@@ -176,7 +176,7 @@ bool borrow_may(const struct borrowed *borrowed, const struct live_thread *threa
     return !why;
 }
 
-// ---- Taking it, and giving it back ----------------------------------------------------------------
+// ---- Taking it, and giving it back --------------------------------------------------------------
 
 static struct err *get_set(pid_t tid, unsigned type, void *room, size_t *size)
 {
@@ -296,7 +296,7 @@ struct err *borrow_take(struct borrowed *borrowed, const struct live_thread *thr
     return NULL;
 }
 
-// ---- Running it -----------------------------------------------------------------------------------
+// ---- Running it ---------------------------------------------------------------------------------
 
 // SIGCHLD is blocked, and pending whenever a tracee changed its state.
 struct err *borrow_await(pid_t tid, uint64_t deadline_ns, int *ret_status)

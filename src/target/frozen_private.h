@@ -8,7 +8,7 @@
 
 #define FROZEN_STATUS_BYTES 16384
 
-// ---- frozen_check.c: what is there, and may it be done --------------------------------------------
+// ---- frozen_check.c: what is there, and may it be done ------------------------------------------
 
 // What a child does not have as its parent has it.
 enum frozen_lack {
@@ -37,7 +37,7 @@ void frozen_survey_deinit(struct frozen_survey *survey);
 // the machine's end is met. *ret_group: that cgroup, NULL when it is the machine.
 uint64_t frozen_free_memory(pid_t pid, char **ret_group);
 
-// ---- frozen_inject.c: one system call in a stopped thread -----------------------------------------
+// ---- frozen_inject.c: one system call in a stopped thread ---------------------------------------
 
 #define BORROW_ROOM 16384 // two signal frames; 11 KB are AMX tiles
 
@@ -80,7 +80,7 @@ struct err *borrow_give_back(struct borrowed *borrowed, uint64_t deadline_ns);
 // Waits for a tracee's next stop. ERR_GONE: it has ended. *ret_status as of waitpid(2).
 struct err *borrow_await(pid_t tid, uint64_t deadline_ns, int *ret_status);
 
-// ---- frozen_tracer.c: the process that does it ----------------------------------------------------
+// ---- frozen_tracer.c: the process that does it --------------------------------------------------
 
 // What pycore and the tracer share; set up before the fork.
 struct frozen_job {

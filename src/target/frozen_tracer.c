@@ -45,7 +45,7 @@ static int64_t wall_clock_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-// ---- The thread that is lent ----------------------------------------------------------------------
+// ---- The thread that is lent --------------------------------------------------------------------
 
 // Best is one in user mode: it has no system call that could be disturbed. Then those in calls that
 // the kernel restarts. 0: not this one.
@@ -89,7 +89,7 @@ static void restart_calls(const struct live *live)
     }
 }
 
-// ---- Making the copy ------------------------------------------------------------------------------
+// ---- Making the copy ----------------------------------------------------------------------------
 
 static struct err *check_all_stopped(const struct live *live)
 {
@@ -197,7 +197,8 @@ static struct err *clone_it(struct tracer *tracer)
         offer_to_oom_killer(tracer->child);
     if (err && tracer->child) {
         kill_child(tracer);
-        AUTO_ERR struct err *left = tracer->number > 0 ? collect(tracer) : NULL;
+        if (tracer->number > 0)
+            err_destroy(collect(tracer));
     }
     if (err)
         tracer->number = 0;
@@ -271,7 +272,7 @@ static struct err *make(struct tracer *tracer)
     return err;
 }
 
-// ---- Unmaking it ----------------------------------------------------------------------------------
+// ---- Unmaking it --------------------------------------------------------------------------------
 
 // For the second stop one thread is enough: best is one that runs; then those in a call that the
 // kernel restarts whatever its time limit. `avoid` was tried.
@@ -356,7 +357,7 @@ static struct err *unmake(struct tracer *tracer)
                     (long long)tracer->number, tracer->job->pid);
 }
 
-// ---- Talking to pycore ----------------------------------------------------------------------------
+// ---- Talking to pycore --------------------------------------------------------------------------
 
 static void tell(int socket, const struct err *err, struct frozen_message *message, int fd)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // To be preloaded into frozen_probe: the process that it forks, the tracer, is killed right after
-// its ptrace(2) call of number FROZEN_DIE, or, when that is negative, right before it. So every point
-// at which the target could be left between two states is met.
+// its ptrace(2) call of number FROZEN_DIE, or, when that is negative, right before it. So every
+// point at which the target could be left between two states is met.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <signal.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A program that notices whatever is done to it: frozen_self MODE [EXTRA]. A thread that
-// holds known values in all registers and in the red zone, one that counts through pages, some in
-// calls that never return, some that sleep for a known time. The first thing that is not as it
-// should be is printed, and ends it with status 3. MODE: spin (one thread, the registers), blocked (nobody runs), all.
-// EXTRA: lenient (waits may end with EINTR), eperm or kill (filters of clone and wait4), uffd.
-// Prints "READY pages ADDRESS shared ADDRESS dontfork ADDRESS wipe ADDRESS".
+// A program that notices whatever is done to it: frozen_self MODE [EXTRA]. A thread that holds
+// known values in all registers and in the red zone, one that counts through pages, some in calls
+// that never return, some that sleep for a known time. The first thing that is not as it should be
+// is printed, and ends it with status 3. MODE: spin (one thread, the registers), blocked (nobody
+// runs), all. EXTRA: lenient (waits may end with EINTR), eperm or kill (filters of clone and
+// wait4), uffd. Prints "READY pages ADDRESS shared ADDRESS dontfork ADDRESS wipe ADDRESS".
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/filter.h>
@@ -41,7 +41,7 @@ static void broken(const char *what, long value)
     _exit(3);
 }
 
-// ---- Registers ------------------------------------------------------------------------------------
+// ---- Registers ----------------------------------------------------------------------------------
 
 static const uint64_t pattern[4] __attribute__((aligned(32))) = {
     0x1111222233334444, 0x5555666677778888, 0x9999aaaabbbbcccc, 0xddddeeeeffff0123};
@@ -79,12 +79,22 @@ __attribute__((noinline)) static long hold_registers(void)
     return wrong;
 }
 
+// What lies below the red zone is nobody's, and yet it is to look as before.
+__attribute__((noinline)) static void paint_below(void)
+{
+    volatile unsigned char area[16384];
+    for (size_t i = 0; i < sizeof(area); i++)
+        area[i] = 0xa5;
+}
+
 _Noreturn static void *run_registers(void *arg)
 {
     sigset_t before, now;
     (void)arg;
     pthread_sigmask(SIG_BLOCK, NULL, &before);
     for (long round = 0;; round++) {
+        if (round == 1) // by then the dynamic linker has done its part, which takes stack
+            paint_below();
         long wrong = hold_registers();
         if (wrong)
             broken("registers", wrong);
@@ -96,7 +106,7 @@ _Noreturn static void *run_registers(void *arg)
     }
 }
 
-// ---- Pages ----------------------------------------------------------------------------------------
+// ---- Pages --------------------------------------------------------------------------------------
 
 static volatile uint64_t *pages;
 
@@ -115,7 +125,7 @@ _Noreturn static void *run_pages(void *arg)
 
 static int lenient; // the tracer is killed: then EINTR is what is documented
 
-// ---- Calls ----------------------------------------------------------------------------------------
+// ---- Calls --------------------------------------------------------------------------------------
 
 static int64_t now_ms(void)
 {
@@ -209,7 +219,7 @@ static void on_signal(int signo)
     broken("signal", signo);
 }
 
-// ---- All ------------------------------------------------------------------------------------------
+// ---- All ----------------------------------------------------------------------------------------
 
 static void *map(size_t size, int flags)
 {

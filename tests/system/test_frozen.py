@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Frozen copies (gcore --fork): the copy is the process at the stop, and the process is afterwards
-what it was: no zombie, no signal, no file, no call that ends otherwise, whoever is killed meanwhile."""
+what it was: no zombie, no signal, no file, no call that ends otherwise, whoever is killed."""
 
 import contextlib
 import ctypes
@@ -229,6 +229,19 @@ class Copies(Case):
             self.assertTrue(all(int(item[2]) >= 1 for item in regs))
             probe.ask("thaw")
 
+    def test_stack_of_the_borrowed_thread(self):
+        """Our signal frames are neither in the copy nor in the process."""
+        with self.target("spin") as target, self.probe(target.pid) as probe:
+            time.sleep(0.1)
+            for _ in range(10):
+                probe.ask("freeze")
+                low = int(probe.ask("regs").split(":")[1], 16) - 8192
+                data = probe.ask("read", "%x" % low, "%x" % (8192 - 1024)).split()[1]
+                self.assertEqual(set(bytes.fromhex(data)), {0xa5})
+                with open("/proc/%d/mem" % target.pid, "rb", 0) as stream:
+                    self.assertEqual(set(os.pread(stream.fileno(), 8192 - 1024, low)), {0xa5})
+                probe.ask("thaw")
+
     def test_hundred_in_a_row(self):
         for mode, count in (("all", 100), ("blocked", 100), ("spin", 30)):
             with self.target(mode) as target, self.probe(target.pid) as probe:
@@ -324,8 +337,8 @@ class Copies(Case):
 
 
     def test_clone_takes_too_long(self):
-        """At the deadline all threads but one run on; that one, once the kernel is done with it. And
-        nothing is left."""
+        """At the deadline all threads but one run on; that one, once the kernel is done with it.
+        Nothing is left."""
         code = ("import sys, threading, time; heap = bytearray(512 << 20); n = 4096\n"
                 "for at in range(0, len(heap), n): heap[at] = 1\n"
                 "for _ in range(3): threading.Thread(target=time.sleep, args=(100,)).start()\n"
