@@ -13,6 +13,7 @@ import signal
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
@@ -295,6 +296,33 @@ class Copies(Case):
                       "the return to the stop")
                 os.kill(target.pid, signal.SIGCONT)
                 until(lambda: task_facts(target.pid)[0][1] == "R", "its work")
+
+    def test_signals_meanwhile(self):
+        """Signals that come at any moment are taken, each once; the registers stay."""
+        with self.target("spin") as target, self.probe(target.pid) as probe:
+            sent, over = [0], threading.Event()
+
+            def send():
+                while not over.is_set():
+                    os.kill(target.pid, signal.SIGRTMIN)
+                    sent[0] += 1
+                    time.sleep(random.uniform(0, 0.0003))
+
+            sender = threading.Thread(target=send)
+            sender.start()
+            try:
+                for _ in range(60):
+                    probe.ask("freeze")
+                    probe.ask("thaw")
+            finally:
+                over.set()
+                sender.join()
+
+            def taken():
+                with open("/proc/%d/mem" % target.pid, "rb", 0) as stream:
+                    return struct.unpack("<Q", os.pread(stream.fileno(), 8,
+                                                        target.places["pages"]))[0]
+            until(lambda: taken() == sent[0], "all of %d signals (%d)" % (sent[0], taken()))
 
     def test_first_process_of_a_namespace(self):
         prefix = ("unshare", "--pid", "--fork", "--kill-child")
