@@ -32,6 +32,7 @@ struct dump_mapping {
     bool userfault;            // another thread provides its pages, and that thread may stand still
     bool dax, executable_file; // of the file's inode, when it can be looked at
     bool unlinked;             // nobody can open the file by a name any more
+    uint64_t swapped_bytes;    // swapped out
     uint64_t touched_bytes;    // anonymous pages, in memory or swapped out
     uint64_t resident_bytes;   // all pages, in memory or swapped out
     uint64_t file_bytes;       // size of the file; UINT64_MAX: not known

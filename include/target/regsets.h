@@ -38,6 +38,8 @@ struct err *regsets_read(pid_t tid, struct regsets_thread *ret);
 // The main thread first, then all others by TID, of a process that was stopped as a whole. Threads
 // that have ended are left out; those that could not be stopped come with what /proc says.
 struct err *regsets_read_all(struct live *live, struct regsets_threads *ret);
+// comm of those that have none, as it is now.
+void regsets_read_names(struct regsets_threads *threads);
 void regsets_clear(struct regsets_threads *threads);
 
 // The content of NT_X86_XSAVE_LAYOUT (0x205): which part of NT_X86_XSTATE lies where, four 32-bit

@@ -257,6 +257,7 @@ static struct err *dump_forked(struct gcore *gcore)
     gcore->input.mappings = &frozen->mappings;
     gcore->input.threads = frozen->threads;
     frozen->threads = (struct regsets_threads){0};
+    regsets_read_names(&gcore->input.threads);
     gcore->pause_ns = frozen->pause_ns;
     err = write_core(gcore);
     vec_foreach (note, &frozen->notes)
@@ -335,18 +336,37 @@ static int choose(const struct options *options, struct gcore *ret)
     return ret->path ? 0 : fail(err_create(ERR_NO_MEMORY, "out of memory"));
 }
 
+// --mini: what snap --save keeps, and nothing is printed.
+static int run_mini(const struct gcore *gcore, int argc, char **argv)
+{
+    struct options snap = *gcore->options;
+    if (snap.fork || snap.compression != DUMP_PLAIN || snap.filter >= 0) {
+        complain(
+            "--mini goes with none of --fork, --compress, --filter (a FILE that ends in .gz is "
+            "compressed)");
+        return EXIT_USAGE;
+    }
+    snap.pid = gcore->pid;
+    snap.file_count = 0;
+    snap.save = gcore->path;
+    snap.outputs[0] = "/dev/null";
+    snap.output_count = 1;
+    return run_snap(&snap, argc, argv);
+}
+
 int run_gcore(const struct options *options, int argc, char **argv)
 {
-    (void)argc;
-    (void)argv;
     struct gcore gcore = {.options = options, .file = {.fd = -1, .folder = -1}};
     int code = choose(options, &gcore);
     const char *missing = dump_compression_missing(options->compression);
     if (!code && missing)
         code = fail(err_create(ERR_UNSUPPORTED, "%s", missing));
-    catch_signals();
-    if (!code)
+    if (!code && options->mini)
+        code = run_mini(&gcore, argc, argv);
+    else if (!code) {
+        catch_signals();
         code = take_core(&gcore);
+    }
     dump_input_deinit(&gcore.input);
     proc_mappings_clear(&gcore.mappings);
     live_close(gcore.live);

@@ -20,7 +20,10 @@ struct pages_region {
 // The page table of a process, by PAGEMAP_SCAN or, on kernels before 6.7, by reading pagemap.
 struct pages {
     int fd; // -1: may not be looked at; then every page counts as there
-    bool no_scan;
+    bool no_scan, no_guard;
+    // Guard regions (madvise(2), MADV_GUARD_INSTALL) look as if swapped out to kernels before 6.16:
+    // set where nothing is.
+    bool nothing_swapped;
     uint64_t known_from, known_to; // for these addresses `regions` holds all that is there
     VEC(struct pages_region) regions;
     size_t at; // the region that was asked for last

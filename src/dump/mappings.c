@@ -58,6 +58,8 @@ static void take_line(const char *line, struct dump_mapping *ret)
     }
     uint64_t bytes = strtoull(colon + 1, NULL, 10) * 1024;
     bool is_anonymous = starts_with(line, "Anonymous:"), is_swap = starts_with(line, "Swap:");
+    if (is_swap)
+        ret->swapped_bytes = bytes;
     if (is_anonymous || is_swap)
         ret->touched_bytes += bytes;
     if (is_swap || starts_with(line, "Rss:") || starts_with(line, "Shared_Hugetlb:") ||

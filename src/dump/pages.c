@@ -22,9 +22,11 @@ struct scan_request {
 #define SCAN _IOWR('f', 16, struct scan_request)
 #define SCAN_PRESENT (1u << 3)
 #define SCAN_SWAPPED (1u << 4)
+#define SCAN_GUARD (1u << 8) // since 6.16
 
 #define ENTRY_PRESENT (1ull << 63)
 #define ENTRY_SWAPPED (1ull << 62)
+#define ENTRY_GUARD (1ull << 58) // since 6.15
 
 enum { REGIONS_AT_ONCE = 1024, ENTRIES_AT_ONCE = 8192 };
 
@@ -61,10 +63,17 @@ static bool scan(struct pages *pages, uint64_t addr, uint64_t end)
         .end = end,
         .regions = (uint64_t)(uintptr_t)found,
         .region_count = REGIONS_AT_ONCE,
-        .any_of = SCAN_PRESENT | SCAN_SWAPPED,
+        .any_of = SCAN_PRESENT | (pages->nothing_swapped ? 0 : SCAN_SWAPPED),
+        .inverted = pages->no_guard ? 0 : SCAN_GUARD,
+        .mask = pages->no_guard ? 0 : SCAN_GUARD,
         .ret_mask = SCAN_PRESENT | SCAN_SWAPPED,
     };
     int count = ioctl(pages->fd, SCAN, &request);
+    if (count < 0 && errno == EINVAL && !pages->no_guard) {
+        pages->no_guard = true;
+        request.inverted = request.mask = 0;
+        count = ioctl(pages->fd, SCAN, &request);
+    }
     if (count < 0 || count > REGIONS_AT_ONCE || request.walk_end <= addr)
         return false;
     for (int i = 0; i < count; i++)
@@ -85,8 +94,9 @@ static bool read_entries(struct pages *pages, uint64_t addr, uint64_t end)
     if (got < (ssize_t)sizeof(*entries))
         return false;
     uint64_t count = (uint64_t)got / sizeof(*entries);
+    uint64_t wanted = ENTRY_PRESENT | (pages->nothing_swapped ? 0 : ENTRY_SWAPPED);
     for (uint64_t i = 0; i < count; i++)
-        if ((entries[i] & (ENTRY_PRESENT | ENTRY_SWAPPED)) &&
+        if ((entries[i] & wanted) && !(entries[i] & ENTRY_GUARD) &&
             !add_region(pages, addr + i * page_bytes, addr + (i + 1) * page_bytes))
             return false;
     pages->known_to = addr + count * page_bytes;

@@ -277,6 +277,8 @@ static struct err *write_mapping(struct writer *writer, size_t index)
         return NULL;
     TRY(sink_skip(writer->sink, segment->offset - sink_position(writer->sink)));
     AUTO_CLOSE int fd = dump_open_mapped(writer->input->memory_pid, mapping, O_RDONLY | O_NONBLOCK);
+    const struct dump_mapping *detail = &writer->input->details.items[index];
+    writer->pages.nothing_swapped = detail->known && !detail->swapped_bytes && !detail->hugetlb;
     while (addr < end) {
         uint64_t run_end;
         enum from from = look(writer, index, fd, addr, end, &run_end);

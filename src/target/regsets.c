@@ -142,6 +142,13 @@ struct err *regsets_read_all(struct live *live, struct regsets_threads *ret)
     return NULL;
 }
 
+void regsets_read_names(struct regsets_threads *threads)
+{
+    vec_foreach (thread, threads)
+        if (!thread->comm[0])
+            read_name(thread->tid, thread);
+}
+
 void regsets_clear(struct regsets_threads *threads)
 {
     vec_foreach (thread, threads)

@@ -13,6 +13,7 @@
 
 #define PAGE 4096u
 #define HUGE (2u << 20)
+#define GUARD_INSTALL 102 // MADV_GUARD_INSTALL, linux/mman.h since 6.13
 
 static void say(const char *name, const void *place, size_t bytes)
 {
@@ -67,6 +68,9 @@ int main(int argc, char **argv)
     unsigned char *dont = anonymous("dontdump", 8, MAP_PRIVATE);
     touch(dont, 0, 8);
     madvise(dont, (size_t)8 * PAGE, MADV_DONTDUMP);
+    unsigned char *guarded = anonymous("guarded", 8, MAP_PRIVATE);
+    touch(guarded, 0, 8);
+    madvise(guarded + 2 * PAGE, 2 * PAGE, GUARD_INSTALL); // before Linux 6.13: nothing happens
     map("none", 8, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
     touch(anonymous("shared", 8, MAP_SHARED), 2, 3);
     anonymous("shared_untouched", 8, MAP_SHARED);

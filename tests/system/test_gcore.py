@@ -156,6 +156,16 @@ class RoundTrip(InFolder):
                              {tid: (stack.pcs, stack.names) for tid, stack in stacks.items()}, tool)
 
 
+    def test_mini(self):
+        """What snap --save keeps."""
+        with oracle.situations(harm.usual_python()) as (target, _, expected):
+            core = self.gcore(target.pid, "--mini", "-q")
+            self.assertLess(os.stat(core).st_size, 32 << 20)
+            document = support.pycore_json("analyze", core, ok=(0, 1), timeout=120)
+        self.assertEqual(document["source"]["kind"], "capture")
+        self.assertFalse(oracle.compare(document, expected, harm.usual_python()))
+
+
 class AsTheKernel(InFolder):
     """tests/programs/dump_maps.c has a mapping of every kind."""
 
@@ -260,6 +270,26 @@ class AsTheKernel(InFolder):
         self.assertGreater(file.st_size, 4 << 30)
         self.assertLess(file.st_blocks * 512, 16 << 20)
         self.assertEqual(stat.S_IMODE(file.st_mode), 0o600)
+
+    @unittest.skipIf(shutil.which("taskset") is None, "no taskset on this machine")
+    def test_fork(self):
+        """A frozen copy holds what the stopped process holds."""
+        with self.started() as target:
+            outcome = support.pycore("gcore", target.pid, "-o", self.path("copy"), "--fork",
+                                     timeout=120)
+            if "--fork: " in outcome.err and outcome.rc == 2:
+                self.skipTest(outcome.err)
+            self.assertEqual(outcome.rc, 0, outcome.err)
+            with open("/proc/%d/task/%d/children" % (target.pid, target.pid)) as stream:
+                self.assertEqual(stream.read(), "")
+            plain = self.gcore(target.pid)
+        copy, stopped = loads(self.path("copy")), loads(plain)
+        self.assertEqual(copy, stopped)
+        with open(self.path("copy"), "rb") as one, open(plain, "rb") as other:
+            for start, segment in copy.items():
+                self.check_bytes(hex(start), one, segment, other, stopped[start])
+        self.assertEqual([row for row in notes(self.path("copy")) if row[0] not in (1, 3)],
+                         [row for row in notes(plain) if row[0] not in (1, 3)])
 
     @unittest.skipIf(shutil.which("taskset") is None, "no taskset on this machine")
     def test_notes(self):
@@ -436,7 +466,7 @@ class Interrupted(InFolder):
 class CommandLine(InFolder):
     def test_usage(self):
         for arguments in ((), ("x",), ("1", "2"), ("1", "-o", "a", "-o", "b"),
-                          ("1", "--compress", "lz4"), ("1", "--filter", "all"),
+                          ("1", "--mini", "--fork"), ("1", "--compress", "lz4"), ("1", "--filter", "all"),
                           ("1", "--filter", "0x200"), ("1", "--interval", "1s")):
             outcome = support.pycore("gcore", *arguments, cwd=self.folder)
             self.assertEqual((arguments, outcome.rc, outcome.out), (arguments, 64, ""))
