@@ -31,20 +31,23 @@ struct image_record;
 struct image_options {
     const char *exe;       // --exe: the main program's file
     const char *sysroot;   // --sysroot: prefix for every path (and build-id lookup below it)
-    const char *debug_dir; // --debug-dir
+    const char *debug_dir; // --debug-dir: debug files, and the programs themselves
     bool debuginfod;       // --debuginfod: what is nowhere here may be asked of $DEBUGINFOD_URLS
     struct image_record *record; // borrowed. Not NULL: no file is opened; see image/record.h
 };
 
 // Lists modules and opens their files. Live: /proc/PID/map_files, then /proc/PID/root + path, then
-// path, accepted only when the inode is the mapped one. Core: --exe, --sysroot + path, path, by
-// build ID. Missing or wrong files are notes on the target, never failures.
+// path, accepted only when the inode is the mapped one. Core: --exe; --sysroot as a tree and flat, or
+// path; --debug-dir as a store (.build-id), a tree and flat; the stores of the sysroot and of this
+// system; debuginfod. Missing or wrong files are notes on the target, never failures.
 struct err *image_open(struct target *target, const struct image_options *options,
                        struct image **ret);
 void image_destroy(struct image *image);
 
 // For live targets: new mappings since (dlopen, exec). Cheap when nothing changed.
 struct err *image_refresh(struct image *image);
+// Another number when modules have come, gone, or been replaced.
+uint64_t image_generation(const struct image *image);
 
 size_t image_module_count(const struct image *image);
 struct module *image_module(const struct image *image, size_t index);

@@ -162,7 +162,17 @@ static struct err *add(struct session *session, struct inputs *inputs, const cha
     if (inputs->recording)
         return err_create(ERR_UNSUPPORTED, "%s is a capture already: copy it instead of --save",
                           path);
-    TRY(err_wrap(recording_replay(session, target, path, &replay), "%s", path));
+    struct err *err = recording_replay(session, target, path, &replay);
+    if (err && (err_code(err) == ERR_BAD_DATA || err_code(err) == ERR_OS)) {
+        // Without its facts it still is a core, of its first snapshot.
+        session->incomplete = true;
+        snap_note(session->strings, &session->notes,
+                  "%s; its first snapshot was read as a core is, with the files of this machine",
+                  err_message(err));
+        err_destroy(err);
+        return err_wrap(add_core(session, target, NULL), "%s", path);
+    }
+    TRY(err_wrap(err, "%s", path));
     if (!vec_push(&inputs->replays, replay)) {
         replay_close(replay);
         return err_create(ERR_NO_MEMORY, "out of memory");
@@ -184,7 +194,7 @@ static int finish(struct session *session, struct inputs *inputs, int argc, char
         if (replay_facts(replay)->command)
             shown = replay_facts(replay)->command;
     }
-    if (inputs->replays.count && !source)
+    if (inputs->replays.count && !options->source_root)
         lines = recording_lines(inputs->replays.items[0]);
     bool saved = true;
     if (inputs->recording) {

@@ -371,6 +371,14 @@ static struct err *add_snapshots(struct session *session, struct replay *replay)
     return err;
 }
 
+static bool is_cut(const struct target *core)
+{
+    vec_foreach (extra, &core->extras)
+        if (extra->cut)
+            return true;
+    return core->truncated;
+}
+
 struct err *recording_replay(struct session *session, struct target *core, const char *path,
                              struct replay **ret_replay)
 {
@@ -393,9 +401,11 @@ struct err *recording_replay(struct session *session, struct target *core, const
         replay_close(replay);
         return err;
     }
-    if (core->truncated) {
+    if (is_cut(core)) {
         session->incomplete = true;
         fill_notes(&session->source, session->strings, core);
+        snap_note(session->strings, &session->source.notes,
+                  "the capture is cut: what its last snapshots have changed may be missing");
     }
     session->incomplete |= facts->incomplete;
     session->interrupted |= facts->interrupted;

@@ -201,6 +201,11 @@ struct module *image_module_at(const struct image *image, uint64_t addr)
     return NULL;
 }
 
+uint64_t image_generation(const struct image *image)
+{
+    return image->generation;
+}
+
 void module_build_id_text(const struct module *module, char ret[static 129])
 {
     *ret = '\0';

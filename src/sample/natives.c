@@ -13,6 +13,7 @@
 #define MORE_TRIES 12 // each twice as large: 64 KiB to 128 MiB
 #define MORE_STOPS 3  // of a thread in one snapshot, to get at all of its stack
 #define MAPS_EVERY_NS 200000000u
+#define MAPS_ANYWAY_NS 1000000000u // a library in another's place is no failure to unwind
 
 struct mem_range native_window(const struct pass *pass, size_t index)
 {
@@ -155,7 +156,8 @@ void native_refresh(struct sampler *sampler)
 {
     uint64_t now_ns = live_now_ns();
     struct target *target = sampler->live->target;
-    if (sampler->maps_stale && now_ns >= sampler->maps_read_ns + MAPS_EVERY_NS) {
+    uint64_t age_ns = now_ns - sampler->maps_read_ns;
+    if (age_ns >= (sampler->maps_stale ? MAPS_EVERY_NS : MAPS_ANYWAY_NS)) {
         sampler->maps_stale = false;
         sampler->maps_read_ns = now_ns;
         // What cannot be listed now leaves the older list, which is still of use. A main thread that
@@ -165,9 +167,10 @@ void native_refresh(struct sampler *sampler)
         if (!err && fresh.count) {
             proc_mappings_clear(&target->mappings);
             target->mappings = fresh;
+            uint64_t generation = image_generation(sampler->image);
             err = image_refresh(sampler->image);
+            sampler->images_changed |= image_generation(sampler->image) != generation;
         }
-        sampler->images_changed = true;
     }
     if (!sampler->unwinder)
         return;

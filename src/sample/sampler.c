@@ -33,6 +33,7 @@ static struct err *open_python(struct sampler *sampler)
     if (err)
         close_python(sampler);
     sampler->images_changed = true;
+    sampler->maps_read_ns = live_now_ns();
     return err;
 }
 

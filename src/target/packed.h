@@ -96,6 +96,7 @@ struct packed_sink {
     uint64_t max_bytes;  // no longer than this
     uint64_t free_bytes; // may be written before the disk is asked again
     const char *folder;
+    bool in_memory; // no folder could be written to
 };
 
 // Below TMPDIR, else /var/tmp, else /tmp. The file has no name, so nothing stays of it, whatever

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -21,6 +22,8 @@
 #define RESERVE_MAX_BYTES (1ull << 30)
 #define RESERVE_SHARE 20
 // Others write, too: after so much the disk is asked again.
+// Where no folder can be written to.
+#define IN_MEMORY_MAX_BYTES (64ull << 20)
 #define ASK_AGAIN_BYTES (64ull << 20)
 
 // open(2): with O_EXCL such a file can never get a name. Not every file system knows O_TMPFILE.
@@ -55,6 +58,14 @@ struct err *packed_sink_open(struct packed_sink *ret)
         if (!first_errno)
             first_errno = errno;
     }
+    // A capture is small, and may be all that there is (an empty chroot).
+    ret->folder = "memory";
+    ret->fd = memfd_create("core", MFD_CLOEXEC);
+    ret->in_memory = true;
+    if (ret->max_bytes > IN_MEMORY_MAX_BYTES)
+        ret->max_bytes = IN_MEMORY_MAX_BYTES;
+    if (ret->fd >= 0)
+        return NULL;
     return err_os(first_errno,
                   "no folder to unpack it into: set TMPDIR to one that can be written to");
 }
@@ -78,6 +89,8 @@ static char *disk_full(const struct packed_sink *sink, const char *why)
 static uint64_t ask_disk(const struct packed_sink *sink)
 {
     struct statvfs disk;
+    if (sink->in_memory)
+        return ASK_AGAIN_BYTES;
     if (fstatvfs(sink->fd, &disk) < 0)
         return ASK_AGAIN_BYTES; // then the writes themselves will tell
     uint64_t unit = disk.f_frsize ? disk.f_frsize : disk.f_bsize;
