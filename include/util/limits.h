@@ -29,6 +29,9 @@
 #define LIMIT_MAPPINGS 1000000
 // Libraries of one process, each of which is looked for on disk: a browser has some hundred.
 #define LIMIT_MODULES 10000
+// Unwind tables and symbols kept of modules without files, all modules together: past this, the
+// next one goes without. A process of 500 libraries has some 100 MiB of both.
+#define LIMIT_FROM_MEMORY_BYTES (256u << 20)
 // Memory scanned for a runtime: words that could point to an interpreter, and places that are then
 // looked at in full. A program's data has some 100,000 pointers, and few of the latter.
 #define LIMIT_SCANNED_POINTERS (1u << 22)

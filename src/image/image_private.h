@@ -101,6 +101,7 @@ struct image {
     bool use_debuginfod;
     void *debuginfod; // debuginfod.c's
     struct image_jits *jits;
+    uint64_t from_memory_bytes;                   // LIMIT_FROM_MEMORY_BYTES
     struct strtab *names; // demangled ones, files; made when first asked for
     struct image_record *record; // borrowed; NULL: modules have files
 };

@@ -57,12 +57,16 @@ static void add_from_memory(struct image_symbols *symbols, const struct image_mo
 {
     struct image_dynamic_table table;
     const struct module *public = &module->public;
+    if (module->image->from_memory_bytes > LIMIT_FROM_MEMORY_BYTES)
+        return;
     if (!image_dynamic_table(module->image->target->mem, module, &table))
         return;
     if (!vec_push(&symbols->bytes, table.names)) {
         image_dynamic_table_deinit(&table);
         return;
     }
+    // Each symbol becomes a function and a span.
+    module->image->from_memory_bytes += table.names_bytes + table.count * 4 * sizeof(Elf64_Sym);
     symbol_table_add(symbols, table.symbols, table.count, table.names, table.names_bytes,
                      public->end - public->bias);
     table.names = NULL;

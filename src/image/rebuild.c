@@ -7,6 +7,7 @@
 
 #include "image/image_private.h"
 #include "util/guard.h"
+#include "util/limits.h"
 
 #define HDR_BYTES 8 // of .eh_frame_hdr: version, three encodings, the pointer as an sdata4
 #define PAGE_BYTES 4096u
@@ -175,7 +176,9 @@ Elf *image_rebuild(struct mem *mem, const struct image_module *module, void **re
     GUARD(guard_window)
     struct window window = {
         .mem = mem, .start = module->public.bias + addr, .limit = tables.limit - addr};
-    if (window.limit > IMAGE_MAX_REBUILT_BYTES)
+    struct image *owner = module->image;
+    if (window.limit > IMAGE_MAX_REBUILT_BYTES ||
+        owner->from_memory_bytes > LIMIT_FROM_MEMORY_BYTES)
         return NULL;
     size_t hdr_end = tables.hdr - addr + tables.hdr_size, eh_frame = tables.eh_frame - addr;
     size_t size = reach(&window, hdr_end) ? eh_frame_end(&window, eh_frame) : 0;
@@ -186,7 +189,9 @@ Elf *image_rebuild(struct mem *mem, const struct image_module *module, void **re
     AUTO_FREE void *image = assemble(module, &tables, window.bytes.items, addr, size, &size);
     elf_version(EV_CURRENT);
     Elf *elf = image ? elf_memory(image, size) : NULL;
-    if (elf)
-        *ret_bytes = TAKE(image);
+    if (!elf)
+        return NULL;
+    owner->from_memory_bytes += size;
+    *ret_bytes = TAKE(image);
     return elf;
 }

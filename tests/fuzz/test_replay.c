@@ -22,7 +22,7 @@
 #include "util/vec.h"
 
 #if defined(__SANITIZE_ADDRESS__)
-#define SLOWER 12
+#define SLOWER 4
 #define MAX_RESIDENT_MIB 1536
 #else
 #define SLOWER 1
