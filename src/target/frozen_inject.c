@@ -130,7 +130,7 @@ static bool in_restartable_sequence(const struct borrowed *borrowed, pid_t tid, 
     struct {
         uint64_t address;
         uint32_t size, signature, flags, pad;
-    } where;                        // struct ptrace_rseq_configuration
+    } where = {0};                  // struct ptrace_rseq_configuration
     uint64_t section = 0, words[3]; // struct rseq_cs: version and flags, start, length
     if (ptrace(GET_RSEQ_CONFIGURATION, tid, (void *)sizeof(where), &where) != sizeof(where) ||
         !where.address)
@@ -200,8 +200,8 @@ static struct err *set_registers(const struct borrowed *borrowed, const void *gr
 static struct err *make_frames(struct borrowed *borrowed, uint64_t sp, unsigned char *room)
 {
     const struct arch_inject *inject = arch_host()->inject;
-    AUTO_FREE unsigned char *xstate = malloc(BORROW_ROOM), *image = malloc(BORROW_ROOM);
-    unsigned char ending[sizeof(borrowed->gregset)], last[1024];
+    AUTO_FREE unsigned char *xstate = calloc(1, BORROW_ROOM), *image = calloc(1, BORROW_ROOM);
+    unsigned char ending[sizeof(borrowed->gregset)], last[1024] = {0};
     size_t xstate_bytes = BORROW_ROOM;
     if (!xstate || !image)
         return err_create(ERR_NO_MEMORY, "signal frame");
