@@ -280,8 +280,8 @@ static int conclude(struct gcore *gcore, uint64_t disk_bytes)
                  size_text(result->memory_bytes, memory), size_text(disk_bytes, disk),
                  time_text(gcore->pause_ns, pause));
     if (gcore->unstopped)
-        complain("%zu threads could not be stopped (%s): of %zu the core has the registers that "
-                 "the kernel shows, %zu are left out",
+        complain("threads that could not be stopped: %zu (%s); the core has of %zu the registers "
+                 "that the kernel shows, and nothing of %zu",
                  gcore->unstopped, gcore->why, gcore->unstopped - gcore->nowhere, gcore->nowhere);
     if (result->unreadable_bytes)
         complain("%s at 0x%llx and behind could not be read: the core has zeros there",
