@@ -16,10 +16,10 @@
 // of a millisecond around the clone, an EINTR from a timed wait (nanosleep, poll, futex) of the
 // borrowed thread.
 //
-// System calls that the stop interrupts are restarted by the kernel, or, where it would end them with
-// EINTR though they wait without a time limit (epoll_wait, sigwaitinfo, semop, io_getevents), by us.
-// With a time limit those, and calls on a socket with SO_RCVTIMEO or SO_SNDTIMEO, end with EINTR, as
-// for each debugger and SIGSTOP (signal(7)): when they began nobody knows.
+// System calls that the stop interrupts are restarted by the kernel, or, where it would end them
+// with EINTR though they wait without a time limit (epoll_wait, sigwaitinfo, semop, io_getevents),
+// by us. With a time limit those, and calls on a socket with SO_RCVTIMEO or SO_SNDTIMEO, end with
+// EINTR, as for each debugger and SIGSTOP (signal(7)): when they began nobody knows.
 //
 // Every wait has a deadline; when it passes, all is undone: ERR_TIMEOUT. Only a clone that the
 // kernel is busy with cannot be undone before it is finished: the other threads run on meanwhile.

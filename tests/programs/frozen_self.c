@@ -290,7 +290,8 @@ int main(int argc, char **argv)
     *shared = *dont = *wipe = 0x6162636465666768;
     madvise(dont, PAGE, MADV_DONTFORK);
     madvise(wipe, PAGE, MADV_WIPEONFORK);
-    semaphore = semget(IPC_PRIVATE, 1, 0600);
+    if (strcmp(mode, "spin") != 0)
+        semaphore = semget(IPC_PRIVATE, 1, 0600);
     static void *(*const blocked[])(void *) = {run_read,  run_recv,  run_epoll, run_sigwait,
                                                run_semop, run_mutex, run_nap};
     for (size_t i = 0; strcmp(mode, "spin") != 0 && i < sizeof(blocked) / sizeof(blocked[0]); i++)

@@ -328,7 +328,6 @@ class Copies(Case):
         prefix = ("unshare", "--pid", "--fork", "--kill-child")
         if os.geteuid() != 0 or not shutil.which("unshare"):
             self.skipTest("needs root and unshare(1)")
-        # Its TERM ends unshare; the rest is --kill-child's.
         with support.start_program([*prefix, self.self_check(), "all"]) as outer:
             pid = children(outer.pid)[0][0]
             self.assertEqual(status(pid, "NSpid").split()[-1], "1")
@@ -339,6 +338,8 @@ class Copies(Case):
                     self.assertEqual(children(pid), [])
             self.check_free(pid)
             self.assertFalse(select.select([outer.process.stdout], [], [], 0.2)[0])
+            os.kill(pid, signal.SIGTERM)
+            outer.process.wait(PATIENCE_S)
 
     def test_exec_while_frozen(self):
         """The program that the process becomes collects the copy of the old one as well."""
