@@ -15,7 +15,7 @@ import unittest
 
 import support
 
-COMMANDS = ("snap", "analyze")
+COMMANDS = ("snap", "analyze", "gcore")
 SLEEPER = "import time; print('READY', flush=True); time.sleep(1000)"
 ESCAPE = "\x1b["
 
@@ -33,9 +33,13 @@ def options():
     with open(support.path("src/cli/options.def")) as stream:
         rows = re.findall(r'^OPTION\(\w+, (?:\'(.)\'|0), "([\w-]+)", (NULL|"\w+"), (\w+),',
                           stream.read(), re.M)
-    which = {"SNAP": ("snap",), "ANALYZE": ("analyze",), "BOTH": COMMANDS}
-    return [(short or None, long, value != "NULL", which[commands])
-            for short, long, value, commands in rows]
+    which = {"SNAP": ("snap",), "ANALYZE": ("analyze",), "BOTH": ("snap", "analyze"),
+             "GCORE": ("gcore",), "EVERY": COMMANDS}
+    found = {}  # one that means something else to another command has two rows
+    for short, long, value, commands in rows:
+        before = found[long][3] if long in found else ()
+        found[long] = (short or None, long, value != "NULL", before + which[commands])
+    return list(found.values())
 
 
 class Help(support.TestCase):
