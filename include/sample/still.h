@@ -50,6 +50,9 @@ struct still {
 struct err *still_decode(struct py_process *process, struct unwinder *unwinder, struct mem *codes,
                          const struct still_moment *moment, struct still *ret);
 void still_deinit(struct still *still);
+// The native stacks alone, of a target whose Python cannot be read. `ret` is empty.
+struct err *still_unwind(struct target *target, struct unwinder *unwinder,
+                         const struct still_moment *moment, struct still *ret);
 
 // The moment that a core is: its threads stand still for ever, they look like stopped ones.
 struct err *still_moment_of_core(const struct target *target, struct still_moment *ret);

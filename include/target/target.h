@@ -36,7 +36,7 @@ struct target_thread {
 // A note of pycore's own (of a type that gdb takes for none it knows, whatever the owner). The
 // name that the kernel has for a thread, which no other core holds, follows the thread's NT_PRSTATUS.
 #define TARGET_NOTE_OWNER "PYCORE"
-#define TARGET_NOTE_THREAD_NAME 0x50590003
+#define TARGET_NOTE_THREAD_NAME 0x50590003 // 1 and 2: src/capture/file.c
 
 // The signal that ended a process, from a core's NT_SIGINFO or NT_PRSTATUS. A fact that the core
 // does not hold is not claimed.

@@ -13,8 +13,9 @@
 #include "util/guard.h"
 
 #define NOTE_NAME "PYCORE"
-#define NOTE_VERSION 1   // u32: CAPTURE_VERSION
-#define NOTE_REGISTERS 2 // u32 tid, u32 which: enum known_registers; for each thread
+// Readers that do not know the owner go by the number: none of theirs.
+#define NOTE_VERSION 0x50590001   // u32: CAPTURE_VERSION
+#define NOTE_REGISTERS 0x50590002 // u32 tid, u32 which: enum known_registers; for each thread
 #define LONGEST_ARGS 80
 
 enum known_registers { REGISTERS_NONE, REGISTERS_SP_PC, REGISTERS_ALL };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // pycore analyze: the stacks in one or more cores and captures.
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/recording.h"
 #include "cli/session.h"
@@ -18,6 +19,7 @@ struct core {
     struct still_moment moment;
     struct still still;
     struct snap_natives *natives;
+    bool no_python; // it cannot be read; the native stacks can
 };
 
 static void core_deinit(struct core *core)
@@ -39,21 +41,64 @@ static void note_left_out(const struct core *core)
                     count, count == 1 ? " is" : "s are", LIMIT_FRAMES_PER_SNAPSHOT);
 }
 
+// Native frames beyond the one that the registers give.
+static bool has_native_stacks(const struct core *core)
+{
+    vec_foreach (native, &core->still.natives)
+        if (native->frames.count > 1)
+            return true;
+    return false;
+}
+
+// By the names of its files: what is in them may be what was lost.
+static bool looks_like_python(const struct core *core)
+{
+    for (size_t i = 0; i < image_module_count(core->image); i++) {
+        const char *path = image_module(core->image, i)->path;
+        const char *slash = path ? strrchr(path, '/') : NULL;
+        if (slash && (strncmp(slash, "/python", 7) == 0 || strncmp(slash, "/libpython", 10) == 0))
+            return true;
+    }
+    return false;
+}
+
+// A core that has lost what Python's threads are found by may still have their native stacks. `why`
+// is passed on where it has not, or where there is no Python in it.
+static struct err *decode_natives(struct core *core, struct err *why)
+{
+    struct target *target = core->target;
+    struct err *err = NULL;
+    if (!core->unwinder || !(target->truncated || target->absent_bytes) || !looks_like_python(core))
+        return why;
+    err = still_unwind(target, core->unwinder, &core->moment, &core->still);
+    if (err || !has_native_stacks(core)) {
+        err_destroy(err);
+        return why;
+    }
+    core->no_python = true;
+    target_note(target, "native stacks only: %s", err_message(why));
+    err_destroy(why);
+    return NULL;
+}
+
 static struct err *decode(struct core *core, const struct options *options, struct strtab *strings,
                           struct snap_input *ret)
 {
     struct target *target = core->target;
-    TRY(py_process_open(target, core->image, strings, &core->process));
     TRY(still_moment_of_core(target, &core->moment));
     if (!options->no_native)
         TRY(unwinder_create(target, core->image, &core->unwinder));
-    TRY(still_decode(core->process, core->unwinder, NULL, &core->moment, &core->still));
+    struct err *err = py_process_open(target, core->image, strings, &core->process);
+    if (!err)
+        err = still_decode(core->process, core->unwinder, NULL, &core->moment, &core->still);
+    if (err)
+        TRY(decode_natives(core, err));
     note_left_out(core);
     *ret = (struct snap_input){
         .strings = strings,
         .target = target,
-        .process = core->process,
-        .state = &core->still.state,
+        .process = core->no_python ? NULL : core->process,
+        .state = core->no_python ? NULL : &core->still.state,
         .stacks = core->still.stacks.items,
         .stack_count = core->still.stacks.count,
         .owners = core->still.owners,
@@ -106,7 +151,7 @@ static struct err *build(struct core *core, struct session *session, struct reco
         session->source.kind = SNAP_CORE;
         session->source.path = strtab_add_cstr(session->strings, core->target->path);
         session->source.taken_at_ns = core->target->taken_at_ns;
-        session->source.host = 0; // a core does not say where it was made
+        session->source.host = strtab_add_cstr(session->strings, core->target->host);
         fill_process(&session->source, session->strings, core->target, input.process);
     }
     return recording ? recording_keep(recording, ret) : NULL;
@@ -123,7 +168,7 @@ static struct err *add_core(struct session *session, struct target *target,
         snapshot_destroy(snapshot);
     } else {
         // The target's own note says how much is missing, and why.
-        session->incomplete |= target->truncated;
+        session->incomplete |= target->truncated || core.no_python;
         session_add(session, snapshot);
     }
     core_deinit(&core);
@@ -148,11 +193,20 @@ static void inputs_deinit(struct inputs *inputs)
     vec_deinit(&inputs->targets);
 }
 
+static void show_unpacking(void *arg, const char *path, uint64_t done_bytes, uint64_t total_bytes)
+{
+    progress_bytes(arg, path, done_bytes, total_bytes);
+}
+
 static struct err *add(struct session *session, struct inputs *inputs, const char *path)
 {
     struct target *target;
     struct replay *replay = NULL;
-    TRY(target_open_core(path, &target));
+    struct target_core_options opening = {.progress = show_unpacking,
+                                          .progress_arg = (void *)(uintptr_t)session->options};
+    struct err *unreadable = target_open_core_with(path, &opening, &target);
+    progress_end(session->options);
+    TRY(unreadable);
     if (!vec_push(&inputs->targets, target)) {
         target_destroy(target);
         return err_create(ERR_NO_MEMORY, "out of memory");

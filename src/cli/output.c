@@ -51,6 +51,18 @@ void progress(const struct options *options, uint64_t done, uint64_t total, uint
     fflush(stderr);
 }
 
+void progress_bytes(const struct options *options, const char *path, uint64_t done, uint64_t total)
+{
+    if (options->quiet || !isatty(STDERR_FILENO))
+        return;
+    const char *slash = strrchr(path, '/');
+    fputs("\r\033[Kunpacking ", stderr);
+    put_clean(slash ? slash + 1 : path, stderr);
+    if (total)
+        fprintf(stderr, ": %.0f %%", 100.0 * (double)done / (double)total);
+    fflush(stderr);
+}
+
 void progress_end(const struct options *options)
 {
     if (!options->quiet && isatty(STDERR_FILENO))

@@ -254,7 +254,11 @@ uint64_t dump_mapping_bytes(const struct dump_input *input, size_t index)
         wanted = detail->unlinked ? DUMP_ANON_SHARED : DUMP_FILE_SHARED;
         return filter & wanted ? whole(mapping, detail) : 0;
     }
-    bool touched = detail->touched_bytes || !detail->known;
+    // What a frozen copy does not share (MADV_WIPEONFORK) was copied, and shows no pages.
+    struct mem_segment_info segment;
+    bool copied = mem_segment_at(input->mem, mapping->start, &segment) &&
+                  segment.start <= mapping->start && segment.origin == MEM_COPY;
+    bool touched = detail->touched_bytes || !detail->known || copied;
     if (touched && (filter & DUMP_ANON_PRIVATE))
         return whole(mapping, detail);
     if (!has_file(mapping))

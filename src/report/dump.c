@@ -294,6 +294,14 @@ static void add_section(struct page *page, const struct groups *groups, bool pyt
     }
 }
 
+static bool has_frames(const struct snapshot *snapshot)
+{
+    vec_foreach (thread, &snapshot->threads)
+        if (thread->frames.count)
+            return true;
+    return false;
+}
+
 void page_dump(struct page *page)
 {
     const struct snapshot *snapshot = page->input->snapshots[0];
@@ -306,7 +314,7 @@ void page_dump(struct page *page)
     add_signal(page);
     add_states(page, snapshot);
     add_pause(page, snapshot);
-    if (!page->input->source->process.python_version) {
+    if (!page->input->source->process.python_version && !has_frames(snapshot)) {
         page_dump_table(page, snapshot);
         return;
     }

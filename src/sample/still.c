@@ -206,11 +206,16 @@ static struct err *find_runners(const struct py_process *process, const struct s
     return NULL;
 }
 
-static void unwind_all(struct py_process *process, struct unwinder *unwinder,
-                       const struct still_moment *moment, struct still *ret)
+struct err *still_unwind(struct target *target, struct unwinder *unwinder,
+                         const struct still_moment *moment, struct still *ret)
 {
-    size_t frames = 0;
-    for (size_t i = 0; i < moment->threads.count && i < moment->starts.count; i++) {
+    size_t frames = 0, count = moment->threads.count;
+    if (!vec_reserve(&ret->natives, count + 1))
+        return err_create(ERR_NO_MEMORY, "stacks");
+    memset(ret->natives.items, 0, (count + 1) * sizeof(*ret->natives.items));
+    ret->natives.count = count;
+    unwinder_refresh(unwinder);
+    for (size_t i = 0; i < count && i < moment->starts.count; i++) {
         struct unwind_stack *native = &ret->natives.items[i];
         const struct unwind_start *start = &moment->starts.items[i];
         if (!start->regs.sp)
@@ -220,9 +225,10 @@ static void unwind_all(struct py_process *process, struct unwinder *unwinder,
             ret->natives_left_out++;
             continue;
         }
-        unwind(unwinder, process->target->mem, start, native);
+        unwind(unwinder, target->mem, start, native);
         frames += native->frames.count;
     }
+    return NULL;
 }
 
 struct err *still_decode(struct py_process *process, struct unwinder *unwinder, struct mem *codes,
@@ -239,8 +245,7 @@ struct err *still_decode(struct py_process *process, struct unwinder *unwinder, 
     TRY(choose(process, moment, &ret->state));
     settle(process, moment, &ret->state);
     size_t count = ret->state.threads.count;
-    if (!vec_reserve(&ret->stacks, count + 1) ||
-        !vec_reserve(&ret->natives, moment->threads.count + 1))
+    if (!vec_reserve(&ret->stacks, count + 1))
         return err_create(ERR_NO_MEMORY, "stacks");
     TRY(find_owners(process, moment, ret));
     uint64_t last_interp = 0;
@@ -261,9 +266,5 @@ struct err *still_decode(struct py_process *process, struct unwinder *unwinder, 
     if (!unwinder)
         return NULL;
     image_jit_refresh(process->image, codes ? codes : process->target->mem);
-    unwinder_refresh(unwinder);
-    memset(ret->natives.items, 0, (moment->threads.count + 1) * sizeof(*ret->natives.items));
-    ret->natives.count = moment->threads.count;
-    unwind_all(process, unwinder, moment, ret);
-    return NULL;
+    return still_unwind(process->target, unwinder, moment, ret);
 }

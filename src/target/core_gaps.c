@@ -20,12 +20,26 @@ static void count_segments(const struct core_segments *segments, struct gaps *ga
     }
 }
 
+// A stack that overflowed: its pointer has come into the guard pages below it.
+#define GUARD_BYTES (64u << 10)
+
+static bool is_in_guard(const struct target *target, uint64_t sp,
+                        const struct mem_segment_info *guard)
+{
+    struct mem_segment_info above;
+    return guard->origin == MEM_ABSENT && guard->end - sp <= GUARD_BYTES &&
+           mem_segment_at(target->mem, guard->end, &above) && above.start == guard->end &&
+           above.origin == MEM_CORE;
+}
+
 static void count_threads(const struct target *target, struct gaps *gaps)
 {
     for (size_t i = 0; i < target->threads.count; i++) {
         uint64_t sp = target->threads.items[i].regs.sp;
         struct mem_segment_info info;
         if (!mem_segment_at(target->mem, sp, &info) || sp < info.start)
+            continue;
+        if (is_in_guard(target, sp, &info))
             continue;
         gaps->cut_stacks += info.origin == MEM_TRUNCATED;
         gaps->absent_stacks += info.origin == MEM_ABSENT;

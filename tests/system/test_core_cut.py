@@ -195,6 +195,25 @@ class Cut(Cores):
         self.assertGreater(reports, 0)
 
     @one_python
+    def test_native_alone(self, python):
+        """Where nothing of Python can be found any more, its threads' native stacks still can."""
+        path = dump(self.folder, python.path, 0x33)
+        _, whole, _ = self.analyze(path, "--raw-native")
+        size, alone = os.path.getsize(path), 0
+        for percent in range(98, 60, -2):
+            os.truncate(path, size * percent // 100)
+            status, document, _ = self.analyze(path, "--raw-native")
+            if status == 2 or document["source"]["processes"][0]["python"]["version"]:
+                continue
+            alone += 1
+            self.expect_note(document, "native stacks only: ")
+            for tid, frames in stacks(document).items():
+                called = [frame for frame in frames if frame[0] == "native"]
+                wanted = [frame for frame in stacks(whole)[tid] if frame[0] == "native"]
+                self.assertEqual(called, wanted[:len(called)], "cut at %d %%" % percent)
+        self.assertGreater(alone, 0)
+
+    @one_python
     def test_last_percent(self, python):
         """The stacks that are still in it are all given, native frames and all."""
         path = dump(self.folder, python.path, 0x33)
