@@ -21,7 +21,7 @@
 #define TEMPORARY_BYTES 14 // ".XXXXXXXX.part"
 #define TRIES 100
 
-// ---- Where it goes -------------------------------------------------------------------------------
+// ---- Where it goes ------------------------------------------------------------------------------
 
 // "a/b" is "b" in "a"; "b" is "b" in ".". NULL: out of memory.
 static char *folder_of(const char *path)
@@ -129,7 +129,7 @@ static int duplicate(const char *path)
     return fcntl((int)number, F_DUPFD_CLOEXEC, 3);
 }
 
-// ---- When a signal ends pycore -------------------------------------------------------------------
+// ---- When a signal ends pycore ------------------------------------------------------------------
 
 static const int deadly[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT, SIGPIPE, SIGALRM,
                              SIGXCPU, SIGABRT, SIGSEGV, SIGBUS,  SIGFPE,  SIGILL};
@@ -174,7 +174,7 @@ static void unwatch(struct outfile *file)
     }
 }
 
-// ---- The file ------------------------------------------------------------------------------------
+// ---- The file -----------------------------------------------------------------------------------
 
 static void deinit(struct outfile *file)
 {
