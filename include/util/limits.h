@@ -32,6 +32,9 @@
 // Unwind tables and symbols kept of modules without files, all modules together: past this, the
 // next one goes without. A process of 500 libraries has some 100 MiB of both.
 #define LIMIT_FROM_MEMORY_BYTES (256u << 20)
+// C stacks that are searched for who collects, or runs a subinterpreter: each thread's for each
+// thread state, if a core says so.
+#define LIMIT_STACKS_SEARCHED_BYTES (2ull << 30)
 // Memory scanned for a runtime: words that could point to an interpreter, and places that are then
 // looked at in full. A program's data has some 100,000 pointers, and few of the latter.
 #define LIMIT_SCANNED_POINTERS (1u << 22)

@@ -11,6 +11,7 @@
 
 #include "cpython/stack.h"
 #include "util/guard.h"
+#include "util/limits.h"
 
 #define STACK_BYTES (256u << 10) // looked at from the stack pointer on
 #define GC_BEFORE 256            // `collecting` comes behind the generations in every version
@@ -19,10 +20,11 @@
 struct search {
     struct py_process *process;
     uint64_t *words;
+    uint64_t left_bytes; // that may still be searched
 };
 
 // Does the stack hold a word in [low, high)?
-static bool holds(const struct search *search, uint64_t sp, uint64_t low, uint64_t high)
+static bool holds(struct search *search, uint64_t sp, uint64_t low, uint64_t high)
 {
     uint64_t start = sp & ~7ull;
     // What lies behind the stack may never have been touched.
@@ -30,6 +32,9 @@ static bool holds(const struct search *search, uint64_t sp, uint64_t low, uint64
     size_t size = STACK_BYTES;
     if (mapping && mapping->end - start < size)
         size = mapping->end - start;
+    if (search->left_bytes < size)
+        return false;
+    search->left_bytes -= size;
     size_t got = mem_read_some(search->process->dec.mem, start, search->words, size);
     for (size_t i = 0; i < got / 8; i++)
         if (search->words[i] >= low && search->words[i] < high)
@@ -46,7 +51,7 @@ static const struct py_native_thread *native_of(const struct py_native_thread *n
     return NULL;
 }
 
-static void find_collector(const struct search *search, struct py_thread *thread,
+static void find_collector(struct search *search, struct py_thread *thread,
                            const struct py_native_thread *native)
 {
     const struct py_layout *lay = &search->process->dec.layout;
@@ -59,7 +64,7 @@ static void find_collector(const struct search *search, struct py_thread *thread
                     holds(search, native->sp, collecting - GC_BEFORE, collecting + GC_BEHIND);
 }
 
-static void find_runner(const struct search *search, struct py_thread *thread,
+static void find_runner(struct search *search, struct py_thread *thread,
                         const struct py_native_thread *natives, size_t count)
 {
     thread->ident_doubtful = true;
@@ -76,7 +81,7 @@ void py_state_settle(struct py_process *process, struct py_state *state,
                      const struct py_native_thread *natives, size_t count)
 {
     AUTO_FREE uint64_t *words = malloc(STACK_BYTES);
-    struct search search = {process, words};
+    struct search search = {process, words, LIMIT_STACKS_SEARCHED_BYTES};
     vec_foreach (thread, &state->threads) {
         if (words && thread->collecting)
             find_collector(&search, thread, native_of(natives, count, thread->ident));

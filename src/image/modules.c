@@ -9,6 +9,8 @@
 #include "util/guard.h"
 #include "util/limits.h"
 
+#define MAX_SEARCHED_RANGES 256
+
 void image_module_destroy(struct image_module *module)
 {
     if (!module)
@@ -91,10 +93,14 @@ static bool same_file(const struct image_module *module, const struct target_map
 
 static bool has_executable_offset(const struct image_module *module, uint64_t offset)
 {
-    vec_foreach (range, &module->ranges)
+    size_t count = module->ranges.count;
+    // A core may say that a file is mapped in a million pieces.
+    for (size_t i = count > MAX_SEARCHED_RANGES ? count - MAX_SEARCHED_RANGES : 0; i < count; i++) {
+        const struct image_range *range = &module->ranges.items[i];
         if (range->executable && offset >= range->offset &&
             offset - range->offset < range->end - range->start)
             return true;
+    }
     return false;
 }
 

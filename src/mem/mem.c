@@ -71,6 +71,17 @@ static bool insert(struct mem *mem, size_t at, struct segment segment)
     return true;
 }
 
+// A core's gaps are filled segment by segment, a million of them if it says so.
+static bool replace(struct mem *mem, struct segment segment)
+{
+    size_t at = find(mem, segment.start);
+    if (at >= mem->segments.count || mem->segments.items[at].start != segment.start ||
+        mem->segments.items[at].end != segment.end)
+        return false;
+    mem->segments.items[at] = segment;
+    return true;
+}
+
 // Cuts [start, end) out of what is there, so that the new segment can take its place.
 static bool carve(struct mem *mem, uint64_t start, uint64_t end)
 {
@@ -108,7 +119,8 @@ struct err *mem_add(struct mem *mem, uint64_t start, uint64_t end, enum mem_orig
             return err_create(ERR_NO_MEMORY, "page cache");
     }
     struct segment segment = {start, end, origin, read, arg, cache};
-    if (!carve(mem, start, end) || !insert(mem, find(mem, start), segment))
+    if (!replace(mem, segment) &&
+        (!carve(mem, start, end) || !insert(mem, find(mem, start), segment)))
         return err_create(ERR_NO_MEMORY, "memory map");
     for (size_t i = 0; mem->pages && i < CACHE_PAGES; i++)
         if (mem->pages[i].addr && (mem->pages[i].addr - 1) * PAGE_BYTES < end &&
