@@ -113,6 +113,7 @@ void mem_blocks_drop(struct mem_blocks *blocks, uint64_t start, uint64_t end)
             to = BLOCK_BYTES;
         if (from < to)
             block->known &= ~bits(from, to - from);
+        block->changed &= block->known;
     }
 }
 
