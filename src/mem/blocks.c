@@ -12,6 +12,7 @@
 struct block {
     uint64_t number; // address / 64
     uint64_t known, changed;
+    bool touched; // it is in the list of those that may have changed bytes
     unsigned char bytes[BLOCK_BYTES];
 };
 
@@ -127,9 +128,10 @@ bool mem_blocks_put(struct mem_blocks *blocks, uint64_t addr, const void *bytes,
             return false;
         uint64_t mask = bits(at, piece);
         if ((block->known & mask) != mask || memcmp(block->bytes + at, from, piece) != 0) {
-            if (!block->changed &&
+            if (!block->touched &&
                 !vec_push(&blocks->touched, (uint32_t)(block - blocks->blocks.items)))
                 return false;
+            block->touched = true;
             for (size_t i = 0; i < piece; i++)
                 if (!(block->known & bits(at + i, 1)) || block->bytes[at + i] != from[i])
                     block->changed |= bits(at + i, 1);
@@ -236,7 +238,9 @@ bool mem_blocks_ranges(const struct mem_blocks *blocks, bool changed, struct mem
 
 void mem_blocks_settle(struct mem_blocks *blocks)
 {
-    vec_foreach (index, &blocks->touched)
+    vec_foreach (index, &blocks->touched) {
         blocks->blocks.items[*index].changed = 0;
+        blocks->blocks.items[*index].touched = false;
+    }
     vec_clear(&blocks->touched);
 }
