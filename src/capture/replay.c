@@ -23,15 +23,20 @@ struct replay {
     struct wire_in records;
     size_t count, next; // snapshots; the next one
     uint32_t epochs;
-    bool memory_cut;
+    size_t extra; // of the core's, the next that may hold memory
 };
 
-bool capture_is(const struct target *core)
+static const struct target_extra *find_facts(const struct target *core)
 {
     vec_foreach (extra, &core->extras)
         if (extra->type == PT_PYCORE_FACTS)
-            return true;
-    return false;
+            return extra;
+    return NULL;
+}
+
+bool capture_is(const struct target *core)
+{
+    return find_facts(core);
 }
 
 const struct capture_facts *replay_facts(const struct replay *replay)
@@ -75,13 +80,16 @@ void replay_close(struct replay *replay)
 
 // ---- Opening ------------------------------------------------------------------------------------
 
-static const struct target_extra *find_extra(const struct target *core, uint32_t type,
-                                             uint64_t phys)
+// They lie in order, one for each snapshot but the first; one that is not where it belongs is lost.
+static const struct target_extra *find_memory(struct replay *replay, size_t number)
 {
-    vec_foreach (extra, &core->extras)
-        if (extra->type == type && (type == PT_PYCORE_FACTS || extra->phys == phys))
-            return extra;
-    return NULL;
+    const struct target_extras *extras = &replay->core->extras;
+    while (replay->extra < extras->count &&
+           (extras->items[replay->extra].type != PT_PYCORE_MEMORY ||
+            extras->items[replay->extra].phys < number))
+        replay->extra++;
+    bool found = replay->extra < extras->count && extras->items[replay->extra].phys == number;
+    return found ? &extras->items[replay->extra] : NULL;
 }
 
 static struct err *read_extra(struct replay *replay, const struct target_extra *extra,
@@ -166,7 +174,7 @@ struct err *replay_open(struct target *core, struct strtab *strings, bool native
     replay->view.known = replay->known;
     struct err *err = replay->known && replay->names ? capture_view_init(&replay->view)
                                                      : err_create(ERR_NO_MEMORY, "capture");
-    const struct target_extra *facts = find_extra(core, PT_PYCORE_FACTS, 0);
+    const struct target_extra *facts = find_facts(core);
     if (!err)
         err = read_extra(replay, facts, &replay->bytes);
     if (!err) {
@@ -189,10 +197,9 @@ struct err *replay_open(struct target *core, struct strtab *strings, bool native
 // The bytes that were others by snapshot `number`.
 static struct err *read_memory(struct replay *replay, size_t number)
 {
-    const struct target_extra *extra = find_extra(replay->core, PT_PYCORE_MEMORY, number);
+    const struct target_extra *extra = find_memory(replay, number);
     if (!extra)
         return NULL;
-    replay->memory_cut |= extra->cut;
     for (uint64_t at = 0; extra->present_bytes - at > 16;) {
         uint64_t head[2]; // address and size; captures are read on machines of their own byte order
         if (!target_read_extra(replay->core, extra, at, head, sizeof(head)))
