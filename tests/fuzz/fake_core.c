@@ -72,6 +72,7 @@ void fake_core(unsigned kind, struct fake_core *ret)
     builder_load(&builder, STACK_ADDR, sizeof(stack), sizeof(stack), PF_R | PF_W, stack);
     ret->head_bytes = sizeof(Elf64_Ehdr) + 4 * sizeof(Elf64_Phdr) + builder.notes.count;
     AUTO_CLOSE int fd = fuzz_file("", 0, path);
+    (void)fd; // clang does not take its guard for a use
     builder_write(&builder, path);
     ret->bytes = read_whole(path, &ret->size);
     fake_python_deinit(&py);

@@ -31,6 +31,7 @@ static void run(const uint8_t *data, size_t size)
     fuzz_change(bytes, core->size, FAKE_BASE, &in);
     char path[32];
     AUTO_CLOSE int fd = fuzz_file(bytes, core->size - core->size * cut / 65536, path);
+    (void)fd; // clang does not take its guard for a use
     struct options options = whole_options(flags, path);
     whole_analyze(&options);
 }

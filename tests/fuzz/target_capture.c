@@ -24,6 +24,7 @@ static void make(unsigned kind)
     char path[32], folder[PATH_MAX], save[PATH_MAX + 16];
     fake_core(kind, &core);
     AUTO_CLOSE int fd = fuzz_file(core.bytes, core.size, path);
+    (void)fd; // clang does not take its guard for a use
     snprintf(folder, sizeof(folder), "%s/pycore-fuzz-XXXXXX", tmp && *tmp ? tmp : "/tmp");
     FUZZ_CHECK(mkdtemp(folder));
     snprintf(save, sizeof(save), "%s/capture", folder);
@@ -56,6 +57,7 @@ static void run(const uint8_t *data, size_t size)
     fuzz_change(bytes, whole->size, FAKE_BASE, &in);
     char path[32];
     AUTO_CLOSE int fd = fuzz_file(bytes, whole->size - whole->size * cut / 65536, path);
+    (void)fd; // clang does not take its guard for a use
     struct options options = whole_options(flags, path);
     whole_analyze(&options);
 }

@@ -26,6 +26,7 @@ static void run(const uint8_t *data, size_t size)
     char path[32];
     struct target *target = NULL;
     AUTO_CLOSE int fd = fuzz_file(data, size, path);
+    (void)fd; // clang does not take its guard for a use
     struct err *err = target_open_core(path, &target);
     if (err) {
         FUZZ_CHECK(!target && !strchr(err_message(err), '\n'));
@@ -48,6 +49,7 @@ static void seed_of(struct builder *builder)
 {
     char path[32];
     AUTO_CLOSE int fd = fuzz_file("", 0, path);
+    (void)fd; // clang does not take its guard for a use
     size_t size;
     builder_write(builder, path);
     AUTO_FREE uint8_t *bytes = read_whole(path, &size);
