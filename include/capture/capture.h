@@ -16,6 +16,8 @@
 
 #include "sample/still.h"
 
+enum { CAPTURE_MAX_LINES = 65536 }; // of source text
+
 // A line of source text that the report may show.
 struct capture_line {
     char *file;
@@ -28,9 +30,8 @@ VEC_DEFINE(capture_texts, char *);
 
 // Facts of the whole run.
 struct capture_facts {
-    bool is_core;    // it was recorded from a core
-    bool aggregate;  // its snapshots are one statistical report, not a thread dump
-    bool has_python; // false: the process's memory could not be read
+    bool is_core;   // it was recorded from a core
+    bool aggregate; // its snapshots are one statistical report, not a thread dump
     pid_t pid;
     char *host, *command;
     int64_t taken_at_ns;
@@ -85,6 +86,8 @@ uint64_t recorder_differences(const struct recorder *recorder);
 
 // The last facts of a snapshot are known: it is put away. Once per recorder_take_*().
 struct err *recorder_keep(struct recorder *recorder, const struct capture_snapshot *snapshot);
+// How many snapshots were not kept, because the capture would have become too large.
+uint64_t recorder_left_out(const struct recorder *recorder);
 // Writes the file to `fd`, from its start. `gzip`: compressed.
 struct err *recorder_write(struct recorder *recorder, const struct capture_facts *facts, int fd,
                            bool gzip);
@@ -101,7 +104,7 @@ struct err *replay_open(struct target *core, struct strtab *strings, bool native
 void replay_close(struct replay *replay);
 const struct capture_facts *replay_facts(const struct replay *replay);
 size_t replay_count(const struct replay *replay);
-// The next snapshot. ERR_NOT_FOUND: there are no more. *ret_snapshot is the replay's, valid until
+// The next snapshot. *ret_snapshot NULL: there are no more; else it is the replay's, valid until
 // the next call, as is *ret; ret->process NULL: no Python could be read when it was recorded.
 struct err *replay_next(struct replay *replay, const struct capture_snapshot **ret_snapshot,
                         struct recorded *ret);

@@ -11,8 +11,8 @@ struct mem_blocks;
 
 struct mem_blocks *mem_blocks_create(void);
 void mem_blocks_destroy(struct mem_blocks *blocks);
-// Forgets what is known of [start, end).
-void mem_blocks_drop(struct mem_blocks *blocks, uint64_t start, uint64_t end);
+// Forgets what is known of these ranges, which are sorted and do not overlap.
+void mem_blocks_drop(struct mem_blocks *blocks, const struct mem_ranges *ranges);
 void mem_blocks_clear(struct mem_blocks *blocks);
 // False: out of memory.
 bool mem_blocks_put(struct mem_blocks *blocks, uint64_t addr, const void *bytes, size_t size);
@@ -22,6 +22,8 @@ size_t mem_blocks_get(const struct mem_blocks *blocks, uint64_t addr, void *ret,
 size_t mem_blocks_gap(const struct mem_blocks *blocks, uint64_t addr, size_t size);
 // How many are known in all.
 uint64_t mem_blocks_bytes(const struct mem_blocks *blocks);
+// What they take in memory.
+size_t mem_blocks_footprint(const struct mem_blocks *blocks);
 
 // The known bytes as sorted, separate ranges. `changed`: only those that became known, or became
 // others, since the last mem_blocks_settle(). False: out of memory.

@@ -48,6 +48,9 @@ struct err *mem_read_u64(struct mem *mem, uint64_t addr, uint64_t *ret);
 // A NUL-terminated string of at most `limit` bytes; longer or unterminated ones are cut there.
 struct err *mem_read_cstr(struct mem *mem, uint64_t addr, size_t limit, char **ret);
 
+// No byte more is read than is asked for: not behind the end of a string, either.
+void mem_set_exact(struct mem *mem);
+
 struct mem_segment_info {
     uint64_t start, end;
     enum mem_origin origin;

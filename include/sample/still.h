@@ -12,7 +12,6 @@ struct still_stack {
     uint64_t tstate, interp;
     int64_t interp_id;
     size_t owner;   // index of its thread; SIZE_MAX: none
-    bool has_owner; // `owner` is known; otherwise it is found out
     bool blocked;   // its thread slept in a system call
     bool not_taken; // its thread never held still: no frame of it is known
     int cut_code;   // enum err_code of why it is known in part only, when `cut` is not NULL
@@ -27,13 +26,21 @@ VEC_DEFINE(still_words, uint64_t);
 struct still_moment {
     struct live_threads threads;
     struct still_starts starts; // one per thread: the registers its native stack was unwound from;
-                                // regs.sp 0: it has none
+                                // none known: it has none
     bool all;        // every thread state there is; else those of `stacks`, in that order
     bool list_known; // these are all there were, whatever the list in memory looks like
     struct still_stacks stacks;
     struct still_words lost_codes; // code objects that were replaced meanwhile: no frame's any more
 };
+// A stack pointer of 0 is one, too: of a thread that went astray.
+static inline bool still_start_known(const struct unwind_start *start)
+{
+    return start->regs.sp || start->regs.raw_count;
+}
+
 void still_moment_deinit(struct still_moment *moment);
+// Once lost_codes is complete: sorts it.
+void still_moment_settle(struct still_moment *moment);
 
 struct still {
     struct py_state state;

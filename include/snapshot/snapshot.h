@@ -141,6 +141,7 @@ struct snap_signal {
 
 struct snap_source {
     enum snap_source_kind kind;
+    bool of_core;  // a core, or the capture of one: nothing was stopped for it
     uint32_t path; // core or capture
     pid_t pid;
     uint32_t arch, host;

@@ -41,6 +41,8 @@ void capture_epoch_deinit(struct capture_epoch *epoch)
     vec_deinit(&epoch->argv);
 }
 
+#define TEXTS_MAX (1u << 20) // arguments; notes are far fewer
+
 // ---- Values -------------------------------------------------------------------------------------
 
 static void io_u64(struct facts_io *io, uint64_t *value)
@@ -99,12 +101,14 @@ static void io_size(struct facts_io *io, size_t *value)
 }
 
 // How many items of a list follow; while reading the list gets room for them, of zeros.
-#define IO_COUNT(io, list, item_bytes)                                     \
+#define IO_COUNT(io, list, item_bytes, limit)                              \
     do {                                                                   \
         if ((io)->out) {                                                   \
             wire_u32((io)->out, (uint32_t)(list)->count);                  \
         } else {                                                           \
             uint32_t count_ = wire_get_count((io)->in, (item_bytes));      \
+            if (count_ > (limit))                                          \
+                (io)->in->bad = true, count_ = 0;                          \
             if (count_ && !vec_reserve((list), count_))                    \
                 (io)->in->bad = true, count_ = 0;                          \
             if (count_)                                                    \
@@ -115,7 +119,7 @@ static void io_size(struct facts_io *io, size_t *value)
 
 static void io_texts(struct facts_io *io, struct capture_texts *texts)
 {
-    IO_COUNT(io, texts, 4);
+    IO_COUNT(io, texts, 4, TEXTS_MAX);
     vec_foreach (text, texts)
         io_text(io, text);
 }
@@ -141,7 +145,6 @@ void facts_run(struct facts_io *io, struct capture_facts *facts)
 {
     io_bool(io, &facts->is_core);
     io_bool(io, &facts->aggregate);
-    io_bool(io, &facts->has_python);
     io_int(io, &facts->pid);
     io_text(io, &facts->host);
     io_text(io, &facts->command);
@@ -157,7 +160,7 @@ void facts_run(struct facts_io *io, struct capture_facts *facts)
     io_texts(io, &facts->source_notes);
     io_texts(io, &facts->first_notes);
     io_texts(io, &facts->last_notes);
-    IO_COUNT(io, &facts->lines, 13);
+    IO_COUNT(io, &facts->lines, 13, CAPTURE_MAX_LINES);
     vec_foreach (line, &facts->lines) {
         io_text(io, &line->file);
         io_int(io, &line->line);
@@ -177,7 +180,7 @@ void facts_epoch(struct facts_io *io, struct capture_epoch *epoch)
     io_text(io, &epoch->exe);
     io_bool(io, &epoch->has_argv);
     io_texts(io, &epoch->argv);
-    IO_COUNT(io, &epoch->mappings, 48);
+    IO_COUNT(io, &epoch->mappings, 48, LIMIT_MAPPINGS);
     uint64_t end = 0;
     vec_foreach (mapping, &epoch->mappings) {
         io_u64(io, &mapping->start);
@@ -261,7 +264,7 @@ static void io_thread(struct facts_io *io, struct live_thread *thread, char **wh
 
 static void io_start(struct facts_io *io, struct unwind_start *start)
 {
-    bool any = start->regs.sp;
+    bool any = still_start_known(start);
     io_bool(io, &any);
     if (!any)
         return;
@@ -275,7 +278,6 @@ static void io_stack(struct facts_io *io, struct still_stack *stack)
     io_u64(io, &stack->interp);
     io_i64(io, &stack->interp_id);
     io_size(io, &stack->owner);
-    io_bool(io, &stack->has_owner);
     io_bool(io, &stack->blocked);
     io_bool(io, &stack->not_taken);
     io_int(io, &stack->cut_code);
@@ -298,7 +300,7 @@ void facts_snapshot(struct facts_io *io, struct capture_snapshot *snapshot)
     io_bool(io, &snapshot->changed_program);
     io_bool(io, &moment->all);
     io_bool(io, &moment->list_known);
-    IO_COUNT(io, &moment->threads, 64);
+    IO_COUNT(io, &moment->threads, 64, LIMIT_THREADS);
     if (io->in) {
         size_t count = moment->threads.count;
         if (!vec_reserve(&snapshot->whys, count + 1) || !vec_reserve(&moment->starts, count + 1)) {
@@ -313,10 +315,12 @@ void facts_snapshot(struct facts_io *io, struct capture_snapshot *snapshot)
         io_thread(io, &moment->threads.items[i], io->in ? &snapshot->whys.items[i] : NULL);
         io_start(io, &moment->starts.items[i]);
     }
-    IO_COUNT(io, &moment->stacks, 43);
+    IO_COUNT(io, &moment->stacks, 42, LIMIT_THREADS);
     vec_foreach (stack, &moment->stacks)
         io_stack(io, stack);
-    IO_COUNT(io, &moment->lost_codes, 8);
+    IO_COUNT(io, &moment->lost_codes, 8, LIMIT_FRAMES_PER_SNAPSHOT);
     vec_foreach (code, &moment->lost_codes)
         io_u64(io, code);
+    if (io->in)
+        still_moment_settle(moment);
 }

@@ -16,7 +16,11 @@
 
 enum { CAPTURE_VERSION = 1 };
 // A run of hours would fill the disk; what comes later is not saved, and that is said.
-#define CAPTURE_MAX_BYTES (512u << 20)
+#define CAPTURE_MAX_BYTES (256u << 20)
+// What a replay may take: the bytes of a capture lie scattered.
+#define REPLAY_MAX_BYTES (1u << 30)
+#define REPLAY_MAX_FRAMES 20000000u // of all snapshots together
+#define REPLAY_MAX_EPOCHS 10000u
 
 enum capture_record {
     RECORD_VERSION = 1, // u32

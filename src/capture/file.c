@@ -118,9 +118,9 @@ static bool build_notes(struct recorder *recorder, const struct still_moment *mo
     VEC(uint32_t) known = {0};
     for (size_t i = 0; ok && i < count; i++) {
         const struct unwind_start *start = &moment->starts.items[i];
-        enum known_registers which = !start->regs.sp   ? REGISTERS_NONE
-                                     : start->complete ? REGISTERS_ALL
-                                                       : REGISTERS_SP_PC;
+        enum known_registers which = !still_start_known(start) ? REGISTERS_NONE
+                                     : start->complete         ? REGISTERS_ALL
+                                                               : REGISTERS_SP_PC;
         ok = vec_push(&known, (uint32_t)moment->threads.items[i].tid) && vec_push(&known, which);
         if (ok && i != first && moment->threads.items[i].state != LIVE_GONE)
             ok = add_thread(notes, &process, moment, i, signal->signo);
@@ -171,7 +171,7 @@ struct err *recorder_keep(struct recorder *recorder, const struct capture_snapsh
         ok = pack(recorder, &ranges, false, &recorder->base_bytes) &&
              (!recorder->target || build_notes(recorder, &snapshot->moment));
         recorder->base = ranges;
-        recorder->bytes = recorder->base_bytes.bytes.count;
+        recorder->bytes += recorder->base_bytes.bytes.count;
     } else if (ok) {
         struct wire_out memory = {0};
         ok = pack(recorder, &ranges, true, &memory) && vec_push(&recorder->memories, memory);
@@ -180,6 +180,9 @@ struct err *recorder_keep(struct recorder *recorder, const struct capture_snapsh
             wire_out_deinit(&memory);
         vec_deinit(&ranges);
     }
+    if (ok && first && recorder->bytes > CAPTURE_MAX_BYTES)
+        return err_create(ERR_LIMIT, "one snapshot is more than the %u MiB that a capture may hold",
+                          CAPTURE_MAX_BYTES >> 20);
     mem_blocks_settle(recorder->known);
     size_t before = recorder->facts.bytes.count;
     size_t begun = wire_begin(&recorder->facts, RECORD_SNAPSHOT);
@@ -307,6 +310,11 @@ static struct err *write_file(struct recorder *recorder, const struct wire_out *
     vec_deinit(&front);
     vec_deinit(&back);
     return err;
+}
+
+uint64_t recorder_left_out(const struct recorder *recorder)
+{
+    return recorder->left_out;
 }
 
 struct err *recorder_write(struct recorder *recorder, const struct capture_facts *facts, int fd,

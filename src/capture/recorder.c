@@ -178,6 +178,7 @@ static void write_epoch(struct recorder *recorder, bool new_program)
     size_t begun = wire_begin(&recorder->facts, RECORD_EPOCH);
     facts_epoch(&(struct facts_io){.out = &recorder->facts}, &epoch);
     wire_end(&recorder->facts, begun);
+    recorder->bytes += recorder->facts.bytes.count - begun;
 }
 
 struct err *epoch_open(struct target *target, struct image_record *names, struct strtab *strings,
@@ -189,11 +190,18 @@ struct err *epoch_open(struct target *target, struct image_record *names, struct
     return native ? unwinder_create(target, ret->image, &ret->unwinder) : NULL;
 }
 
-void epoch_forget(struct mem_blocks *known, const struct target_mappings *mappings)
+bool epoch_forget(struct mem_blocks *known, const struct target_mappings *mappings)
 {
+    struct mem_ranges ranges = {0};
+    bool ok = true;
     vec_foreach (mapping, mappings)
         if (mapping->inode || (mapping->path && *mapping->path == '/') || mapping->executable)
-            mem_blocks_drop(known, mapping->start, mapping->end);
+            ok = ok && vec_push(&ranges,
+                                (struct mem_range){mapping->start, mapping->end - mapping->start});
+    if (ok)
+        mem_blocks_drop(known, &ranges);
+    vec_deinit(&ranges);
+    return ok;
 }
 
 static void hide_environment(struct recorder *recorder, const struct target *source)
@@ -211,11 +219,16 @@ static void hide_environment(struct recorder *recorder, const struct target *sou
 static struct err *open_epoch(struct recorder *recorder, struct target *source,
                               struct image *source_image, bool new_program)
 {
+    // Before the first snapshot nothing is recorded that could be void.
+    new_program = new_program && recorder->count;
+    bool ok = true;
     if (new_program)
         mem_blocks_clear(recorder->known);
-    else if (recorder->target)
-        epoch_forget(recorder->known, &recorder->target->mappings);
-    epoch_forget(recorder->known, &source->mappings);
+    else if (recorder->target && recorder->count)
+        ok = epoch_forget(recorder->known, &recorder->target->mappings) &&
+             epoch_forget(recorder->known, &source->mappings);
+    if (!ok)
+        return err_create(ERR_NO_MEMORY, "capture");
     close_epoch(recorder);
     recorder->modules_hash = hash_modules(source);
     recorder->view.below = recorder->codes.below = source->mem;
@@ -247,7 +260,6 @@ static bool fill_stack(const struct sample *sample, size_t index, struct still_m
         .interp = stack->thread.interp,
         .interp_id = stack->thread.interp_id,
         .owner = sample->owners[index],
-        .has_owner = true,
         .blocked = stack->blocked,
     };
     // What the sampler chose to leave out; what could not be read shows itself.
@@ -255,6 +267,8 @@ static bool fill_stack(const struct sample *sample, size_t index, struct still_m
         said.not_taken = !stack->frames.count;
         said.cut_code = ERR_TIMEOUT;
         said.cut = strdup(err_message(stack->cut));
+        if (!said.cut)
+            return false;
     }
     if (!vec_push(&moment->stacks, said)) {
         free(said.cut);
@@ -284,6 +298,7 @@ static struct err *fill_moment(const struct sampler *sampler, const struct sampl
     for (size_t i = 0; i < sample->stack_count; i++)
         if (!fill_stack(sample, i, ret))
             return err_create(ERR_NO_MEMORY, "capture");
+    still_moment_settle(ret);
     return NULL;
 }
 
@@ -348,13 +363,15 @@ static bool check(struct recorder *recorder, const struct sample *sample,
                   struct still_moment *moment)
 {
     bool python = check_python(recorder, sample, moment);
+    still_moment_settle(moment);
     return check_native(recorder, sample, moment) || python;
 }
 
 // The used part of the native stacks, for those who open the capture with a debugger.
 static void keep_stacks(struct recorder *recorder, const struct still_moment *moment)
 {
-    for (size_t i = 0; i < recorder->still.natives.count; i++) {
+    size_t count = recorder->still.natives.count;
+    for (size_t i = 0; i < count && i < moment->starts.count; i++) {
         const struct unwind_stack *native = &recorder->still.natives.items[i];
         if (!native->frames.count || moment->starts.items[i].regs.sp < RED_ZONE)
             continue;
@@ -380,33 +397,47 @@ static void give(struct recorder *recorder, struct recorded *ret)
         (struct recorded){recorder->target, recorder->image, recorder->process, &recorder->still};
 }
 
+// As a replay will; once more where the recorded bytes do not show what was sampled.
+static struct err *decode_again(struct recorder *recorder, const struct sample *sample,
+                                struct still_moment *moment)
+{
+    for (int again = 0; again < 2; again++) {
+        still_deinit(&recorder->still);
+        TRY(still_decode(recorder->process, recorder->unwinder, recorder->codes.mem, moment,
+                         &recorder->still));
+        if (again || !check(recorder, sample, moment))
+            break;
+    }
+    return NULL;
+}
+
 struct err *recorder_take_live(struct recorder *recorder, const struct sampler *sampler,
                                const struct sample *sample, struct capture_snapshot *snapshot,
                                struct recorded *ret)
 {
     struct target *source = sampler->live->target;
-    bool changed = sample->changed_program;
-    struct err *err = fill_moment(sampler, sample, &snapshot->moment);
-    if (!err && sampler->process &&
-        (changed || !recorder->process || recorder->modules_hash != hash_modules(source)))
-        err = open_epoch(recorder, source, sampler->image, changed);
-    if (!err && sampler->process) {
-        image_record_set_source(recorder->names, sampler->image);
-        for (int again = 0; !err && again < 2; again++) {
-            still_deinit(&recorder->still);
-            err = still_decode(recorder->process, recorder->unwinder, recorder->codes.mem,
-                               &snapshot->moment, &recorder->still);
-            if (err || again || !check(recorder, sample, &snapshot->moment))
-                break;
-        }
-    }
-    if (!err && !sampler->process)
+    recorder->new_program |= sample->changed_program;
+    TRY(fill_moment(sampler, sample, &snapshot->moment));
+    if (!sampler->process) {
         *ret = (struct recorded){.target = source};
-    else if (!err)
-        give(recorder, ret);
-    if (!err)
+        mem_blocks_clear(recorder->fresh);
+        return NULL;
+    }
+    struct err *err = NULL;
+    if (recorder->new_program || !recorder->process ||
+        recorder->modules_hash != hash_modules(source))
+        err = open_epoch(recorder, source, sampler->image, recorder->new_program);
+    if (!err) {
+        recorder->new_program = false;
+        image_record_set_source(recorder->names, sampler->image);
+        err = decode_again(recorder, sample, &snapshot->moment);
+    }
+    if (!err) {
         keep_stacks(recorder, &snapshot->moment);
+        give(recorder, ret);
+    }
     mem_blocks_clear(recorder->fresh);
+    recorder->view.ahead_bytes = recorder->codes.ahead_bytes = 0;
     return err;
 }
 

@@ -23,6 +23,7 @@ struct recorder {
     struct unwinder *unwinder;
     struct still still;
     uint64_t modules_hash;
+    bool new_program; // since the last epoch that could be opened
     uint32_t epochs;
     uint64_t differences;
     // The file's parts.
@@ -44,7 +45,7 @@ struct epoch_parts {
 struct err *epoch_open(struct target *target, struct image_record *names, struct strtab *strings,
                        bool native, struct epoch_parts *ret);
 // Modules have changed: what was known of their memory, and of that of those before, is void.
-void epoch_forget(struct mem_blocks *known, const struct target_mappings *mappings);
+bool epoch_forget(struct mem_blocks *known, const struct target_mappings *mappings);
 
 // ---- linkmap.c ----------------------------------------------------------------------------------
 

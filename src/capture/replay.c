@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Replaying a capture: see capture/capture.h. All of it is hostile: the bytes that it may take are
-// bounded by the file's own size, and its facts go through util/wire.h.
+// Replaying a capture: see capture/capture.h. All of it is hostile: what it may take is bounded by
+// facts.h, and its facts go through util/wire.h.
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +23,9 @@ struct replay {
     struct wire_in records;
     size_t count, next; // snapshots; the next one
     uint32_t epochs;
-    size_t extra; // of the core's, the next that may hold memory
+    size_t extra;        // of the core's, the next that may hold memory
+    uint64_t memory_end; // of the last one's bytes in the file
+    uint64_t frames;     // of all snapshots so far
 };
 
 static const struct target_extra *find_facts(const struct target *core)
@@ -95,7 +97,7 @@ static const struct target_extra *find_memory(struct replay *replay, size_t numb
 static struct err *read_extra(struct replay *replay, const struct target_extra *extra,
                               unsigned char **ret)
 {
-    if (extra->present_bytes > CAPTURE_MAX_BYTES)
+    if (extra->present_bytes > 2 * (uint64_t)CAPTURE_MAX_BYTES)
         return err_create(ERR_LIMIT, "its facts are too large");
     *ret = malloc(extra->present_bytes + 1);
     if (!*ret)
@@ -200,6 +202,10 @@ static struct err *read_memory(struct replay *replay, size_t number)
     const struct target_extra *extra = find_memory(replay, number);
     if (!extra)
         return NULL;
+    // One behind the other: the same bytes must not serve many.
+    if (extra->offset < replay->memory_end)
+        return err_create(ERR_BAD_DATA, "snapshot %zu is damaged", number + 1);
+    replay->memory_end = extra->offset + extra->present_bytes;
     for (uint64_t at = 0; extra->present_bytes - at > 16;) {
         uint64_t head[2]; // address and size; captures are read on machines of their own byte order
         if (!target_read_extra(replay->core, extra, at, head, sizeof(head)))
@@ -215,6 +221,9 @@ static struct err *read_memory(struct replay *replay, size_t number)
             if (head[0] > UINT64_MAX - done - piece ||
                 !mem_blocks_put(replay->known, head[0] + done, bytes, piece))
                 return err_create(ERR_BAD_DATA, "snapshot %zu is damaged", number + 1);
+            if (mem_blocks_footprint(replay->known) > REPLAY_MAX_BYTES)
+                return err_create(ERR_LIMIT, "snapshot %zu takes more memory than a replay may",
+                                  number + 1);
             done += piece;
         }
         at += size;
@@ -252,12 +261,17 @@ static struct err *make_target(struct replay *replay, struct capture_epoch *epoc
 
 static struct err *enter_epoch(struct replay *replay, struct capture_epoch *epoch)
 {
-    if (epoch->new_program)
+    if (replay->epochs >= REPLAY_MAX_EPOCHS)
+        return err_create(ERR_LIMIT, "its modules changed more than %u times", REPLAY_MAX_EPOCHS);
+    // As open_epoch() of the recorder.
+    bool ok = true;
+    if (replay->next && epoch->new_program)
         mem_blocks_clear(replay->known);
-    else if (replay->target)
-        epoch_forget(replay->known, &replay->target->mappings);
-    if (replay->target)
-        epoch_forget(replay->known, &epoch->mappings);
+    else if (replay->next && replay->target)
+        ok = epoch_forget(replay->known, &replay->target->mappings) &&
+             epoch_forget(replay->known, &epoch->mappings);
+    if (!ok)
+        return err_create(ERR_NO_MEMORY, "capture");
     close_epoch(replay);
     replay->native_recorded = epoch->native;
     TRY(make_target(replay, epoch));
@@ -287,6 +301,12 @@ static struct err *decode(struct replay *replay, struct recorded *ret)
     still_deinit(&replay->still);
     TRY(still_decode(replay->parts.process, replay->parts.unwinder, NULL, &replay->snapshot.moment,
                      &replay->still));
+    vec_foreach (stack, &replay->still.stacks)
+        replay->frames += stack->frames.count;
+    vec_foreach (native, &replay->still.natives)
+        replay->frames += native->frames.count;
+    if (replay->frames > REPLAY_MAX_FRAMES)
+        return err_create(ERR_LIMIT, "its stacks have more than %u frames", REPLAY_MAX_FRAMES);
     *ret = (struct recorded){replay->target, replay->parts.image, replay->parts.process,
                              &replay->still};
     return NULL;
@@ -297,6 +317,10 @@ struct err *replay_next(struct replay *replay, const struct capture_snapshot **r
 {
     struct wire_in body;
     uint32_t tag;
+    *ret_snapshot = NULL;
+    // A thread dump is of one snapshot.
+    if (replay->next && !replay->facts.aggregate)
+        return NULL;
     while (wire_next(&replay->records, &tag, &body)) {
         struct facts_io io = {.in = &body};
         if (tag == RECORD_EPOCH) {
@@ -313,9 +337,10 @@ struct err *replay_next(struct replay *replay, const struct capture_snapshot **r
             if (body.bad)
                 return err_create(ERR_BAD_DATA, "the facts of snapshot %zu are damaged",
                                   replay->next + 1);
+            TRY(decode(replay, ret));
             *ret_snapshot = &replay->snapshot;
-            return decode(replay, ret);
+            return NULL;
         }
     }
-    return err_create(ERR_NOT_FOUND, "no more snapshots");
+    return replay->records.bad ? err_create(ERR_BAD_DATA, "its facts end too early") : NULL;
 }

@@ -17,6 +17,11 @@ struct capture_view {
     // [start, end) is never read: the environment, and what lies above it.
     uint64_t hidden_start, hidden_end;
     bool failed; // out of memory: the record has holes
+    // Strings are read byte by byte, not to record what lies behind them: what was fetched of the
+    // target for the last byte, and the bytes behind it.
+    uint64_t ahead_addr;
+    size_t ahead_bytes;
+    unsigned char ahead[64];
 };
 
 // What mem_read_some() of its memory does, of a view as it is.

@@ -24,7 +24,7 @@ struct options {
     bool no_jitter;
     bool no_native, raw_native, debuginfod;
     const char *exe, *sysroot, *debug_dir, *source_root;
-    const char *save;     // --save: the capture; NULL: none
+    const char *save; // --save: the capture; NULL: none
     const struct report_format *format;
     const char *outputs[MAX_OUTPUTS];
     size_t output_count;
@@ -69,8 +69,7 @@ int fail(struct err *err);
 
 // Progress on a terminal, for runs over a second.
 void progress(const struct options *options, uint64_t done, uint64_t total, uint64_t left_ns);
-void progress_bytes(const struct options *options, const char *path, uint64_t done,
-                    uint64_t total);
+void progress_bytes(const struct options *options, const char *path, uint64_t done, uint64_t total);
 void progress_end(const struct options *options);
 
 // The command line again, for the report's last line.

@@ -135,10 +135,18 @@ static struct err *build(struct core *core, struct session *session, struct reco
     struct snap_input input;
     TRY(image_open(core->target, &images, &core->image));
     struct image *image = core->image;
-    if (recording)
-        TRY(recording_take_core(recording, core->target, image, &input, &image));
-    else
+    struct err *unsaved =
+        recording ? recording_take_core(recording, core->target, image, &input, &image) : NULL;
+    if (unsaved) {
+        // What cannot be decoded as a capture may still have native stacks.
+        AUTO_ERR struct err *why = unsaved;
+        recording_give_up(recording, err_message(why));
+        recording = NULL;
+        image = core->image;
         TRY(decode(core, options, session->strings, &input));
+    } else if (!recording) {
+        TRY(decode(core, options, session->strings, &input));
+    }
     if (input.native_stacks) {
         core->natives = snap_natives_create(image, session->strings);
         if (!core->natives)
@@ -149,6 +157,7 @@ static struct err *build(struct core *core, struct session *session, struct reco
     session->incomplete |= lacks_code(core, &input);
     if (!session->taken) {
         session->source.kind = SNAP_CORE;
+        session->source.of_core = true;
         session->source.path = strtab_add_cstr(session->strings, core->target->path);
         session->source.taken_at_ns = core->target->taken_at_ns;
         session->source.host = strtab_add_cstr(session->strings, core->target->host);

@@ -335,7 +335,9 @@ static int run_loop(struct loop *loop, int argc, char **argv)
                  py_build_name(loop->sampler->process->dec.layout.build),
                  loop->sampler->process->found_by);
     struct err *err = NULL;
-    if (loop->options->save)
+    if (loop->options->save && !loop->sampler->process)
+        complain("nothing can be saved of a process whose memory may not be read");
+    else if (loop->options->save)
         err = recording_create(session, false, &loop->recording);
     if (!err && loop->recording)
         recorder_attach(recording_recorder(loop->recording), loop->sampler);

@@ -245,9 +245,22 @@ static struct err *begin(struct outfile *file, const char *path)
     return err;
 }
 
+struct err *outfile_refuse_link(const char *path)
+{
+    struct stat link, file;
+    AUTO_FREE char *folder = folder_of(path);
+    if (lstat(path, &link) == 0 && S_ISLNK(link.st_mode) && folder && !is_in_proc(folder) &&
+        stat(path, &file) == 0 && S_ISREG(file.st_mode))
+        return err_create(ERR_OTHER,
+                          "%s is a link to a file that exists: name that file, or another", path);
+    return NULL;
+}
+
 struct err *outfile_begin(const char *path, enum outfile_kind kind, struct outfile *ret)
 {
     *ret = (struct outfile){.fd = -1, .folder = -1, .kind = kind};
+    if (kind == OUTFILE_EVIDENCE)
+        TRY(outfile_refuse_link(path));
     struct err *err = begin(ret, path);
     if (err)
         deinit(ret);

@@ -34,6 +34,8 @@ struct err *outfile_commit(struct outfile *file);
 // As if it had never been begun.
 void outfile_abort(struct outfile *file);
 
+// Evidence is not written over a file that somebody led us to: what outfile_begin() says of a link.
+struct err *outfile_refuse_link(const char *path);
 // Would outfile_begin() work? Better asked before a long run. Nothing is created, and a pipe is not
 // waited for.
 struct err *outfile_check(const char *path);

@@ -97,8 +97,31 @@ static struct err *write_file(const struct options *options, const char *path,
     return err;
 }
 
+// The capture, and that no report is to be written over it.
+static struct err *check_save(const struct options *options)
+{
+    if (strcmp(options->save, "-") == 0)
+        return err_create(ERR_UNSUPPORTED, "--save needs the name of a file");
+    TRY(outfile_refuse_link(options->save));
+    TRY(outfile_check(options->save));
+    for (size_t i = 0; i < options->output_count; i++)
+        if (strcmp(options->outputs[i], options->save) == 0 ||
+            outfile_is(options->save, options->outputs[i]))
+            return err_create(ERR_OTHER, "--save and -o name the same file, %s", options->save);
+    for (int k = 0; k < options->file_count; k++)
+        if (outfile_is(options->save, options->files[k]))
+            return err_create(ERR_OTHER, "cannot write %s: it is what is to be read",
+                              options->save);
+    return NULL;
+}
+
 bool outputs_look_writable(const struct options *options)
 {
+    struct err *unusable = options->save ? check_save(options) : NULL;
+    if (unusable) {
+        fail(unusable);
+        return false;
+    }
     for (size_t i = 0; i < options->output_count; i++) {
         const char *path = options->outputs[i];
         if (strcmp(path, "-") == 0)

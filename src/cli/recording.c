@@ -11,7 +11,7 @@
 #include "util/guard.h"
 #include "util/hash.h"
 
-#define LINES_MAX 65536 // of source text in one capture
+#define LINES_MAX CAPTURE_MAX_LINES
 
 struct line_key {
     uint32_t file;
@@ -27,7 +27,7 @@ struct recording {
     uint32_t *line_index;             // of these, + 1
     size_t first_notes;               // of the session, from before the first snapshot
     size_t seen_notes;                // ... and up to the last snapshot
-    bool begun;
+    bool begun, given_up;
 };
 
 struct err *recording_create(struct session *session, bool is_core, struct recording **ret)
@@ -117,7 +117,6 @@ struct err *recording_take_live(struct recording *recording, const struct sample
     snapshot->skipped = sample->skipped;
     snapshot->changed_program = sample->changed_program;
     TRY(recorder_take_live(recording->recorder, sampler, sample, snapshot, &recorded));
-    recording->facts.has_python |= recorded.process != NULL;
     fill_input(recording->session, &recorded, snapshot, false, ret);
     *ret_image = recorded.image;
     return NULL;
@@ -129,7 +128,6 @@ struct err *recording_take_core(struct recording *recording, struct target *core
 {
     struct recorded recorded;
     begin_snapshot(recording);
-    recording->facts.has_python = true;
     recording->facts.signal = core->signal;
     TRY(recorder_take_core(recording->recorder, core, image, &recording->snapshot, &recorded));
     fill_input(recording->session, &recorded, &recording->snapshot, true, ret);
@@ -209,6 +207,14 @@ static bool add_source_lines(struct recording *recording, struct source *lines)
     return true;
 }
 
+void recording_give_up(struct recording *recording, const char *why)
+{
+    recording->given_up = true;
+    recording->session->incomplete = true;
+    snap_note(recording->session->strings, &recording->session->notes, "nothing was saved: %s",
+              why);
+}
+
 void recording_mark(struct recording *recording)
 {
     recording->seen_notes = recording->session->notes.count;
@@ -253,6 +259,15 @@ bool recording_write(struct recording *recording, const struct prof_run *run, st
 {
     const struct options *options = recording->session->options;
     struct outfile file;
+    if (recording->given_up)
+        return true;
+    uint64_t left_out = recorder_left_out(recording->recorder);
+    if (left_out) {
+        recording->session->incomplete = true;
+        snap_note(recording->session->strings, &recording->session->notes,
+                  "the capture is full: its last %llu snapshots are not in it",
+                  (unsigned long long)left_out);
+    }
     struct err *err = fill_facts(recording, run, lines, command);
     if (!err && options->verbose)
         complain("%llu stacks could not be kept in the capture as they were sampled",
@@ -289,6 +304,7 @@ static void take_facts(struct session *session, const struct capture_facts *fact
 {
     struct snap_source *source = &session->source;
     source->kind = SNAP_CAPTURE;
+    source->of_core = facts->is_core;
     source->path = strtab_add_cstr(session->strings, path);
     source->pid = source->process.pid = facts->pid;
     source->host = strtab_add_cstr(session->strings, facts->host);
@@ -340,7 +356,7 @@ static struct err *build(struct session *session, const struct recorded *recorde
     return NULL;
 }
 
-static struct err *add_snapshots(struct session *session, struct replay *replay)
+static struct err *add_snapshots(struct session *session, struct replay *replay, const char *path)
 {
     const struct capture_facts *facts = replay_facts(replay);
     struct snap_natives *natives = NULL;
@@ -352,14 +368,14 @@ static struct err *add_snapshots(struct session *session, struct replay *replay)
         struct recorded recorded;
         struct snapshot *snapshot = NULL;
         err = replay_next(replay, &moment, &recorded);
-        if (err && err_code(err) == ERR_NOT_FOUND && !first) {
-            err_destroy(err);
-            err = NULL;
+        if (!err && !moment && first)
+            err = err_create(ERR_BAD_DATA, "it holds no snapshot");
+        if (err || !moment)
             break;
-        }
-        if (err)
-            break;
-        if (first || moment->changed_program)
+        // Its facts are the session's only if there is something that they are of.
+        if (first && !session->taken)
+            take_facts(session, facts, path);
+        if ((first && !session->taken) || moment->changed_program)
             fill_subject(&session->source, session->strings, recorded.target, recorded.process);
         first = false;
         err = build(session, &recorded, moment, facts->is_core, &natives, &last_image, &snapshot);
@@ -385,10 +401,8 @@ struct err *recording_replay(struct session *session, struct target *core, const
     struct replay *replay;
     TRY(replay_open(core, session->strings, !session->options->no_native, &replay));
     const struct capture_facts *facts = replay_facts(replay);
-    if (!session->taken)
-        take_facts(session, facts, path);
     uint64_t before = session->taken;
-    struct err *err = add_snapshots(session, replay);
+    struct err *err = add_snapshots(session, replay, path);
     if (err && session->taken > before) {
         // What could be replayed is worth having.
         session->incomplete = true;
@@ -407,6 +421,9 @@ struct err *recording_replay(struct session *session, struct target *core, const
         snap_note(session->strings, &session->source.notes,
                   "the capture is cut: what its last snapshots have changed may be missing");
     }
+    if (facts->pid != session->source.pid)
+        snap_note(session->strings, &session->notes,
+                  "%s is of another process (%d): the report mixes them", path, facts->pid);
     session->incomplete |= facts->incomplete;
     session->interrupted |= facts->interrupted;
     add_notes(session, &session->notes, &facts->last_notes);

@@ -23,6 +23,8 @@ struct err *recording_take_core(struct recording *recording, struct target *core
                                 struct image **ret_image);
 // Once the snapshot is built, and all of its facts are in it.
 struct err *recording_keep(struct recording *recording, const struct snapshot *snapshot);
+// There will be no capture; the report says why.
+void recording_give_up(struct recording *recording, const char *why);
 // All snapshots are taken: notes of the session from here on are those of the run's end.
 void recording_mark(struct recording *recording);
 // Once all notes are made that are not the report's own. `lines` may be NULL. Prints errors; false

@@ -103,18 +103,35 @@ static size_t piece_of(uint64_t addr, size_t size, size_t *ret_at)
     return size < BLOCK_BYTES - *ret_at ? size : BLOCK_BYTES - *ret_at;
 }
 
-// Of all blocks: it is seldom asked for, and mostly of large ranges.
-void mem_blocks_drop(struct mem_blocks *blocks, uint64_t start, uint64_t end)
+static void drop_part(struct block *block, uint64_t start, uint64_t end)
+{
+    uint64_t first = block->number * BLOCK_BYTES;
+    uint64_t from = start > first ? start - first : 0;
+    uint64_t to = end > first ? end - first : 0;
+    if (to > BLOCK_BYTES)
+        to = BLOCK_BYTES;
+    if (from < to)
+        block->known &= ~bits(from, to - from);
+    block->changed &= block->known;
+}
+
+void mem_blocks_drop(struct mem_blocks *blocks, const struct mem_ranges *ranges)
 {
     vec_foreach (block, &blocks->blocks) {
         uint64_t first = block->number * BLOCK_BYTES;
-        uint64_t from = start > first ? start - first : 0;
-        uint64_t to = end > first ? end - first : 0;
-        if (to > BLOCK_BYTES)
-            to = BLOCK_BYTES;
-        if (from < to)
-            block->known &= ~bits(from, to - from);
-        block->changed &= block->known;
+        size_t low = 0, high = ranges->count; // the first range that ends behind the block's start
+        while (low < high) {
+            size_t mid = low + (high - low) / 2;
+            if (ranges->items[mid].addr + ranges->items[mid].size > first)
+                high = mid;
+            else
+                low = mid + 1;
+        }
+        for (; low < ranges->count &&
+               (ranges->items[low].addr <= first || ranges->items[low].addr - first < BLOCK_BYTES);
+             low++)
+            drop_part(block, ranges->items[low].addr,
+                      ranges->items[low].addr + ranges->items[low].size);
     }
 }
 
@@ -184,6 +201,12 @@ uint64_t mem_blocks_bytes(const struct mem_blocks *blocks)
     vec_foreach (block, &blocks->blocks)
         count += (uint64_t)__builtin_popcountll(block->known);
     return count;
+}
+
+size_t mem_blocks_footprint(const struct mem_blocks *blocks)
+{
+    return blocks->blocks.count * sizeof(struct block) +
+           blocks->index_size * sizeof(*blocks->index);
 }
 
 static int compare_numbers(const void *left, const void *right)

@@ -27,6 +27,7 @@ struct page {
 };
 
 struct mem {
+    bool exact;
     VEC(struct segment) segments;
     size_t last; // index of the last hit
     struct page *pages;
@@ -212,6 +213,11 @@ struct err *mem_read_u64(struct mem *mem, uint64_t addr, uint64_t *ret)
     return mem_read(mem, addr, ret, sizeof(*ret));
 }
 
+void mem_set_exact(struct mem *mem)
+{
+    mem->exact = true;
+}
+
 struct err *mem_read_cstr(struct mem *mem, uint64_t addr, size_t limit, char **ret)
 {
     AUTO_FREE char *text = malloc(limit + 1);
@@ -221,8 +227,8 @@ struct err *mem_read_cstr(struct mem *mem, uint64_t addr, size_t limit, char **r
     while (size < limit) {
         // To the end of the page at most: the next one may not be there, and need not be.
         size_t want = PAGE_BYTES - (addr + size) % PAGE_BYTES;
-        if (want > 256)
-            want = 256;
+        if (want > (mem->exact ? 1 : 256))
+            want = mem->exact ? 1 : 256;
         if (want > limit - size)
             want = limit - size;
         size_t got = mem_read_some(mem, addr + size, text + size, want);

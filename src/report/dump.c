@@ -23,7 +23,7 @@ static void add_part(struct plain *line, const char *part)
 static bool has_moved(const struct page *page, const struct snapshot *snapshot,
                       const struct snap_thread *thread)
 {
-    return page->input->source->kind != SNAP_CORE && !snapshot->stopped && !thread->held_still &&
+    return !page->input->source->of_core && !snapshot->stopped && !thread->held_still &&
            thread->frames.count;
 }
 
@@ -222,7 +222,7 @@ static void add_pause(struct page *page, const struct snapshot *snapshot)
 {
     size_t moved = 0;
     GUARD(plain_deinit) struct plain line = {0};
-    if (page->input->source->kind == SNAP_CORE)
+    if (page->input->source->of_core)
         return;
     vec_foreach (thread, &snapshot->threads)
         moved += has_moved(page, snapshot, thread);

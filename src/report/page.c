@@ -181,7 +181,7 @@ static void say_pauses(struct plain *line, const struct page *page)
     } rows[] = {{": median ", profile->pause_median_ns},
                 {", p95 ", profile->pause_p95_ns},
                 {", at the longest ", profile->pause_max_ns}};
-    if (page->input->source->kind == SNAP_CORE)
+    if (page->input->source->of_core)
         return;
     if (!profile->pause_total_ns) {
         plain_str(line, "The target was never stopped.");

@@ -19,6 +19,24 @@ void still_moment_deinit(struct still_moment *moment)
     vec_deinit(&moment->lost_codes);
 }
 
+static int compare_words(const void *left, const void *right)
+{
+    const uint64_t *a = left, *b = right;
+    return *a < *b ? -1 : *a > *b;
+}
+
+void still_moment_settle(struct still_moment *moment)
+{
+    struct still_words *codes = &moment->lost_codes;
+    size_t kept = 0;
+    if (codes->count)
+        qsort(codes->items, codes->count, sizeof(*codes->items), compare_words);
+    vec_foreach (code, codes)
+        if (!kept || codes->items[kept - 1] != *code)
+            codes->items[kept++] = *code;
+    codes->count = kept;
+}
+
 void still_deinit(struct still *still)
 {
     vec_foreach (stack, &still->stacks)
@@ -131,10 +149,9 @@ static struct err *find_owners(const struct py_process *process, const struct st
     }
     for (size_t i = 0; i < ret->state.threads.count; i++) {
         const struct still_stack *said = moment->all ? NULL : &moment->stacks.items[i];
-        ret->owners[i] = said && said->has_owner
-                             ? said->owner
-                             : py_owner_of(process->target, NULL, &ret->state.threads.items[i], 0,
-                                           kernel, count);
+        ret->owners[i] = said ? said->owner
+                              : py_owner_of(process->target, NULL, &ret->state.threads.items[i], 0,
+                                            kernel, count);
         if (ret->owners[i] >= count)
             ret->owners[i] = SIZE_MAX;
     }
@@ -145,10 +162,9 @@ static struct err *find_owners(const struct py_process *process, const struct st
 
 static bool is_lost(const struct still_moment *moment, uint64_t code)
 {
-    vec_foreach (lost, &moment->lost_codes)
-        if (*lost == code)
-            return true;
-    return false;
+    return moment->lost_codes.count &&
+           bsearch(&code, moment->lost_codes.items, moment->lost_codes.count, sizeof(code),
+                   compare_words);
 }
 
 static bool is_blocked(const struct still_moment *moment, const struct still_stack *said,
@@ -170,7 +186,7 @@ static void walk(struct py_process *process, const struct still_moment *moment, 
     if (!said || !said->not_taken) {
         py_stack_step(process, stack);
         vec_foreach (frame, &stack->frames) {
-            if (moment->lost_codes.count && is_lost(moment, frame->code_addr)) {
+            if (is_lost(moment, frame->code_addr)) {
                 frame->code = NULL;
                 frame->call_name = frame->call_qualname = 0;
             }
@@ -218,7 +234,7 @@ struct err *still_unwind(struct target *target, struct unwinder *unwinder,
     for (size_t i = 0; i < count && i < moment->starts.count; i++) {
         struct unwind_stack *native = &ret->natives.items[i];
         const struct unwind_start *start = &moment->starts.items[i];
-        if (!start->regs.sp)
+        if (!still_start_known(start))
             continue;
         // 40,000 threads may share one damaged stack of a million frames.
         if (frames >= LIMIT_FRAMES_PER_SNAPSHOT) {

@@ -31,15 +31,18 @@ static const struct {
 
 bool redact_is_secret_name(const char *name, unsigned long size)
 {
-    char plain[64];
+    char plain[512];
     size_t used = 0;
     for (size_t i = 0; i < size && used < sizeof(plain) - 1; i++)
         if (name[i] != '-' && name[i] != '_' && name[i] != '.')
             plain[used++] = (char)tolower((unsigned char)name[i]);
     plain[used] = '\0';
+    // A tokenizer, or how many tokens a model may make, is no secret.
     for (size_t i = 0; i < ARRAY_SIZE(secret_words); i++)
-        if (strstr(plain, secret_words[i]))
-            return !strstr(plain, "tokeniz") && !strstr(plain, "maxtoken");
+        if (strstr(plain, secret_words[i]) &&
+            (strcmp(secret_words[i], "token") != 0 ||
+             (!strstr(plain, "tokeniz") && !strstr(plain, "maxtoken"))))
+            return true;
     return false;
 }
 
@@ -64,33 +67,88 @@ static char *printed(const char *head, size_t head_size, const char *tail)
     return asprintf(&text, "%.*s" HIDDEN "%s", (int)head_size, head, tail) < 0 ? NULL : text;
 }
 
-// The password of "scheme://user:password@host": false when there is none.
+// The first password of a "scheme://user:password@host": false when there is none.
 static bool find_password(const char *text, const char **ret_start, const char **ret_end)
 {
-    const char *at = strstr(text, "://");
-    if (!at)
-        return false;
-    at += 3;
-    const char *end = at + strcspn(at, "/?# ");
-    const char *host = memrchr(at, '@', (size_t)(end - at));
-    const char *colon = host ? memchr(at, ':', (size_t)(host - at)) : NULL;
-    if (!colon)
-        return false;
-    *ret_start = colon + 1;
-    *ret_end = host;
-    return true;
+    for (const char *at = text; (at = strstr(at, "://"));) {
+        at += 3;
+        const char *end = at + strcspn(at, "/?# ");
+        const char *host = memrchr(at, '@', (size_t)(end - at));
+        const char *colon = host ? memchr(at, ':', (size_t)(host - at)) : NULL;
+        if (!colon)
+            continue;
+        *ret_start = colon + 1;
+        *ret_end = host;
+        return true;
+    }
+    return false;
+}
+
+// Of all addresses in it. NULL: out of memory.
+static char *hide_passwords(const char *text)
+{
+    char *shown = strdup(text);
+    const char *start, *end;
+    for (size_t done = 0; shown && find_password(shown + done, &start, &end);) {
+        size_t head = (size_t)(start - shown);
+        char *next = printed(shown, head, end);
+        free(shown);
+        shown = next;
+        done = head + strlen(HIDDEN);
+    }
+    return shown;
+}
+
+static bool is_name_char(char c)
+{
+    return isalnum((unsigned char)c) || c == '_' || c == '-' || c == '.';
+}
+
+// A "name=value", "name: value" or "bearer value" somewhere in `text`, the value of which is secret.
+static bool find_value(const char *text, const char **ret_start, const char **ret_end)
+{
+    static const char bearer[] = "bearer ";
+    for (const char *at = text; *at; at++) {
+        const char *value = NULL;
+        if (*at == '=' || *at == ':') {
+            const char *name = at;
+            while (name > text && is_name_char(name[-1]))
+                name--;
+            if (redact_is_secret_name(name, (size_t)(at - name)))
+                value = at + 1 + strspn(at + 1, " ");
+        } else if (strncasecmp(at, bearer, sizeof(bearer) - 1) == 0) {
+            value = at + sizeof(bearer) - 1;
+        }
+        if (!value || !*value || strncmp(value, HIDDEN, strlen(HIDDEN)) == 0)
+            continue;
+        *ret_start = value;
+        *ret_end = value + strcspn(value, ";&,\"' \n");
+        if (*ret_end > *ret_start)
+            return true;
+    }
+    return false;
+}
+
+// NULL: out of memory.
+static char *hide_values(char *shown)
+{
+    const char *start, *end;
+    while (shown && find_value(shown, &start, &end)) {
+        char *next = printed(shown, (size_t)(start - shown), end);
+        free(shown);
+        shown = next;
+    }
+    return shown;
 }
 
 char *redact_argument(const char *previous, const char *argument)
 {
-    const char *equals = strchr(argument, '='), *start, *end;
+    const char *equals = strchr(argument, '=');
     if (previous && previous[0] == '-' && !strchr(previous, '=') && argument[0] != '-' &&
         redact_is_secret_name(previous, strlen(previous)))
         return strdup(HIDDEN);
     if (equals && (redact_is_secret_name(argument, (size_t)(equals - argument)) ||
                    is_secret_value(equals + 1)))
         return printed(argument, (size_t)(equals + 1 - argument), "");
-    if (find_password(argument, &start, &end))
-        return printed(argument, (size_t)(start - argument), end);
-    return is_secret_value(argument) ? strdup(HIDDEN) : strdup(argument);
+    return is_secret_value(argument) ? strdup(HIDDEN) : hide_values(hide_passwords(argument));
 }

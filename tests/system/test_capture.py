@@ -269,6 +269,40 @@ class Kept(Case):
                                data)
             self.assertFalse(found, file)
 
+    @support.each_python(builds=BUILDS)
+    def test_no_values(self, python):
+        """No value of the heap, not even one that lies between two names that are."""
+        script = self.file("values.py")
+        with open(script, "w") as stream:
+            stream.write("\n".join((
+                "import os, time",
+                "word, keep, names = os.environ['WORD'][::-1], [], {'time': time}",
+                "exec('def f0():\\n  print(\"READY\", flush=True); time.sleep(1000)\\n', names)",
+                "for i in range(1, 60):",
+                "    keep.append('%s%d' % (word, i))",
+                "    exec('def f%d():\\n  x%d = 1; f%d()\\n' % (i, i, i - 1), names)",
+                "    keep.append('%s%d' % (word, i + 100))",
+                "names['f59']()")))
+        with support.start_target(python, script, env={"WORD": "detnalp"}) as target:
+            _, capture = self.snap(target.pid)
+        with open(capture, "rb") as stream:
+            data = stream.read()
+        self.assertIn(b"f59", data)
+        self.assertEqual(re.findall(rb".{0,20}planted\d.{0,20}", data), [])
+
+    def test_unreadable(self):
+        """Nothing is kept of a process whose memory may not be read, and that is said."""
+        if os.geteuid() != 0:
+            self.skipTest("needs another user's process")
+        os.chmod(self.folder, 0o777)
+        with self.hot(harm.usual_python()) as target:
+            done = subprocess.run([support.PYCORE, "snap", str(target.pid), "--save",
+                                   self.file("denied")], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, preexec_fn=lambda: os.setuid(65534))
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn(b"nothing can be saved", done.stderr)
+        self.assertFalse(os.path.exists(self.file("denied")))
+
     def test_file(self):
         """Only for its user; gzip by its name; no file when the disk refuses it."""
         with self.hot(harm.usual_python()) as target:
@@ -280,6 +314,17 @@ class Kept(Case):
             self.analyze(self.file("capture.gz"))
             outcome = support.pycore("snap", target.pid, "--save", "/dev/full/x")
             self.assertEqual(outcome.rc, 2)
+            with open(self.file("victim"), "w") as stream:
+                stream.write("mine")
+            os.symlink("victim", self.file("link"))
+            for options in (["--save", self.file("link")], ["--save", "-"],
+                            ["--save", self.file("x"), "-o", self.file("x")]):
+                outcome = support.pycore("snap", target.pid, *options)
+                self.assertEqual((outcome.rc, len(outcome.err.splitlines())), (2, 1), outcome)
+            with open(self.file("victim")) as stream:
+                self.assertEqual(stream.read(), "mine")
+            os.unlink(self.file("link"))
+            os.unlink(self.file("victim"))
             outcome = support.pycore("snap", target.pid, "--save", self.file("none/x"))
             self.assertEqual(outcome.rc, 2)
             self.assertIn("none", outcome.err)

@@ -86,8 +86,13 @@ static void test_model(void **state)
             for (size_t i = 0; i < size; i++)
                 bytes[i] = (unsigned char)(next_random(&random) % 3);
             if (round % 11 == 10) {
-                mem_blocks_drop(blocks, bases[b] + at, bases[b] + at + size);
-                memset(model.known + at, 0, size);
+                // Two pieces of it, and what lies between them stays.
+                size_t third = size / 3;
+                struct mem_range ranges[] = {{bases[b] + at, third},
+                                             {bases[b] + at + 2 * third, third}};
+                mem_blocks_drop(blocks, &(struct mem_ranges){.items = ranges, .count = 2});
+                memset(model.known + at, 0, third);
+                memset(model.known + at + 2 * third, 0, third);
             } else {
                 assert_true(mem_blocks_put(blocks, bases[b] + at, bytes, size));
                 for (size_t i = 0; i < size; i++) {

@@ -252,7 +252,7 @@ static void test_source(void **state)
 static void test_nothing_known(void **state)
 {
     struct fixture *f = *state;
-    f->source = (struct snap_source){.kind = SNAP_CORE, .path = id(f, "/tmp/core")};
+    f->source = (struct snap_source){.kind = SNAP_CORE, .of_core = true, .path = id(f, "/tmp/core")};
     struct snap_thread *t = thread(f, 0, SNAP_UNKNOWN, "f f~ f!");
     t->pid = 0;
     t->python_id = 0;

@@ -293,10 +293,25 @@ static void test_open_descriptors(void **state)
     make(path, OUTFILE_REPORT, "report");
     assert_int_equal(symlink(path, "link"), 0);
     assert_null(outfile_check("link"));
-    make("link", OUTFILE_EVIDENCE, " again");
+    make("link", OUTFILE_REPORT, " again");
     assert_int_equal(write(fd, " after", 6), 6);
     close(fd);
     assert_holds("log", "before report again after");
+}
+
+// Evidence replaces the file that was named, not one that a link leads to.
+static void test_link_to_file(void **state)
+{
+    (void)state;
+    struct outfile file;
+    put("mine", "mine", 0644);
+    assert_int_equal(symlink("mine", "link"), 0);
+    AUTO_ERR struct err *err = outfile_begin("link", OUTFILE_EVIDENCE, &file);
+    assert_non_null(err);
+    assert_holds("mine", "mine");
+    assert_int_equal(unlink("mine"), 0);
+    make("link", OUTFILE_EVIDENCE, "new");
+    assert_holds("mine", "new");
 }
 
 static void test_refusals(void **state)
@@ -414,6 +429,7 @@ int main(void)
         IN_FOLDER(test_traps),
         IN_FOLDER(test_pipes_and_devices),
         IN_FOLDER(test_open_descriptors),
+        IN_FOLDER(test_link_to_file),
         IN_FOLDER(test_refusals),
         IN_FOLDER(test_inputs),
         IN_FOLDER(test_signals),

@@ -34,6 +34,14 @@ static const struct {
     {NULL, "sk-short", "sk-short"},
     {NULL, "***", "***"},
     {NULL, "", ""},
+    {NULL, "--header=Authorization: Bearer abc", "--header=Authorization: Bearer ***"},
+    {NULL, "--conn=Server=x;Password=y;Port=1", "--conn=Server=x;Password=***;Port=1"},
+    {NULL, "http://h/?a=1&api_key=1&b=2", "http://h/?a=1&api_key=***&b=2"},
+    {NULL, "import os; os.environ['X'] = 1", "import os; os.environ['X'] = 1"},
+    {NULL, "--tokenizer-api-key=1", "--tokenizer-api-key=***"},
+    {"--tokenizer-password", "1", "***"},
+    {NULL, "--max-tokens=100", "--max-tokens=100"},
+    {NULL, "a://x/ b://u:p@h/ c://v:q@i", "a://x/ b://u:***@h/ c://v:***@i"},
     {NULL, "--tokenizer-path=/srv/model", "--tokenizer-path=/srv/model"},
 };
 

@@ -110,6 +110,7 @@ static void make_dump(struct values *v)
                                             .fault_address = 8,
                                             .tid = 4712};
     v->source.kind = SNAP_CORE;
+    v->source.of_core = true;
     v->source.path = id_of(v, "/var/crash/core.4711");
     v->source.complete = false;
 }
@@ -232,6 +233,7 @@ static void test_pause_of_dump(void **state)
     v->snapshot->pause_ns = 0;
     check_says(v, "no thread was stopped.", true);
     v->source.kind = SNAP_CORE;
+    v->source.of_core = true;
     check_says(v, "stopped", false);
 }
 
@@ -454,6 +456,7 @@ static void test_cost_of_a_run(void **state)
     v->profile.pause_total_ns = v->profile.interrupted_calls = v->profile.own_cpu_ns = 0;
     check_says(v, "The target was never stopped. 2 moments", true);
     v->source.kind = SNAP_CORE;
+    v->source.of_core = true;
     check_says(v, "stopped", false);
 }
 
