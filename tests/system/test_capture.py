@@ -379,7 +379,11 @@ class Elsewhere(Case):
 
     def test_debuggers(self):
         """gdb and eu-stack open the first snapshot, and unwind it where the binaries are."""
-        with self.hot(harm.usual_python()) as target:
+        program = ("import threading, time; print('READY', flush=True); "
+                   "threading.Thread(target=time.sleep, args=(600,), daemon=True).start(); "
+                   "time.sleep(600)")
+        with support.start_program([harm.usual_python().path, "-c", program]) as target:
+            harm.until(lambda: len(harm.task_facts(target.pid)) == 2, "its other thread")
             live, capture = self.snap(target.pid)
             exe = os.readlink("/proc/%d/exe" % target.pid)
         threads = {str(thread["tid"]) for thread in live["snapshots"][0]["threads"]}

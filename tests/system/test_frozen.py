@@ -202,8 +202,8 @@ class Copies(Case):
             self.assertEqual(first, sorted(first, reverse=True))
             self.assertIn(first[0] - first[-1], (0, 1))
             with open("/proc/%d/mem" % target.pid, "rb", 0) as stream:
-                now = struct.unpack("<Q", os.pread(stream.fileno(), 8, pages))[0]
-            self.assertGreater(now, first[0])
+                until(lambda: struct.unpack("<Q", os.pread(stream.fileno(), 8, pages))[0] >
+                      first[0], "the target's next round")
             self.assertEqual(rounds(), first)
             for name in ("shared", "dontfork", "wipe"):
                 self.assertEqual(probe.word(target.places[name]), ("copy", MARK), name)
