@@ -196,8 +196,9 @@ struct err *dump_look_at_mappings(struct dump_input *input)
     return NULL;
 }
 
-// The one special mapping that is always dumped. Not [vvar], which is no memory: nobody can read it from outside, and the kernel writes zeros for
-// it; nor [vsyscall], which is the kernel's own and can only be executed.
+// The one special mapping that is always dumped. Not [vvar], which is no memory: nobody can read it
+// from outside, and the kernel writes zeros for it; nor [vsyscall], which is the kernel's own and can
+// only be executed.
 bool dump_is_vdso(const struct target_mapping *mapping)
 {
     return mapping->path && strcmp(mapping->path, "[vdso]") == 0;

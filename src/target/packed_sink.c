@@ -21,9 +21,9 @@
 // What is left free for others: a twentieth of the file system, at most this.
 #define RESERVE_MAX_BYTES (1ull << 30)
 #define RESERVE_SHARE 20
-// Others write, too: after so much the disk is asked again.
 // Where no folder can be written to.
 #define IN_MEMORY_MAX_BYTES (64ull << 20)
+// Others write, too: after so much the disk is asked again.
 #define ASK_AGAIN_BYTES (64ull << 20)
 
 // open(2): with O_EXCL such a file can never get a name. Not every file system knows O_TMPFILE.
