@@ -138,7 +138,8 @@ static struct err *argv_from_stack(struct target *target, const struct core_note
         return NULL;
     uint64_t auxv = find_auxv(target, notes, stack->start, stack->end);
     struct arrays arrays;
-    target->args_start = auxv; // below it if the arrays can be told
+    if (auxv)
+        target->args_start = auxv; // below it if the arrays can be told
     if (!auxv || !find_arrays(target, auxv, stack->end, &arrays))
         return NULL;
     if (!arrays.end) // no environment: the program's own name is next (AT_EXECFN)
@@ -150,6 +151,8 @@ static struct err *argv_from_stack(struct target *target, const struct core_note
 
 struct err *core_argv_read(struct target *target, const struct core_notes *notes)
 {
+    // The texts lie above these bytes (fs/binfmt_elf.c, create_elf_tables).
+    target->args_start = notes->random ? notes->random : notes->execfn;
     TRY(argv_from_stack(target, notes, &target->argv));
     if (target->argv || !notes->has_psargs)
         return NULL;
