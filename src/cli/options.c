@@ -43,7 +43,7 @@ static const struct option_row rows[] = {
 
 const struct command commands[] = {
     {"snap", "PID", "stacks of a live process; with -n or -d its hotspots", SNAP, run_snap},
-    {"analyze", "CORE...", "the same from a core dump", ANALYZE, run_analyze},
+    {"analyze", "CORE...", "the same from a core dump or a capture", ANALYZE, run_analyze},
     {"gcore", "PID", "write a core dump of a process that lives on", GCORE, run_gcore},
     {NULL, NULL, NULL, 0, NULL},
 };
