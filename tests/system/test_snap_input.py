@@ -13,6 +13,7 @@ import tempfile
 import time
 import unittest
 
+import harm
 import support
 
 IDLE = ("import sys, time\nprint('READY'); sys.stdout.flush()\n"
@@ -85,6 +86,9 @@ class Processes(Scratch):
     def test_other_programs(self):
         with subprocess.Popen(["/bin/sleep", "1000"]) as child:
             try:
+                # In the middle of its exec nothing can be told of it.
+                harm.until(lambda: any(state == "S" for _, state, _ in harm.task_facts(child.pid)),
+                           "the program's sleep")
                 self.refuse(child.pid, "no Python")
             finally:
                 child.kill()
