@@ -114,7 +114,9 @@ class Churn(support.TestCase):
             alternating += stack["samples"] if "alternate" in names else 0
         self.assertGreater(alternating, count * 0.9)
         self.assertLessEqual(cut, samples * CUT_SHARE.get(name, 0.002))
-        self.assertTrue(document["source"]["complete"] or cut, document["notes"])
+        # A thread that is about to start or to end may have no frame that could be read.
+        told = [note for note in document["notes"] if "the stack is known only so far" in note]
+        self.assertTrue(document["source"]["complete"] or cut or told, document["notes"])
         self.assertGreater(len(seen), 150)
         early, late = sizes[len(sizes) // 10], sizes[-1]
         print("%s: %d snapshots, %d samples, %d distinct stacks, %d of the alternating thread; "
