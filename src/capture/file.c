@@ -93,7 +93,7 @@ static size_t first_thread(const struct target *target, const struct still_momen
 
 static bool build_notes(struct recorder *recorder, const struct still_moment *moment)
 {
-    const struct target *target = recorder->target;
+    const struct target *target = recorder->parts.target;
     char args[LONGEST_ARGS + 1] = "";
     join_arguments(target, args);
     const char *slash = target->exe ? strrchr(target->exe, '/') : NULL;
@@ -169,7 +169,7 @@ struct err *recorder_keep(struct recorder *recorder, const struct capture_snapsh
     bool ok = mem_blocks_ranges(recorder->known, !first, &ranges);
     if (ok && first) {
         ok = pack(recorder, &ranges, false, &recorder->base_bytes) &&
-             (!recorder->target || build_notes(recorder, &snapshot->moment));
+             (!recorder->parts.target || build_notes(recorder, &snapshot->moment));
         recorder->base = ranges;
         recorder->bytes += recorder->base_bytes.bytes.count;
     } else if (ok) {
@@ -247,13 +247,13 @@ static bool list_segments(const struct recorder *recorder, size_t facts_bytes,
                                 .type = PT_NOTE, .file_bytes = recorder->notes.count, .align = 4});
     for (size_t i = 0; ok && i < recorder->base.count; i++) {
         const struct mem_range *range = &recorder->base.items[i];
-        ok = vec_push(ret,
-                      (struct corefile_segment){.type = PT_LOAD,
-                                                .flags = flags_at(recorder->target, range->addr),
-                                                .addr = range->addr,
-                                                .mem_bytes = range->size,
-                                                .file_bytes = range->size,
-                                                .align = 1});
+        ok = vec_push(
+            ret, (struct corefile_segment){.type = PT_LOAD,
+                                           .flags = flags_at(recorder->parts.target, range->addr),
+                                           .addr = range->addr,
+                                           .mem_bytes = range->size,
+                                           .file_bytes = range->size,
+                                           .align = 1});
     }
     ok = ok && vec_push(ret, (struct corefile_segment){
                                  .type = PT_PYCORE_FACTS, .file_bytes = facts_bytes, .align = 1});

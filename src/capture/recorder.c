@@ -39,28 +39,24 @@ struct err *recorder_create(struct strtab *strings, bool native, struct recorder
     return NULL;
 }
 
-static void close_epoch(struct recorder *recorder)
+void epoch_close(struct epoch_parts *parts)
 {
-    still_deinit(&recorder->still);
-    recorder->still = (struct still){0};
-    unwinder_destroy(recorder->unwinder);
-    py_process_close(recorder->process);
-    image_destroy(recorder->image);
-    recorder->unwinder = NULL;
-    recorder->process = NULL;
-    recorder->image = NULL;
-    if (recorder->target) {
-        recorder->target->mem = NULL; // the view's
-        target_destroy(recorder->target);
-        recorder->target = NULL;
+    still_deinit(&parts->still);
+    unwinder_destroy(parts->unwinder);
+    py_process_close(parts->process);
+    image_destroy(parts->image);
+    if (parts->target) {
+        parts->target->mem = NULL; // the view's
+        target_destroy(parts->target);
     }
+    *parts = (struct epoch_parts){0};
 }
 
 void recorder_destroy(struct recorder *recorder)
 {
     if (!recorder)
         return;
-    close_epoch(recorder);
+    epoch_close(&recorder->parts);
     image_record_destroy(recorder->names);
     capture_view_deinit(&recorder->view);
     capture_view_deinit(&recorder->codes);
@@ -136,7 +132,7 @@ static struct err *make_target(struct recorder *recorder, const struct target *s
     struct target *target = calloc(1, sizeof(*target));
     if (!target)
         return err_create(ERR_NO_MEMORY, "capture");
-    recorder->target = target;
+    recorder->parts.target = target;
     target->kind = TARGET_CORE;
     target->pid = source->pid;
     target->mem = recorder->view.mem;
@@ -162,7 +158,7 @@ static struct err *make_target(struct recorder *recorder, const struct target *s
 
 static void write_epoch(struct recorder *recorder, bool new_program)
 {
-    const struct target *target = recorder->target;
+    const struct target *target = recorder->parts.target;
     struct capture_epoch epoch = {
         .mappings = target->mappings, // lent
         .auxv_phdr = target->auxv_phdr,
@@ -181,13 +177,13 @@ static void write_epoch(struct recorder *recorder, bool new_program)
     recorder->bytes += recorder->facts.bytes.count - begun;
 }
 
-struct err *epoch_open(struct target *target, struct image_record *names, struct strtab *strings,
-                       bool native, struct epoch_parts *ret)
+struct err *epoch_open(struct epoch_parts *ret, struct image_record *names, struct strtab *strings,
+                       bool native)
 {
     struct image_options options = {.record = names};
-    TRY(image_open(target, &options, &ret->image));
-    TRY(py_process_open(target, ret->image, strings, &ret->process));
-    return native ? unwinder_create(target, ret->image, &ret->unwinder) : NULL;
+    TRY(image_open(ret->target, &options, &ret->image));
+    TRY(py_process_open(ret->target, ret->image, strings, &ret->process));
+    return native ? unwinder_create(ret->target, ret->image, &ret->unwinder) : NULL;
 }
 
 bool epoch_forget(struct mem_blocks *known, const struct target_mappings *mappings)
@@ -224,12 +220,12 @@ static struct err *open_epoch(struct recorder *recorder, struct target *source,
     bool ok = true;
     if (new_program)
         mem_blocks_clear(recorder->known);
-    else if (recorder->target && recorder->count)
-        ok = epoch_forget(recorder->known, &recorder->target->mappings) &&
+    else if (recorder->parts.target && recorder->count)
+        ok = epoch_forget(recorder->known, &recorder->parts.target->mappings) &&
              epoch_forget(recorder->known, &source->mappings);
     if (!ok)
         return err_create(ERR_NO_MEMORY, "capture");
-    close_epoch(recorder);
+    epoch_close(&recorder->parts);
     recorder->modules_hash = hash_modules(source);
     recorder->view.below = recorder->codes.below = source->mem;
     hide_environment(recorder, source);
@@ -238,15 +234,11 @@ static struct err *open_epoch(struct recorder *recorder, struct target *source,
     image_record_set_source(recorder->names, source_image);
     image_record_set_epoch(recorder->names, recorder->epochs++);
     // What is asked for the first time is as it is now, not as it was when modules changed.
-    struct epoch_parts parts = {0};
     recorder->view.skip_known = source->kind == TARGET_LIVE;
     struct err *err =
-        epoch_open(recorder->target, recorder->names, recorder->strings, recorder->native, &parts);
-    record_link_map(recorder->view.mem, recorder->target->auxv_phdr);
+        epoch_open(&recorder->parts, recorder->names, recorder->strings, recorder->native);
+    record_link_map(recorder->view.mem, recorder->parts.target->auxv_phdr);
     recorder->view.skip_known = false;
-    recorder->image = parts.image;
-    recorder->process = parts.process;
-    recorder->unwinder = parts.unwinder;
     return err;
 }
 
@@ -323,8 +315,9 @@ static bool check_python(struct recorder *recorder, const struct sample *sample,
                          struct still_moment *moment)
 {
     bool changed = false;
-    for (size_t i = 0; i < sample->stack_count && i < recorder->still.stacks.count; i++) {
-        const struct py_stack *then = &sample->stacks[i], *now = &recorder->still.stacks.items[i];
+    for (size_t i = 0; i < sample->stack_count && i < recorder->parts.still.stacks.count; i++) {
+        const struct py_stack *then = &sample->stacks[i],
+                              *now = &recorder->parts.still.stacks.items[i];
         bool same = then->frames.count == now->frames.count;
         for (size_t k = 0; same && k < then->frames.count; k++) {
             const struct py_frame *a = &then->frames.items[k], *b = &now->frames.items[k];
@@ -344,9 +337,9 @@ static bool check_native(struct recorder *recorder, const struct sample *sample,
                          struct still_moment *moment)
 {
     bool changed = false;
-    for (size_t i = 0; sample->natives && i < recorder->still.natives.count; i++) {
+    for (size_t i = 0; sample->natives && i < recorder->parts.still.natives.count; i++) {
         const struct unwind_frames *then = &sample->natives[i].frames;
-        const struct unwind_frames *now = &recorder->still.natives.items[i].frames;
+        const struct unwind_frames *now = &recorder->parts.still.natives.items[i].frames;
         bool same = then->count == now->count;
         for (size_t k = 0; same && k < then->count; k++)
             same = then->items[k].pc == now->items[k].pc && then->items[k].how == now->items[k].how;
@@ -370,9 +363,9 @@ static bool check(struct recorder *recorder, const struct sample *sample,
 // The used part of the native stacks, for those who open the capture with a debugger.
 static void keep_stacks(struct recorder *recorder, const struct still_moment *moment)
 {
-    size_t count = recorder->still.natives.count;
+    size_t count = recorder->parts.still.natives.count;
     for (size_t i = 0; i < count && i < moment->starts.count; i++) {
-        const struct unwind_stack *native = &recorder->still.natives.items[i];
+        const struct unwind_stack *native = &recorder->parts.still.natives.items[i];
         if (!native->frames.count || moment->starts.items[i].regs.sp < RED_ZONE)
             continue;
         const struct unwind_frame *last = &native->frames.items[native->frames.count - 1];
@@ -393,8 +386,8 @@ static void keep_stacks(struct recorder *recorder, const struct still_moment *mo
 
 static void give(struct recorder *recorder, struct recorded *ret)
 {
-    *ret =
-        (struct recorded){recorder->target, recorder->image, recorder->process, &recorder->still};
+    *ret = (struct recorded){recorder->parts.target, recorder->parts.image, recorder->parts.process,
+                             &recorder->parts.still};
 }
 
 // As a replay will; once more where the recorded bytes do not show what was sampled.
@@ -402,9 +395,9 @@ static struct err *decode_again(struct recorder *recorder, const struct sample *
                                 struct still_moment *moment)
 {
     for (int again = 0; again < 2; again++) {
-        still_deinit(&recorder->still);
-        TRY(still_decode(recorder->process, recorder->unwinder, recorder->codes.mem, moment,
-                         &recorder->still));
+        still_deinit(&recorder->parts.still);
+        TRY(still_decode(recorder->parts.process, recorder->parts.unwinder, recorder->codes.mem,
+                         moment, &recorder->parts.still));
         if (again || !check(recorder, sample, moment))
             break;
     }
@@ -424,7 +417,7 @@ struct err *recorder_take_live(struct recorder *recorder, const struct sampler *
         return NULL;
     }
     struct err *err = NULL;
-    if (recorder->new_program || !recorder->process ||
+    if (recorder->new_program || !recorder->parts.process ||
         recorder->modules_hash != hash_modules(source))
         err = open_epoch(recorder, source, sampler->image, recorder->new_program);
     if (!err) {
@@ -447,8 +440,8 @@ struct err *recorder_take_core(struct recorder *recorder, struct target *core, s
     recorder->is_core = true;
     TRY(still_moment_of_core(core, &snapshot->moment));
     TRY(open_epoch(recorder, core, image, false));
-    TRY(still_decode(recorder->process, recorder->unwinder, NULL, &snapshot->moment,
-                     &recorder->still));
+    TRY(still_decode(recorder->parts.process, recorder->parts.unwinder, NULL, &snapshot->moment,
+                     &recorder->parts.still));
     keep_stacks(recorder, &snapshot->moment);
     give(recorder, ret);
     return NULL;

@@ -8,6 +8,15 @@
 #include "image/record.h"
 #include "view.h"
 
+// What one epoch is decoded with, in recording as in replaying.
+struct epoch_parts {
+    struct target *target; // its memory is a view's
+    struct image *image;
+    struct py_process *process;
+    struct unwinder *unwinder;
+    struct still still; // of the last snapshot
+};
+
 struct recorder {
     struct strtab *strings; // borrowed
     bool native, is_core;
@@ -16,12 +25,7 @@ struct recorder {
     struct capture_view view;  // everything,
     struct capture_view codes; // ... but code objects: a cached one may be another's place by now
     struct image_record *names;
-    // As a replay has them.
-    struct target *target;
-    struct image *image;
-    struct py_process *process;
-    struct unwinder *unwinder;
-    struct still still;
+    struct epoch_parts parts; // as a replay has them
     uint64_t modules_hash;
     bool new_program; // since the last epoch that could be opened
     uint32_t epochs;
@@ -36,14 +40,10 @@ struct recorder {
     uint64_t bytes; // of all of that
 };
 
-struct epoch_parts {
-    struct image *image;
-    struct py_process *process;
-    struct unwinder *unwinder;
-};
-// What is decoded with, in recording as in replaying. What was opened before an error is in *ret.
-struct err *epoch_open(struct target *target, struct image_record *names, struct strtab *strings,
-                       bool native, struct epoch_parts *ret);
+// Fills what is missing besides ret->target. What was opened before an error stays.
+struct err *epoch_open(struct epoch_parts *ret, struct image_record *names, struct strtab *strings,
+                       bool native);
+void epoch_close(struct epoch_parts *parts);
 // Modules have changed: what was known of their memory, and of that of those before, is void.
 bool epoch_forget(struct mem_blocks *known, const struct target_mappings *mappings);
 

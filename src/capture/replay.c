@@ -14,9 +14,7 @@ struct replay {
     struct mem_blocks *known;
     struct capture_view view;
     struct image_record *names;
-    struct target *target;
     struct epoch_parts parts;
-    struct still still;
     struct capture_facts facts;
     struct capture_snapshot snapshot;
     unsigned char *bytes; // of the facts segment
@@ -51,26 +49,11 @@ size_t replay_count(const struct replay *replay)
     return replay->count;
 }
 
-static void close_epoch(struct replay *replay)
-{
-    still_deinit(&replay->still);
-    replay->still = (struct still){0};
-    unwinder_destroy(replay->parts.unwinder);
-    py_process_close(replay->parts.process);
-    image_destroy(replay->parts.image);
-    replay->parts = (struct epoch_parts){0};
-    if (replay->target) {
-        replay->target->mem = NULL; // the view's
-        target_destroy(replay->target);
-        replay->target = NULL;
-    }
-}
-
 void replay_close(struct replay *replay)
 {
     if (!replay)
         return;
-    close_epoch(replay);
+    epoch_close(&replay->parts);
     capture_snapshot_deinit(&replay->snapshot);
     capture_facts_deinit(&replay->facts);
     image_record_destroy(replay->names);
@@ -236,7 +219,7 @@ static struct err *make_target(struct replay *replay, struct capture_epoch *epoc
     struct target *target = calloc(1, sizeof(*target));
     if (!target)
         return err_create(ERR_NO_MEMORY, "capture");
-    replay->target = target;
+    replay->parts.target = target;
     target->kind = TARGET_CORE;
     target->pid = replay->facts.pid;
     target->mem = replay->view.mem;
@@ -267,12 +250,12 @@ static struct err *enter_epoch(struct replay *replay, struct capture_epoch *epoc
     bool ok = true;
     if (replay->next && epoch->new_program)
         mem_blocks_clear(replay->known);
-    else if (replay->next && replay->target)
-        ok = epoch_forget(replay->known, &replay->target->mappings) &&
+    else if (replay->next && replay->parts.target)
+        ok = epoch_forget(replay->known, &replay->parts.target->mappings) &&
              epoch_forget(replay->known, &epoch->mappings);
     if (!ok)
         return err_create(ERR_NO_MEMORY, "capture");
-    close_epoch(replay);
+    epoch_close(&replay->parts);
     replay->native_recorded = epoch->native;
     TRY(make_target(replay, epoch));
     image_record_set_epoch(replay->names, replay->epochs++);
@@ -281,10 +264,9 @@ static struct err *enter_epoch(struct replay *replay, struct capture_epoch *epoc
 
 static struct err *open_parts(struct replay *replay)
 {
-    return replay->parts.process
-               ? NULL
-               : epoch_open(replay->target, replay->names, replay->strings,
-                            replay->native && replay->native_recorded, &replay->parts);
+    return replay->parts.process ? NULL
+                                 : epoch_open(&replay->parts, replay->names, replay->strings,
+                                              replay->native && replay->native_recorded);
 }
 
 static struct err *decode(struct replay *replay, struct recorded *ret)
@@ -293,22 +275,22 @@ static struct err *decode(struct replay *replay, struct recorded *ret)
     // The first snapshot's memory is the core's own.
     if (number)
         TRY(read_memory(replay, number));
-    if (!replay->target) {
+    if (!replay->parts.target) {
         *ret = (struct recorded){.target = replay->core};
         return NULL;
     }
     TRY(open_parts(replay));
-    still_deinit(&replay->still);
+    still_deinit(&replay->parts.still);
     TRY(still_decode(replay->parts.process, replay->parts.unwinder, NULL, &replay->snapshot.moment,
-                     &replay->still));
-    vec_foreach (stack, &replay->still.stacks)
+                     &replay->parts.still));
+    vec_foreach (stack, &replay->parts.still.stacks)
         replay->frames += stack->frames.count;
-    vec_foreach (native, &replay->still.natives)
+    vec_foreach (native, &replay->parts.still.natives)
         replay->frames += native->frames.count;
     if (replay->frames > REPLAY_MAX_FRAMES)
         return err_create(ERR_LIMIT, "its stacks have more than %u frames", REPLAY_MAX_FRAMES);
-    *ret = (struct recorded){replay->target, replay->parts.image, replay->parts.process,
-                             &replay->still};
+    *ret = (struct recorded){replay->parts.target, replay->parts.image, replay->parts.process,
+                             &replay->parts.still};
     return NULL;
 }
 

@@ -10,6 +10,7 @@
 
 #include "dump/dump_private.h"
 #include "target/live.h"
+#include "util/fdio.h"
 #include "util/guard.h"
 
 #ifndef NT_X86_XSAVE_LAYOUT
@@ -120,22 +121,19 @@ uint64_t dump_estimate_bytes(const struct dump_input *input)
 
 // ---- Memory -------------------------------------------------------------------------------------
 
-static bool is_zero(const unsigned char *page, size_t size)
-{
-    return !page[0] && memcmp(page, page + 1, size - 1) == 0;
-}
-
 // Stores `size` bytes of the buffer; pages of zeros become holes.
 static struct err *store(struct writer *writer, size_t size)
 {
     size_t page_bytes = writer->page_bytes;
     for (size_t at = 0; at < size;) {
         size_t end = at;
-        bool zero = is_zero(writer->buffer + at, size - at < page_bytes ? size - at : page_bytes);
+        bool zero =
+            bytes_are_zero(writer->buffer + at, size - at < page_bytes ? size - at : page_bytes);
         do {
             end += size - end < page_bytes ? size - end : page_bytes;
-        } while (end < size && is_zero(writer->buffer + end,
-                                       size - end < page_bytes ? size - end : page_bytes) == zero);
+        } while (end < size &&
+                 bytes_are_zero(writer->buffer + end,
+                                size - end < page_bytes ? size - end : page_bytes) == zero);
         if (zero) {
             TRY(sink_skip(writer->sink, end - at));
         } else {

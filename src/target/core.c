@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/fdio.h"
 #include "util/guard.h"
 #include "util/limits.h"
 
@@ -51,7 +52,7 @@ static size_t header_count(const struct core *core, const Elf64_Ehdr *header)
     size_t count = core_header_count(core->input.fd, core->input.size, header);
     Elf64_Phdr first;
     if (!count &&
-        core_pread(core->input.fd, &first, sizeof(first), header->e_phoff) == sizeof(first) &&
+        fd_pread(core->input.fd, &first, sizeof(first), header->e_phoff) == sizeof(first) &&
         first.p_type == PT_NOTE && first.p_offset > header->e_phoff)
         count = (first.p_offset - header->e_phoff) / sizeof(Elf64_Phdr);
     return count ? count : header->e_phnum;
@@ -109,7 +110,7 @@ static struct err *read_headers(struct core *core)
         size_t got = 0;
         if (!__builtin_add_overflow(header->e_phoff, index * sizeof(*batch), &at) &&
             at < core->input.size)
-            got = core_pread(core->input.fd, batch, want * sizeof(*batch), at) / sizeof(*batch);
+            got = fd_pread(core->input.fd, batch, want * sizeof(*batch), at) / sizeof(*batch);
         for (size_t i = 0; i < got; i++)
             TRY(add_header(core, &batch[i], index + i));
         index += got;
@@ -280,5 +281,5 @@ bool target_read_extra(const struct target *target, const struct target_extra *e
     const struct core *core = target->source;
     return target->kind == TARGET_CORE && core && at <= extra->present_bytes &&
            size <= extra->present_bytes - at &&
-           core_pread(core->input.fd, ret, size, extra->offset + at) == size;
+           fd_pread(core->input.fd, ret, size, extra->offset + at) == size;
 }

@@ -39,8 +39,6 @@ struct core_input {
 struct err *core_input_open(const char *path, const struct target_core_options *options,
                             struct core_input *ret);
 void core_input_deinit(struct core_input *input);
-// Fewer than `size` only at the end of the file, or where it cannot be read.
-size_t core_pread(int fd, void *buffer, size_t size, uint64_t offset);
 // Program headers, also where section header 0 counts them (elf(5), PN_XNUM); 0: that one is not
 // within the file's first `size` bytes.
 size_t core_header_count(int fd, uint64_t size, const Elf64_Ehdr *header);

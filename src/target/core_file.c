@@ -11,22 +11,9 @@
 #include <unistd.h>
 
 #include "target/packed.h"
+#include "util/fdio.h"
 #include "util/guard.h"
 #include "util/limits.h"
-
-size_t core_pread(int fd, void *buffer, size_t size, uint64_t offset)
-{
-    size_t done = 0;
-    while (done < size) {
-        ssize_t got = pread(fd, (char *)buffer + done, size - done, (off_t)(offset + done));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        done += (size_t)got;
-    }
-    return done;
-}
 
 static struct err *refuse_file_kind(const char *path, mode_t mode)
 {
@@ -108,7 +95,7 @@ size_t core_header_count(int fd, uint64_t size, const Elf64_Ehdr *header)
         return header->e_phnum;
     if (header->e_shoff == 0 || size < sizeof(section) ||
         header->e_shoff > size - sizeof(section) ||
-        core_pread(fd, &section, sizeof(section), header->e_shoff) != sizeof(section))
+        fd_pread(fd, &section, sizeof(section), header->e_shoff) != sizeof(section))
         return 0;
     return section.sh_info;
 }
@@ -135,7 +122,7 @@ static bool find_end(const struct unpacking *unpacking, int fd, uint64_t bytes, 
     uint64_t last = table_end;
     for (size_t i = 0; i < count; i++) {
         Elf64_Phdr segment;
-        if (core_pread(fd, &segment, sizeof(segment), header->e_phoff + i * sizeof(segment)) !=
+        if (fd_pread(fd, &segment, sizeof(segment), header->e_phoff + i * sizeof(segment)) !=
             sizeof(segment))
             return false;
         if (__builtin_add_overflow(segment.p_offset, segment.p_filesz, &end))
@@ -153,7 +140,7 @@ static struct err *look(void *arg, int fd, uint64_t bytes, bool whole, uint64_t 
     struct unpacking *unpacking = arg;
     if (!unpacking->checked) {
         uint8_t head[sizeof(Elf64_Ehdr)];
-        size_t size = core_pread(fd, head, sizeof(head), 0);
+        size_t size = fd_pread(fd, head, sizeof(head), 0);
         const struct packed_format *inner = packed_format_of(head, size);
         if (inner)
             return err_create(ERR_UNSUPPORTED,
@@ -209,7 +196,7 @@ struct err *core_input_open(const char *path, const struct target_core_options *
     if (format)
         return unpack(path, format, options, ret);
     uint8_t head[sizeof(Elf64_Ehdr)];
-    size_t size = core_pread(ret->fd, head, sizeof(head), 0);
+    size_t size = fd_pread(ret->fd, head, sizeof(head), 0);
     return check_header(path, head, size, &ret->header);
 }
 

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "util/fdio.h"
 #include "util/guard.h"
 #include "util/limits.h"
 
@@ -224,12 +225,12 @@ static bool take(struct window *window, uint64_t at, void *ret, size_t size)
     if (size > window->end - window->start || at > window->end - window->start - size)
         return false;
     if (size > WINDOW_BYTES)
-        return core_pread(window->fd, ret, size, window->start + at) == size;
+        return fd_pread(window->fd, ret, size, window->start + at) == size;
     if (at < window->at || at + size > window->at + window->bytes) {
         uint64_t left = window->end - window->start - at;
         size_t want = left < WINDOW_BYTES ? (size_t)left : WINDOW_BYTES;
         window->at = at;
-        window->bytes = core_pread(window->fd, window->buffer, want, window->start + at);
+        window->bytes = fd_pread(window->fd, window->buffer, want, window->start + at);
         if (window->bytes < size)
             return false;
     }

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 
 #include "target/frozen_private.h"
+#include "util/fdio.h"
 #include "util/guard.h"
 #include "util/limits.h"
 #include "util/wire.h"
@@ -35,28 +36,14 @@ struct frozen_private {
 
 // ---- Its memory ---------------------------------------------------------------------------------
 
-static size_t read_fd(int fd, uint64_t addr, void *buffer, size_t size)
-{
-    size_t done = 0;
-    while (done < size) {
-        ssize_t got = pread(fd, (char *)buffer + done, size - done, (off_t)(addr + done));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        done += (size_t)got;
-    }
-    return done;
-}
-
 static size_t read_child(void *arg, uint64_t addr, void *buffer, size_t size)
 {
-    return read_fd(((struct frozen_private *)arg)->child_mem, addr, buffer, size);
+    return fd_pread(((struct frozen_private *)arg)->child_mem, buffer, size, addr);
 }
 
 static size_t read_parent(void *arg, uint64_t addr, void *buffer, size_t size)
 {
-    return read_fd(((struct frozen_private *)arg)->parent_mem, addr, buffer, size);
+    return fd_pread(((struct frozen_private *)arg)->parent_mem, buffer, size, addr);
 }
 
 // What was copied under the stop. `addr` lies within one of the ranges.
@@ -278,7 +265,7 @@ static bool read_thread(struct wire_in *in, struct regsets_thread *ret)
 static struct err *read_result(struct frozen *frozen, size_t size)
 {
     AUTO_FREE unsigned char *bytes = malloc(size ? size : 1);
-    if (!bytes || read_fd(frozen->private->job.result_fd, 0, bytes, size) != size)
+    if (!bytes || fd_pread(frozen->private->job.result_fd, bytes, size, 0) != size)
         return err_create(ERR_NO_MEMORY, "registers");
     struct wire_in in = {.next = bytes, .end = bytes + size};
     uint32_t count = wire_get_count(&in, sizeof(struct arch_regs));

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "target/packed.h"
+#include "util/fdio.h"
 #include "util/guard.h"
 
 #define PAGE_BYTES 4096u
@@ -68,11 +69,6 @@ struct err *packed_sink_open(struct packed_sink *ret)
         return NULL;
     return err_os(first_errno,
                   "no folder to unpack it into: set TMPDIR to one that can be written to");
-}
-
-static bool is_zero(const uint8_t *bytes, size_t size)
-{
-    return size == 0 || (*bytes == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
 }
 
 static char *disk_full(const struct packed_sink *sink, const char *why)
@@ -147,7 +143,7 @@ bool packed_sink_write(struct packed_sink *sink, const uint8_t *bytes, size_t si
         size_t piece = PAGE_BYTES - (sink->bytes + at - full_from) % PAGE_BYTES;
         if (piece > size - at)
             piece = size - at;
-        bool zero = is_zero(bytes + at, piece);
+        bool zero = bytes_are_zero(bytes + at, piece);
         if (zero) {
             if (!write_out(sink, bytes + full_from, at - full_from, ret_why))
                 return false;
