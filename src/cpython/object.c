@@ -34,6 +34,7 @@ static const struct {
     {"method", PY_KIND_BOUND_METHOD},
     {"instancemethod", PY_KIND_BOUND_METHOD}, // im_func lies where im_func of a method lies
     {"builtin_function_or_method", PY_KIND_BUILTIN},
+    {"builtin_method", PY_KIND_BUILTIN}, // 3.9+: PyCMethod_Type (Objects/methodobject.c)
     {"method_descriptor", PY_KIND_METHOD_DESCRIPTOR},
     {"classmethod_descriptor", PY_KIND_CLASS_METHOD_DESCRIPTOR},
     {"wrapper_descriptor", PY_KIND_SLOT_WRAPPER},

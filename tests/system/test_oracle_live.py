@@ -40,6 +40,18 @@ class OracleLive(support.TestCase):
             document = support.pycore_json("snap", target.pid)
         self.check(oracle.compare(document, expected, python))
 
+    @support.each_python()
+    def test_bound_builtin(self, python):
+        """A builtin that is told its class (METH_METHOD, 3.9 and later) was bound long before."""
+        program = ("import re\nmatch = re.compile('(a*)*b').match\n"
+                   "print('READY', flush=True)\nmatch('a' * 60)")
+        with support.start_program([python.path, "-c", program]) as target:
+            time.sleep(0.2)
+            document = support.pycore_json("snap", target.pid, "--no-native")
+        innermost = document["snapshots"][0]["threads"][0]["frames"][0]
+        self.assertEqual(innermost["qualname"], "{method 'match' of 're.Pattern' objects}"
+                         if python.minor > (3, 6) else "{method 'match' of '_sre.SRE_Pattern' objects}")
+
     def check(self, problems):
         self.assertFalse(bool(problems), "\n  " + problems)
 
