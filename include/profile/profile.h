@@ -65,9 +65,17 @@ struct prof_node { // call tree over all threads, outermost function at depth 1;
 struct prof_stack { // identical stacks of one thread in one state
     pid_t pid, tid;
     enum snap_state state;
+    bool holds_gil;
     uint64_t samples, cpu_ns;
     uint32_t *frames; // indexes into prof_report.frames, innermost first
     size_t frame_count;
+};
+
+// The stacks of one snapshot, for a time line: prof_report.moment_stacks[first, first + count).
+struct prof_moment {
+    uint64_t at_ns;
+    size_t first;
+    uint32_t count;
 };
 
 struct prof_thread {
@@ -131,6 +139,10 @@ struct prof_report {
     size_t stack_count;
     struct prof_thread *threads; // by cpu_ns, samples
     size_t thread_count;
+    // Every snapshot in order, as far as the bound allows; samples without a stack are not in it.
+    struct prof_moment *moments;
+    size_t moment_count;
+    uint32_t *moment_stacks; // indexes into stacks
     // What met a bound of src/profile/bounds.h. All of it is counted in the sums above.
     double unseen_high; // a function never seen at work has at most this share (95 %)
     struct prof_pool pool;
@@ -138,6 +150,7 @@ struct prof_report {
     uint64_t dropped_tree;      // of these, the ones that the call tree lacks
     uint64_t dropped_functions; // frames booked to a function without any name
     uint64_t dropped_edges;     // caller and callee of a sample that no edge counts
+    uint64_t dropped_moments;   // snapshots after those of the time line
 };
 
 struct profile;

@@ -33,13 +33,36 @@ struct report_input {
 
 enum report_weight { REPORT_WEIGHT_SAMPLES, REPORT_WEIGHT_WALL, REPORT_WEIGHT_CPU };
 
+// The order of tables of functions; by default each table has its own.
+enum report_sort {
+    REPORT_SORT_DEFAULT,
+    REPORT_SORT_OWN,
+    REPORT_SORT_SELF,
+    REPORT_SORT_TOTAL,
+    REPORT_SORT_CPU,
+    REPORT_SORT_WAITING,
+    REPORT_SORT_CALLS,
+    REPORT_SORT_NAME,
+};
+
+enum { REPORT_STRIP_MAX = 16 };
+
 struct report_options {
     bool color;     // text only
     bool full;      // no cut at 32,000 characters
-    bool snapshots; // json: every snapshot of a hotspot report
+    bool snapshots; // json: every snapshot of a hotspot report, and its time line
     unsigned width; // of the terminal; 0: not one, 100 columns
     unsigned top;   // rows of each table; 0: the format's default
     enum report_weight weight;
+    enum report_sort sort;
+    // How stacks are shown; json and its numbers know nothing of these (src/report/view.h).
+    bool threads;          // each process and thread is a frame, the outermost one
+    bool by_function;      // a function is one frame, with its first line, whatever line it was at
+    bool no_lines;         // ... and without any line
+    bool hide_boilerplate; // of importlib, runpy, threading, and of the C start-up code
+    unsigned max_depth;    // outermost frames that are kept; 0: all
+    const char *strip[REPORT_STRIP_MAX]; // beginnings of paths that are left out
+    size_t strip_count;
 };
 
 #define REPORT_CUT_CHARS 32000 // what issue trackers take in one field
@@ -47,12 +70,18 @@ struct report_options {
 typedef struct err *report_fn(FILE *out, const struct report_input *input,
                               const struct report_options *options);
 
+enum report_format_flag {
+    REPORT_OF_PROFILE = 1, // it shows profiles only: a single snapshot becomes one of its own
+    REPORT_BINARY = 2,     // no text: not for a terminal
+};
+
 struct report_format {
     const char *name, *ending, *help;
     report_fn *render;
+    unsigned flags; // enum report_format_flag
 };
-// The renderers: one of the last column of formats.def each.
-#define FORMAT(name, ending, help, function) report_fn function;
+// The renderers that formats.def names.
+#define FORMAT(name, ending, help, function, flags) report_fn function;
 #include "report/formats.def"
 #undef FORMAT
 

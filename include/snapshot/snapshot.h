@@ -92,13 +92,13 @@ struct snap_thread {
 VEC_DEFINE(snap_threads, struct snap_thread);
 
 struct snapshot {
-    uint64_t at_ns;         // since the first snapshot of the run
-    uint64_t pause_ns;      // how long the target stood still; 0 for a core
-    uint64_t cpu_window_ns; // wall time over which threads[].cpu_ns were used; 0: not known
-    bool stopped;           // one consistent moment: all threads stood still (or it is a core)
-    uint32_t threads_stopped;    // how many had to be stopped for it
-    uint32_t interrupted_calls;  // system calls that those stops ended with EINTR
-    bool overran;                // the pause was longer than --max-pause
+    uint64_t at_ns;             // since the first snapshot of the run
+    uint64_t pause_ns;          // how long the target stood still; 0 for a core
+    uint64_t cpu_window_ns;     // wall time over which threads[].cpu_ns were used; 0: not known
+    bool stopped;               // one consistent moment: all threads stood still (or it is a core)
+    uint32_t threads_stopped;   // how many had to be stopped for it
+    uint32_t interrupted_calls; // system calls that those stops ended with EINTR
+    bool overran;               // the pause was longer than --max-pause
     bool has_process_cpu;
     uint64_t process_cpu_ns;     // of the whole process since the previous snapshot
     struct snap_threads threads; // main thread first, then by TID
@@ -117,13 +117,21 @@ enum snap_source_kind { SNAP_LIVE, SNAP_CORE, SNAP_CAPTURE };
 
 struct snap_process {
     pid_t pid;
+    pid_t parent;   // 0: not known
     uint32_t exe;   // 0: not known
     uint32_t *argv; // argc ids
     size_t argc;
     uint32_t python_version; // "3.11.7"; 0: not known (no permission)
     uint32_t python_build;   // "release", "debug", "free-threaded"
     uint64_t start_time_ns;  // ns since 1970; 0: not known. For "source newer than the process"
+    // Where several processes are looked at. Times are those of snapshots, `at_ns`.
+    uint64_t snapshots; // that it was in
+    uint64_t first_ns, last_ns;
+    bool ended; // before the run did
+    uint32_t
+        why; // there are no stacks of it: "not a Python process", a rule that refused; 0: there are
 };
+VEC_DEFINE(snap_processes, struct snap_process);
 
 struct snap_signal {
     int signo;     // 0: none
@@ -147,10 +155,16 @@ struct snap_source {
     uint32_t arch, host;
     int64_t taken_at_ns; // wall clock, ns since 1970; 0: not known
     struct snap_signal signal;
-    bool complete; // nothing the report should hold is missing
-    struct snap_process process;
+    bool complete;                // nothing the report should hold is missing
+    struct snap_process process;  // the one that was asked for, or the first of several
+    struct snap_processes others; // the further ones, in the order in which they were met
     struct snap_notes notes;
 };
 void snap_source_deinit(struct snap_source *source);
+// All processes as one list: `process`, then the others.
+size_t snap_process_count(const struct snap_source *source);
+const struct snap_process *snap_process_at(const struct snap_source *source, size_t index);
+// The one with that pid; the first one where there is none.
+const struct snap_process *snap_process_of(const struct snap_source *source, pid_t pid);
 
 #endif

@@ -25,6 +25,12 @@ struct options {
     bool no_native, raw_native, debuginfod;
     const char *exe, *sysroot, *debug_dir, *source_root;
     const char *save; // --save: the capture; NULL: none
+    // Which processes, and from when on; NULL: not given.
+    bool children;
+    const char *pids, *name, *when;
+    // Which samples count (cli/filter.h).
+    const char *thread;
+    bool gil, on_cpu;
     const struct report_format *format;
     const char *outputs[MAX_OUTPUTS];
     size_t output_count;
@@ -56,8 +62,12 @@ void print_command_help(FILE *out, const struct command *command);
 bool parse_time(const char *text, bool bare_seconds, uint64_t *ret_ns);
 
 // Renders to all outputs (standard output when there is none), each through a temporary file
-// beside it. Prints errors; false when one could not be written.
-bool write_report(const struct options *options, const struct report_input *input);
+// beside it. `of_profile` is for formats that show profiles only (REPORT_OF_PROFILE). Prints errors;
+// false when one could not be written.
+bool write_report(const struct options *options, const struct report_input *input,
+                  const struct report_input *of_profile);
+// Is one of the outputs in a format with all of these flags (enum report_format_flag)?
+bool outputs_have(const struct options *options, unsigned flags);
 
 // False, after a message, when an output cannot be written: better said before a long run.
 bool outputs_look_writable(const struct options *options);
@@ -88,5 +98,10 @@ void fill_notes(struct snap_source *source, struct strtab *strings, const struct
 int run_snap(const struct options *options, int argc, char **argv);
 int run_analyze(const struct options *options, int argc, char **argv);
 int run_gcore(const struct options *options, int argc, char **argv);
+int run_report(const struct options *options, int argc, char **argv);
+int run_diff(const struct options *options, int argc, char **argv);
+int run_top(const struct options *options, int argc, char **argv);
+int run_ps(const struct options *options, int argc, char **argv);
+int run_run(const struct options *options, int argc, char **argv);
 
 #endif

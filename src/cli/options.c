@@ -11,40 +11,72 @@
 #include "cli/cli.h"
 #include "util/guard.h"
 
+// Commands as options.def names them, and sets of them.
 #define SNAP 1u
 #define ANALYZE 2u
-#define BOTH (SNAP | ANALYZE)
 #define GCORE 4u
-#define EVERY (BOTH | GCORE)
+#define REPORT 8u
+#define DIFF 16u
+#define TOP 32u
+#define PS 64u
+#define RUN 128u
+#define LIVE (SNAP | TOP | RUN)               // takes snapshots of a live process
+#define SEEN (LIVE | ANALYZE)                 // reads a target
+#define SHOWN (SNAP | ANALYZE | REPORT | RUN) // writes a report
+#define FILTERED (SHOWN | TOP)
+#define EVERY (~0u)
 
 #define DEFAULT_MAX_PAUSE_NS 5000000u
 
 enum option_id {
+    OPT_GROUP, // no option: the heading of a group
+#define GROUP(title)
 #define OPTION(id, short_name, long_name, argument, commands, help) OPT_##id,
+#define ALIAS(long_name, id)
 #include "cli/options.def"
+#undef GROUP
 #undef OPTION
+#undef ALIAS
     OPTION_COUNT
 };
 
 struct option_row {
     enum option_id id;
     char short_name;
-    const char *long_name, *argument;
+    const char *long_name, *argument; // of a group: NULL
     unsigned commands;
-    const char *help;
+    const char *help; // of a group: its title; of an alias: NULL
 };
 
 static const struct option_row rows[] = {
+#define GROUP(title) {OPT_GROUP, 0, NULL, NULL, 0, title},
 #define OPTION(id, short_name, long_name, argument, valid, help) \
     {OPT_##id, short_name, long_name, argument, valid, help},
+#define ALIAS(long_name, id) {OPT_##id, 0, long_name, NULL, 0, NULL},
 #include "cli/options.def"
+#undef GROUP
 #undef OPTION
+#undef ALIAS
 };
+
+// The row itself, or the one that it is another name of.
+static const struct option_row *meaning(const struct option_row *row)
+{
+    for (size_t i = 0; !row->help && i < ARRAY_SIZE(rows); i++)
+        if (rows[i].id == row->id && rows[i].help)
+            return &rows[i];
+    return row;
+}
 
 const struct command commands[] = {
     {"snap", "PID", "stacks of a live process; with -n or -d its hotspots", SNAP, run_snap},
     {"analyze", "CORE...", "the same from a core dump or a capture", ANALYZE, run_analyze},
     {"gcore", "PID", "write a core dump of a process that lives on", GCORE, run_gcore},
+    {"report", "FILE", "a capture or a JSON report once more, in any format", REPORT, run_report},
+    {"diff", "A B", "what got hotter and what colder between two of these", DIFF, run_diff},
+    {"top", "PID", "a live view of threads and functions", TOP, run_top},
+    {"ps", "", "the Python processes of this machine", PS, run_ps},
+    {"run", "-- PROGRAM...", "start a program, and observe it until it exits", RUN, run_run},
     {NULL, NULL, NULL, 0, NULL},
 };
 
@@ -52,9 +84,15 @@ void print_command_help(FILE *out, const struct command *command)
 {
     fprintf(out, "Usage: pycore %s [OPTION]... %s\n%s.\n\n", command->name, command->arguments,
             command->help);
+    const char *group = NULL;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        if (rows[i].id == OPT_GROUP)
+            group = rows[i].help;
         if (!(rows[i].commands & command->flag))
             continue;
+        if (group)
+            fprintf(out, "%s:\n", group);
+        group = NULL;
         char left[64], flag[8] = "    ";
         if (rows[i].short_name)
             snprintf(flag, sizeof(flag), "-%c, ", rows[i].short_name);
@@ -144,6 +182,58 @@ static bool parse_stop(const char *text, enum stop_mode *ret)
     return false;
 }
 
+static bool parse_weight(const char *text, enum report_weight *ret)
+{
+    static const char *const words[] = {[REPORT_WEIGHT_SAMPLES] = "samples",
+                                        [REPORT_WEIGHT_WALL] = "wall",
+                                        [REPORT_WEIGHT_CPU] = "cpu"};
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *ret = (enum report_weight)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse_sort(const char *text, enum report_sort *ret)
+{
+    static const char *const words[] = {
+        [REPORT_SORT_DEFAULT] = "default", [REPORT_SORT_OWN] = "own",
+        [REPORT_SORT_SELF] = "self",       [REPORT_SORT_TOTAL] = "total",
+        [REPORT_SORT_CPU] = "cpu",         [REPORT_SORT_WAITING] = "waiting",
+        [REPORT_SORT_CALLS] = "calls",     [REPORT_SORT_NAME] = "name"};
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *ret = (enum report_sort)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+// What is wrong with it; NULL: nothing.
+static const char *parse_format(enum option_id id, const char *text,
+                                const struct report_format **ret)
+{
+    static char wrong[160];
+    const char *const diff[] = {"text", "md", "json", "html", NULL};
+    const char *const ps[] = {"text", "json", NULL};
+    const char *const *some = id == OPT_DIFF_FORMAT ? diff : id == OPT_PS_FORMAT ? ps : NULL;
+    bool fits = !some;
+    for (size_t i = 0; some && some[i]; i++)
+        fits |= strcmp(text, some[i]) == 0;
+    *ret = fits ? report_format_by_name(text) : NULL;
+    if (*ret)
+        return NULL;
+    size_t used = (size_t)snprintf(wrong, sizeof(wrong), "is no format; there are");
+    for (size_t i = 0; some ? some[i] != NULL : report_formats[i].name != NULL; i++)
+        if (used < sizeof(wrong))
+            used += (size_t)snprintf(wrong + used, sizeof(wrong) - used, "%s %s", i ? "," : "",
+                                     some ? some[i] : report_formats[i].name);
+    return wrong;
+}
+
 static bool parse_compression(const char *text, enum dump_compression *ret)
 {
     if (strcmp(text, "gz") != 0 && strcmp(text, "zst") != 0)
@@ -191,8 +281,9 @@ static const char *take(enum option_id id, const char *value, struct options *re
                    ? NULL
                    : "is no duration: 5ms, 500us, or seconds";
     case OPT_FORMAT:
-        ret->format = report_format_by_name(value);
-        return ret->format ? NULL : "is no format; there are text, md and json";
+    case OPT_DIFF_FORMAT:
+    case OPT_PS_FORMAT:
+        return parse_format(id, value, &ret->format);
     case OPT_OUTPUT:
     case OPT_CORE_OUTPUT:
         if (ret->output_count == MAX_OUTPUTS)
@@ -255,6 +346,64 @@ static const char *take(enum option_id id, const char *value, struct options *re
     case OPT_DEBUGINFOD:
         ret->debuginfod = true;
         return NULL;
+    case OPT_CHILDREN:
+        ret->children = true;
+        return NULL;
+    case OPT_PIDS:
+        ret->pids = value;
+        return NULL;
+    case OPT_NAME:
+        ret->name = value;
+        return *value ? NULL : "is no pattern";
+    case OPT_WHEN:
+        ret->when = value;
+        return NULL;
+    case OPT_RATE:
+        if (!parse_number(value, 1, 100000, &number))
+            return "is no number of snapshots a second";
+        ret->interval_ns = 1000000000u / number;
+        return NULL;
+    case OPT_THREAD:
+        ret->thread = value;
+        return *value ? NULL : "is no name";
+    case OPT_GIL:
+        ret->gil = true;
+        return NULL;
+    case OPT_ON_CPU:
+        ret->on_cpu = true;
+        return NULL;
+    case OPT_IDLE:
+        ret->report.weight = REPORT_WEIGHT_WALL;
+        return NULL;
+    case OPT_WEIGHT:
+        return parse_weight(value, &ret->report.weight) ? NULL : "is none of samples, wall, cpu";
+    case OPT_THREADS:
+        ret->report.threads = true;
+        return NULL;
+    case OPT_FUNCTION:
+        ret->report.by_function = true;
+        return NULL;
+    case OPT_NOLINENO:
+        ret->report.no_lines = true;
+        return NULL;
+    case OPT_HIDE_BOILERPLATE:
+        ret->report.hide_boilerplate = true;
+        return NULL;
+    case OPT_STRIP_PREFIX:
+        if (ret->report.strip_count == REPORT_STRIP_MAX)
+            return "is one prefix too many";
+        ret->report.strip[ret->report.strip_count++] = value;
+        return NULL;
+    case OPT_MAX_DEPTH:
+        if (!parse_number(value, 1, 1000000, &number))
+            return "is no depth above 0";
+        ret->report.max_depth = (unsigned)number;
+        return NULL;
+    case OPT_SORT:
+        return parse_sort(value, &ret->report.sort)
+                   ? NULL
+                   : "is none of own, self, total, cpu, waiting, calls, name";
+    case OPT_GROUP:
     case OPT_HELP:
     case OPTION_COUNT:
         break;
@@ -281,15 +430,18 @@ static int usage(const struct command *command, const char *message, const char 
 int options_parse(const struct command *command, int argc, char **argv, struct options *ret,
                   bool *ret_done)
 {
-    struct option longs[OPTION_COUNT + 1] = {0};
-    char shorts[2 * OPTION_COUNT + 2] = ":";
-    size_t long_count = 0, short_count = 1;
+    struct option longs[ARRAY_SIZE(rows) + 1] = {0};
+    // A program that is started has options of its own.
+    char shorts[2 * OPTION_COUNT + 3] = "+:";
+    char *short_options = command->flag == RUN ? shorts : shorts + 1;
+    size_t long_count = 0, short_count = 2;
     *ret_done = false;
     defaults(ret);
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        if (!(rows[i].commands & command->flag))
+        const struct option_row *row = meaning(&rows[i]);
+        if (!(row->commands & command->flag))
             continue;
-        int has = rows[i].argument ? required_argument : no_argument;
+        int has = row->argument ? required_argument : no_argument;
         longs[long_count++] = (struct option){rows[i].long_name, has, NULL, 1000 + (int)i};
         if (!rows[i].short_name)
             continue;
@@ -299,8 +451,8 @@ int options_parse(const struct command *command, int argc, char **argv, struct o
     }
     opterr = 0;
     optind = 1;
-    for (int found; (found = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
-        const struct option_row *row = found >= 1000 ? &rows[found - 1000] : NULL;
+    for (int found; (found = getopt_long(argc, argv, short_options, longs, NULL)) != -1;) {
+        const struct option_row *row = found >= 1000 ? meaning(&rows[found - 1000]) : NULL;
         for (size_t i = 0; !row && i < ARRAY_SIZE(rows); i++)
             if (found == rows[i].short_name && (rows[i].commands & command->flag))
                 row = &rows[i];

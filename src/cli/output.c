@@ -97,6 +97,15 @@ static struct err *write_file(const struct options *options, const char *path,
     return err;
 }
 
+static const struct report_format *format_of(const struct options *options, size_t output)
+{
+    const char *path = output < options->output_count ? options->outputs[output] : "-";
+    const struct report_format *format = options->format;
+    if (!format)
+        format = report_format_by_ending(path);
+    return format ? format : report_format_by_name("text");
+}
+
 // The capture, and that no report is to be written over it.
 static struct err *check_save(const struct options *options)
 {
@@ -122,8 +131,14 @@ bool outputs_look_writable(const struct options *options)
         fail(unusable);
         return false;
     }
-    for (size_t i = 0; i < options->output_count; i++) {
-        const char *path = options->outputs[i];
+    for (size_t i = 0; i < options->output_count || i == 0; i++) {
+        const char *path = i < options->output_count ? options->outputs[i] : "-";
+        if (strcmp(path, "-") == 0 && format_of(options, i)->flags & REPORT_BINARY &&
+            isatty(STDOUT_FILENO)) {
+            complain("%s is no text, and standard output is a terminal: name a file with -o",
+                     format_of(options, i)->name);
+            return false;
+        }
         if (strcmp(path, "-") == 0)
             continue;
         struct err *err = outfile_check(path);
@@ -138,18 +153,24 @@ bool outputs_look_writable(const struct options *options)
     return true;
 }
 
-bool write_report(const struct options *options, const struct report_input *input)
+bool outputs_have(const struct options *options, unsigned flags)
+{
+    for (size_t i = 0; i < options->output_count || i == 0; i++)
+        if ((format_of(options, i)->flags & flags) == flags)
+            return true;
+    return false;
+}
+
+bool write_report(const struct options *options, const struct report_input *input,
+                  const struct report_input *of_profile)
 {
     bool ok = true;
     for (size_t i = 0; i < options->output_count || i == 0; i++) {
         const char *path = i < options->output_count ? options->outputs[i] : "-";
-        const struct report_format *format = options->format;
-        if (!format)
-            format = report_format_by_ending(path);
-        if (!format)
-            format = report_format_by_name("text");
-        struct err *err = strcmp(path, "-") == 0 ? render(options, format, input, stdout)
-                                                 : write_file(options, path, format, input);
+        const struct report_format *format = format_of(options, i);
+        const struct report_input *shown = format->flags & REPORT_OF_PROFILE ? of_profile : input;
+        struct err *err = strcmp(path, "-") == 0 ? render(options, format, shown, stdout)
+                                                 : write_file(options, path, format, shown);
         if (err) {
             fail(err);
             ok = false;

@@ -137,6 +137,19 @@ static void note_pauses(struct session *session, const struct prof_report *repor
                   report->pause_share * 100);
 }
 
+// For formats that show nothing else: the snapshot that was taken as a profile of its own.
+static struct profile *profile_of_kept(struct session *session)
+{
+    struct profile *profile = profile_create(session->strings);
+    bool added = profile != NULL;
+    vec_foreach (snapshot, &session->kept)
+        added = added && profile_add(profile, *snapshot);
+    if (added)
+        return profile;
+    profile_destroy(profile);
+    return NULL;
+}
+
 int session_finish(struct session *session, const struct prof_run *run,
                    struct report_source_reader lines, const char *command)
 {
@@ -170,7 +183,22 @@ int session_finish(struct session *session, const struct prof_run *run,
         .interrupted = session->interrupted,
         .source_reader = lines,
     };
-    bool written = write_report(session->options, &input);
+    struct report_input of_profile = input;
+    struct profile *single = NULL;
+    struct prof_report *of_single = NULL;
+    if (!report && outputs_have(session->options, REPORT_OF_PROFILE)) {
+        single = profile_of_kept(session);
+        of_single = single ? profile_report(single, run) : NULL;
+        if (!of_single) {
+            profile_destroy(single);
+            complain("out of memory");
+            return EXIT_NO_REPORT;
+        }
+        of_profile.profile = of_single;
+    }
+    bool written = write_report(session->options, &input, &of_profile);
     prof_report_destroy(report);
+    prof_report_destroy(of_single);
+    profile_destroy(single);
     return !written ? EXIT_NO_REPORT : gaps ? EXIT_PARTIAL : EXIT_COMPLETE;
 }

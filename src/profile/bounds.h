@@ -19,6 +19,9 @@
 #define PROF_STACKS_MAX 50000
 // Their frames: 320 each, Python's and native ones, or 160 stacks of 100,000. 64 MB.
 #define PROF_STACK_FRAMES_MAX 16000000
+// The time line: thread samples of all its snapshots. 100 threads, twice each second for 11 hours;
+// 32 MB. Later snapshots are counted, but not in it.
+#define PROF_MOMENT_STACKS_MAX 8000000
 // A server with a thread per request, for hours. Further ones share one thread without TID.
 #define PROF_THREADS_MAX 100000
 // (thread, innermost function): what says which function was a thread's hottest.

@@ -36,6 +36,8 @@ void profile_destroy(struct profile *profile)
     vec_deinit(&profile->nodes);
     vec_deinit(&profile->stacks);
     vec_deinit(&profile->stack_frames);
+    vec_deinit(&profile->moments);
+    vec_deinit(&profile->moment_stacks);
     vec_deinit(&profile->threads);
     vec_deinit(&profile->pairs);
     vec_deinit(&profile->pauses);
@@ -123,6 +125,7 @@ bool profile_add(struct profile *profile, const struct snapshot *snapshot)
     profile->sum.snapshots++;
     prof_series_next(profile);
     bool done = add_pause(profile, snapshot->pause_ns);
+    done = prof_begin_moment(profile, snapshot->at_ns) && done;
     profile->sum.threads_stopped += snapshot->threads_stopped;
     profile->sum.interrupted_calls += snapshot->interrupted_calls;
     profile->sum.overruns += snapshot->overran;

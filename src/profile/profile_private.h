@@ -75,6 +75,8 @@ struct profile {
     VEC(struct prof_node) nodes; // first_child, next_sibling: set in the report only
     VEC(struct prof_stack_entry) stacks;
     VEC(uint32_t) stack_frames;
+    VEC(struct prof_moment) moments;
+    VEC(uint32_t) moment_stacks;
     VEC(struct prof_thread_entry) threads;
     VEC(struct prof_pair) pairs;
     struct prof_index function_index, frame_index, edge_index, node_index, stack_index,
@@ -132,6 +134,7 @@ void prof_series_bound(struct profile *profile);
 bool prof_count_calls(struct profile *profile, const struct prof_sample *sample);
 // stacks.c: the call tree and the distinct stacks
 bool prof_count_stack(struct profile *profile, const struct prof_sample *sample);
+bool prof_begin_moment(struct profile *profile, uint64_t at_ns);
 // threads.c
 bool prof_thread(struct profile *profile, const struct snap_thread *thread, uint32_t *ret_thread);
 bool prof_count_thread(struct profile *profile, const struct prof_sample *sample);

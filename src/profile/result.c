@@ -77,14 +77,17 @@ static int compare_edges(const void *left, const void *right)
     return 0;
 }
 
-static int compare_stacks(const void *left, const void *right)
+static int compare_stacks(const void *left, const void *right, void *arg)
 {
-    const struct prof_stack *a = left, *b = right;
+    const struct prof_stack *stacks = arg;
+    const struct prof_stack *a = &stacks[*(const uint32_t *)left];
+    const struct prof_stack *b = &stacks[*(const uint32_t *)right];
     MORE_FIRST(a->samples, b->samples);
     MORE_FIRST(a->cpu_ns, b->cpu_ns);
     LESS_FIRST(a->pid, b->pid);
     LESS_FIRST(a->tid, b->tid);
     LESS_FIRST(a->state, b->state);
+    LESS_FIRST(a->holds_gil, b->holds_gil);
     LESS_FIRST(a->frame_count, b->frame_count);
     for (size_t i = 0; i < a->frame_count; i++)
         LESS_FIRST(a->frames[i], b->frames[i]);
@@ -199,6 +202,22 @@ static bool copy_edges(struct prof_result *result)
     return true;
 }
 
+static bool copy_moments(struct prof_result *result, const uint32_t *stack_place)
+{
+    const struct profile *profile = result->profile;
+    struct prof_report *report = result->report;
+    size_t moments = profile->moments.count, stacks = profile->moment_stacks.count;
+    if (!(report->moments = prof_array(moments, sizeof(*report->moments))) ||
+        !(report->moment_stacks = prof_array(stacks, sizeof(*report->moment_stacks))))
+        return false;
+    report->moment_count = moments;
+    for (size_t i = 0; i < moments; i++)
+        report->moments[i] = profile->moments.items[i];
+    for (size_t i = 0; i < stacks; i++)
+        report->moment_stacks[i] = stack_place[profile->moment_stacks.items[i]];
+    return true;
+}
+
 static bool copy_stacks(struct prof_result *result)
 {
     const struct profile *profile = result->profile;
@@ -209,13 +228,21 @@ static bool copy_stacks(struct prof_result *result)
         return false;
     for (size_t i = 0; i < frames; i++)
         result->stack_frames[i] = result->frame_place[profile->stack_frames.items[i]];
-    report->stack_count = profile->stacks.count;
-    for (size_t i = 0; i < report->stack_count; i++) {
-        report->stacks[i] = profile->stacks.items[i].s;
-        report->stacks[i].frames = result->stack_frames + profile->stacks.items[i].first;
+    size_t count = report->stack_count = profile->stacks.count;
+    AUTO_FREE struct prof_stack *stacks = prof_array(count, sizeof(*stacks));
+    if (!stacks)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        stacks[i] = profile->stacks.items[i].s;
+        stacks[i].frames = result->stack_frames + profile->stacks.items[i].first;
     }
-    qsort(report->stacks, report->stack_count, sizeof(*report->stacks), compare_stacks);
-    return true;
+    AUTO_FREE uint32_t *order = prof_order(count, compare_stacks, stacks);
+    AUTO_FREE uint32_t *place = order ? places(order, count) : NULL;
+    if (!place)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        report->stacks[i] = stacks[order[i]];
+    return copy_moments(result, place);
 }
 
 // The functions that a thread was seen in most: at work, and at all.
@@ -340,6 +367,8 @@ void prof_report_destroy(struct prof_report *report)
     free(report->frames);
     free(report->frame_function);
     free(report->stacks);
+    free(report->moments);
+    free(report->moment_stacks);
     free(report->threads);
     free(box->stack_frames);
     free(box);

@@ -62,11 +62,17 @@ static void count_nodes(struct profile *profile, const struct prof_sample *sampl
     }
 }
 
+static bool holds_gil(const struct snap_thread *thread)
+{
+    return thread->has_holds_gil && thread->holds_gil;
+}
+
 static bool same_stack(const struct profile *profile, const struct prof_stack_entry *entry,
                        const struct snap_thread *thread, uint64_t hash)
 {
     return entry->hash == hash && entry->s.pid == thread->pid && entry->s.tid == thread->tid &&
-           entry->s.state == thread->state && entry->s.frame_count == profile->path.count &&
+           entry->s.state == thread->state && entry->s.holds_gil == holds_gil(thread) &&
+           entry->s.frame_count == profile->path.count &&
            (!profile->path.count ||
             memcmp(profile->stack_frames.items + entry->first, profile->path.items,
                    profile->path.count * sizeof(*profile->path.items)) == 0);
@@ -76,7 +82,7 @@ static uint64_t hash_stack(const struct profile *profile, const struct snap_thre
 {
     uint64_t hash =
         hash_u64(HASH_SEED, (uint64_t)(uint32_t)thread->pid << 32 | (uint32_t)thread->tid);
-    hash = hash_u64(hash, thread->state);
+    hash = hash_u64(hash, 2 * (uint64_t)thread->state + holds_gil(thread));
     vec_foreach (frame, &profile->path)
         hash = hash_u64(hash, *frame);
     return hash;
@@ -94,7 +100,11 @@ static bool stack_of(struct profile *profile, const struct snap_thread *thread, 
     if (profile->stacks.count >= PROF_STACKS_MAX || first + count > PROF_STACK_FRAMES_MAX)
         return true;
     struct prof_stack_entry entry = {
-        .s = {.pid = thread->pid, .tid = thread->tid, .state = thread->state, .frame_count = count},
+        .s = {.pid = thread->pid,
+              .tid = thread->tid,
+              .state = thread->state,
+              .holds_gil = holds_gil(thread),
+              .frame_count = count},
         .first = first,
         .hash = hash,
     };
@@ -110,6 +120,23 @@ static bool stack_of(struct profile *profile, const struct snap_thread *thread, 
     return true;
 }
 
+bool prof_begin_moment(struct profile *profile, uint64_t at_ns)
+{
+    if (profile->sum.dropped_moments || profile->moment_stacks.count >= PROF_MOMENT_STACKS_MAX) {
+        profile->sum.dropped_moments++;
+        return true;
+    }
+    return vec_push(&profile->moments, (struct prof_moment){at_ns, profile->moment_stacks.count, 0});
+}
+
+static bool count_moment(struct profile *profile, uint32_t stack)
+{
+    if (profile->sum.dropped_moments || !profile->moments.count)
+        return true;
+    profile->moments.items[profile->moments.count - 1].count++;
+    return vec_push(&profile->moment_stacks, stack);
+}
+
 bool prof_count_stack(struct profile *profile, const struct prof_sample *sample)
 {
     uint32_t leaf, stack;
@@ -121,6 +148,8 @@ bool prof_count_stack(struct profile *profile, const struct prof_sample *sample)
         struct prof_stack *counts = &profile->stacks.items[stack].s;
         counts->samples++;
         counts->cpu_ns += sample->cpu_ns;
+        if (!count_moment(profile, stack))
+            return false;
     }
     profile->sum.dropped_tree += leaf == PROF_NONE;
     profile->sum.dropped_stacks += leaf == PROF_NONE || stack == PROF_NONE;

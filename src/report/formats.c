@@ -5,10 +5,10 @@
 #include "report/report.h"
 
 const struct report_format report_formats[] = {
-#define FORMAT(name, ending, help, function) {name, ending, help, function},
+#define FORMAT(name, ending, help, function, flags) {name, ending, help, function, flags},
 #include "report/formats.def"
 #undef FORMAT
-    {NULL, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, 0},
 };
 
 const struct report_format *report_format_by_name(const char *name)

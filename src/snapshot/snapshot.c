@@ -71,5 +71,26 @@ void snap_source_deinit(struct snap_source *source)
     free(source->process.argv);
     source->process.argv = NULL;
     source->process.argc = 0;
+    vec_foreach (process, &source->others)
+        free(process->argv);
+    vec_deinit(&source->others);
     vec_deinit(&source->notes);
+}
+
+size_t snap_process_count(const struct snap_source *source)
+{
+    return 1 + source->others.count;
+}
+
+const struct snap_process *snap_process_at(const struct snap_source *source, size_t index)
+{
+    return index ? &source->others.items[index - 1] : &source->process;
+}
+
+const struct snap_process *snap_process_of(const struct snap_source *source, pid_t pid)
+{
+    vec_foreach (process, &source->others)
+        if (process->pid == pid)
+            return process;
+    return &source->process;
 }

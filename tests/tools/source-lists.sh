@@ -66,6 +66,7 @@ print_lists() {
                 case $file in tests/tools/*.c) continue ;; esac
                 [ -e "$file.c" ] || echo "$file"
             done)
+        entry asset_files $(files_in src/report/assets \( -name '*.js' -o -name '*.css' \))
         entry example_files $(files_in examples ! -name '*.pyc')
     }
 }

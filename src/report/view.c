@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// See report/view.h.
+#include "report/view.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/names.h"
+#include "report/plain.h"
+#include "util/guard.h"
+#include "util/hash.h"
+#include "util/vec.h"
+
+#define HIDDEN UINT32_MAX
+#define NOT_MADE (UINT32_MAX - 1)
+
+VEC_DEFINE(view_frames, struct view_frame);
+VEC_DEFINE(view_stacks, struct view_stack);
+VEC_DEFINE(frame_ids, uint32_t);
+VEC_DEFINE(texts, char *);
+
+struct slots { // open addressing; item + 1, 0: empty. At least half of them are empty.
+    uint32_t *items;
+    size_t count; // a power of two
+};
+
+struct making {
+    const struct report_input *input;
+    const struct report_options *options;
+    const struct prof_report *profile;
+    unsigned split;
+    struct view *view;
+    struct view_frames frames;
+    struct view_stacks stacks;
+    struct frame_ids storage; // frames of all stacks, one after the other
+    struct frame_ids path;    // of the stack being made
+    struct texts texts;
+    uint32_t *of_frame;         // by profile frame: its view frame, HIDDEN, NOT_MADE
+    uint32_t *of_thread;        // by thread: its view frame
+    struct frame_ids processes; // view frames
+    struct names names;
+    struct slots frame_slots, stack_slots, thread_slots;
+    bool failed;
+};
+
+static bool slots_init(struct slots *slots, size_t items)
+{
+    slots->count = 16;
+    while (slots->count < 2 * items)
+        slots->count *= 2;
+    slots->items = calloc(slots->count, sizeof(*slots->items));
+    return slots->items;
+}
+
+// ---- Names ---------------------------------------------------------------------------------------
+
+// Takes the text over; "" when memory is out.
+static const char *keep(struct making *making, struct plain *text)
+{
+    char *bytes = text->failed ? NULL : text->bytes;
+    if (bytes && vec_push(&making->texts, bytes)) {
+        *text = (struct plain){0};
+        return bytes;
+    }
+    making->failed |= text->failed || bytes;
+    plain_deinit(text);
+    *text = (struct plain){0};
+    return "";
+}
+
+static const char *clean(struct making *making, uint32_t id)
+{
+    struct plain text = {0};
+    if (id)
+        plain_id(&text, making->input->strings, id, 0, PLAIN_KEEP_START);
+    return keep(making, &text);
+}
+
+static const char *clean_path(struct making *making, uint32_t id)
+{
+    const struct report_options *options = making->options;
+    const char *path = strtab_get(making->input->strings, id);
+    size_t size = path ? strtab_size(making->input->strings, id) : 0, cut = 0;
+    struct plain text = {0};
+    for (size_t i = 0; path && i < options->strip_count; i++) {
+        size_t prefix = strlen(options->strip[i]);
+        while (prefix && options->strip[i][prefix - 1] == '/')
+            prefix--;
+        if (prefix > cut && prefix + 1 < size && path[prefix] == '/' &&
+            memcmp(path, options->strip[i], prefix) == 0)
+            cut = prefix + 1;
+    }
+    if (path)
+        plain_safe(&text, path + cut, size - cut);
+    return keep(making, &text);
+}
+
+static const char *function_name(struct making *making, const struct prof_function *function)
+{
+    struct plain text = {0};
+    names_function(&text, &making->names, function, 0);
+    return keep(making, &text);
+}
+
+// ---- Frames --------------------------------------------------------------------------------------
+
+static bool ends_with(const char *text, const char *ending)
+{
+    size_t size = strlen(text), want = strlen(ending);
+    return size >= want && strcmp(text + size - want, ending) == 0;
+}
+
+static bool is_boilerplate(const struct making *making, const struct prof_function *function)
+{
+    static const struct {
+        const char *file, *function;
+    } rows[] = {
+#define BOILERPLATE(file, function) {file, function},
+#define START_UP(function) {NULL, function},
+#include "report/boilerplate.def"
+#undef BOILERPLATE
+#undef START_UP
+    };
+    const char *file = strtab_get(making->input->strings, function->file);
+    const char *name = strtab_get(making->input->strings, function->function);
+    if (function->kind == SNAP_BUILTIN)
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        bool native = !rows[i].file;
+        if (native != (function->kind == SNAP_NATIVE) || (!native && !file))
+            continue;
+        if ((native || ends_with(file, rows[i].file)) &&
+            (!rows[i].function || (name && strcmp(name, rows[i].function) == 0)))
+            return true;
+    }
+    return false;
+}
+
+// A view frame that is the same as this one but for its texts, or a new one with them.
+static uint32_t add_frame(struct making *making, struct view_frame frame,
+                          const struct prof_function *function)
+{
+    uint64_t hash = hash_u64(hash_u64(HASH_SEED, frame.function), (uint32_t)frame.line);
+    struct slots *slots = &making->frame_slots;
+    size_t at = hash & (slots->count - 1);
+    for (; slots->items[at]; at = (at + 1) & (slots->count - 1)) {
+        struct view_frame *have = &making->frames.items[slots->items[at] - 1];
+        if (have->function == frame.function && have->line == frame.line) {
+            have->inferred &= frame.inferred;
+            return slots->items[at] - 1;
+        }
+    }
+    frame.name = function_name(making, function);
+    frame.file = clean_path(making, function->file);
+    frame.module = clean(making, function->module);
+    if (!vec_push(&making->frames, frame)) {
+        making->failed = true;
+        return HIDDEN;
+    }
+    return (slots->items[at] = (uint32_t)making->frames.count) - 1;
+}
+
+static uint32_t frame_of(struct making *making, uint32_t index)
+{
+    static const enum view_kind kinds[] = {
+        [SNAP_PYTHON] = VIEW_PYTHON, [SNAP_BUILTIN] = VIEW_BUILTIN, [SNAP_NATIVE] = VIEW_NATIVE};
+    if (making->of_frame[index] != NOT_MADE)
+        return making->of_frame[index];
+    const struct prof_report *profile = making->profile;
+    const struct report_options *options = making->options;
+    const struct snap_frame *from = &profile->frames[index];
+    const struct prof_function *function = &profile->functions[profile->frame_function[index]];
+    if (options->hide_boilerplate && is_boilerplate(making, function))
+        return making->of_frame[index] = HIDDEN;
+    struct view_frame frame = {
+        .kind = kinds[function->kind],
+        .inferred = from->flags & SNAP_FRAME_INFERRED,
+        .function = profile->frame_function[index],
+        .line = options->no_lines      ? -1
+                : options->by_function ? function->line
+                                       : from->line,
+        .first_line = options->no_lines ? -1 : function->line,
+    };
+    return making->of_frame[index] = add_frame(making, frame, function);
+}
+
+static uint32_t add_root(struct making *making, enum view_kind kind, struct plain *name)
+{
+    struct view_frame frame = {.kind = kind,
+                               .function = UINT32_MAX,
+                               .file = "",
+                               .module = "",
+                               .line = -1,
+                               .first_line = -1};
+    frame.name = keep(making, name);
+    if (vec_push(&making->frames, frame))
+        return (uint32_t)making->frames.count - 1;
+    making->failed = true;
+    return HIDDEN;
+}
+
+static uint32_t thread_root(struct making *making, uint32_t index)
+{
+    if (making->of_thread[index] != NOT_MADE)
+        return making->of_thread[index];
+    const struct prof_thread *thread = &making->profile->threads[index];
+    struct plain name = {0};
+    plain_str(&name, "thread ");
+    if (thread->name)
+        plain_id(&name, making->input->strings, thread->name, 0, PLAIN_KEEP_START);
+    else
+        plain_str(&name, "?");
+    if (thread->tid)
+        plain_add(&name, " (%d)", (int)thread->tid);
+    return making->of_thread[index] = add_root(making, VIEW_THREAD, &name);
+}
+
+static uint32_t process_root(struct making *making, pid_t pid)
+{
+    const struct snap_source *source = making->input->source;
+    for (size_t i = 0; i < snap_process_count(source); i++) {
+        const struct snap_process *process = snap_process_at(source, i);
+        if (process->pid != pid)
+            continue;
+        if (making->processes.items[i] == NOT_MADE) {
+            struct plain name = {0};
+            plain_add(&name, "process %d", (int)pid);
+            making->processes.items[i] = add_root(making, VIEW_PROCESS, &name);
+        }
+        return making->processes.items[i];
+    }
+    return HIDDEN;
+}
+
+// ---- Stacks --------------------------------------------------------------------------------------
+
+static uint32_t thread_of(const struct making *making, const struct prof_stack *stack)
+{
+    const struct slots *slots = &making->thread_slots;
+    const struct prof_thread *threads = making->profile->threads;
+    uint64_t hash =
+        hash_u64(HASH_SEED, (uint64_t)(uint32_t)stack->pid << 32 | (uint32_t)stack->tid);
+    for (size_t at = hash & (slots->count - 1); slots->items[at];
+         at = (at + 1) & (slots->count - 1)) {
+        const struct prof_thread *thread = &threads[slots->items[at] - 1];
+        if (thread->pid == stack->pid && thread->tid == stack->tid)
+            return slots->items[at] - 1;
+    }
+    return UINT32_MAX;
+}
+
+static bool index_threads(struct making *making)
+{
+    struct slots *slots = &making->thread_slots;
+    if (!slots_init(slots, making->profile->thread_count))
+        return false;
+    for (size_t i = 0; i < making->profile->thread_count; i++) {
+        const struct prof_thread *thread = &making->profile->threads[i];
+        uint64_t hash =
+            hash_u64(HASH_SEED, (uint64_t)(uint32_t)thread->pid << 32 | (uint32_t)thread->tid);
+        size_t at = hash & (slots->count - 1);
+        while (slots->items[at])
+            at = (at + 1) & (slots->count - 1);
+        slots->items[at] = (uint32_t)i + 1;
+    }
+    return true;
+}
+
+// Fills making->path, outermost first.
+static bool make_path(struct making *making, const struct prof_stack *stack, uint32_t thread)
+{
+    const struct report_options *options = making->options;
+    struct frame_ids *path = &making->path;
+    vec_clear(path);
+    if (!vec_reserve(path, stack->frame_count + 2))
+        return false;
+    if (options->threads && snap_process_count(making->input->source) > 1) {
+        uint32_t root = process_root(making, stack->pid);
+        if (root != HIDDEN)
+            path->items[path->count++] = root;
+    }
+    if (options->threads && thread != UINT32_MAX)
+        path->items[path->count++] = thread_root(making, thread);
+    size_t roots = path->count;
+    for (size_t i = stack->frame_count; i-- > 0;) {
+        uint32_t frame = frame_of(making, stack->frames[i]);
+        if (frame == HIDDEN)
+            continue;
+        if (options->max_depth && path->count - roots >= options->max_depth)
+            break;
+        path->items[path->count++] = frame;
+    }
+    return !making->failed;
+}
+
+static bool looks_same(const struct making *making, const struct view_stack *have, size_t first,
+                       const struct view_stack *stack)
+{
+    const struct frame_ids *path = &making->path;
+    return have->count == path->count &&
+           (!(making->split & VIEW_BY_THREAD) ||
+            (have->thread == stack->thread && have->pid == stack->pid &&
+             have->tid == stack->tid)) &&
+           (!(making->split & VIEW_BY_STATE) || have->state == stack->state) &&
+           (!path->count || memcmp(making->storage.items + first, path->items,
+                                   path->count * sizeof(*path->items)) == 0);
+}
+
+static uint64_t hash_path(const struct making *making, const struct view_stack *stack)
+{
+    uint64_t hash = HASH_SEED;
+    if (making->split & VIEW_BY_THREAD)
+        hash = hash_u64(hash, (uint64_t)(uint32_t)stack->pid << 32 | (uint32_t)stack->tid);
+    if (making->split & VIEW_BY_STATE)
+        hash = hash_u64(hash, stack->state);
+    vec_foreach (frame, &making->path)
+        hash = hash_u64(hash, *frame);
+    return hash;
+}
+
+// The stack that looks like this one; new ones begin empty. Until all are made, `frames` is not set:
+// the storage may move, so a stack's first frame is kept in `firsts`.
+static struct view_stack *stack_like(struct making *making, struct view_stack stack,
+                                     struct frame_ids *firsts)
+{
+    struct slots *slots = &making->stack_slots;
+    size_t at = hash_path(making, &stack) & (slots->count - 1);
+    for (; slots->items[at]; at = (at + 1) & (slots->count - 1)) {
+        uint32_t index = slots->items[at] - 1;
+        if (looks_same(making, &making->stacks.items[index], firsts->items[index], &stack))
+            return &making->stacks.items[index];
+    }
+    stack.count = making->path.count;
+    size_t first = making->storage.count;
+    if (!vec_push(firsts, (uint32_t)first) || !vec_push(&making->stacks, stack) ||
+        !vec_reserve(&making->storage, first + stack.count))
+        return NULL;
+    if (stack.count)
+        memcpy(making->storage.items + first, making->path.items,
+               stack.count * sizeof(*making->path.items));
+    making->storage.count += stack.count;
+    slots->items[at] = (uint32_t)making->stacks.count;
+    return &making->stacks.items[making->stacks.count - 1];
+}
+
+static bool add_stacks(struct making *making, struct frame_ids *firsts)
+{
+    struct view *view = making->view;
+    for (size_t i = 0; i < making->profile->stack_count; i++) {
+        const struct prof_stack *from = &making->profile->stacks[i];
+        uint64_t weight = weigh_stack(&view->weigh, from);
+        if (!weight)
+            continue;
+        uint32_t thread = thread_of(making, from);
+        struct view_stack key = {
+            .thread = thread, .pid = from->pid, .tid = from->tid, .state = from->state};
+        if (!make_path(making, from, thread))
+            return false;
+        struct view_stack *stack = stack_like(making, key, firsts);
+        if (!stack)
+            return false;
+        stack->weight += weight;
+        stack->samples += from->samples;
+        stack->cpu_ns += from->cpu_ns;
+        stack->gil_samples += from->holds_gil ? from->samples : 0;
+        view->weight += weight;
+        view->samples += from->samples;
+        view->cpu_ns += from->cpu_ns;
+    }
+    return true;
+}
+
+static int by_weight(const void *left, const void *right)
+{
+    const struct view_stack *a = left, *b = right;
+    if (a->weight != b->weight)
+        return a->weight > b->weight ? -1 : 1;
+    // In the order in which they were met, which is that of the profile.
+    return (a->frames > b->frames) - (a->frames < b->frames);
+}
+
+static bool make(struct making *making)
+{
+    const struct prof_report *profile = making->profile;
+    size_t processes = snap_process_count(making->input->source);
+    struct frame_ids firsts = {0};
+    making->of_frame = calloc(profile->frame_count + 1, sizeof(uint32_t));
+    making->of_thread = calloc(profile->thread_count + 1, sizeof(uint32_t));
+    if (!making->of_frame || !making->of_thread || !vec_reserve(&making->processes, processes) ||
+        !slots_init(&making->frame_slots, profile->frame_count) ||
+        !slots_init(&making->stack_slots, profile->stack_count) || !index_threads(making) ||
+        !names_init(&making->names, making->input->strings, profile))
+        return false;
+    for (size_t i = 0; i < profile->frame_count; i++)
+        making->of_frame[i] = NOT_MADE;
+    for (size_t i = 0; i < profile->thread_count; i++)
+        making->of_thread[i] = NOT_MADE;
+    for (size_t i = 0; i < processes; i++)
+        making->processes.items[i] = NOT_MADE;
+    bool done = add_stacks(making, &firsts) && !making->failed;
+    for (size_t i = 0; done && i < making->stacks.count; i++)
+        making->stacks.items[i].frames =
+            making->storage.items ? making->storage.items + firsts.items[i] : NULL;
+    if (done && making->stacks.count)
+        qsort(making->stacks.items, making->stacks.count, sizeof(*making->stacks.items), by_weight);
+    vec_deinit(&firsts);
+    return done;
+}
+
+struct err *view_create(const struct report_input *input, const struct report_options *options,
+                        unsigned split, struct view **ret)
+{
+    struct making making = {.input = input,
+                            .options = options,
+                            .profile = input->profile,
+                            .split = split,
+                            .view = calloc(1, sizeof(struct view))};
+    if (!making.view)
+        return err_create(ERR_NO_MEMORY, "no memory for the report");
+    struct view *view = making.view;
+    view->profile = input->profile;
+    weigh_init(&view->weigh, input->profile, options->weight);
+    bool done = make(&making);
+    view->frames = making.frames.items;
+    view->frame_count = making.frames.count;
+    view->stacks = making.stacks.items;
+    view->stack_count = making.stacks.count;
+    view->frame_storage = making.storage.items;
+    view->texts = making.texts.items;
+    view->text_count = making.texts.count;
+    vec_deinit(&making.path);
+    vec_deinit(&making.processes);
+    free(making.of_frame);
+    free(making.of_thread);
+    free(making.frame_slots.items);
+    free(making.stack_slots.items);
+    free(making.thread_slots.items);
+    names_deinit(&making.names);
+    if (!done) {
+        view_destroy(view);
+        return err_create(ERR_NO_MEMORY, "no memory for the report");
+    }
+    *ret = view;
+    return NULL;
+}
+
+void view_destroy(struct view *view)
+{
+    if (!view)
+        return;
+    for (size_t i = 0; i < view->text_count; i++)
+        free(view->texts[i]);
+    free(view->texts);
+    free(view->frames);
+    free(view->stacks);
+    free(view->frame_storage);
+    free(view);
+}
+
+void view_label(struct plain *out, const struct view_frame *frame)
+{
+    const char *place =
+        frame->kind == VIEW_NATIVE && frame->module[0] ? frame->module : frame->file;
+    plain_str(out, frame->name);
+    if (frame->kind == VIEW_BUILTIN || !place[0])
+        return;
+    plain_add(out, " (%s", place);
+    if (frame->line >= 0 && frame->kind == VIEW_PYTHON)
+        plain_add(out, ":%d", (int)frame->line);
+    plain_str(out, ")");
+}
