@@ -211,7 +211,9 @@ enum naming { NAME_ALL, NAME_OWN_AND_LAST_TWO, NAME_OWN_AND_LAST, NAME_LAST_TWO,
 
 static bool is_named(const struct page *page, uint32_t function, size_t after, enum naming naming)
 {
-    bool own = function < page->profile->function_count && page->own_code[function];
+    if (function >= page->profile->function_count) // a process or a thread
+        return true;
+    bool own = page->own_code[function];
     switch (naming) {
     case NAME_ALL:
         return true;

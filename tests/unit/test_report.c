@@ -555,6 +555,57 @@ static void test_deep_tree(void **state)
     free(frames);
 }
 
+// --threads, --max-depth, --hide-boilerplate, --nolineno, --strip-prefix.
+static void test_views(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_profile(v);
+    v->options.threads = true;
+    check_says(v, "  100 % thread pricing (4711) > ", true);
+    v->options.threads = false;
+    v->functions[BOOT].function = id_of(v, "_bootstrap");
+    check_says(v, "  100 % ... 1 more ... > Service.loop service.py:12 > work app.py:44", true);
+    v->options.hide_boilerplate = true;
+    check_says(v, "  100 % Service.loop service.py:12 > work app.py:44  [10 % itself]\n", true);
+    check_says(v, "| `Thread._bootstrap` |", false);
+    v->options.max_depth = 2;
+    check_says(v, "  100 % Service.loop service.py:12 > work app.py:44\n", true);
+    v->options.no_lines = true;
+    check_says(v, "  100 % Service.loop service.py > work app.py\n", true);
+    v->options.strip[v->options.strip_count++] = "/srv/shop";
+    check_says(v, "  100 % Service.loop shop/service.py > work shop/app.py\n", true);
+}
+
+static void test_sort(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_profile(v);
+    static const struct {
+        enum report_sort sort;
+        const char *title, *first;
+    } rows[] = {
+        {REPORT_SORT_OWN, "by their own work (", "`hot`"},
+        {REPORT_SORT_TOTAL, "with all they call (", "`work`"},
+        {REPORT_SORT_CPU, "by their own CPU time (", "`hot`"},
+        {REPORT_SORT_CALLS, "by the calls of them that were seen (", "`work`"},
+        {REPORT_SORT_NAME, "by name (", "`Service.loop`"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        v->options.sort = rows[i].sort;
+        AUTO_FREE char *text = render(report_md, v);
+        const char *section = strstr(text, "## Functions ");
+        assert_non_null(section);
+        assert_true(strncmp(section + 13, rows[i].title, strlen(rows[i].title)) == 0);
+        // There is no other, and its first row is the one with a name in code marks.
+        assert_null(strstr(section + 1, "## Functions "));
+        const char *name = strstr(section, "| `");
+        assert_non_null(name);
+        assert_true(strncmp(name + 2, rows[i].first, strlen(rows[i].first)) == 0);
+    }
+}
+
 static void test_repetitions(void **state)
 {
     (void)state;
@@ -820,6 +871,8 @@ int main(void)
         cmocka_unit_test(test_nothing_works),
         cmocka_unit_test(test_what_numbers_carry),
         cmocka_unit_test(test_deep_tree),
+        cmocka_unit_test(test_views),
+        cmocka_unit_test(test_sort),
         cmocka_unit_test(test_repetitions),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_hostile_names),
