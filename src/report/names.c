@@ -3,6 +3,7 @@
 // it takes to tell two files apart.
 #include "report/names.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -257,6 +258,20 @@ bool names_is_boilerplate(const struct strtab *strings, enum snap_frame_kind kin
             (!rows[i].function || (name && strcmp(name, rows[i].function) == 0)))
             return true;
     return false;
+}
+
+char *names_stem(const char *name, size_t size)
+{
+    size = size > 100 ? 100 : size; // what tells pools apart
+    char *stem = malloc(size + 1), *at = stem;
+    for (size_t i = 0; stem && i < size; i++) {
+        bool digit = isdigit((unsigned char)name[i]);
+        if (!digit || i == 0 || !isdigit((unsigned char)name[i - 1]))
+            *at++ = digit ? '*' : name[i];
+    }
+    if (stem)
+        *at = '\0';
+    return stem;
 }
 
 bool names_is_own_code(const struct names *names, const struct prof_function *function)

@@ -48,6 +48,9 @@ bool names_is_interpreter(const struct names *names, const struct prof_function 
 // The part of a path after its last slash.
 const char *names_base(const char *path);
 
+// A thread's name with each number as "*", for threads of one kind; to be freed. NULL: out of memory.
+char *names_stem(const char *name, size_t size);
+
 // "running", "waits for the GIL" ...
 const char *names_state_words(enum snap_state state);
 

@@ -440,6 +440,7 @@ struct err *page_build(struct doc *doc, const struct report_input *input,
     if (page.profile) {
         page_summary(&page);
         page_threads(&page);
+        page_by_thread(&page);
         page_functions(&page);
         page_natives(&page);
         page_hottest(&page);

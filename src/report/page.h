@@ -36,6 +36,7 @@ struct err *page_finish(const struct doc *doc, FILE *out);
 // Sections of a hotspot report.
 void page_summary(struct page *page);   // summary.c
 void page_threads(struct page *page);   // threads.c
+void page_by_thread(struct page *page); // by_thread.c
 void page_functions(struct page *page); // functions.c
 void page_natives(struct page *page);   // natives.c
 void page_hottest(struct page *page);   // hottest.c
