@@ -68,11 +68,17 @@ static double random_share(struct loop *loop)
 static bool wait_until(struct loop *loop, uint64_t until_ns)
 {
     for (;;) {
+        bool more;
         if (interrupted || (loop->idle && !loop->idle(loop->idle_arg, loop)))
+            return false;
+        loop->err = subjects_follow(&loop->subjects, &more);
+        if (loop->err)
             return false;
         uint64_t now_ns = live_now_ns();
         if (now_ns >= until_ns)
             return true;
+        if (more)
+            continue;
         // A signal between the test above and the wait would be missed: hence the short naps.
         uint64_t left_ns = until_ns - now_ns < NAP_NS ? until_ns - now_ns : NAP_NS;
         nanosleep(&(struct timespec){0, (long)left_ns}, NULL);
@@ -150,14 +156,14 @@ static struct err *sample_many(struct loop *loop)
 static struct err *sample_one(struct loop *loop)
 {
     wait_until(loop, loop->begin_ns + ONE_SHOT_WINDOW_NS);
-    return take_one(loop);
+    return loop->err ? NULL : take_one(loop);
 }
 
 static struct err *begin_recording(struct loop *loop)
 {
-    struct subject *subject = loop->subjects.items.items[0];
     if (!loop->session->options->save)
         return NULL;
+    struct subject *subject = loop->subjects.items.items[0];
     if (!subject->sampler->process) {
         complain("nothing can be saved of a process whose memory may not be read");
         return NULL;
@@ -179,7 +185,8 @@ void loop_run(struct loop *loop)
         complain("caches are filled: the first snapshot comes now");
     if (!err)
         err = session->profile ? sample_many(loop) : sample_one(loop);
-    loop->err = err;
+    if (!loop->err)
+        loop->err = err;
     progress_end(session->options);
 }
 
@@ -211,12 +218,15 @@ int loop_finish(struct loop *loop, int argc, char **argv)
         complain("interrupted before the first snapshot");
         return EXIT_NO_REPORT;
     }
-    struct live *live = subjects_first(&loop->subjects);
-    fill_notes(&session->source, session->strings, live->target);
+    pid_t pid = session->source.pid;
+    vec_foreach (subject, &loop->subjects.items)
+        fill_notes(&session->source, session->strings, (*subject)->sampler->live->target);
+    if (loop->subjects.items.count)
+        pid = loop->subjects.items.items[0]->sampler->live->pid;
     loop->run.interval_ns = loop->interval_ns;
     loop->run.duration_ns = loop->last_ns - loop->begin_ns;
     AUTO_FREE char *command = command_text(argc, argv);
-    struct source *lines = source_create_live(live->pid);
+    struct source *lines = source_create_live(pid);
     if (lines)
         source_set_start(lines, session->source.process.start_time_ns);
     loop->run.own_cpu_ns = session_own_cpu_ns(session);
