@@ -320,7 +320,8 @@ void page_processes(struct page *page)
         add_table(page);
     else if (page->pythons > 1)
         add_dump_table(page);
-    doc_section(page->doc, page->pythons > 1 ? NULL : "Processes", NULL, 0, 0);
+    if (page->pythons < count)
+        doc_section(page->doc, page->pythons > 1 ? NULL : "Processes", NULL, 0, 0);
     for (size_t i = 0; i < count; i++) {
         bool said = !snap_process_at(source, i)->why;
         for (size_t k = 0; k < i && !said; k++)
