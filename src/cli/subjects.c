@@ -20,12 +20,15 @@ void subjects_init(struct subjects *subjects, struct session *session,
                    const struct sampler_options *sampling)
 {
     *subjects = (struct subjects){.session = session, .sampling = *sampling};
+    // Without it each of them opens the files for itself.
+    subjects->files = subjects->sampling.files = image_files_create();
 }
 
 void subjects_deinit(struct subjects *subjects)
 {
     vec_foreach (subject, &subjects->items)
         subject_close(*subject);
+    image_files_destroy(subjects->files);
     vec_deinit(&subjects->items);
     vec_deinit(&subjects->bystanders);
     vec_deinit(&subjects->starts);

@@ -31,6 +31,7 @@ struct bystander {
 struct subjects {
     struct session *session;         // borrowed
     struct sampler_options sampling; // of each of them
+    struct image_files *files;       // that they share
     VEC(struct subject *) items;     // of which snapshots are taken, as they came
     VEC(struct bystander) bystanders;
     VEC(uint64_t) starts; // by session_process(): start_ticks, which tell reused numbers apart
