@@ -126,13 +126,12 @@ def parent_of_becoming(python):
     wait()
 
 
-def mother(seconds):
-    """Ends before her child does."""
+def mother():
+    """To be killed; her child lives on."""
     child = forked(busy_in_worker)
     settle()
     ready(child)
-    time.sleep(float(seconds))
-    os._exit(0)
+    wait()
 
 
 def brief(seconds):
