@@ -119,7 +119,7 @@ class Servers(TestCase):
     def test_dump(self):
         with self.start("prefork", 4) as target:
             workers = [int(word) for word in target.lines[-1].split()[1:]]
-            document = support.pycore_json("snap", target.pid, "--children")
+            document = support.pycore_json("snap", target.pid, "--children", "--stop=all")
             text = support.pycore("snap", target.pid, "--children")
         snapshot = document["snapshots"][0]
         self.assertEqual(sorted({thread["pid"] for thread in snapshot["threads"]}),
