@@ -140,10 +140,6 @@ bool live_next_late(struct live *live, uint64_t deadline_ns, struct stop_times *
 void live_abandon(struct live *live);
 // After the resume: clocks, names of new threads, the process's CPU time.
 void live_account(struct live *live);
-// Sleeps until `until_ns` (CLOCK_MONOTONIC). Returns early, with false, when *interrupted becomes
-// true (set by a signal handler).
-bool live_sleep(struct live *live, uint64_t until_ns, const volatile int *interrupted);
-
 uint64_t live_now_ns(void);
 
 #endif

@@ -93,7 +93,10 @@ char *command_text(int argc, char **argv);
 void fill_source(struct snap_source *source, struct strtab *strings);
 struct target;
 struct py_process;
-// Program, Python and signal, without notes.
+// Program and Python of one process. May be called again: it executed another program.
+void fill_program(struct snap_process *to, struct strtab *strings, const struct target *target,
+                  const struct py_process *process);
+// The same of the source's first process, and the signal; without notes.
 void fill_subject(struct snap_source *source, struct strtab *strings, const struct target *target,
                   const struct py_process *process);
 void fill_process(struct snap_source *source, struct strtab *strings, const struct target *target,

@@ -119,8 +119,15 @@ void fill_process(struct snap_source *source, struct strtab *strings, const stru
 void fill_subject(struct snap_source *source, struct strtab *strings, const struct target *target,
                   const struct py_process *process)
 {
-    struct snap_process *to = &source->process;
-    source->pid = to->pid = target->pid;
+    source->pid = target->pid;
+    fill_program(&source->process, strings, target, process);
+    fill_signal(&source->signal, &target->signal, strings);
+}
+
+void fill_program(struct snap_process *to, struct strtab *strings, const struct target *target,
+                  const struct py_process *process)
+{
+    to->pid = target->pid;
     to->exe = strtab_add_cstr(strings, target->exe);
     to->argc = 0; // called again when the process executes another program
     for (char **arg = target->argv; arg && *arg; arg++)
@@ -138,7 +145,6 @@ void fill_subject(struct snap_source *source, struct strtab *strings, const stru
         if (process->build_known)
             to->python_build = strtab_add_cstr(strings, py_build_name(process->dec.layout.build));
     }
-    fill_signal(&source->signal, &target->signal, strings);
 }
 
 void fill_notes(struct snap_source *source, struct strtab *strings, const struct target *target)

@@ -346,23 +346,6 @@ struct err *live_open(pid_t pid, struct live **ret)
     return NULL;
 }
 
-bool live_sleep(struct live *live, uint64_t until_ns, const volatile int *interrupted)
-{
-    (void)live;
-    for (;;) {
-        uint64_t now_ns = live_now_ns();
-        if (*interrupted)
-            return false;
-        if (now_ns >= until_ns)
-            return true;
-        uint64_t left_ns = until_ns - now_ns;
-        // A signal between the test above and the wait would be missed: hence the short naps.
-        if (left_ns > 50000000)
-            left_ns = 50000000;
-        nanosleep(&(struct timespec){0, (long)left_ns}, NULL);
-    }
-}
-
 void live_close(struct live *live)
 {
     if (!live)
