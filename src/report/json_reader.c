@@ -41,6 +41,20 @@ void json_fault(struct json_reader *in, const char *fmt, ...)
     in->at = in->end;
 }
 
+struct json_mark json_get_mark(const struct json_reader *in)
+{
+    return (struct json_mark){in->at, in->depth, in->fresh};
+}
+
+void json_go_to(struct json_reader *in, struct json_mark mark)
+{
+    if (in->err)
+        return;
+    in->at = mark.at;
+    in->depth = mark.depth;
+    in->fresh = mark.fresh;
+}
+
 void json_scan_blanks(struct json_reader *in)
 {
     while (in->at < in->end &&

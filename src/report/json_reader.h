@@ -50,6 +50,15 @@ void json_skip(struct json_reader *in);
 // Behind the last value there is nothing but blanks.
 void json_read_end(struct json_reader *in);
 
+// A place to come back to.
+struct json_mark {
+    const char *at;
+    unsigned depth;
+    bool fresh;
+};
+struct json_mark json_get_mark(const struct json_reader *in);
+void json_go_to(struct json_reader *in, struct json_mark mark);
+
 // Begins an object or a list; a fault, and false, when the value is none.
 bool json_read_object(struct json_reader *in);
 bool json_read_array(struct json_reader *in);
