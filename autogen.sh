@@ -71,6 +71,8 @@ cmd:xz         xz-utils         xz                    xz           xz         xz
 cmd:zstd       zstd             zstd                  zstd         zstd       zstd
 cmd:lz4        lz4              lz4                   lz4          lz4        lz4
 cmd:flock      util-linux       util-linux-core       flock        util-linux util-linux
+cmd:xmllint    libxml2-utils    libxml2               libxml2-utils libxml2   libxml2-tools
+cmd:chromium   chromium         chromium              chromium     chromium   chromium
 cmd:timeout    coreutils        coreutils             coreutils    coreutils  coreutils
 '
 
