@@ -72,6 +72,9 @@ pycore.model = (function () {
     stacks.push({ thread: data.stacks[i], state: data.stacks[i + 1], node: data.stacks[i + 2],
                   samples: data.stacks[i + 3], cpu_ns: data.stacks[i + 4], gil: data.stacks[i + 5] });
 
+  const stacksOf = threads.map(() => []);
+  stacks.forEach((stack) => { if (stack.thread >= 0) stacksOf[stack.thread].push(stack); });
+
   // ---- What is chosen ----------------------------------------------------------------------------
 
   const choice = { count: data.weight, process: -1, thread: -1, state: -1 };
@@ -98,7 +101,7 @@ pycore.model = (function () {
   // By node of the data: the three counts of the chosen stacks that end there.
   function weigh() {
     const three = [new Float64Array(nodeCount), new Float64Array(nodeCount), new Float64Array(nodeCount)];
-    stacks.forEach((stack) => {
+    (choice.thread < 0 ? stacks : stacksOf[choice.thread]).forEach((stack) => {
       if (!matches(stack)) return;
       if (works(stack.state)) three[WORKING][stack.node] += stack.samples;
       three[ALL][stack.node] += stack.samples;
