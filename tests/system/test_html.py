@@ -90,6 +90,13 @@ def data_of(text):
     return json.loads(re.search('id="data">(.*?)</script>', text, re.S).group(1))
 
 
+def with_data(text, data):
+    """The page with other data."""
+    escaped = json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return re.sub('(id="data">).*?(</script>)', lambda found: found.group(1) + escaped + found.group(2),
+                  text, count=1, flags=re.S)
+
+
 def luminance(color):
     parts = [int(color[i:i + 2], 16) / 255 for i in (1, 3, 5)]
     parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
@@ -430,6 +437,24 @@ class Reading(Report):
             page.choose("#moment-working", True)
             self.assertLess(len(page.texts("#moment-threads > li")), 4)
 
+    def test_processes(self):
+        """Of several processes one can be chosen, and its threads then."""
+        data = json.loads(json.dumps(self.data))
+        own = data["processes"][0][0]
+        data["names"].append("worker of <b>it</b>")
+        data["processes"].append([own + 1, len(data["names"]) - 1])
+        lone = next(row for row in data["threads"] if data["names"][row[0]] == "worker")
+        lone[1] = own + 1
+        with self.page(with_data(self.text, data)) as page:
+            self.assertIn("%d worker of <b>it</b>" % (own + 1), page.texts("#process option"))
+            page.click("input[value=wall]")
+            page.choose("#process", str(own + 1))
+            self.assertEqual(page.run("pycore.flame.view.graph.value[0]"), lone[4])
+            self.assertEqual(len(page.texts("#thread option")), 2)
+            self.assertEqual(len(page.texts("#moment-threads > li")), 1)
+            page.choose("#process", "-1")
+            self.assertEqual(page.run("pycore.flame.view.graph.value[0]"), self.profile["samples"])
+
     def test_theme(self):
         with self.page(dark=True) as page:
             self.assertEqual(page.run("getComputedStyle(document.body).backgroundColor"), "rgb(14, 17, 22)")
@@ -599,10 +624,7 @@ class Harmless(Report):
 
     def test_no_snapshots(self):
         """A page of a document without a time line says how to keep it."""
-        data = dict(self.data, moments=None)
-        escaped = json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-        text = re.sub('(id="data">).*?(</script>)', lambda found: found.group(1) + escaped + found.group(2), self.text, count=1, flags=re.S)
-        with self.page(text) as page:
+        with self.page(with_data(self.text, dict(self.data, moments=None))) as page:
             self.assertIn("--snapshots", page.text("#moments-of"))
             self.assertTrue(page.run("document.querySelector('#moments-parts').hidden"))
 

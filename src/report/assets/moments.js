@@ -182,6 +182,7 @@
     let text = pycore.count(count) + " snapshots over " + timeOf(count - 1) + "; click a moment, or move the slider with the arrow keys";
     if (moments.step > 1) text += "; of " + pycore.count(model.data.snapshots) + " snapshots each " + moments.step + "th is here";
     if (moments.dropped) text += "; " + pycore.count(moments.dropped) + " later ones were not kept";
+    if (model.data.dropped_stacks) text += "; blank where a stack was not kept";
     if (threads.length > MOST_BANDS) text += "; the first " + MOST_BANDS + " of " + pycore.count(threads.length) + " threads, choose one above for others";
     at("moments-of").textContent = text;
     model.states.forEach((state, index) => {
