@@ -237,6 +237,32 @@ class Numbers(Report):
             self.assertEqual(states, thread["states"])
             self.assertEqual(row[2], thread["tid"])
 
+    def where(self, stack):
+        """Function and line of the innermost frame that has a name in Python."""
+        node = self.data["stacks"][6 * stack + 2]
+        while node:
+            function, line = (self.data["frames"][2 * self.data["nodes"][2 * node - 1] + i] for i in (0, 1))
+            if self.data["functions"][function][0] != 2:
+                return self.data["names"][self.data["functions"][function][1]], line
+            node = self.data["nodes"][2 * node - 2]
+        return None, None
+
+    def test_each_moment(self):
+        worker = next(i for i, thread in enumerate(self.profile["threads"]) if thread["name"] == "worker")
+        runs = self.data["moments"]["threads"][worker]
+        stacks = [stack for stack, count in zip(runs[::2], runs[1::2]) for _ in range(count)]
+        self.assertGreater(len(set(stacks)), 2)  # it moved
+        with self.page() as page:
+            page.choose("#thread", str(worker))
+            for moment, stack in enumerate(stacks):
+                page.choose("#moment", str(moment))
+                shown = page.texts("#moment-threads > li")
+                name, line = self.where(stack)
+                if stack < 0:
+                    self.assertEqual(shown, [])
+                elif name:
+                    self.assertRegex(shown[0], r": %s \(service\.py:%d\)$" % (name, line) if line >= 0 else re.escape(name))
+
     def test_graph(self):
         """What the graph says of a function is what the JSON report says, recursion counted once."""
         with self.page() as page:
@@ -574,10 +600,16 @@ class Harmless(Report):
 
     def test_policy_bites(self):
         """A script that got into the page all the same would not run."""
-        text = self.text.replace("</main>", "<script>document.title = 'owned'</script></main>")
-        with browser.Page("file://" + self.write(text)) as page:
-            self.assertNotEqual(page.run("document.title"), "owned")
-            self.assertTrue(any("Content Security Policy" in complaint for complaint in page.complaints))
+        more = ("<script>document.title = 'owned'</script><p id=p style='color: red' onclick='document.title = 1'>x</p>"
+                "<img src='data:image/gif;base64,R0lGODlhAQABAAAAACw=' onerror='document.title = 2'>"
+                "<form action='file:///'><button id=b>x</button></form>")
+        with browser.Page("file://" + self.write(self.text.replace("</main>", more + "</main>"))) as page:
+            page.click("#p")
+            page.click("#b")
+            self.assertRegex(page.run("document.title"), "^Hotspots of ")
+            for directive in ("script-src ", "style-src ", "img-src", "form-action "):
+                self.assertTrue(any("Content Security Policy" in complaint and directive in complaint
+                                    for complaint in page.complaints), (directive, page.complaints))
 
     def write(self, text):
         path = os.path.join(self.folder, "changed.html")
