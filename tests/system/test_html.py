@@ -320,7 +320,7 @@ class Numbers(Report):
             f = self.profile["functions"][row[0]]
             self.assertEqual(row[4] or "0", "{:,}".format(f["own"]))
             self.assertEqual(row[5], "{:,}".format(f["total"]))
-            self.assertEqual(row[7], "\u2265{:,}".format(f["activations"]) if f["activations"] else "")
+            self.assertEqual(row[8], "\u2265{:,}".format(f["activations"]) if f["activations"] else "")
         self.assertEqual(rows[0][0], self.function_id("hot"))
 
 
@@ -411,7 +411,7 @@ class Reading(Report):
     def test_sorting_and_filter(self):
         with self.page() as page:
             names = "#functions-table tbody button"
-            for button in (3, 8, 8):  # by total, by name, and backwards
+            for button in (3, 9, 9):  # by total, by name, and backwards
                 page.click("#functions-table thead th:nth-child(%d) button" % button)
             shown = page.texts(names)
             self.assertEqual(shown, sorted(shown, reverse=True))
@@ -521,6 +521,26 @@ class Reading(Report):
         names = {node["name"]["value"] for node in tree if node.get("name") and node["role"]["value"] == "heading"}
         self.assertLessEqual({"Summary", "Threads", "Functions by their own work", "Call tree"}, names)
         self.assertNotIn("Flame graph", names)
+
+
+    def test_options(self):
+        """--sort, --top, --hide-boilerplate, --weight and --strip-prefix are what the page begins with."""
+        path = os.path.join(self.folder, "options.html")
+        done = support.pycore("analyze", self.capture, "-o", path, "--sort", "name", "--top", "3", "--weight", "wall",
+                              "--hide-boilerplate", "--strip-prefix", self.folder)
+        self.assertIn(done.rc, (0, 1), done.err)
+        with Checked(self, "file://" + path) as page:
+            shown = page.texts("#functions-table tbody button")
+            self.assertEqual(len(shown), 3)
+            self.assertEqual(shown, sorted(shown))
+            self.assertEqual(page.run("pycore.flame.view.graph.value[0]"), self.profile["samples"])
+            names = page.run("pycore.model.functions.filter((f) => f.hidden).map((f) => f.name.split('.').pop())")
+            self.assertIn("_bootstrap_inner", names)
+            self.assertNotIn("hot", names)
+            page.click("#functions-more")
+            self.assertNotIn("_bootstrap_inner", page.text("#functions-table"))
+            files = page.run("pycore.model.functions.filter((f) => f.name === 'hot').map((f) => f.file)")
+            self.assertEqual(files, ["service.py"])
 
 
 class Accessible(Report):

@@ -47,7 +47,7 @@ pycore.model = (function () {
   const functions = data.functions.map((row, id) => ({
     id: id, kind: row[0], name: name(row[1]), place: name(row[2]), file: name(row[3]),
     module: name(row[4]), line: row[5], ownCode: (row[6] & 1) !== 0, interpreter: (row[6] & 2) !== 0,
-    inferred: (row[6] & 4) !== 0, own: row.slice(7, 10), self: row.slice(10, 13),
+    inferred: (row[6] & 4) !== 0, hidden: (row[6] & 8) !== 0, own: row.slice(7, 10), self: row.slice(10, 13),
     total: row.slice(13, 16), calls: row[16], longest_ns: row[17], bounds: row.slice(18, 22),
   }));
   const groupOf = (f) => (f.kind === NATIVE ? "native" : f.kind === 1 ? "builtin" : f.ownCode ? "own" : "library");

@@ -6,7 +6,7 @@
   const MOST_BANDS = 300;
   at("moments").hidden = false;
   if (!moments) {
-    at("moments-of").textContent = "This document does not have its snapshots: a JSON report keeps them with --snapshots.";
+    at("moments-of").textContent = !model.stacks.length ? "No stack was seen." : "This document does not have its snapshots: a JSON report keeps them with --snapshots.";
     return;
   }
 
