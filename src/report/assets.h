@@ -10,9 +10,10 @@
     extern const char name[]; \
     extern const size_t name##_size
 
-ASSET(asset_flame_js); // the flame graph of both
-ASSET(asset_svg_js);   // svg: what makes it alone a page
-ASSET(asset_page_js);  // html
+ASSET(asset_flame_js); // html: the flame graph
+ASSET(asset_svg_js);   // svg
+ASSET(asset_svg_css);
+ASSET(asset_page_js); // html
 ASSET(asset_page_css);
 
 #undef ASSET

@@ -212,6 +212,48 @@ void names_say(struct plain *plain, const struct names *names, const struct prof
     plain_str(plain, PLAIN_CODE_END);
 }
 
+size_t names_stripped(const struct report_options *options, const char *path, size_t size)
+{
+    size_t cut = 0;
+    for (size_t i = 0; i < options->strip_count; i++) {
+        const char *prefix = options->strip[i];
+        size_t length = strlen(prefix);
+        while (length && prefix[length - 1] == '/')
+            length--;
+        if (length >= cut && length + 1 < size && path[length] == '/' &&
+            memcmp(path, prefix, length) == 0)
+            cut = length + 1;
+    }
+    return cut;
+}
+
+static bool ends_with(const char *text, const char *ending)
+{
+    size_t size = strlen(text), want = strlen(ending);
+    return size >= want && strcmp(text + size - want, ending) == 0;
+}
+
+bool names_is_boilerplate(const struct strtab *strings, enum snap_frame_kind kind, uint32_t file,
+                          uint32_t function)
+{
+    static const struct {
+        enum snap_frame_kind kind;
+        const char *file, *function;
+    } rows[] = {
+#define BOILERPLATE(file, function) {SNAP_PYTHON, file, function},
+#define START_UP(function) {SNAP_NATIVE, NULL, function},
+#include "report/boilerplate.def"
+#undef BOILERPLATE
+#undef START_UP
+    };
+    const char *path = strtab_get(strings, file), *name = strtab_get(strings, function);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (rows[i].kind == kind && (!rows[i].file || (path && ends_with(path, rows[i].file))) &&
+            (!rows[i].function || (name && strcmp(name, rows[i].function) == 0)))
+            return true;
+    return false;
+}
+
 bool names_is_own_code(const struct names *names, const struct prof_function *function)
 {
     const char *path = strtab_get(names->strings, function->file);

@@ -35,6 +35,11 @@ void names_place(struct plain *plain, const struct names *names,
 void names_say(struct plain *plain, const struct names *names,
                const struct prof_function *function);
 void names_path(struct plain *plain, const struct names *names, uint32_t file);
+// How many bytes of a path --strip-prefix takes away.
+size_t names_stripped(const struct report_options *options, const char *path, size_t size);
+// What --hide-boilerplate hides: how Python and C get to a program's first line (boilerplate.def).
+bool names_is_boilerplate(const struct strtab *strings, enum snap_frame_kind kind, uint32_t file,
+                          uint32_t function);
 // Neither the standard library nor an installed package.
 bool names_is_own_code(const struct names *names, const struct prof_function *function);
 // Native, and a piece of the interpreter: what it does, it does for the Python function above it.

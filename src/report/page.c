@@ -93,7 +93,7 @@ uint32_t page_thread_of(const struct page *page, const struct prof_stack *stack)
 
 // ---- Heading -------------------------------------------------------------------------------------
 
-static void say_command(struct plain *plain, const struct page *page)
+void page_say_command(struct plain *plain, const struct page *page)
 {
     const struct snap_process *process = &page->input->source->process;
     GUARD(plain_deinit) struct plain whole = {0};
@@ -240,7 +240,7 @@ static void add_heading(struct page *page)
 {
     GUARD(plain_deinit) struct plain title = {0}, whole = {0};
     plain_str(&title, page->profile ? "Hotspots of " : "Threads of ");
-    say_command(&title, page);
+    page_say_command(&title, page);
     doc_title(page->doc, plain_text(&title));
     doc_section(page->doc, NULL, NULL, 0, 0);
     add_identity(page);

@@ -53,6 +53,8 @@ void page_frames(struct page *page, const struct snap_frames *frames, bool spari
 // Rows of a table: --top, all with --full, or the default.
 size_t page_rows(const struct page *page, size_t usual, size_t there);
 const struct prof_function *page_function(const struct page *page, uint32_t index);
+// What ran, in code marks: `python3 serve.py`. Of the page only `input` and `names.strings` are used.
+void page_say_command(struct plain *plain, const struct page *page); // page.c
 // A thread for sentences, in code marks: pricing (4712). `tid` 0 is left out.
 void page_say_thread(struct plain *plain, const struct page *page, uint32_t name, pid_t tid);
 // A thread's name for table cells; marked when Python does not know the thread.
