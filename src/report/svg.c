@@ -250,11 +250,11 @@ static void put_tooltip(struct svg *svg, const struct box *box)
     plain_str(text, ", ");
     plain_percent(text, weigh_share(&svg->view->weigh, box->weight));
     plain_add(text, " %% %s", svg->view->weigh.base_words);
-    if (box->self) {
-        plain_str(text, box->self == box->weight ? ", all" : ", ");
-        if (box->self != box->weight)
-            say_weight(svg, text, box->self);
-        plain_str(text, " of it without a call shown");
+    if (box->self && box->self == box->weight) {
+        plain_str(text, "; all of it in itself");
+    } else if (box->self) {
+        plain_str(text, "; in itself ");
+        say_weight(svg, text, box->self);
     }
     fputc('\n', svg->out);
     put_xml(svg->out, plain_text(text));

@@ -204,14 +204,16 @@
 
     // ---- Search ---------------------------------------------------------------------------------
 
+    // The text itself or, where it is one, the expression: f(x) finds both f(x) and fx.
     const matcher = (query) => {
+        const text = query.toLowerCase();
+        let expression = null;
         try {
-            const expression = new RegExp(query, 'i');
-            return (name) => expression.test(name);
-        } catch (error) { // no expression, such as "f(": then the text itself
-            const text = query.toLowerCase();
-            return (name) => name.toLowerCase().includes(text);
+            expression = new RegExp(query, 'i');
+        } catch (error) { // such as "f("
         }
+        return (name) => name.toLowerCase().includes(text) ||
+            (expression !== null && expression.test(name));
     };
 
     // A match inside of a match is in its weight already.
