@@ -64,6 +64,12 @@ void export_run(struct plain *out, const struct prof_report *profile)
     plain_str(out, ".");
 }
 
+void export_dropped(struct plain *out, const struct prof_report *profile)
+{
+    plain_things(out, profile->dropped_stacks, "sample");
+    plain_str(out, " beyond the bound on distinct stacks are not in it.");
+}
+
 void export_view(struct view **place)
 {
     view_destroy(*place);

@@ -234,6 +234,10 @@ static void write_head(struct speedscope *scope)
     export_command(&text, scope->input);
     plain_str(&text, ": ");
     export_run(&text, scope->view->profile);
+    if (scope->view->profile->dropped_stacks) {
+        plain_str(&text, " ");
+        export_dropped(&text, scope->view->profile);
+    }
     json_line(json);
     json_text(json, "name", plain_text(&text));
     scope->failed |= text.failed;

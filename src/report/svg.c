@@ -24,7 +24,7 @@
 #define LINE 17
 #define HEAD_COLUMNS 170
 #define PARTS 1000     // boxes below 0.1 % of the width are left out
-#define BOXES_MAX 4000 // some 300 bytes each: the file stays near 1 MB
+#define BOXES_MAX 3500 // some 280 bytes each: the file stays below 1 MB
 #define SHADES 3
 
 struct svg {
@@ -161,8 +161,7 @@ static void put_notes(struct svg *svg)
         note(svg);
     }
     if (svg->view->profile->dropped_stacks) {
-        plain_things(&svg->text, svg->view->profile->dropped_stacks, "sample");
-        plain_str(&svg->text, " beyond the bound on distinct stacks are not in it.");
+        export_dropped(&svg->text, svg->view->profile);
         note(svg);
     }
     if (boxes->narrow) {
