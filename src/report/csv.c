@@ -16,6 +16,7 @@
 
 #include "report/export.h"
 #include "report/names.h"
+#include "report/sort.h"
 #include "util/guard.h"
 
 struct csv {
@@ -191,64 +192,25 @@ static void put_function(struct csv *csv, size_t rank, const struct prof_functio
     end_line(csv);
 }
 
-// ---- Order ---------------------------------------------------------------------------------------
-
-struct ranked {
-    uint64_t first, second;
-    const char *name;
-    uint32_t index;
-};
-
-static struct ranked rank_of(const struct csv *csv, const struct prof_function *f)
-{
-    const struct weigh *weigh = &csv->weigh;
-    uint64_t own = weigh_own(weigh, f), self = weigh_self(weigh, f), total = weigh_total(weigh, f);
-    const uint64_t keys[][2] = {
-        [REPORT_SORT_DEFAULT] = {own, total},
-        [REPORT_SORT_OWN] = {own, total},
-        [REPORT_SORT_SELF] = {self, total},
-        [REPORT_SORT_TOTAL] = {total, own},
-        [REPORT_SORT_CPU] = {f->own_cpu_ns, f->total_cpu_ns},
-        [REPORT_SORT_WAITING] = {f->own - f->own_working, f->total - f->total_working},
-        [REPORT_SORT_CALLS] = {f->activations, own},
-        [REPORT_SORT_NAME] = {0, 0},
-    };
-    const char *name = strtab_get(csv->input->strings, f->qualname ? f->qualname : f->function);
-    return (struct ranked){.first = keys[csv->options->sort][0],
-                           .second = keys[csv->options->sort][1],
-                           .name = name ? name : "",
-                           .index = f->id};
-}
-
-static int by_rank(const void *left, const void *right)
-{
-    const struct ranked *a = left, *b = right;
-    if (a->first != b->first)
-        return a->first > b->first ? -1 : 1;
-    if (a->second != b->second)
-        return a->second > b->second ? -1 : 1;
-    int order = strcmp(a->name, b->name);
-    return order ? order : (a->index > b->index) - (a->index < b->index);
-}
-
 static void put_functions(struct csv *csv)
 {
     const struct prof_report *profile = csv->profile;
-    AUTO_FREE struct ranked *ranked = calloc(profile->function_count + 1, sizeof(*ranked));
-    size_t count = 0;
-    csv->failed |= !ranked;
-    for (size_t i = 0; ranked && i < profile->function_count; i++) {
-        const struct prof_function *f = &profile->functions[i];
+    enum report_sort sort = csv->options->sort;
+    AUTO_FREE uint32_t *order = calloc(profile->function_count + 1, sizeof(*order));
+    size_t rank = 0;
+    if (!order) {
+        csv->failed = true;
+        return;
+    }
+    sort_functions(csv->input, &csv->weigh, sort ? sort : REPORT_SORT_OWN, order);
+    for (size_t i = 0; i < profile->function_count; i++) {
+        const struct prof_function *f = &profile->functions[order[i]];
+        if (csv->options->top && rank == csv->options->top)
+            break;
         if (!csv->options->hide_boilerplate ||
             !names_is_boilerplate(csv->input->strings, f->kind, f->file, f->function))
-            ranked[count++] = rank_of(csv, f);
+            put_function(csv, ++rank, f);
     }
-    if (count)
-        qsort(ranked, count, sizeof(*ranked), by_rank);
-    if (csv->options->top && csv->options->top < count)
-        count = csv->options->top;
-    for (size_t i = 0; i < count; i++)
-        put_function(csv, i + 1, &profile->functions[ranked[i].index]);
 }
 
 static void csv_deinit(struct csv *csv)
@@ -261,7 +223,7 @@ struct err *report_csv(FILE *out, const struct report_input *input,
 {
     GUARD(csv_deinit)
     struct csv csv = {.out = out, .input = input, .options = options, .profile = input->profile};
-    if (!names_init(&csv.names, input->strings, input->profile))
+    if (!names_init(&csv.names, input, options))
         return export_no_memory();
     weigh_init(&csv.weigh, input->profile, options->weight);
     for (size_t i = 0; i < ARRAY_SIZE(columns); i++)

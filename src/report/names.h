@@ -14,6 +14,7 @@ struct name_path {
 
 struct names {
     const struct strtab *strings;
+    const struct report_options *options;
     struct name_path *paths; // of the profile's functions, by id
     size_t path_count;
     const char *root; // all own code lies below it, and paths begin after it; NULL: none
@@ -21,8 +22,8 @@ struct names {
 };
 
 // `profile` may be NULL: then no path is known and all are shown in full. False: out of memory.
-bool names_init(struct names *names, const struct strtab *strings,
-                const struct prof_report *profile);
+bool names_init(struct names *names, const struct report_input *input,
+                const struct report_options *options);
 void names_deinit(struct names *names);
 
 // "Cache.lookup", "{built-in method time.sleep}", "__read"; at most `columns` wide (0: all).
@@ -46,6 +47,9 @@ bool names_is_own_code(const struct names *names, const struct prof_function *fu
 bool names_is_interpreter(const struct names *names, const struct prof_function *function);
 // The part of a path after its last slash.
 const char *names_base(const char *path);
+
+// A thread's name with each number as "*", for threads of one kind; to be freed. NULL: out of memory.
+char *names_stem(const char *name, size_t size);
 
 // "running", "waits for the GIL" ...
 const char *names_state_words(enum snap_state state);

@@ -371,8 +371,7 @@ struct err *report_svg(FILE *out, const struct report_input *input,
     GUARD(export_view) struct view *view = NULL;
     TRY(view_create(input, options, 0, &view));
     GUARD(svg_deinit) struct svg svg = {.out = out, .input = input, .view = view};
-    if (!names_init(&svg.names, input->strings, input->profile) ||
-        !boxes_init(&svg.boxes, view, BOXES_MAX, PARTS))
+    if (!names_init(&svg.names, input, options) || !boxes_init(&svg.boxes, view, BOXES_MAX, PARTS))
         return export_no_memory();
     put_file(&svg);
     return svg.failed ? export_no_memory() : export_finish(out);

@@ -375,7 +375,7 @@ static bool make(struct making *making)
         !vec_reserve(&making->processes, processes) ||
         !slots_init(&making->frame_slots, profile->frame_count) ||
         !slots_init(&making->stack_slots, profile->stack_count) || !index_threads(making) ||
-        !names_init(&making->names, making->input->strings, profile))
+        !names_init(&making->names, making->input, making->options))
         return false;
     for (size_t i = 0; i < profile->frame_count; i++)
         making->of_frame[i] = NOT_MADE;

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "report/plain.h"
 #include "report/view.h"
 #include "report_values.h"
 
