@@ -194,10 +194,10 @@ static void test_csv_weights(void **state)
 
 // ---- speedscope ----------------------------------------------------------------------------------
 
-// Two threads, five snapshots: the first works in 0, 1 and 4, the second in 2; it waits in 3.
+// Two threads, five snapshots: the first works in 0, 1 and 3, the second in 2; it waits in 4.
 static struct values *make_moments(void)
 {
-    static uint32_t stacks[] = {0, 0, 1, 2, 0};
+    static uint32_t stacks[] = {0, 0, 1, 0, 2};
     static struct prof_moment moments[5];
     struct values *v = make();
     for (uint32_t i = 0; i < 5; i++)
@@ -225,9 +225,10 @@ static void test_speedscope_time(void **state)
                  "   \"samples\": [\n"
                  "    [0, 1, 2, 3],\n"
                  "    [],\n"
-                 "    [0, 1, 2, 3]\n"
+                 "    [0, 1, 2, 3],\n"
+                 "    []\n"
                  "   ],\n"
-                 "   \"weights\": [400000000, 400000000, 200000000]\n");
+                 "   \"weights\": [400000000, 200000000, 200000000, 200000000]\n");
     // A sample without a frame is none of waiting: it has one that says so.
     assert_holds(report_speedscope, v,
                  "    [],\n"
@@ -337,6 +338,23 @@ static void test_boxes(void **state)
     assert_int_equal(boxes.narrow, 0);
 }
 
+// Stacks that are alike in a view that keeps threads apart are one box.
+static void test_boxes_of_threads(void **state)
+{
+    (void)state;
+    VALUES v = make();
+    v->stacks[1] = v->stacks[0];
+    v->stacks[1].tid = 4712;
+    struct view *view = NULL;
+    GUARD(boxes_deinit) struct boxes boxes = {0};
+    assert_null(view_create(&v->input, &v->options, VIEW_BY_THREAD, &view));
+    assert_true(boxes_init(&boxes, view, 100, 1000));
+    view_destroy(view);
+    assert_int_equal(boxes.list.count, 8);
+    assert_int_equal(boxes.list.items[4].weight, 70);
+    assert_int_equal(boxes.list.items[4].self, 70);
+}
+
 static void test_boxes_bounds(void **state)
 {
     (void)state;
@@ -378,6 +396,7 @@ int main(void)
         cmocka_unit_test(test_svg_text),
         cmocka_unit_test(test_svg_notes),
         cmocka_unit_test(test_boxes),
+        cmocka_unit_test(test_boxes_of_threads),
         cmocka_unit_test(test_boxes_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -354,6 +354,24 @@ static void test_names(void **state)
     }
 }
 
+// A builtin is inferred when none of its frames was read.
+static void test_inferred(void **state)
+{
+    (void)state;
+    for (int read = 0; read < 2; read++) {
+        VALUES v = make();
+        v->stack_frames[0][0] = SLEEP;
+        v->stack_frames[0][1] = POLL; // another frame of the same builtin
+        v->frames[POLL] = v->frames[SLEEP];
+        v->frame_function[POLL] = SLEEP;
+        v->frames[SLEEP].flags = read ? 0 : SNAP_FRAME_INFERRED;
+        v->frames[POLL].flags = SNAP_FRAME_INFERRED;
+        VIEW view = view_of(v, 0);
+        assert_int_equal(view->stacks[0].frames[2], view->stacks[0].frames[3]);
+        assert_int_equal(view->frames[view->stacks[0].frames[3]].inferred, !read);
+    }
+}
+
 // Names longer than any line stay whole: they are what tells two functions apart.
 static void test_long_name(void **state)
 {
@@ -396,7 +414,7 @@ int main(void)
         cmocka_unit_test(test_empty),        cmocka_unit_test(test_max_depth),
         cmocka_unit_test(test_strip_prefix), cmocka_unit_test(test_threads),
         cmocka_unit_test(test_names),        cmocka_unit_test(test_long_name),
-        cmocka_unit_test(test_natives),
+        cmocka_unit_test(test_natives),      cmocka_unit_test(test_inferred),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
