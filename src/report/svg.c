@@ -42,8 +42,8 @@ struct svg {
 
 enum paint { PAINT_OWN, PAINT_LIBRARY, PAINT_BUILTIN, PAINT_NATIVE, PAINT_ROOT };
 
-// Told apart by hue and lightness, also without red or green; black text on the light ones and white
-// on the dark ones has a contrast of 4.5 at least (WCAG 2.1, 1.4.3).
+// Told apart by hue and lightness, so that it can be seen without red or green, too. The text on them
+// has a contrast of 4.5 at least (WCAG 2.1, 1.4.3): dark text, but on the dark ones of a dark page.
 static const struct {
     const char *class, *words;
     const char *light[SHADES], *dark[SHADES];
@@ -59,7 +59,7 @@ static const struct {
     [PAINT_BUILTIN] = {"b",
                        "builtin",
                        {"#f4e77f", "#f7ec98", "#efe06c"},
-                       {"#68600f", "#726a17", "#5e570a"}},
+                       {"#b3a63c", "#bdb04a", "#a99c34"}},
     [PAINT_NATIVE] = {"n",
                       "native code",
                       {"#cfcfd4", "#d9d9dd", "#c6c6cc"},
@@ -318,6 +318,9 @@ static void put_style(struct svg *svg)
         for (size_t shade = 0; shade < SHADES; shade++)
             fprintf(svg->out, "    .%s%zu rect { fill: %s; }\n", paints[i].class, shade,
                     paints[i].dark[shade]);
+    for (size_t shade = 0; shade < SHADES; shade++)
+        fprintf(svg->out, "    #frames .%s%zu text { fill: #111; }\n", paints[PAINT_BUILTIN].class,
+                shade);
     fputs("}\n]]></style>\n", svg->out);
 }
 

@@ -22,7 +22,8 @@ import support
 import tap
 
 HOSTILE = (
-    "a;b;;", "count 12", "dot 3.", "#begin", "x\"y'z`", "<b>&amp;</b>", "]]>", "new\nline\r", "-->",
+    "a;b;;", "count 12", "dot 3.", "#begin", "x\"y'z`", "<b>&amp;</b>", "]]>", "new\nline\r",
+    "-->",
     "tab\t\x1b[31m\x00", "\xfcml\xe4ut \u6f22\u5b57 \U0001f525", "\ud800 lone \udcff", "=1+1", "+x", "-x",
     "@x", "a,b", "\uff1dwide", "x;=cmd()", "  blank  ", "", "\ufffe\ufdd0\U0010ffff", "\u202eabc\u2028",
     "</title></svg><script>alert(1)</script>", "\\x3b", "f (g) 7",
@@ -50,7 +51,8 @@ def forever(what):
 inner = spin
 for name in %(hostile)s:
     inner = wrap(name, inner)
-for name, what in (("spinner; 5", inner), ("<fib> & \\u6f22", lambda: fib(16)), ("=sleeper", lambda: time.sleep(1))):
+for name, what in (("spinner; 5", inner), ("<fib> & \\u6f22", lambda: fib(16)),
+                   ("=sleeper", lambda: time.sleep(1))):
     threading.Thread(target=forever, args=(what,), name=name, daemon=True).start()
 print("READY", flush=True)
 forever(inner)
@@ -473,78 +475,83 @@ class Svg(Case):
         self.assertEqual(set(re.findall(r"https?://[^\"' ]*", text)),
                          {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xhtml"})
 
-    def function(self, document, name):
-        """Its index among the boxes, its share by the JSON report."""
-        profile = document["profile"]
-        found = [one for one in profile["functions"] if name_of(one) == name]
-        return sum(one["total"] for one in found) / profile["samples_working"]
+    BOXES = "Array.from(document.querySelectorAll('#frames > g'))"
+
+    def details(self, page):
+        return page.value("document.getElementById('details').textContent")
+
+    def width(self, page, element):
+        return page.value(element + ".querySelector('rect').getBoundingClientRect().width")
+
+    def check_search(self, page):
+        """The share of all that is below the name, recursion counted once."""
+        profile = self.document()["profile"]
+        share = sum(one["total"] for one in profile["functions"]
+                    if name_of(one) == "fib") / profile["samples_working"]
+        page.press("/")
+        page.type("^fib ")
+        found = page.value("document.getElementById('found').textContent")
+        self.assertAlmostEqual(float(re.search(r"([0-9.]+) %", found).group(1)), share * 100,
+                               delta=0.5 if share >= 0.0995 else 0.05)
+        self.assertGreater(page.value("document.querySelectorAll('#frames > .hit').length"), 1)
+        page.press("Enter")  # to the first match
+        self.assertTrue(self.details(page).startswith("fib ("))
+        self.assertTrue(page.value("document.activeElement.classList.contains('hit')"))
+        page.value("document.getElementById('search').focus()")
+        page.press("Escape")
+        self.assertEqual(page.value("document.querySelectorAll('#frames > .hit').length"), 0)
+        self.assertEqual(page.value("document.getElementById('search').value"), "")
+
+    def check_zoom(self, page, whole):
+        """A box and what it is on have the whole width, its neighbours are gone."""
+        page.value("window.some = %s.find(g => g.dataset.x > 0 && g.dataset.w * 2 < "
+                   "document.querySelector('#frames > g').dataset.w && "
+                   "g.querySelector('rect').getBoundingClientRect().width > 40)" % self.BOXES)
+        page.click("(window.some.querySelector('rect'))")
+        self.assertAlmostEqual(self.width(page, "window.some"), whole, delta=2)
+        self.assertAlmostEqual(
+            page.value("window.some.querySelector('rect').getBoundingClientRect().x"), 10, delta=1)
+        hidden = ".filter(g => g.style.display === 'none').length"
+        self.assertGreater(page.value(self.BOXES + hidden), 0)
+        self.assertEqual(self.details(page), page.value(
+            "window.some.querySelector('title').textContent.replace('\\n', '')"))
+        page.press("Escape")
+        self.assertEqual(page.value("document.querySelectorAll('#frames > .above').length"), 0)
+
+    def check_keys(self, page, whole):
+        """Down to a child and zoom, up again; and the other way up."""
+        depth = lambda: page.value("document.activeElement.dataset.d")
+        top = lambda: page.value(self.BOXES + "[0].getBoundingClientRect().y + scrollY")
+        page.value(self.BOXES + "[0].focus()")
+        page.press("ArrowDown")
+        page.press("ArrowDown")
+        self.assertEqual(depth(), "2")
+        page.press("Enter")
+        self.assertAlmostEqual(self.width(page, "document.activeElement"), whole, delta=2)
+        page.press("ArrowUp")
+        self.assertEqual(depth(), "1")
+        page.press("Home")
+        self.assertEqual(depth(), "0")
+        page.press("Escape")
+        before = top()
+        page.press("i")
+        self.assertGreater(top(), before)
+        page.value(self.BOXES + "[0].focus()")
+        page.press("ArrowUp")
+        self.assertEqual(depth(), "1")
 
     def test_in_a_browser(self):
         self.need_browser()
         path = self.file("page.svg")
-        document = self.document()
-        box = "Array.from(document.querySelectorAll('#frames > g'))"
         with browser.open_page() as page:
             page.resize(1300, 900)
             page.go("file://" + path)
-            details = lambda: page.value("document.getElementById('details').textContent")
-            root_width = page.value(box + "[0].querySelector('rect').getBoundingClientRect().width")
-            width = page.value("document.documentElement.getBoundingClientRect().width")
-            self.assertAlmostEqual(root_width, width - 20, delta=2)
-            self.assertLessEqual(page.value("document.scrollingElement.scrollWidth"), width)
-
-            # Search: the share of all that is below the name, recursion counted once.
-            page.press("/")
-            page.type("^fib ")
-            share = self.function(document, "fib")
-            found = page.value("document.getElementById('found').textContent")
-            self.assertAlmostEqual(float(re.search(r"([0-9.]+) %", found).group(1)), share * 100,
-                                   delta=0.5 if share >= 0.0995 else 0.05)
-            self.assertGreater(page.value("document.querySelectorAll('#frames > .hit').length"), 1)
-            page.press("Enter")  # to the first match
-            self.assertTrue(details().startswith("fib ("))
-            self.assertTrue(page.value("document.activeElement.classList.contains('hit')"))
-            page.value("document.getElementById('search').focus()")
-            page.press("Escape")
-            self.assertEqual(page.value("document.querySelectorAll('#frames > .hit').length"), 0)
-            self.assertEqual(page.value("document.getElementById('search').value"), "")
-
-            # A click zooms: the box and what it is on have the whole width, its neighbours are gone.
-            some = box + (".find(g => g.dataset.w * 2 < document.querySelector('#frames > g').dataset.w"
-                          " && g.querySelector('rect').getBoundingClientRect().width > 40)")
-            page.value("window.some = " + some)
-            before = page.value("getComputedStyle(window.some).display")
-            self.assertNotEqual(before, "none")
-            page.click("(window.some.querySelector('rect'))")
-            self.assertAlmostEqual(page.value("window.some.querySelector('rect')"
-                                              ".getBoundingClientRect().width"), root_width, delta=2)
-            self.assertGreater(page.value(box + ".filter(g => g.style.display === 'none').length"), 0)
-            self.assertEqual(details(), page.value(
-                "window.some.querySelector('title').textContent.replace('\\n', '')"))
-            page.press("Escape")
-            self.assertEqual(page.value(box + ".filter(g => g.classList.contains('above')).length"), 0)
-
-            # Keys: down to a child and zoom, up again; another way up.
-            page.value(box + "[0].focus()")
-            page.press("ArrowDown")
-            page.press("ArrowDown")
-            self.assertEqual(page.value("document.activeElement.dataset.d"), "2")
-            page.press("Enter")
-            self.assertAlmostEqual(page.value("document.activeElement.querySelector('rect')"
-                                              ".getBoundingClientRect().width"), root_width, delta=2)
-            page.press("ArrowUp")
-            self.assertEqual(page.value("document.activeElement.dataset.d"), "1")
-            page.press("Home")
-            self.assertEqual(page.value("document.activeElement.dataset.d"), "0")
-            page.press("Escape")
-            top = page.value(box + "[0].querySelector('rect').getBoundingClientRect().y + scrollY")
-            page.press("i")
-            page.value(box + "[0].focus()")
-            self.assertGreater(
-                page.value(box + "[0].querySelector('rect').getBoundingClientRect().y + scrollY"), top)
-            page.press("ArrowUp")
-            self.assertEqual(page.value("document.activeElement.dataset.d"), "1")
-
+            whole = self.width(page, self.BOXES + "[0]")
+            self.assertAlmostEqual(whole, 1280, delta=2)
+            self.assertLessEqual(page.value("document.scrollingElement.scrollWidth"), 1300)
+            self.check_search(page)
+            self.check_zoom(page, whole)
+            self.check_keys(page, whole)
             # What is looked for is found as it is, too; hostile names are shown, not run.
             page.press("/")
             page.type("</title></svg><script>alert(1)</script>")
