@@ -76,6 +76,8 @@ cmd:zsh        zsh              zsh                   zsh          zsh        zs
 cmd:flock      util-linux       util-linux-core       flock        util-linux util-linux
 cmd:xmllint    libxml2-utils    libxml2               libxml2-utils libxml2   libxml2-tools
 cmd:chromium   chromium         chromium              chromium     chromium   chromium
+cmd:node       nodejs           nodejs                nodejs       nodejs     nodejs
+cmd:npm        npm              npm                   npm          npm        npm
 cmd:timeout    coreutils        coreutils             coreutils    coreutils  coreutils
 '
 
@@ -336,6 +338,7 @@ check() {
     provide "$build_needs$build_wants$check_needs"
     demand "$build_needs"
 
+    step readers tests/tools/get-readers build/readers || :
     # Interpreters are fetched while the compilers work.
     tests/tools/get-pythons build/pythons > build/pythons.log 2>&1 < /dev/null &
     fetcher=$!

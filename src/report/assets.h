@@ -14,7 +14,8 @@
     ASSET(name);           \
     extern const char name##_sha256[]
 
-HASHED_ASSET(asset_svg_js);       // svg: what makes it alone a page
+HASHED_ASSET(asset_svg_js);       // svg
+ASSET(asset_svg_css);
 HASHED_ASSET(asset_page_css);     // html
 HASHED_ASSET(asset_page_js);      // html: of every page
 HASHED_ASSET(asset_model_js);     // html: the data of a profile, and what is chosen of it

@@ -19,13 +19,18 @@ const struct report_format *report_format_by_name(const char *name)
     return NULL;
 }
 
+// The longest ending that fits: a .speedscope.json is no .json.
 const struct report_format *report_format_by_ending(const char *path)
 {
-    size_t length = strlen(path);
+    const struct report_format *best = NULL;
+    size_t length = strlen(path), longest = 0;
     for (const struct report_format *format = report_formats; format->name; format++) {
         size_t ending = strlen(format->ending);
-        if (ending && length >= ending && strcmp(path + length - ending, format->ending) == 0)
-            return format;
+        if (ending > longest && length >= ending &&
+            strcmp(path + length - ending, format->ending) == 0) {
+            best = format;
+            longest = ending;
+        }
     }
-    return NULL;
+    return best;
 }

@@ -91,6 +91,8 @@ static const char *function_name(struct making *making, const struct prof_functi
 {
     struct plain text = {0};
     names_function(&text, &making->names, function, 0);
+    if (!text.size)
+        plain_str(&text, "(no name)");
     return keep(making, &text);
 }
 
@@ -136,6 +138,7 @@ static uint32_t frame_of(struct making *making, uint32_t index)
     struct view_frame frame = {
         .kind = kinds[function->kind],
         .inferred = from->flags & SNAP_FRAME_INFERRED,
+        .no_symbol = function->kind == SNAP_NATIVE && !function->function && !function->qualname,
         .function = profile->frame_function[index],
         .line = options->no_lines      ? -1
                 : options->by_function ? function->line
@@ -444,7 +447,7 @@ void view_label(struct plain *out, const struct view_frame *frame)
     const char *place =
         frame->kind == VIEW_NATIVE && frame->module[0] ? frame->module : frame->file;
     plain_str(out, frame->name);
-    if (frame->kind == VIEW_BUILTIN || !place[0])
+    if (frame->kind == VIEW_BUILTIN || frame->no_symbol || !place[0])
         return;
     plain_add(out, " (%s", place);
     if (frame->line >= 0 && frame->kind == VIEW_PYTHON)

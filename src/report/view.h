@@ -15,8 +15,9 @@ enum view_kind { VIEW_PROCESS, VIEW_THREAD, VIEW_PYTHON, VIEW_BUILTIN, VIEW_NATI
 struct view_frame {
     enum view_kind kind;
     bool inferred;     // a builtin that was concluded, not read
+    bool no_symbol;    // native code of `module` whose functions are not known
     uint32_t function; // index in the profile's functions; UINT32_MAX: a process or a thread
-    // Never NULL. Clean (util/clean.h), complete, without anything of a format in them.
+    // Never NULL, the name not empty. Clean (util/clean.h), complete, without anything of a format.
     const char
         *name; // "Cache.lookup", "{built-in method time.sleep}", "memcpy", "libfoo.so (no symbol)"
     const char *file;   // of Python code and of native code with debug information; "": none
@@ -63,8 +64,8 @@ struct err *view_create(const struct report_input *input, const struct report_op
                         unsigned split, struct view **ret);
 void view_destroy(struct view *view);
 
-// "lookup (cache.py:118)", "memcpy (libc.so.6)": for formats in which a frame is one text. `out` is
-// not cleared.
+// "lookup (/srv/cache.py:118)", "memcpy (libc.so.6)": for formats in which a frame is one text. `out`
+// is not cleared.
 struct plain;
 void view_label(struct plain *out, const struct view_frame *frame);
 
