@@ -95,23 +95,8 @@ uint32_t page_thread_of(const struct page *page, const struct prof_stack *stack)
 
 static void say_command(struct plain *plain, const struct page *page)
 {
-    const struct snap_process *process = &page->input->source->process;
     GUARD(plain_deinit) struct plain whole = {0};
-    for (size_t i = 0; i < process->argc; i++) {
-        const char *word = strtab_get(page->names.strings, process->argv[i]);
-        size_t size = strtab_size(page->names.strings, process->argv[i]);
-        const char *base = word && i == 0 ? names_base(word) : word;
-        if (!base)
-            continue;
-        bool quoted = size == 0 || memchr(word, ' ', size);
-        plain_str(&whole, i ? quoted ? " '" : " " : quoted ? "'" : "");
-        plain_safe(&whole, base, size - (size_t)(base - word));
-        plain_str(&whole, quoted ? "'" : "");
-    }
-    if (!whole.size && process->exe)
-        plain_id(&whole, page->names.strings, process->exe, 0, PLAIN_KEEP_END);
-    if (!whole.size)
-        plain_str(&whole, "unknown program");
+    names_program(&whole, page->names.strings, &page->input->source->process);
     plain_str(plain, PLAIN_CODE);
     plain_clip(plain, plain_text(&whole), COMMAND_COLUMNS, PLAIN_KEEP_START);
     plain_str(plain, PLAIN_CODE_END);
