@@ -107,6 +107,8 @@ static uint32_t add_frame(struct making *making, struct view_frame frame,
         struct view_frame *have = &making->frames.items[slots->items[at] - 1];
         if (have->function == frame.function && have->line == frame.line) {
             have->inferred &= frame.inferred;
+            if (have->address != frame.address)
+                have->address = SNAP_NO_ADDRESS;
             return slots->items[at] - 1;
         }
     }
@@ -141,6 +143,7 @@ static uint32_t frame_of(struct making *making, uint32_t index)
                 : options->by_function ? function->line
                                        : from->line,
         .first_line = options->no_lines ? -1 : function->line,
+        .address = function->kind == SNAP_NATIVE ? from->address : SNAP_NO_ADDRESS,
     };
     return making->of_frame[index] = add_frame(making, frame, function);
 }
@@ -152,7 +155,8 @@ static uint32_t add_root(struct making *making, enum view_kind kind, struct plai
                                .file = "",
                                .module = "",
                                .line = -1,
-                               .first_line = -1};
+                               .first_line = -1,
+                               .address = SNAP_NO_ADDRESS};
     frame.name = keep(making, name);
     if (vec_push(&making->frames, frame))
         return (uint32_t)making->frames.count - 1;

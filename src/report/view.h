@@ -23,6 +23,7 @@ struct view_frame {
     const char *module; // of native code; "": none
     int32_t line;       // that was executing (--function: the first one); -1: none
     int32_t first_line; // of the function; -1: none
+    uint64_t address;   // of native code; SNAP_NO_ADDRESS: not known, or not always the same
 };
 
 struct view_stack {
