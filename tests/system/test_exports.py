@@ -121,7 +121,7 @@ class Expected:
         self.threads = {thread["tid"]: thread for thread in profile["threads"]}
         self.self, self.total = collections.Counter(), collections.Counter()
         self.self_cpu, self.total_cpu = collections.Counter(), collections.Counter()
-        self.edges = collections.Counter()
+        self.edges, self.leaf_edges = collections.Counter(), collections.Counter()
         for stack in self.stacks:
             ids = [frames[index]["function_id"] for index in stack["frames"]]
             self.self[ids[0]] += stack["samples"]
@@ -131,6 +131,8 @@ class Expected:
                 self.total_cpu[function] += stack["cpu_ns"]
             for edge in set(zip(ids[1:], ids)):
                 self.edges[edge] += stack["samples"]
+            if len(ids) > 1:
+                self.leaf_edges[ids[1], ids[0]] += stack["samples"]
         self.samples = sum(stack["samples"] for stack in self.stacks)
         self.cpu_ns = sum(stack["cpu_ns"] for stack in self.stacks)
 
@@ -499,10 +501,12 @@ sys.stdout.write(json.dumps(found))
                 self.assertGreaterEqual(min(caller[3:5]), 1)
         if weight == "cpu":
             return
-        edges = collections.Counter()
-        for (caller, callee), count in expected.edges.items():
-            edges[key(expected.functions[caller]), key(expected.functions[callee])] += count
-        self.assertEqual({(tuple(caller[:3]), name): round(caller[6] / unit_s)
+        edges = collections.defaultdict(lambda: [0, 0])
+        for edge, count in expected.edges.items():
+            numbers = edges[tuple(key(expected.functions[function]) for function in edge)]
+            numbers[0] += expected.leaf_edges[edge]
+            numbers[1] += count
+        self.assertEqual({(tuple(caller[:3]), name): [round(time / unit_s) for time in caller[5:7]]
                           for name, row in found.items() for caller in row[4]}, dict(edges))
 
     @support.each_python()
