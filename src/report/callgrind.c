@@ -158,8 +158,8 @@ static void put_header(struct writing *writing)
     fprintf(writing->out, "cmd: %s\n", plain_text(&text));
     plain_clear(&text);
     plain_things(&text, writing->view->profile->snapshots, "snapshot");
-    fprintf(writing->out, "desc: Costs are samples (%s) and CPU time of %s\n",
-            writing->view->weigh.base_words, plain_text(&text));
+    fprintf(writing->out, "desc: %s; samples %s\n", plain_text(&text),
+            writing->view->weigh.samples_words);
     fputs("desc: Samples are no calls; where calls are counted, at least so many were made\n"
           "positions: line\n",
           writing->out);

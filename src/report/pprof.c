@@ -318,10 +318,7 @@ static void put_run(struct writing *writing)
     }
     put_comment(writing, &text);
     plain_things(&text, profile->snapshots, "snapshot");
-    plain_add(&text, "; samples of threads %s, which are no calls",
-              writing->view->weigh.kind == REPORT_WEIGHT_SAMPLES ? "at work (running or runnable)"
-              : writing->view->weigh.kind == REPORT_WEIGHT_WALL  ? "in all states"
-                                                                 : "that used CPU time");
+    plain_add(&text, "; samples %s, which are no calls", writing->view->weigh.samples_words);
     put_comment(writing, &text);
     vec_foreach (note, input->notes) {
         plain_id(&text, input->strings, *note, 0, PLAIN_KEEP_START);
