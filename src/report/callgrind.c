@@ -75,7 +75,7 @@ static void put_place(struct writing *writing, const char *key, struct strtab *n
 // reader does not know yet belongs to the file before it: all three are always written.
 static void put_function(struct writing *writing, const char *prefix, uint32_t node)
 {
-    const struct view_frame none = {.name = "(no stack)", .file = "", .module = ""};
+    const struct view_frame none = {.name = "(no frames)", .file = "", .module = ""};
     uint32_t index = writing->graph->nodes[node].frame;
     const struct view_frame *frame = index == UINT32_MAX ? &none : &writing->view->frames[index];
     bool called = prefix[0] != '\0';
@@ -160,6 +160,10 @@ static void put_header(struct writing *writing)
     plain_things(&text, writing->view->profile->snapshots, "snapshot");
     fprintf(writing->out, "desc: %s; samples %s\n", plain_text(&text),
             writing->view->weigh.samples_words);
+    plain_clear(&text);
+    view_say_dropped(&text, writing->view);
+    if (text.size)
+        fprintf(writing->out, "desc: %s\n", plain_text(&text));
     fputs("desc: Samples are no calls; where calls are counted, at least so many were made\n"
           "positions: line\n",
           writing->out);

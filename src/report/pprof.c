@@ -320,6 +320,8 @@ static void put_run(struct writing *writing)
     plain_things(&text, profile->snapshots, "snapshot");
     plain_add(&text, "; samples %s, which are no calls", writing->view->weigh.samples_words);
     put_comment(writing, &text);
+    view_say_dropped(&text, writing->view);
+    put_comment(writing, &text);
     vec_foreach (note, input->notes) {
         plain_id(&text, input->strings, *note, 0, PLAIN_KEEP_START);
         put_comment(writing, &text);

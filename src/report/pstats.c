@@ -66,7 +66,7 @@ static void put_function(struct writing *writing, uint32_t node)
 {
     uint32_t index = writing->graph->nodes[node].frame;
     if (index == UINT32_MAX) {
-        put_key(writing, BUILTIN_FILE, 0, "<no stack>");
+        put_key(writing, BUILTIN_FILE, 0, "<no frames>");
         return;
     }
     const struct view_frame *frame = &writing->view->frames[index];
@@ -134,9 +134,13 @@ static void put_note(struct writing *writing)
     plain_str(&text,
               "<pycore: calls are distinct calls seen, at least so many were made; times are ");
     if (writing->view->weigh.kind == REPORT_WEIGHT_CPU)
-        plain_str(&text, "CPU time>");
+        plain_str(&text, "CPU time");
     else
-        plain_add(&text, "samples x %g s>", sample_s(writing));
+        plain_add(&text, "samples x %g s", sample_s(writing));
+    if (writing->view->profile->dropped_stacks)
+        plain_str(&text, "; ");
+    view_say_dropped(&text, writing->view);
+    plain_str(&text, ">");
     put_key(writing, BUILTIN_FILE, 0, plain_text(&text));
     marshal_tuple(&writing->out, 5);
     marshal_integer(&writing->out, 0);

@@ -434,3 +434,11 @@ void view_label(struct plain *out, const struct view_frame *frame)
         plain_add(out, ":%d", (int)frame->line);
     plain_str(out, ")");
 }
+
+void view_say_dropped(struct plain *out, const struct view *view)
+{
+    if (!view->profile->dropped_stacks)
+        return;
+    plain_things(out, view->profile->dropped_stacks, "sample");
+    plain_str(out, " beyond the bound on distinct stacks are not in it");
+}

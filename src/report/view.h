@@ -66,4 +66,7 @@ void view_destroy(struct view *view);
 struct plain;
 void view_label(struct plain *out, const struct view_frame *frame);
 
+// "12 samples beyond the bound on distinct stacks are not in it"; nothing when all are.
+void view_say_dropped(struct plain *out, const struct view *view);
+
 #endif

@@ -193,6 +193,13 @@ static void test_waiting(void **state)
     assert_int_equal(node(f, "a")->self.waiting, 2);
     assert_int_equal(node(f, "")->self.samples, 1); // without any frame
     check_sums(f);
+    GUARD(plain_deinit) struct plain text = {0};
+    view_say_dropped(&text, f->view);
+    assert_int_equal(text.size, 0);
+    f->report->dropped_stacks = 1200;
+    view_say_dropped(&text, f->view);
+    assert_string_equal(plain_text(&text),
+                        "1,200 samples beyond the bound on distinct stacks are not in it");
 }
 
 static void test_call_counts(void **state)
