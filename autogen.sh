@@ -64,6 +64,8 @@ cmd:g++        g++              gcc-c++               g++          gcc        gc
 cmd:clang      clang            clang                 clang        clang      clang
 cmd:gdb        gdb              gdb                   gdb          gdb        gdb
 cmd:valgrind   valgrind         valgrind              valgrind     valgrind   valgrind
+cmd:protoc     protobuf-compiler protobuf-compiler    protoc       protobuf   protobuf-devel
+cmd:go         golang-go        golang                go           go         go
 cmd:eu-stack   elfutils         elfutils              elfutils     elfutils   elfutils
 cmd:readelf    binutils         binutils              binutils     binutils   binutils
 cmd:patchelf   patchelf         patchelf              patchelf     patchelf   patchelf

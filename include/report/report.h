@@ -77,7 +77,7 @@ enum report_format_flag {
 };
 
 struct report_format {
-    const char *name, *ending, *help;
+    const char *name, *ending, *help; // formats.def
     report_fn *render;
     unsigned flags; // enum report_format_flag
 };

@@ -180,6 +180,8 @@ void snap_source_deinit(struct snap_source *source);
 // All processes as one list: `process`, then the others.
 size_t snap_process_count(const struct snap_source *source);
 const struct snap_process *snap_process_at(const struct snap_source *source, size_t index);
+// The first one of which there are stacks; `process` where there is none.
+const struct snap_process *snap_process_first(const struct snap_source *source);
 // The one with that pid; the first one where there is none.
 const struct snap_process *snap_process_of(const struct snap_source *source, pid_t pid);
 

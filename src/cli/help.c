@@ -64,7 +64,7 @@ void print_command_help(FILE *out, const struct command *command)
     if (has_formats(command)) {
         fputs("\nFormats (-f, or the ending of -o's file):\n", out);
         for (const struct report_format *format = report_formats; format->name; format++)
-            fprintf(out, "  %-11s %-18s %s\n", format->name, format->ending, format->help);
+            fprintf(out, "  %-11s %-22s %s\n", format->name, format->ending, format->help);
     }
     print_examples(out, command);
 }

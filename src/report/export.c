@@ -4,18 +4,17 @@
 
 #include <string.h>
 
-#include "report/page.h"
+#include "report/names.h"
 #include "util/guard.h"
+
+#define COMMAND_COLUMNS 72
 
 void export_command(struct plain *out, const struct report_input *input)
 {
-    GUARD(plain_deinit) struct plain marked = {0};
-    const struct page page = {.input = input, .names.strings = input->strings};
-    page_say_command(&marked, &page, page_first(&page), 72);
-    for (const char *at = plain_text(&marked); *at; at++)
-        if (*at != PLAIN_CODE[0] && *at != PLAIN_CODE_END[0])
-            plain_bytes(out, at, 1);
-    out->failed |= marked.failed;
+    GUARD(plain_deinit) struct plain whole = {0};
+    names_program(&whole, input->strings, snap_process_first(input->source));
+    plain_clip(out, plain_text(&whole), COMMAND_COLUMNS, PLAIN_KEEP_START);
+    out->failed |= whole.failed;
 }
 
 static void add_named(struct plain *out, const struct report_input *input, const char *before,
@@ -62,12 +61,6 @@ void export_run(struct plain *out, const struct prof_report *profile)
     plain_str(out, "; ");
     plain_things(out, profile->thread_count, "thread");
     plain_str(out, ".");
-}
-
-void export_dropped(struct plain *out, const struct prof_report *profile)
-{
-    plain_things(out, profile->dropped_stacks, "sample");
-    plain_str(out, " beyond the bound on distinct stacks are not in it.");
 }
 
 void export_view(struct view **place)

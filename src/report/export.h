@@ -15,8 +15,6 @@ void export_command(struct plain *out, const struct report_input *input);
 void export_subject(struct plain *out, const struct report_input *input);
 // "50 snapshots, one every 200 ms, over 10 s; 20 threads."
 void export_run(struct plain *out, const struct prof_report *profile);
-// "12 samples beyond the bound on distinct stacks are not in it."
-void export_dropped(struct plain *out, const struct prof_report *profile);
 
 // Guard of a view.
 void export_view(struct view **place);

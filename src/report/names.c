@@ -300,3 +300,24 @@ const char *names_state_words(enum snap_state state)
     };
     return state < SNAP_STATE_COUNT ? words[state] : words[SNAP_UNKNOWN];
 }
+
+void names_program(struct plain *plain, const struct strtab *strings,
+                   const struct snap_process *process)
+{
+    size_t before = plain->size;
+    for (size_t i = 0; i < process->argc; i++) {
+        const char *word = strtab_get(strings, process->argv[i]);
+        size_t size = strtab_size(strings, process->argv[i]);
+        const char *base = word && i == 0 ? names_base(word) : word;
+        if (!base)
+            continue;
+        bool quoted = size == 0 || memchr(word, ' ', size);
+        plain_str(plain, i ? quoted ? " '" : " " : quoted ? "'" : "");
+        plain_safe(plain, base, size - (size_t)(base - word));
+        plain_str(plain, quoted ? "'" : "");
+    }
+    if (plain->size == before && process->exe)
+        plain_id(plain, strings, process->exe, 0, PLAIN_KEEP_END);
+    if (plain->size == before)
+        plain_str(plain, "unknown program");
+}

@@ -94,36 +94,13 @@ uint32_t page_thread_of(const struct page *page, const struct prof_stack *stack)
     return found ? found->index : UINT32_MAX;
 }
 
-const struct snap_process *page_first(const struct page *page)
-{
-    const struct snap_source *source = page->input->source;
-    for (size_t i = 0; i < snap_process_count(source); i++)
-        if (!snap_process_at(source, i)->why)
-            return snap_process_at(source, i);
-    return &source->process;
-}
-
 // ---- Heading -------------------------------------------------------------------------------------
 
 void page_say_command(struct plain *plain, const struct page *page,
                       const struct snap_process *process, size_t columns)
 {
     GUARD(plain_deinit) struct plain whole = {0};
-    for (size_t i = 0; i < process->argc; i++) {
-        const char *word = strtab_get(page->names.strings, process->argv[i]);
-        size_t size = strtab_size(page->names.strings, process->argv[i]);
-        const char *base = word && i == 0 ? names_base(word) : word;
-        if (!base)
-            continue;
-        bool quoted = size == 0 || memchr(word, ' ', size);
-        plain_str(&whole, i ? quoted ? " '" : " " : quoted ? "'" : "");
-        plain_safe(&whole, base, size - (size_t)(base - word));
-        plain_str(&whole, quoted ? "'" : "");
-    }
-    if (!whole.size && process->exe)
-        plain_id(&whole, page->names.strings, process->exe, 0, PLAIN_KEEP_END);
-    if (!whole.size)
-        plain_str(&whole, "unknown program");
+    names_program(&whole, page->names.strings, process);
     plain_str(plain, PLAIN_CODE);
     plain_clip(plain, plain_text(&whole), columns, PLAIN_KEEP_START);
     plain_str(plain, PLAIN_CODE_END);
@@ -154,7 +131,7 @@ static void add_identity(struct page *page)
         plain_str(&line, "Process of unknown pid");
     add_named(&line, page, " on ", source->host);
     if (page->pythons > 1)
-        process = page_first(page);
+        process = snap_process_first(page->input->source);
     if (process->python_version) {
         add_named(&line, page, ", Python ", process->python_version);
         add_named(&line, page, " ", process->python_build);
@@ -260,7 +237,7 @@ static void add_heading(struct page *page)
     plain_str(&title, page->profile ? "Hotspots of " : "Threads of ");
     if (page->pythons > 1)
         plain_add(&title, "%zu processes: ", page->pythons);
-    page_say_command(&title, page, page_first(page), COMMAND_COLUMNS);
+    page_say_command(&title, page, snap_process_first(page->input->source), COMMAND_COLUMNS);
     doc_title(page->doc, plain_text(&title));
     doc_section(page->doc, NULL, NULL, 0, 0);
     add_identity(page);

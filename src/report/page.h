@@ -60,8 +60,6 @@ void page_frames(struct page *page, const struct snap_frames *whole, bool sparin
 // Rows of a table: --top, all with --full, or the default.
 size_t page_rows(const struct page *page, size_t usual, size_t there);
 const struct prof_function *page_function(const struct page *page, uint32_t index);
-// The first process of which there are stacks.
-const struct snap_process *page_first(const struct page *page);
 // What a process runs, in code marks: "gunicorn app:app".
 void page_say_command(struct plain *plain, const struct page *page,
                       const struct snap_process *process, size_t columns);

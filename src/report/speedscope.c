@@ -236,7 +236,8 @@ static void write_head(struct speedscope *scope)
     export_run(&text, scope->view->profile);
     if (scope->view->profile->dropped_stacks) {
         plain_str(&text, " ");
-        export_dropped(&text, scope->view->profile);
+        view_say_dropped(&text, scope->view);
+        plain_str(&text, ".");
     }
     json_line(json);
     json_text(json, "name", plain_text(&text));

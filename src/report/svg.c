@@ -161,7 +161,8 @@ static void put_notes(struct svg *svg)
         note(svg);
     }
     if (svg->view->profile->dropped_stacks) {
-        export_dropped(&svg->text, svg->view->profile);
+        view_say_dropped(&svg->text, svg->view);
+        plain_str(&svg->text, ".");
         note(svg);
     }
     if (boxes->narrow) {

@@ -109,6 +109,8 @@ static uint32_t add_frame(struct making *making, struct view_frame frame,
         struct view_frame *have = &making->frames.items[slots->items[at] - 1];
         if (have->function == frame.function && have->line == frame.line) {
             have->inferred &= frame.inferred;
+            if (have->address != frame.address)
+                have->address = SNAP_NO_ADDRESS;
             return slots->items[at] - 1;
         }
     }
@@ -144,6 +146,7 @@ static uint32_t frame_of(struct making *making, uint32_t index)
                 : options->by_function ? function->line
                                        : from->line,
         .first_line = options->no_lines ? -1 : function->line,
+        .address = function->kind == SNAP_NATIVE ? from->address : SNAP_NO_ADDRESS,
     };
     return making->of_frame[index] = add_frame(making, frame, function);
 }
@@ -155,7 +158,8 @@ static uint32_t add_root(struct making *making, enum view_kind kind, struct plai
                                .file = "",
                                .module = "",
                                .line = -1,
-                               .first_line = -1};
+                               .first_line = -1,
+                               .address = SNAP_NO_ADDRESS};
     frame.name = keep(making, name);
     if (vec_push(&making->frames, frame))
         return (uint32_t)making->frames.count - 1;
@@ -453,4 +457,12 @@ void view_label(struct plain *out, const struct view_frame *frame)
     if (frame->line >= 0 && frame->kind == VIEW_PYTHON)
         plain_add(out, ":%d", (int)frame->line);
     plain_str(out, ")");
+}
+
+void view_say_dropped(struct plain *out, const struct view *view)
+{
+    if (!view->profile->dropped_stacks)
+        return;
+    plain_things(out, view->profile->dropped_stacks, "sample");
+    plain_str(out, " beyond the bound on distinct stacks are not in it");
 }

@@ -24,6 +24,7 @@ struct view_frame {
     const char *module; // of native code; "": none
     int32_t line;       // that was executing (--function: the first one); -1: none
     int32_t first_line; // of the function; -1: none
+    uint64_t address;   // of native code; SNAP_NO_ADDRESS: not known, or not always the same
 };
 
 struct view_stack {
@@ -68,5 +69,8 @@ void view_destroy(struct view *view);
 // is not cleared.
 struct plain;
 void view_label(struct plain *out, const struct view_frame *frame);
+
+// "12 samples beyond the bound on distinct stacks are not in it"; nothing when all are.
+void view_say_dropped(struct plain *out, const struct view *view);
 
 #endif

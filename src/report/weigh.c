@@ -12,14 +12,17 @@ void weigh_init(struct weigh *weigh, const struct prof_report *profile, enum rep
     case REPORT_WEIGHT_SAMPLES:
         weigh->base = profile->samples_working;
         weigh->base_words = "of the working time";
+        weigh->samples_words = "of threads at work (running or runnable)";
         break;
     case REPORT_WEIGHT_WALL:
         weigh->base = profile->samples;
         weigh->base_words = "of all threads' time";
+        weigh->samples_words = "of threads in all states";
         break;
     case REPORT_WEIGHT_CPU:
         weigh->base = profile->cpu_on_stacks_ns;
         weigh->base_words = "of the CPU time on stacks";
+        weigh->samples_words = "of threads that used CPU time";
         break;
     }
     if (weigh->base == 0)

@@ -8,8 +8,9 @@
 
 struct weigh {
     enum report_weight kind;
-    uint64_t base;          // what 100 % is; never 0
-    const char *base_words; // "of the working time"
+    uint64_t base;             // what 100 % is; never 0
+    const char *base_words;    // "of the working time"
+    const char *samples_words; // "of threads at work": whose samples have a weight
     bool fell_back;
 };
 

@@ -96,6 +96,14 @@ const struct snap_process *snap_process_at(const struct snap_source *source, siz
     return index ? &source->others.items[index - 1] : &source->process;
 }
 
+const struct snap_process *snap_process_first(const struct snap_source *source)
+{
+    for (size_t i = 0; i < snap_process_count(source); i++)
+        if (!snap_process_at(source, i)->why)
+            return snap_process_at(source, i);
+    return &source->process;
+}
+
 const struct snap_process *snap_process_of(const struct snap_source *source, pid_t pid)
 {
     vec_foreach (process, &source->others)

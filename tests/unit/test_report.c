@@ -66,6 +66,7 @@ static void test_hotspots(void **state)
     snap_note(v->strings, &v->notes, "native frames are missing: --no-native was given");
     check_golden("hotspots.txt", render(report_text, v));
     check_golden("hotspots.md", render(report_md, v));
+    check_golden("hotspots.callgrind", render(report_callgrind, v));
     v->options.color = true;
     v->options.width = 80;
     v->options.weight = REPORT_WEIGHT_CPU;
