@@ -65,6 +65,7 @@ struct live {
     struct live_threads threads; // those alive at the last snapshot, in TID order
     bool can_read, can_stop;     // what the kernel lets us do
     char *refusal;               // why not, and what would help; NULL when all is allowed
+    const char *refused_by;      // the rule in a word or two; NULL likewise
     bool in_namespace;           // of PIDs: its threads have other numbers in there
     bool exited;                 // the process is gone
     uint64_t process_cpu_ns;     // the whole process, threads that ended included

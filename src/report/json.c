@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "util/guard.h"
 
@@ -67,8 +66,8 @@ static void native_frame(struct json_report *report, const struct snap_frame *fr
     json_name(report, "module", frame->module);
     hex_if(report, "address", frame->address != SNAP_NO_ADDRESS, frame->address);
     // From the start of the function, without one from the start of the module.
-    hex_if(report, "offset", frame->address != SNAP_NO_ADDRESS && (frame->function || frame->module),
-           frame->offset);
+    hex_if(report, "offset",
+           frame->address != SNAP_NO_ADDRESS && (frame->function || frame->module), frame->offset);
     json_name(report, "file", frame->file);
     number_if(report, "line", frame->line >= 0, frame->line);
     json_bool(&report->json, "inlined", frame->flags & SNAP_FRAME_INLINED);
@@ -226,19 +225,6 @@ static void write_processes(struct json_report *report, const struct snap_proces
     json_end_array(json, JSON_LINE);
 }
 
-// ISO 8601 in UTC, whole seconds; floored, also before 1970.
-static void write_time(struct json_report *report, const char *key, int64_t at_ns)
-{
-    time_t seconds = at_ns / 1000000000 - (at_ns % 1000000000 < 0);
-    struct tm utc;
-    char text[40];
-    if (at_ns && gmtime_r(&seconds, &utc) &&
-        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc))
-        json_text(&report->json, key, text);
-    else
-        json_null(&report->json, key);
-}
-
 static void write_signal(struct json_report *report, const struct snap_signal *signal)
 {
     struct json_writer *json = &report->json;
@@ -274,7 +260,7 @@ static void write_source(struct json_report *report)
     json_line(json);
     write_processes(report, &source->process);
     json_line(json);
-    write_time(report, "taken_at", source->taken_at_ns);
+    json_utc(json, "taken_at", source->taken_at_ns);
     json_name(report, "host", source->host);
     json_line(json);
     write_signal(report, &source->signal);
