@@ -1,10 +1,124 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// pycore run: not there yet.
-#include "cli/cli.h"
+// pycore run: starts a program and observes it until it exits (cli/child.h says what passes between
+// them). pycore ends as the program ended. The report is printed when the program has ended, or when
+// -n and -d have enough; then pycore waits on.
+#include <stdlib.h>
+#include <time.h>
+
+#include "cli/child.h"
+#include "cli/loop.h"
+#include "cli/pythons.h"
+#include "cli/signals.h"
+#include "util/guard.h"
+
+#define DEFAULT_INTERVAL_NS 100000000u // a program may be short
+#define LOOK_FIRST_NS 2000000u         // for its Python; twice as long each time, up to
+#define LOOK_LAST_NS 50000000u
+
+struct run {
+    pid_t pid;
+    struct loop *loop;
+    struct pythons *pythons;
+};
+
+static bool goes_on(void *arg, struct loop *loop)
+{
+    const struct run *run = arg;
+    (void)loop;
+    return !child_has_ended(run->pid);
+}
+
+// Opens the program once Python runs in it. ERR_NOT_FOUND: not yet.
+static struct err *try_open(struct run *run)
+{
+    struct proc_usage usage;
+    AUTO_ERR struct err *gone = proc_usage(run->pid, &usage);
+    if (gone || pythons_guess(run->pythons, run->pid, usage.comm) == PYTHON_NONE)
+        return err_create(ERR_NOT_FOUND, "no Python in it so far");
+    return subjects_add(&run->loop->subjects, run->pid);
+}
+
+// Until there is a Python to be looked at. What is before that is no error: an interpreter that
+// starts, a script that will execute one. False: there was none up to the end, or pycore is to end.
+static bool wait_for_python(struct run *run, struct err **ret_why)
+{
+    uint64_t nap_ns = LOOK_FIRST_NS;
+    *ret_why = NULL;
+    while (!interrupted && !child_has_ended(run->pid)) {
+        struct err *err = try_open(run);
+        if (!err)
+            return true;
+        err_destroy(*ret_why);
+        *ret_why = err;
+        nanosleep(&(struct timespec){0, (long)nap_ns}, NULL);
+        nap_ns = nap_ns * 2 < LOOK_LAST_NS ? nap_ns * 2 : LOOK_LAST_NS;
+    }
+    return false;
+}
+
+static int tell_nothing(struct err *why)
+{
+    AUTO_ERR struct err *owned = why;
+    bool short_lived = !owned || err_code(owned) == ERR_GONE || err_code(owned) == ERR_NOT_FOUND;
+    complain("no report: %s", short_lived ? "the program ended before a Python could be seen in it "
+                                            "(of programs that start Python: --children)"
+                                          : err_message(owned));
+    return EXIT_NO_REPORT;
+}
+
+static int observe(struct run *run, int argc, char **argv)
+{
+    struct err *why;
+    struct loop *loop = run->loop;
+    if (!wait_for_python(run, &why))
+        return tell_nothing(why);
+    err_destroy(why);
+    loop->idle = goes_on;
+    loop->idle_arg = run;
+    loop->until_idle = true;
+    loop_run(loop);
+    if (!loop->session->taken && !loop->err && !interrupted)
+        return tell_nothing(NULL);
+    return loop_finish(loop, argc, argv);
+}
+
+static struct err *prepare(struct run *run, struct session *session, const struct options *options)
+{
+    struct loop *loop = run->loop;
+    struct err *err = session_init(session, options, true);
+    loop_init(loop, session);
+    if (!options->interval_ns)
+        loop->interval_ns = DEFAULT_INTERVAL_NS;
+    if (!options->count)
+        loop->count =
+            options->duration_ns ? (options->duration_ns - 1) / loop->interval_ns + 1 : UINT64_MAX;
+    if (!err && !(run->pythons = pythons_create()))
+        err = err_create(ERR_NO_MEMORY, "run");
+    return err;
+}
 
 int run_run(const struct options *options, int argc, char **argv)
 {
-    (void)options, (void)argc, (void)argv;
-    complain("run is not there yet");
-    return EXIT_NO_REPORT;
+    struct session session;
+    struct loop loop;
+    struct run run = {.loop = &loop};
+    int status;
+    if (!options->file_count) {
+        complain("run takes a program: \"pycore run -- python3 app.py\"; \"pycore help run\" shows "
+                 "the options");
+        return EXIT_USAGE;
+    }
+    if (!outputs_look_writable(options))
+        return EXIT_NO_REPORT;
+    int code = child_start(options->files, &run.pid);
+    if (code)
+        return code;
+    struct err *err = prepare(&run, &session, options);
+    loop.argc = argc;
+    loop.argv = argv;
+    code = err ? fail(err) : observe(&run, argc, argv);
+    pythons_destroy(run.pythons);
+    loop_deinit(&loop);
+    session_deinit(&session);
+    return child_wait(run.pid, &status) ? child_exit_code(status) : code ? code : EXIT_PARTIAL;
 }

@@ -58,6 +58,8 @@ int run_snap(const struct options *options, int argc, char **argv)
     struct err *err = session_init(&session, options, options->count > 1 || options->duration_ns);
     signals_catch();
     loop_init(&loop, &session);
+    loop.argc = argc;
+    loop.argv = argv;
     if (!err)
         err = subjects_add(&loop.subjects, pid);
     code = err ? fail(err) : run_loop(&loop, argc, argv);
