@@ -9,16 +9,19 @@
 #include "cli/loop.h"
 #include "cli/pythons.h"
 #include "cli/signals.h"
+#include "target/live.h"
 #include "util/guard.h"
 
 #define DEFAULT_INTERVAL_NS 100000000u // a program may be short
 #define LOOK_FIRST_NS 2000000u         // for its Python; twice as long each time, up to
 #define LOOK_LAST_NS 50000000u
+#define PATIENCE_NS 3000000000u // then it is searched, whatever its symbols say
 
 struct run {
     pid_t pid;
     struct loop *loop;
     struct pythons *pythons;
+    uint64_t begin_ns;
 };
 
 static bool goes_on(void *arg, struct loop *loop)
@@ -28,14 +31,31 @@ static bool goes_on(void *arg, struct loop *loop)
     return !child_has_ended(run->pid);
 }
 
+// A full search is not cheap, and an interpreter is some 20 ms on its way.
+static bool may_have_begun(struct run *run)
+{
+    struct image_options none = {0};
+    struct proc_usage usage;
+    struct live *live = NULL;
+    struct image *image = NULL;
+    AUTO_ERR struct err *gone = proc_usage(run->pid, &usage);
+    if (gone || pythons_guess(run->pythons, run->pid, usage.comm) == PYTHON_NONE)
+        return false;
+    AUTO_ERR struct err *err = live_open(run->pid, &live);
+    AUTO_ERR struct err *closed =
+        !err && live->can_read ? image_open(live->target, &none, &image) : NULL;
+    bool begun =
+        !image || py_process_may_have_begun(live->target, image, run->loop->session->strings);
+    image_destroy(image);
+    live_close(live);
+    return begun;
+}
+
 // Opens the program once Python runs in it. ERR_NOT_FOUND: not yet.
 static struct err *try_open(struct run *run)
 {
-    struct proc_usage usage;
-    AUTO_ERR struct err *gone = proc_usage(run->pid, &usage);
-    if (gone || pythons_guess(run->pythons, run->pid, usage.comm) == PYTHON_NONE)
-        return err_create(ERR_NOT_FOUND, "no Python in it so far");
-    return subjects_add(&run->loop->subjects, run->pid);
+    return may_have_begun(run) ? subjects_add(&run->loop->subjects, run->pid)
+                               : err_create(ERR_NOT_FOUND, "no Python in it so far");
 }
 
 // Until there is a Python to be looked at. What is before that is no error: an interpreter that
@@ -43,6 +63,7 @@ static struct err *try_open(struct run *run)
 static bool wait_for_python(struct run *run, struct err **ret_why)
 {
     uint64_t nap_ns = LOOK_FIRST_NS;
+    run->begin_ns = live_now_ns();
     *ret_why = NULL;
     while (!interrupted && !child_has_ended(run->pid)) {
         struct err *err = try_open(run);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "cli/loop.h"
+#include "cli/moment.h"
 #include "cli/signals.h"
 
 static int pid_of(const struct options *options, pid_t *ret)
@@ -45,10 +46,25 @@ static int run_loop(struct loop *loop, int argc, char **argv)
     return loop_finish(loop, argc, argv);
 }
 
+// What is wrong with --when is told before anything else is done.
+static int parse_when(const char *text, struct when *ret)
+{
+    if (!text || when_parse(text, ret))
+        return 0;
+    complain("--when: \"%s\" is no moment; examples: --when 'cpu>90%%', --when 'rss>2G', "
+             "--when 'threads>=100 and cpu<5%%', --when 'cpu>90%% for 5s' (cpu, rss, vms, threads, "
+             "fds; in quotes, or the shell takes the > for itself)",
+             text);
+    return EXIT_USAGE;
+}
+
 int run_snap(const struct options *options, int argc, char **argv)
 {
     pid_t pid;
+    struct when when;
     int code = pid_of(options, &pid);
+    if (!code)
+        code = parse_when(options->when, &when);
     if (code)
         return code;
     if (!outputs_look_writable(options))
@@ -62,6 +78,8 @@ int run_snap(const struct options *options, int argc, char **argv)
     loop.argv = argv;
     if (!err)
         err = subjects_add(&loop.subjects, pid);
+    if (!err && options->when)
+        err = moment_wait(&loop.subjects, &when, options->when);
     code = err ? fail(err) : run_loop(&loop, argc, argv);
     loop_deinit(&loop);
     session_deinit(&session);

@@ -63,6 +63,15 @@ void progress_bytes(const struct options *options, const char *path, uint64_t do
     fflush(stderr);
 }
 
+void progress_line(const struct options *options, const char *text)
+{
+    if (options->quiet || !isatty(STDERR_FILENO))
+        return;
+    fputs("\r\033[K", stderr);
+    put_clean(text, stderr);
+    fflush(stderr);
+}
+
 void progress_end(const struct options *options)
 {
     if (!options->quiet && isatty(STDERR_FILENO))
