@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The processes of this machine, and what each of them uses, from /proc: no right to trace a process
-// is needed for it (but for its open files), and it does not notice.
+// What a process uses, from /proc: no right to trace it is needed (but for its open files), and it does
+// not notice.
 #ifndef TARGET_USAGE_H
 #define TARGET_USAGE_H
 
@@ -18,14 +18,9 @@ struct proc_usage {
     uint64_t vms_bytes; // mapped
 };
 
-// All that /proc shows, in no order. ERR_UNSUPPORTED: see proc_check().
-struct err *proc_list(struct proc_tids *ret);
 // ERR_NOT_FOUND or ERR_GONE: there is no such process.
 struct err *proc_usage(pid_t pid, struct proc_usage *ret);
 // How many files it has open. False: not ours to know.
 bool proc_open_files(pid_t pid, uint64_t *ret);
-// True, and which file it is: the program that a process runs. False: not ours to know (errno is
-// EACCES), or there is none.
-bool proc_exe_file(pid_t pid, uint64_t *ret_device, uint64_t *ret_inode);
 
 #endif

@@ -113,7 +113,9 @@ static struct err *gather(struct listing *listing)
     struct process_list *list = &listing->list;
     struct proc_tids pids = {0};
     uint64_t begin_ns = live_now_ns();
-    struct err *err = proc_list(&pids);
+    struct err *err = proc_check();
+    if (!err)
+        err = proc_processes(&pids);
     for (size_t i = 0; !err && i < pids.count; i++)
         err = add_process(listing, pids.items[i], live_now_ns());
     vec_deinit(&pids);

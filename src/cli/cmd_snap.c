@@ -1,32 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// pycore snap: one snapshot or many of a live process.
-#include <errno.h>
-#include <stdlib.h>
-
+// pycore snap: one snapshot or many of live processes.
+#include "cli/choose.h"
 #include "cli/loop.h"
 #include "cli/moment.h"
 #include "cli/signals.h"
-
-static int pid_of(const struct options *options, pid_t *ret)
-{
-    int64_t pid = options->pid;
-    if (options->file_count > (pid < 0 ? 1 : 0) || (pid < 0 && options->file_count == 0)) {
-        complain("snap takes one process number; \"pycore help snap\" shows the options");
-        return EXIT_USAGE;
-    }
-    if (pid < 0) {
-        char *end;
-        errno = 0;
-        pid = strtoll(options->files[0], &end, 10);
-        if (errno || *end || pid < 1 || pid > INT32_MAX) {
-            complain("\"%s\" is no process number (a core file is read by \"pycore analyze\")",
-                     options->files[0]);
-            return EXIT_USAGE;
-        }
-    }
-    *ret = (pid_t)pid;
-    return 0;
-}
+#include "util/guard.h"
 
 static void tell_python(const struct subjects *subjects)
 {
@@ -60,9 +38,9 @@ static int parse_when(const char *text, struct when *ret)
 
 int run_snap(const struct options *options, int argc, char **argv)
 {
-    pid_t pid;
+    GUARD(choice_deinit) struct choice choice;
     struct when when;
-    int code = pid_of(options, &pid);
+    int code = choose(options, &choice);
     if (!code)
         code = parse_when(options->when, &when);
     if (code)
@@ -77,7 +55,7 @@ int run_snap(const struct options *options, int argc, char **argv)
     loop.argc = argc;
     loop.argv = argv;
     if (!err)
-        err = subjects_add(&loop.subjects, pid);
+        err = choice_open(&choice, &loop.subjects);
     if (!err && options->when)
         err = moment_wait(&loop.subjects, &when, options->when);
     code = err ? fail(err) : run_loop(&loop, argc, argv);

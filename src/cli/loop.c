@@ -103,13 +103,19 @@ static void write_interim(struct loop *loop)
 static bool wait_until(struct loop *loop, uint64_t until_ns)
 {
     for (;;) {
+        bool more;
         if (interrupted || (loop->idle && !loop->idle(loop->idle_arg, loop)))
             return false;
         if (interim_wanted)
             write_interim(loop);
+        loop->err = subjects_follow(&loop->subjects, &more);
+        if (loop->err)
+            return false;
         uint64_t now_ns = live_now_ns();
         if (now_ns >= until_ns)
             return true;
+        if (more)
+            continue;
         // A signal between the test above and the wait would be missed: hence the short naps.
         uint64_t left_ns = until_ns - now_ns < NAP_NS ? until_ns - now_ns : NAP_NS;
         nanosleep(&(struct timespec){0, (long)left_ns}, NULL);
@@ -189,14 +195,14 @@ static struct err *sample_many(struct loop *loop)
 static struct err *sample_one(struct loop *loop)
 {
     wait_until(loop, loop->begin_ns + ONE_SHOT_WINDOW_NS);
-    return take_one(loop);
+    return loop->err ? NULL : take_one(loop);
 }
 
 static struct err *begin_recording(struct loop *loop)
 {
-    struct subject *subject = loop->subjects.items.items[0];
     if (!loop->session->options->save)
         return NULL;
+    struct subject *subject = loop->subjects.items.items[0];
     if (!subject->sampler->process) {
         complain("nothing can be saved of a process whose memory may not be read");
         return NULL;
@@ -214,14 +220,17 @@ void loop_run(struct loop *loop)
     if (!err)
         err = subjects_begin(&loop->subjects);
     loop->begin_ns = loop->last_ns = live_now_ns();
-    loop->lines = source_create_live(session->source.pid);
+    loop->lines = source_create_live(loop->subjects.items.count
+                                         ? loop->subjects.items.items[0]->sampler->live->pid
+                                         : session->source.pid);
     if (loop->lines)
         source_set_start(loop->lines, session->source.process.start_time_ns);
     if (!err && session->options->verbose)
         complain("caches are filled: the first snapshot comes now");
     if (!err)
         err = session->profile ? sample_many(loop) : sample_one(loop);
-    loop->err = err;
+    if (!loop->err)
+        loop->err = err;
     progress_end(session->options);
 }
 
@@ -253,8 +262,8 @@ int loop_finish(struct loop *loop, int argc, char **argv)
         complain("interrupted before the first snapshot");
         return EXIT_NO_REPORT;
     }
-    struct live *live = subjects_first(&loop->subjects);
-    fill_notes(&session->source, session->strings, live->target);
+    vec_foreach (subject, &loop->subjects.items)
+        fill_notes(&session->source, session->strings, (*subject)->sampler->live->target);
     AUTO_FREE char *command = command_text(argc, argv);
     loop->run.interval_ns = loop->interval_ns;
     loop->run.duration_ns = loop->last_ns - loop->begin_ns;

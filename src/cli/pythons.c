@@ -17,19 +17,19 @@
 #define CHUNK_BYTES (256u << 10)
 #define FILE_BYTES_MAX (256ull << 20)
 
-struct file_id {
+struct file_id { // of a mapped file: its device in /proc/PID/maps may be another than stat(2)'s
     uint64_t device, inode;
 };
 
 struct program { // a file that processes run
-    struct file_id file;
+    struct proc_program file;
     bool has_mark;
 };
 
 struct home { // where the interpreter of a program lies
-    struct file_id exe, module;
-    uint64_t
-        head_offset; // of the word that points to the newest interpreter, from the module's start
+    struct proc_program exe;
+    struct file_id module;
+    uint64_t head_offset; // from the module's start: the word that points to the newest interpreter
     char version[24];
     const char *build;
 };
@@ -61,7 +61,7 @@ void pythons_destroy(struct pythons *pythons)
     free(pythons);
 }
 
-static bool same_file(struct file_id a, struct file_id b)
+static bool same_program(struct proc_program a, struct proc_program b)
 {
     return a.device == b.device && a.inode == b.inode;
 }
@@ -95,10 +95,10 @@ static bool file_has_mark(pid_t pid)
     return false;
 }
 
-static bool program_has_mark(struct pythons *pythons, pid_t pid, struct file_id file)
+static bool program_has_mark(struct pythons *pythons, pid_t pid, struct proc_program file)
 {
     vec_foreach (program, &pythons->programs)
-        if (same_file(program->file, file))
+        if (same_program(program->file, file))
             return program->has_mark;
     struct program program = {file, file_has_mark(pid)};
     (void)vec_push(&pythons->programs, program);
@@ -132,8 +132,8 @@ static bool words_say_python(pid_t pid)
 
 enum python_guess pythons_guess(struct pythons *pythons, pid_t pid, const char *comm)
 {
-    struct file_id file;
-    if (!proc_exe_file(pid, &file.device, &file.inode)) {
+    struct proc_program file;
+    if (!proc_program(pid, &file)) {
         if (errno != EACCES && errno != EPERM)
             return PYTHON_NONE;
         return says_python(comm) || words_say_python(pid) ? PYTHON_CLOSED : PYTHON_HIDDEN;
@@ -177,7 +177,7 @@ static void fill_program(struct listed_process *to, const struct target *target)
 static const struct target_mapping *module_mapping(const struct target *target, struct file_id file)
 {
     vec_foreach (mapping, &target->mappings)
-        if (mapping->inode && same_file((struct file_id){mapping->device, mapping->inode}, file))
+        if (mapping->inode == file.inode && mapping->device == file.device)
             return mapping;
     return NULL;
 }
@@ -192,7 +192,8 @@ static bool is_at_home(const struct home *home, const struct target *target)
     return !err && head;
 }
 
-static void remember(struct pythons *pythons, struct file_id exe, const struct py_process *process)
+static void remember(struct pythons *pythons, struct proc_program exe,
+                     const struct py_process *process)
 {
     struct module *module = image_module_at(process->image, process->head_addr);
     const struct target_mapping *first =
@@ -209,7 +210,7 @@ static void remember(struct pythons *pythons, struct file_id exe, const struct p
     (void)vec_push(&pythons->homes, home);
 }
 
-static struct err *search(struct pythons *pythons, struct file_id exe, struct target *target,
+static struct err *search(struct pythons *pythons, struct proc_program exe, struct target *target,
                           struct listed_process *ret)
 {
     struct image_options none = {0};
@@ -238,10 +239,10 @@ static bool is_interpreter(const struct target *target)
 static bool look_inside(struct pythons *pythons, pid_t pid, struct live *live,
                         struct listed_process *ret)
 {
-    struct file_id exe = {0};
-    (void)proc_exe_file(pid, &exe.device, &exe.inode);
+    struct proc_program exe = {0};
+    (void)proc_program(pid, &exe);
     vec_foreach (home, &pythons->homes) {
-        if (!same_file(home->exe, exe) || !is_at_home(home, live->target))
+        if (!same_program(home->exe, exe) || !is_at_home(home, live->target))
             continue;
         snprintf(ret->version, sizeof(ret->version), "%s", home->version);
         ret->build = home->build;

@@ -5,7 +5,7 @@
 #ifndef CLI_PYTHONS_H
 #define CLI_PYTHONS_H
 
-#include "report/processes.h"
+#include "report/listing.h"
 #include "target/usage.h"
 
 struct pythons; // what is known of the programs so far

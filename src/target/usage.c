@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <time.h>
 
 #include "util/guard.h"
@@ -17,22 +16,6 @@ static void close_folder(DIR **dir)
 {
     if (*dir)
         closedir(*dir);
-}
-
-struct err *proc_list(struct proc_tids *ret)
-{
-    TRY(proc_check());
-    GUARD(close_folder) DIR *dir = opendir("/proc");
-    if (!dir)
-        return err_os(errno, "/proc");
-    vec_clear(ret);
-    for (struct dirent *entry; (entry = readdir(dir));) {
-        if (!isdigit((unsigned char)entry->d_name[0]))
-            continue;
-        if (!vec_push(ret, (pid_t)strtol(entry->d_name, NULL, 10)))
-            return err_create(ERR_NO_MEMORY, "process list");
-    }
-    return NULL;
 }
 
 // The kernel's clock of the process; to the tick where there is none (another PID namespace).
@@ -102,18 +85,5 @@ bool proc_open_files(pid_t pid, uint64_t *ret)
     *ret = 0;
     for (struct dirent *entry; (entry = readdir(dir));)
         *ret += isdigit((unsigned char)entry->d_name[0]) != 0;
-    return true;
-}
-
-bool proc_exe_file(pid_t pid, uint64_t *ret_device, uint64_t *ret_inode)
-{
-    char path[64];
-    struct stat info;
-    snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-    if (stat(path, &info) != 0)
-        return false;
-    // As struct target_mapping has it.
-    *ret_device = ((uint64_t)major(info.st_dev) << 32) | minor(info.st_dev);
-    *ret_inode = info.st_ino;
     return true;
 }

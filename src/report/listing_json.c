@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The JSON of pycore ps: see report/processes.h.
+// The JSON of pycore ps: see report/listing.h.
 #include <errno.h>
 #include <string.h>
 
 #include "report/json_writer.h"
-#include "report/processes.h"
+#include "report/listing.h"
 #include "report/runs.h"
 #include "util/guard.h"
 

@@ -7,8 +7,8 @@
 // in short), "python" {"version", "build"} or null, "threads", "cpu_share" (1.0: one processor),
 // "rss_bytes", "start_time_ns" (since 1970), "age_ns", "can_be_opened", and "why_not" with
 // "why_not_in_short" where it cannot. What is not known is null.
-#ifndef REPORT_PROCESSES_H
-#define REPORT_PROCESSES_H
+#ifndef REPORT_LISTING_H
+#define REPORT_LISTING_H
 
 #include <sys/types.h>
 
