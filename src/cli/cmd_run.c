@@ -15,7 +15,8 @@
 #define DEFAULT_INTERVAL_NS 100000000u // a program may be short
 #define LOOK_FIRST_NS 2000000u         // for its Python; twice as long each time, up to
 #define LOOK_LAST_NS 50000000u
-#define PATIENCE_NS 3000000000u // then it is searched, whatever its symbols say
+#define EXEC_WITHIN_NS 100000000u // what is a script by then is one whose children are meant
+#define PATIENCE_NS 3000000000u   // then it is searched, whatever its symbols say
 
 struct run {
     pid_t pid;
@@ -31,8 +32,10 @@ static bool goes_on(void *arg, struct loop *loop)
     return !child_has_ended(run->pid);
 }
 
+enum sight { NO_PYTHON, PYTHON_STARTS, PYTHON_RUNS };
+
 // A full search is not cheap, and an interpreter is some 20 ms on its way.
-static bool may_have_begun(struct run *run)
+static enum sight look(struct run *run)
 {
     struct image_options none = {0};
     struct proc_usage usage;
@@ -40,22 +43,40 @@ static bool may_have_begun(struct run *run)
     struct image *image = NULL;
     AUTO_ERR struct err *gone = proc_usage(run->pid, &usage);
     if (gone || pythons_guess(run->pythons, run->pid, usage.comm) == PYTHON_NONE)
-        return false;
+        return NO_PYTHON;
     AUTO_ERR struct err *err = live_open(run->pid, &live);
     AUTO_ERR struct err *closed =
         !err && live->can_read ? image_open(live->target, &none, &image) : NULL;
-    bool begun =
-        !image || py_process_may_have_begun(live->target, image, run->loop->session->strings);
+    bool begun = !image || live_now_ns() - run->begin_ns > PATIENCE_NS ||
+                 py_process_may_have_begun(live->target, image, run->loop->session->strings);
     image_destroy(image);
     live_close(live);
-    return begun;
+    return begun ? PYTHON_RUNS : PYTHON_STARTS;
 }
 
-// Opens the program once Python runs in it. ERR_NOT_FOUND: not yet.
+// Its children are looked at, too; `met`: the program itself is no Python so far.
+static struct err *look_at_family(struct run *run, bool met)
+{
+    struct subjects *subjects = &run->loop->subjects;
+    bool more;
+    subjects->several = subjects->children = true;
+    if (!met)
+        TRY(subjects_meet(subjects, run->pid));
+    return subjects_follow(subjects, &more);
+}
+
+// Opens what runs Python by now, if anything does.
 static struct err *try_open(struct run *run)
 {
-    return may_have_begun(run) ? subjects_add(&run->loop->subjects, run->pid)
-                               : err_create(ERR_NOT_FOUND, "no Python in it so far");
+    struct subjects *subjects = &run->loop->subjects;
+    bool children = run->loop->session->options->children, met = subjects->several;
+    enum sight sight = met ? NO_PYTHON : look(run);
+    if (sight == PYTHON_RUNS) {
+        TRY(subjects_add(subjects, run->pid));
+        return children ? look_at_family(run, true) : NULL;
+    }
+    bool patient = live_now_ns() - run->begin_ns < EXEC_WITHIN_NS;
+    return sight == NO_PYTHON && children && !patient ? look_at_family(run, met) : NULL;
 }
 
 // Until there is a Python to be looked at. What is before that is no error: an interpreter that
@@ -66,24 +87,25 @@ static bool wait_for_python(struct run *run, struct err **ret_why)
     run->begin_ns = live_now_ns();
     *ret_why = NULL;
     while (!interrupted && !child_has_ended(run->pid)) {
-        struct err *err = try_open(run);
-        if (!err)
-            return true;
         err_destroy(*ret_why);
-        *ret_why = err;
+        *ret_why = try_open(run);
+        if (run->loop->subjects.items.count)
+            return true;
         nanosleep(&(struct timespec){0, (long)nap_ns}, NULL);
         nap_ns = nap_ns * 2 < LOOK_LAST_NS ? nap_ns * 2 : LOOK_LAST_NS;
     }
     return false;
 }
 
-static int tell_nothing(struct err *why)
+static int tell_nothing(struct err *why, bool children)
 {
     AUTO_ERR struct err *owned = why;
     bool short_lived = !owned || err_code(owned) == ERR_GONE || err_code(owned) == ERR_NOT_FOUND;
-    complain("no report: %s", short_lived ? "the program ended before a Python could be seen in it "
-                                            "(of programs that start Python: --children)"
-                                          : err_message(owned));
+    const char *ended = children
+                            ? "the program ended before a Python could be seen in it, or below it"
+                            : "the program ended before a Python could be seen in it (one that "
+                              "starts Python in a process of its own: --children)";
+    complain("no report: %s", short_lived ? ended : err_message(owned));
     return EXIT_NO_REPORT;
 }
 
@@ -91,15 +113,16 @@ static int observe(struct run *run, int argc, char **argv)
 {
     struct err *why;
     struct loop *loop = run->loop;
+    bool children = loop->session->options->children;
     if (!wait_for_python(run, &why))
-        return tell_nothing(why);
+        return tell_nothing(why, children);
     err_destroy(why);
     loop->idle = goes_on;
     loop->idle_arg = run;
     loop->until_idle = true;
     loop_run(loop);
     if (!loop->session->taken && !loop->err && !interrupted)
-        return tell_nothing(NULL);
+        return tell_nothing(NULL, children);
     return loop_finish(loop, argc, argv);
 }
 
@@ -127,6 +150,10 @@ int run_run(const struct options *options, int argc, char **argv)
     if (!options->file_count) {
         complain("run takes a program: \"pycore run -- python3 app.py\"; \"pycore help run\" shows "
                  "the options");
+        return EXIT_USAGE;
+    }
+    if (options->save && options->children) {
+        complain("a capture holds one process: --save and --children exclude each other");
         return EXIT_USAGE;
     }
     if (!outputs_look_writable(options))
