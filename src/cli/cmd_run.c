@@ -121,7 +121,8 @@ static int observe(struct run *run, int argc, char **argv)
     loop->idle_arg = run;
     loop->until_idle = true;
     loop_run(loop);
-    if (!loop->session->taken && !loop->err && !interrupted)
+    bool ended = !loop->err || err_code(loop->err) == ERR_GONE;
+    if (!loop->session->taken && ended && !interrupted)
         return tell_nothing(NULL, children);
     return loop_finish(loop, argc, argv);
 }
