@@ -207,6 +207,7 @@ int session_finish(struct session *session, const struct prof_run *run,
         .profile = report,
         .notes = &session->notes,
         .interrupted = session->interrupted,
+        .interim = session->interim,
         .source_reader = lines,
     };
     struct report_input of_profile = input;

@@ -18,6 +18,7 @@ struct session {
     uint64_t cpu_begin_ns;   // pycore's own CPU time before the run
     uint64_t notes_left_out; // of single threads, beyond a bound
     bool interrupted, incomplete;
+    bool interim; // the run goes on after this report
 };
 
 struct err *session_init(struct session *session, const struct options *options, bool aggregate);
