@@ -84,5 +84,7 @@ bool proc_auxv(pid_t pid, uint64_t *ret_phdr, uint64_t *ret_entry);
 
 // One line that says which rule keeps this user from opening the process, and what would help.
 char *proc_why_refused(pid_t pid, int errno_value);
+// The rule alone, for table cells: "other user", "Yama".
+const char *proc_refused_by(pid_t pid, int errno_value);
 
 #endif

@@ -212,6 +212,7 @@ struct err *session_report(struct session *session, const struct prof_run *run,
         .profile = report,
         .notes = &session->notes,
         .interrupted = session->interrupted,
+        .interim = session->interim,
         .source_reader = lines,
     };
     return NULL;

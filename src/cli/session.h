@@ -19,6 +19,7 @@ struct session {
     struct filter_counts filtered;
     uint64_t notes_left_out; // of single threads, beyond a bound
     bool interrupted, incomplete;
+    bool interim; // the run goes on after this report
 };
 
 struct err *session_init(struct session *session, const struct options *options, bool aggregate);

@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "util/guard.h"
 
@@ -259,19 +258,6 @@ static void write_processes(struct json_report *report, const struct snap_source
     json_end_array(&report->json, count > 1 ? JSON_LINES : JSON_LINE);
 }
 
-// ISO 8601 in UTC, whole seconds; floored, also before 1970.
-static void write_time(struct json_report *report, const char *key, int64_t at_ns)
-{
-    time_t seconds = at_ns / 1000000000 - (at_ns % 1000000000 < 0);
-    struct tm utc;
-    char text[40];
-    if (at_ns && gmtime_r(&seconds, &utc) &&
-        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc))
-        json_text(&report->json, key, text);
-    else
-        json_null(&report->json, key);
-}
-
 static void write_signal(struct json_report *report, const struct snap_signal *signal)
 {
     struct json_writer *json = &report->json;
@@ -308,7 +294,7 @@ static void write_source(struct json_report *report)
     json_line(json);
     write_processes(report, source);
     json_line(json);
-    write_time(report, "taken_at", source->taken_at_ns);
+    json_utc(json, "taken_at", source->taken_at_ns);
     number_if(report, "taken_at_ns", source->taken_at_ns != 0, source->taken_at_ns);
     json_name(report, "host", source->host);
     json_line(json);

@@ -159,6 +159,8 @@ static void add_identity(struct page *page)
 
 static void add_state_of_report(struct page *page)
 {
+    if (page->input->interim)
+        doc_text(page->doc, "Interim report: this is what was seen so far; the run goes on.");
     if (page->input->interrupted)
         doc_text(page->doc, "Interrupted: this is what was seen until then.");
     if (!page->input->source->complete)
