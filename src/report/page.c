@@ -93,7 +93,7 @@ uint32_t page_thread_of(const struct page *page, const struct prof_stack *stack)
 
 // ---- Heading -------------------------------------------------------------------------------------
 
-static void say_command(struct plain *plain, const struct page *page)
+void page_say_command(struct plain *plain, const struct page *page)
 {
     const struct snap_process *process = &page->input->source->process;
     GUARD(plain_deinit) struct plain whole = {0};
@@ -240,7 +240,7 @@ static void add_heading(struct page *page)
 {
     GUARD(plain_deinit) struct plain title = {0}, whole = {0};
     plain_str(&title, page->profile ? "Hotspots of " : "Threads of ");
-    say_command(&title, page);
+    page_say_command(&title, page);
     doc_title(page->doc, plain_text(&title));
     doc_section(page->doc, NULL, NULL, 0, 0);
     add_identity(page);
@@ -387,7 +387,7 @@ static void add_command(struct page *page)
 
 // ---- The page ------------------------------------------------------------------------------------
 
-static void page_deinit(struct page *page)
+void page_deinit(struct page *page)
 {
     names_deinit(&page->names);
     free(page->own_code);
@@ -395,7 +395,7 @@ static void page_deinit(struct page *page)
     free(page->threads);
 }
 
-static bool prepare(struct page *page)
+bool page_prepare(struct page *page)
 {
     const struct prof_report *profile = page->profile;
     size_t functions = profile ? profile->function_count : 0;
@@ -434,7 +434,7 @@ struct err *page_build(struct doc *doc, const struct report_input *input,
     struct page page = {.doc = doc, .input = input, .options = options, .profile = input->profile};
     if (!input->profile && input->snapshot_count == 0)
         return err_create(ERR_NOT_FOUND, "there is no snapshot to report");
-    if (!prepare(&page))
+    if (!page_prepare(&page))
         return err_create(ERR_NO_MEMORY, "no memory for the report");
     add_heading(&page);
     if (page.profile) {
