@@ -27,6 +27,7 @@ struct top_cursor {
     size_t row;       // the number of that row when last drawn, or where the user moves it to
     bool moved;       // the latter
     uint64_t here;    // when last drawn: the key of the row; 0: there is none
+    uint64_t opens;   // ... and of the thread or function that it is of
     size_t first;     // row at the table's upper edge
     size_t height;    // rows that are seen
 };
@@ -34,8 +35,9 @@ struct top_cursor {
 enum { TOP_INPUT_BYTES = 512 };
 
 struct top_state {
-    enum top_page page, back; // `back`: where Esc leads to
-    bool lower;               // overview: the cursor is in the functions
+    enum top_page page;
+    enum top_page back, before_help; // where Esc leads to
+    bool lower;                      // overview: the cursor is in the functions
     enum top_thread_sort thread_sort;
     enum report_sort function_sort;
     struct top_cursor threads, functions, lines;

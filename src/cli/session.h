@@ -25,6 +25,10 @@ struct err *session_init(struct session *session, const struct options *options,
 void session_deinit(struct session *session);
 // Takes the snapshot over.
 void session_add(struct session *session, struct snapshot *snapshot);
+// Only counts it: it stays the caller's, with the threads that do not count marked (`left_out`).
+void session_count(struct session *session, struct snapshot *snapshot);
+// Begins to count anew: what was counted so far is gone. False: out of memory, all is as it was.
+bool session_restart(struct session *session);
 // Renders; the exit code.
 struct source;
 int session_finish(struct session *session, const struct prof_run *run,

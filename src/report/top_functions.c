@@ -146,13 +146,14 @@ static enum screen_style style(const struct top *top, uint32_t index)
     return hot ? SCREEN_HOT : SCREEN_NORMAL;
 }
 
-// Native functions are those that did something themselves; what the interpreter's own ones do, they do
-// for the Python function above.
+// Native functions that worked themselves: what they wait in, Python has a name for. What the
+// interpreter's own ones do, they do for the Python function above.
 static bool belongs(const struct top *top, uint32_t index)
 {
     const struct prof_function *function = function_at(top, index);
     if (function->kind == SNAP_NATIVE &&
-        (!top->state->native || !function->self || top->page.interpreter[index]))
+        (!top->state->native || !weigh_self(&top->page.weigh, function) ||
+         top->page.interpreter[index]))
         return false;
     GUARD(plain_deinit) struct plain text = {0};
     page_function_cell(&text, &top->page, index);
@@ -205,7 +206,8 @@ bool top_functions(struct top *top, struct top_table *ret)
                            .style = style};
     size_t count = top->page.profile ? top->page.profile->function_count : 0;
     for (uint32_t i = 0; i < count; i++) {
-        struct top_row row = {.key = top_function_key(function_at(top, i)), .index = i};
+        uint64_t key = top_function_key(function_at(top, i));
+        struct top_row row = {.key = key, .opens = key, .index = i};
         if (!belongs(top, i))
             continue;
         weigh_row(top, function_at(top, i), &row);
@@ -320,8 +322,9 @@ bool top_lines(struct top *top, struct top_table *ret)
         add_place(&text, top, line);
         if (!top_matches(top, plain_text(&text)))
             continue;
-        uint64_t key = hash_u64(top_function_key(function), (uint64_t)line->line) | 1;
-        struct top_row row = {.key = key, .index = i};
+        uint64_t opens = top_function_key(function);
+        uint64_t key = hash_u64(opens, (uint64_t)line->line) | 1;
+        struct top_row row = {.key = key, .opens = opens, .index = i};
         weigh_line_row(top, line, &row);
         if (!vec_push(&ret->rows, row))
             return false;

@@ -68,12 +68,11 @@ static void say_load(struct top *top, unsigned row)
     plain_things(&line, top->latest ? top->latest->threads.count : 0, "thread");
     plain_add(&line, ": %.1f work, %.1f wait", weigh_ratio(profile->samples_working, snapshots),
               weigh_ratio(waiting, snapshots));
-    if (profile->states[SNAP_GIL_WAIT])
-        plain_add(&line, ", %.1f of them for the GIL",
-                  weigh_ratio(profile->states[SNAP_GIL_WAIT], snapshots));
     if (holder) {
-        plain_add(&line, "   GIL held %.0f %%, most by ", weigh_ratio(held, snapshots) * 100);
-        plain_id(&line, top->page.names.strings, holder->name, 24, PLAIN_KEEP_START);
+        plain_add(&line, "   GIL %.0f %% (", weigh_ratio(held, snapshots) * 100);
+        plain_id(&line, top->page.names.strings, holder->name, 20, PLAIN_KEEP_START);
+        plain_add(&line, "), %.1f wait for it",
+                  weigh_ratio(profile->states[SNAP_GIL_WAIT], snapshots));
     }
     screen_put(screen, row, SCREEN_NORMAL, plain_text(&line));
     screen->failed |= line.failed;
@@ -136,26 +135,25 @@ void top_header(struct top *top)
 
 // ---- The last line -------------------------------------------------------------------------------
 
+enum {
+    TABLES = 1u << TOP_OVERVIEW | 1u << TOP_THREADS | 1u << TOP_FUNCTIONS | 1u << TOP_LINES,
+    TEXTS = 1u << TOP_STACK | 1u << TOP_FUNCTION,
+    HELP = 1u << TOP_HELP,
+    EVERY = TABLES | TEXTS | HELP,
+};
+
 static void show_hints(struct top *top, unsigned row)
 {
     static const struct {
         const char *key, *words;
         unsigned pages; // 1 << enum top_page
     } hints[] = {
-        {"q", "quit", ~0u},
-        {"h", "help", ~0u & ~(1u << TOP_HELP)},
-        {"Esc", "back", 1u << TOP_STACK | 1u << TOP_FUNCTION | 1u << TOP_HELP},
-        {"Tab", "other", 1u << TOP_OVERVIEW},
-        {"Enter", "open",
-         1u << TOP_OVERVIEW | 1u << TOP_THREADS | 1u << TOP_FUNCTIONS | 1u << TOP_LINES},
-        {"g", "group", ~(1u << TOP_HELP)},
-        {"s", "sort",
-         1u << TOP_OVERVIEW | 1u << TOP_THREADS | 1u << TOP_FUNCTIONS | 1u << TOP_LINES},
-        {"w", "window", ~(1u << TOP_HELP)},
-        {"/", "filter",
-         1u << TOP_OVERVIEW | 1u << TOP_THREADS | 1u << TOP_FUNCTIONS | 1u << TOP_LINES},
-        {"p", "hold", ~(1u << TOP_HELP)},
-        {"S", "save", ~(1u << TOP_HELP)},
+        {"q", "quit", EVERY},          {"h", "help", EVERY & ~HELP},
+        {"Esc", "back", TEXTS | HELP}, {"Enter", "open", TABLES},
+        {"g", "group", TABLES},        {"s", "sort", TABLES},
+        {"w", "window", TABLES},       {"/", "filter", TABLES},
+        {"n", "native", TEXTS},        {"S", "save", TABLES | TEXTS},
+        {"p", "hold", TABLES | TEXTS}, {"Tab", "other table", 1u << TOP_OVERVIEW},
     };
     struct screen *screen = top->screen;
     for (size_t i = 0; i < ARRAY_SIZE(hints); i++) {

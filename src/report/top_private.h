@@ -18,7 +18,8 @@ struct top {
 // ---- Tables (top_table.c) ------------------------------------------------------------------------
 
 struct top_row {
-    uint64_t key; // the same in each refresh, never 0
+    uint64_t key;   // the same in each refresh, never 0
+    uint64_t opens; // the key of the thread or function that it is of
     uint32_t index;
     uint64_t weight, second; // the larger the higher; then by name
     const char *name;

@@ -49,6 +49,7 @@ static void place_cursor(struct top_cursor *cursor, const struct top_rows *rows,
     if (cursor->row > last)
         cursor->row = last;
     cursor->here = rows->count ? rows->items[cursor->row].key : 0;
+    cursor->opens = rows->count ? rows->items[cursor->row].opens : 0;
     // A row that a filter hides for a while is still followed.
     if (cursor->moved)
         cursor->follows = cursor->row ? cursor->here : 0;

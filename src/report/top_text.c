@@ -8,6 +8,7 @@
 #include "util/guard.h"
 
 #define ROWS_OF_EACH 12 // callers, callees, lines
+#define CONTINUED 8     // indentation of what is left of a line
 
 // A page: its title, and a document whose last section holds the lines.
 struct text {
@@ -33,6 +34,48 @@ static void add_line(struct text *text, enum doc_style style, const char *line)
     doc_line(&text->doc, style, 0, line);
 }
 
+// A line of the document, or what of it begins at the left edge of a line of the screen.
+struct part {
+    const char *text;
+    size_t bytes, indent;
+    enum doc_style style;
+};
+VEC_DEFINE(parts, struct part);
+
+static void parts_deinit(struct parts *parts)
+{
+    vec_deinit(parts);
+}
+
+// Lines that are too wide go on in the next one, after a space if there is one.
+static void wrap(struct text *text, struct parts *parts)
+{
+    size_t columns = text->top->screen->columns;
+    vec_foreach (block, &text->doc.sections.items[0].blocks) {
+        const char *at = block->text ? block->text : "";
+        size_t indent = 0;
+        do {
+            size_t bytes = 0, used = indent, space = 0;
+            while (at[bytes]) {
+                unsigned width;
+                size_t size = plain_char(at + bytes, &width);
+                if (used + width > columns)
+                    break;
+                used += width;
+                bytes += size;
+                if (at[bytes] == ' ' && bytes > strspn(at, " "))
+                    space = bytes + 1;
+            }
+            if (at[bytes] && space && space <= bytes)
+                bytes = space;
+            if (!vec_push(parts, (struct part){at, bytes, indent, block->style}))
+                text->doc.failed = true;
+            at += bytes ? bytes : strlen(at);
+            indent = CONTINUED;
+        } while (*at);
+    }
+}
+
 static void scroll_to_bounds(struct top_cursor *scroll, size_t lines, size_t height)
 {
     size_t last = lines > height ? lines - height : 0;
@@ -41,19 +84,28 @@ static void scroll_to_bounds(struct top_cursor *scroll, size_t lines, size_t hei
         scroll->first = last;
 }
 
-static void text_draw(struct text *text, unsigned from, unsigned lines)
+static void draw_part(struct screen *screen, unsigned row, const struct part *part)
 {
     static const enum screen_style styles[] = {
         [DOC_NORMAL] = SCREEN_NORMAL, [DOC_HOT] = SCREEN_HOT, [DOC_FAINT] = SCREEN_FAINT};
+    GUARD(plain_deinit) struct plain line = {0};
+    plain_pad(&line, part->indent);
+    plain_bytes(&line, part->text, part->bytes);
+    screen_put(screen, row, styles[part->style], plain_text(&line));
+    screen->failed |= line.failed;
+}
+
+static void text_draw(struct text *text, unsigned from, unsigned lines)
+{
     struct screen *screen = text->top->screen;
     struct top_cursor *scroll = &text->top->state->text;
-    screen->failed |= text->doc.failed || text->title.failed;
+    GUARD(parts_deinit) struct parts parts = {0};
+    GUARD(plain_deinit) struct plain seen = {0};
     if (!lines || from + lines > screen->rows || !text->doc.sections.count)
         return;
-    const struct doc_section *section = &text->doc.sections.items[0];
-    size_t count = section->blocks.count, height = lines - 1;
+    wrap(text, &parts);
+    size_t count = parts.count, height = lines - 1;
     scroll_to_bounds(scroll, count, height);
-    GUARD(plain_deinit) struct plain seen = {0};
     size_t end = scroll->first + height < count ? scroll->first + height : count;
     if (count > height)
         plain_add(&seen, " lines %zu-%zu of %zu", scroll->first + 1, end, count);
@@ -61,12 +113,9 @@ static void text_draw(struct text *text, unsigned from, unsigned lines)
     unsigned left = taken < screen->columns ? screen->columns - taken : 0;
     screen_cell(screen, from, SCREEN_BAR, plain_text(&text->title), left, false, PLAIN_KEEP_START);
     screen_put(screen, from, SCREEN_BAR, plain_text(&seen));
-    for (size_t i = scroll->first; i < end; i++) {
-        const struct doc_block *block = &section->blocks.items[i];
-        screen_put(screen, from + 1 + (unsigned)(i - scroll->first), styles[block->style],
-                   block->text ? block->text : "");
-    }
-    screen->failed |= seen.failed;
+    for (size_t i = scroll->first; i < end; i++)
+        draw_part(screen, from + 1 + (unsigned)(i - scroll->first), &parts.items[i]);
+    screen->failed |= text->doc.failed || text->title.failed || seen.failed;
 }
 
 // ---- A stack -------------------------------------------------------------------------------------

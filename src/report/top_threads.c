@@ -36,6 +36,20 @@ static void add_percent(struct plain *out, double share)
     plain_add(out, "%.0f", share * 100);
 }
 
+// The function before its place: where both do not fit, the end is cut off.
+static void add_function(struct plain *out, const struct top *top, uint32_t index)
+{
+    const struct prof_function *function = page_function(&top->page, index);
+    if (!function)
+        return;
+    GUARD(plain_deinit) struct plain place = {0};
+    names_place(&place, &top->page.names, function);
+    names_function(out, &top->page.names, function, 0);
+    if (place.size)
+        plain_add(out, " %s", names_base(plain_text(&place)));
+    out->failed |= place.failed;
+}
+
 static void cell(struct plain *out, const struct top *top, uint32_t index, size_t column)
 {
     const struct prof_thread *thread = thread_at(top, index);
@@ -66,7 +80,7 @@ static void cell(struct plain *out, const struct top *top, uint32_t index, size_
         plain_count(out, thread->samples);
         break;
     case MOSTLY_IN:
-        page_function_cell(out, &top->page, top->mostly_in[index]);
+        add_function(out, top, top->mostly_in[index]);
         break;
     }
 }
@@ -124,7 +138,7 @@ bool top_threads(struct top *top, struct top_table *ret)
         [SHARE] = {.title = "%", .width = 3, .right = true},
         [GIL] = {.title = "GIL%", .width = 4, .needs = 90, .right = true},
         [SAMPLES] = {.title = "SAMPLES", .width = 8, .needs = 120, .right = true},
-        [MOSTLY_IN] = {.title = "MOSTLY IN", .share = 3, .keep = PLAIN_KEEP_END},
+        [MOSTLY_IN] = {.title = "MOSTLY IN", .share = 3},
     };
     static const size_t sorted[TOP_THREAD_SORTS] = {
         [TOP_BY_CPU] = CPU, [TOP_BY_STATE] = STATE, [TOP_BY_TID] = TID, [TOP_BY_NAME] = THREAD};
@@ -137,7 +151,8 @@ bool top_threads(struct top *top, struct top_table *ret)
     size_t count = top->page.profile ? top->page.profile->thread_count : 0;
     for (uint32_t i = 0; i < count; i++) {
         const struct prof_thread *thread = thread_at(top, i);
-        struct top_row row = {.key = top_thread_key(thread->pid, thread->tid), .index = i};
+        uint64_t key = top_thread_key(thread->pid, thread->tid);
+        struct top_row row = {.key = key, .opens = key, .index = i};
         if (!matches(top, i))
             continue;
         weigh_row(top, &row);
