@@ -226,6 +226,17 @@ static struct err *show(struct view *view)
     return err;
 }
 
+static int exit_code_of(const struct view *view)
+{
+    const struct options *options = view->options;
+    if (!view->run.session.taken)
+        return EXIT_NO_REPORT;
+    // Without -n and -d it goes on until somebody ends it.
+    bool cut = (options->count || options->duration_ns) && !is_enough(view) &&
+               (interrupted || view->run.ended);
+    return cut || view->run.session.incomplete ? EXIT_PARTIAL : EXIT_COMPLETE;
+}
+
 int run_top(const struct options *options, int argc, char **argv)
 {
     pid_t pid;
@@ -239,12 +250,7 @@ int run_top(const struct options *options, int argc, char **argv)
         err = show(&view);
     if (!err && view.run.status && view.run.ended && !options->quiet)
         complain("%s", view.run.status);
-    if (err)
-        code = fail(err);
-    else if (!view.run.session.taken)
-        code = EXIT_NO_REPORT;
-    else
-        code = view.run.session.incomplete ? EXIT_PARTIAL : EXIT_COMPLETE;
+    code = err ? fail(err) : exit_code_of(&view);
     top_run_close(&view.run);
     return code;
 }

@@ -57,8 +57,9 @@ void top_run_close(struct top_run *run)
 struct err *top_run_begin(struct top_run *run)
 {
     TRY(subjects_begin(&run->subjects));
-    run->begin_ns = run->last_ns = run->slot_ns = run->next_ns = live_now_ns();
-    run->look_ns = run->begin_ns;
+    uint64_t counted_ns = run->last_ns - run->begin_ns;
+    run->last_ns = run->slot_ns = run->next_ns = run->look_ns = live_now_ns();
+    run->begin_ns = run->last_ns - counted_ns;
     run->own_cpu_ns = run->look_own_ns = session_own_cpu_ns(&run->session);
     run->look_pause_ns = 0;
     return NULL;

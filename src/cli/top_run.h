@@ -15,7 +15,7 @@ struct top_run {
     struct top_state state;
     uint64_t interval_ns;
     bool adapts;         // the interval; else the user has chosen it
-    uint64_t begin_ns;   // CLOCK_MONOTONIC: when it began to count
+    uint64_t begin_ns;   // CLOCK_MONOTONIC: when it began to count, later by the time it did not
     uint64_t last_ns;    // ... of the last snapshot
     uint64_t next_ns;    // ... when the next one is due
     uint64_t slot_ns;    // ... when the interval of that one ends
