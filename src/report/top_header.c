@@ -9,13 +9,31 @@
 
 // ---- Which process -------------------------------------------------------------------------------
 
+// The program and its arguments; where that is too long, paths without their folders.
+static void say_command(struct plain *out, const struct top *top, unsigned columns)
+{
+    const struct snap_process *process = &top->values->input->source->process;
+    const struct strtab *strings = top->page.names.strings;
+    GUARD(plain_deinit) struct plain whole = {0};
+    page_say_command(&whole, &top->page);
+    if (plain_columns(plain_text(&whole)) <= columns || !process->argc) {
+        plain_str(out, plain_text(&whole));
+        return;
+    }
+    for (size_t i = 0; i < process->argc; i++) {
+        const char *word = strtab_get(strings, process->argv[i]);
+        const char *base = word ? names_base(word) : "";
+        plain_str(out, i ? " " : "");
+        plain_safe(out, base, strlen(base));
+    }
+}
+
 static void say_process(struct top *top, unsigned row)
 {
     const struct snap_process *process = &top->values->input->source->process;
     const struct strtab *strings = top->page.names.strings;
     struct screen *screen = top->screen;
     GUARD(plain_deinit) struct plain left = {0}, right = {0};
-    page_say_command(&left, &top->page);
     plain_add(&right, "pid %d", (int)process->pid);
     if (process->python_version) {
         plain_str(&right, ", Python ");
@@ -26,6 +44,7 @@ static void say_process(struct top *top, unsigned row)
     }
     unsigned taken = (unsigned)plain_columns(plain_text(&right)) + 2;
     unsigned width = taken < screen->columns ? screen->columns - taken : 0;
+    say_command(&left, top, width);
     screen_cell(screen, row, SCREEN_BOLD, plain_text(&left), width, false, PLAIN_KEEP_START);
     screen_put(screen, row, SCREEN_NORMAL, "  ");
     screen_put(screen, row, SCREEN_NORMAL, plain_text(&right));
