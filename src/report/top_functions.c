@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/sort.h"
 #include "report/top_private.h"
 #include "util/guard.h"
 #include "util/hash.h"
@@ -165,33 +166,19 @@ static void weigh_row(const struct top *top, const struct prof_function *functio
 {
     uint64_t self = self_of(top, function), total = weigh_total(&top->page.weigh, function);
     uint32_t name = function->qualname ? function->qualname : function->function;
+    enum report_sort sort = top->state->function_sort;
+    bool native = function->kind == SNAP_NATIVE;
     row->name = strtab_get(top->page.names.strings, name);
-    row->weight = self;
-    row->second = total;
-    switch (top->state->function_sort) {
-    case REPORT_SORT_TOTAL:
-        row->weight = total;
-        row->second = self;
-        break;
-    case REPORT_SORT_CPU:
-        row->weight = cpu_of(top, function);
-        break;
-    case REPORT_SORT_WAITING:
-        row->weight = waiting_of(top, function);
-        break;
-    case REPORT_SORT_CALLS:
-        row->weight = function->activations;
-        break;
-    case REPORT_SORT_NAME:
-        row->weight = row->second = 0;
-        break;
-    case REPORT_SORT_DEFAULT:
-    case REPORT_SORT_OWN:
-    case REPORT_SORT_SELF:
-        if (self == 0) // those that only wait: the ones in which most do
-            row->second = waiting_of(top, function);
-        break;
-    }
+    row->weight = native && sorted_by(sort) == SELF   ? self
+                  : native && sort == REPORT_SORT_CPU ? cpu_of(top, function)
+                  : native && sort == REPORT_SORT_WAITING
+                      ? waiting_of(top, function)
+                      : sort_value(&top->page.weigh, sort, function);
+    row->second = sort == REPORT_SORT_TOTAL ? self : total;
+    if (sort == REPORT_SORT_NAME)
+        row->second = 0;
+    else if (sorted_by(sort) == SELF && self == 0) // those that only wait: where most do
+        row->second = waiting_of(top, function);
 }
 
 bool top_functions(struct top *top, struct top_table *ret)
