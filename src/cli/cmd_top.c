@@ -14,6 +14,7 @@
 #define REFRESH_NS 1000000000u
 #define FIRST_REFRESH_NS 400000000u // an empty screen helps nobody
 #define NAP_NS 50000000u
+#define REST_FACTOR 20 // between two refreshes, times what one took
 #define PLAIN_COLUMNS 100
 #define PLAIN_THREADS 20
 #define PLAIN_FUNCTIONS 15
@@ -52,11 +53,14 @@ static bool do_what_is_due(struct view *view)
     ended = run->ended && !ended;
     if (!ended && live_now_ns() < view->shown_ns)
         return false;
-    view->shown_ns = live_now_ns() + REFRESH_NS;
     view->refreshes++;
     top_run_adapt(run);
+    uint64_t begin_ns = live_now_ns();
     if (ended || !run->ended)
         top_run_count(run);
+    // What takes long to count (all of a long run) is counted less often.
+    uint64_t now_ns = live_now_ns(), rest_ns = (now_ns - begin_ns) * REST_FACTOR;
+    view->shown_ns = now_ns + (rest_ns > REFRESH_NS ? rest_ns : REFRESH_NS);
     return true;
 }
 
@@ -229,7 +233,7 @@ static struct err *show(struct view *view)
 static int exit_code_of(const struct view *view)
 {
     const struct options *options = view->options;
-    if (!view->run.session.taken)
+    if (view->run.ended && !view->run.latest)
         return EXIT_NO_REPORT;
     // Without -n and -d it goes on until somebody ends it.
     bool cut = (options->count || options->duration_ns) && !is_enough(view) &&

@@ -107,7 +107,7 @@ static char *how_it_ended(const struct live *live)
 static bool may_come_back(struct top_run *run, const struct err *err)
 {
     uint64_t now_ns = live_now_ns();
-    if (err_code(err) != ERR_NOT_FOUND || !run->session.taken)
+    if (err_code(err) != ERR_NOT_FOUND || !run->subjects.first_ns)
         return false;
     if (!run->lost_ns)
         run->lost_ns = now_ns;

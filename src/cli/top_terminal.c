@@ -211,12 +211,9 @@ enum terminal_event terminal_wait(uint64_t until_ns, uint32_t *ret_key)
         uint64_t left_ms = until_ns > now_ns ? (until_ns - now_ns + 999999) / 1000000 : 0;
         struct pollfd terminal = {.fd = STDIN_FILENO, .events = POLLIN};
         int ready = poll(&terminal, 1, (int)(left_ms < 50 ? left_ms : 50));
-        if (ready > 0 && !(terminal.revents & POLLIN))
+        if (ready > 0 && terminal.revents & (POLLERR | POLLHUP | POLLNVAL))
             return TERMINAL_GONE;
         got = get_wch(&code);
-        // Readable, and nothing to be read: the end.
-        if (ready > 0 && got == ERR && !stop_wanted && !continued)
-            return TERMINAL_GONE;
     }
     if (stop_wanted) {
         stop_here();

@@ -4,8 +4,9 @@
 
 #include "util/guard.h"
 
-// 100 snapshots of 100 threads with 60 frames each are some 50 MB.
-#define BYTES_MAX ((size_t)96 << 20)
+// Bounds what counting them costs, too: some 50 ms of processor time. 100 snapshots of 100 threads with
+// 30 frames each are 30 to 50 MB.
+#define BYTES_MAX ((size_t)48 << 20)
 
 static size_t bytes_of(const struct snapshot *snapshot)
 {

@@ -392,6 +392,10 @@ class OnATerminal(support.TestCase):
             screen = window.until("gr.u00f6")
             self.row(screen, re.escape(r"za\u017c\u00f3\u0142\u0107-\u9884\u8ba2"))
             self.assertTrue(screen.isascii())
+            # What is no character of the terminal's is no key.
+            window.tmux("send-keys", "-t", "top", "-H", "ff", "c3", "28")
+            window.keys("h")
+            window.until(r"^q, Ctrl-C +quit")
 
 
 class InAPipe(support.TestCase):
