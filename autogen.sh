@@ -44,13 +44,14 @@ pc:libdw       libdw-dev        elfutils-devel        elfutils-dev libelf     li
 pc:zlib        zlib1g-dev       zlib-devel            zlib-dev     zlib       zlib-devel
 '
 # pycore is built without these where they cannot be had: names of C++ and Rust are then shown as the
-# compiler made them, symbols in .gnu_debugdata are not found, and cores in zst, lz4 or xz must be
-# unpacked by hand.
+# compiler made them, symbols in .gnu_debugdata are not found, cores in zst, lz4 or xz must be unpacked
+# by hand, and top prints tables in the place of its live view.
 build_wants='
 cc:-liberty    libiberty-dev    binutils-devel        binutils-dev binutils   binutils-devel
 pc:liblzma     liblzma-dev      xz-devel              xz-dev       xz         xz-devel
 pc:libzstd     libzstd-dev      libzstd-devel         zstd-dev     zstd       libzstd-devel
 pc:liblz4      liblz4-dev       lz4-devel             lz4-dev      lz4        liblz4-devel
+pc:ncursesw    libncurses-dev   ncurses-devel         ncurses-dev  ncurses    ncurses-devel
 '
 demo_needs='
 cmd:python3    python3          python3               python3      python     python3
@@ -72,6 +73,7 @@ cmd:patchelf   patchelf         patchelf              patchelf     patchelf   pa
 cmd:xz         xz-utils         xz                    xz           xz         xz
 cmd:zstd       zstd             zstd                  zstd         zstd       zstd
 cmd:lz4        lz4              lz4                   lz4          lz4        lz4
+cmd:tmux       tmux             tmux                  tmux         tmux       tmux
 cmd:groff      groff-base       groff-base            groff        groff      groff
 cmd:fish       fish             fish                  fish         fish       fish
 cmd:zsh        zsh              zsh                   zsh          zsh        zsh

@@ -72,6 +72,9 @@ bool parse_time(const char *text, bool bare_seconds, uint64_t *ret_ns);
 // false when one could not be written.
 bool write_report(const struct options *options, const struct report_input *input,
                   const struct report_input *of_profile);
+// One file, in the format of its name's ending, else as text. Prints nothing.
+struct err *write_report_to(const struct options *options, const char *path,
+                            const struct report_input *input);
 // Is one of the outputs in a format with all of these flags (enum report_format_flag)?
 bool outputs_have(const struct options *options, unsigned flags);
 

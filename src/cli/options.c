@@ -111,8 +111,10 @@ static const char *take(enum option_id id, const char *value, struct options *re
         ret->pid = (int64_t)number;
         return NULL;
     case OPT_COUNT:
+    case OPT_TABLES:
         return parse_number(value, 1, 1000000000, &ret->count) ? NULL : "is no count above 0";
     case OPT_INTERVAL:
+    case OPT_TOP_INTERVAL:
         return parse_time(value, false, &ret->interval_ns)
                    ? NULL
                    : "needs a number and a unit: 500us, 200ms, 1s";

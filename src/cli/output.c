@@ -126,6 +126,13 @@ static const struct report_format *format_of(const struct options *options, size
     return format ? format : report_format_by_name("text");
 }
 
+struct err *write_report_to(const struct options *options, const char *path,
+                            const struct report_input *input)
+{
+    const struct report_format *format = report_format_by_ending(path);
+    return write_file(options, path, format ? format : report_format_by_name("text"), input);
+}
+
 // The capture, and that no report is to be written over it.
 static struct err *check_save(const struct options *options)
 {

@@ -73,7 +73,7 @@ static void gather_notes(struct session *session, const struct snapshot *snapsho
     }
 }
 
-void session_add(struct session *session, struct snapshot *snapshot)
+void session_count(struct session *session, struct snapshot *snapshot)
 {
     session->taken++;
     filter_mark(session->options, session->strings, snapshot, &session->filtered);
@@ -83,11 +83,29 @@ void session_add(struct session *session, struct snapshot *snapshot)
             session->incomplete = true;
         gather_notes(session, snapshot);
     }
+}
+
+void session_add(struct session *session, struct snapshot *snapshot)
+{
+    session_count(session, snapshot);
     filter_drop(snapshot);
     if ((!session->profile || session->options->report.snapshots) &&
         vec_push(&session->kept, snapshot))
         return;
     snapshot_destroy(snapshot);
+}
+
+bool session_restart(struct session *session)
+{
+    struct profile *profile = profile_create(session->strings);
+    if (!profile)
+        return false;
+    profile_destroy(session->profile);
+    session->profile = profile;
+    session->taken = 0;
+    session->filtered = (struct filter_counts){0};
+    session->cpu_begin_ns = own_cpu_ns();
+    return true;
 }
 
 void session_aggregate(struct session *session)

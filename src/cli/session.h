@@ -36,6 +36,10 @@ struct err *session_report(struct session *session, const struct prof_run *run,
 struct prof_report *session_profile_of(struct strtab *strings,
                                        const struct snapshot *const *snapshots, size_t count,
                                        const struct prof_run *run);
+// Only counts it: it stays the caller's, with the threads that do not count marked (`left_out`).
+void session_count(struct session *session, struct snapshot *snapshot);
+// Begins to count anew: what was counted so far is gone. False: out of memory, all is as it was.
+bool session_restart(struct session *session);
 // Renders; the exit code.
 struct source;
 int session_finish(struct session *session, const struct prof_run *run,

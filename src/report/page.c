@@ -346,7 +346,7 @@ static void add_command(struct page *page)
 
 // ---- The page ------------------------------------------------------------------------------------
 
-static void page_deinit(struct page *page)
+void page_deinit(struct page *page)
 {
     names_deinit(&page->names);
     free(page->own_code);
@@ -367,7 +367,7 @@ static bool is_program(const struct page *page, uint32_t module)
     return false;
 }
 
-static bool prepare(struct page *page)
+bool page_prepare(struct page *page)
 {
     const struct prof_report *profile = page->profile;
     size_t functions = profile ? profile->function_count : 0;
@@ -428,7 +428,7 @@ struct err *page_build(struct doc *doc, const struct report_input *input,
     struct page page = {.doc = doc, .input = input, .options = options, .profile = input->profile};
     if (!input->profile && input->snapshot_count == 0)
         return err_create(ERR_NOT_FOUND, "there is no snapshot to report");
-    if (!prepare(&page))
+    if (!page_prepare(&page))
         return err_create(ERR_NO_MEMORY, "no memory for the report");
     for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
         size_t first = doc->sections.count;

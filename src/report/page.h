@@ -31,6 +31,10 @@ struct page {
 // The whole document of a report; the formats call nothing else.
 struct err *page_build(struct doc *doc, const struct report_input *input,
                        const struct report_options *options);
+// For those who need a page's helpers alone: what they look things up in, from doc, input, options and
+// profile. False: out of memory; page_deinit() is due in any case.
+bool page_prepare(struct page *page);
+void page_deinit(struct page *page);
 // What went wrong while building or writing, as an error.
 struct err *page_finish(const struct doc *doc, FILE *out);
 
@@ -70,6 +74,12 @@ void page_say_thread(struct plain *plain, const struct page *page, uint32_t name
 // A thread's name for table cells; marked when Python does not know the thread.
 void page_thread_name(struct plain *plain, const struct page *page, uint32_t name,
                       bool known_to_python);
+
+// The state that it was seen in most.
+enum snap_state page_usual_state(const struct prof_thread *thread); // threads.c
+// The function each thread is mostly in, as a reader wants it named: an index, or UINT32_MAX, for each of
+// the profile's threads. Of one that works its hottest; of others, where their own code waits.
+void page_mostly_in(const struct page *page, uint32_t *ret); // threads.c
 
 // Function and place for table cells: "lookup cache.py:118"; nothing for UINT32_MAX.
 void page_function_cell(struct plain *plain, const struct page *page, uint32_t index);
