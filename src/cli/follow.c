@@ -192,6 +192,12 @@ static struct err *warm_up(struct subjects *subjects, struct subject *subject)
     return NULL;
 }
 
+// A full search of what is no Python (a Java with its gigabytes) is anything but free.
+static bool is_worth_it(struct subjects *subjects, pid_t pid)
+{
+    return !subjects->pythons || pythons_guess(subjects->pythons, pid, "") != PYTHON_NONE;
+}
+
 static struct err *open_one(struct subjects *subjects, struct bystander who)
 {
     struct subject *subject = NULL;
@@ -204,7 +210,9 @@ static struct err *open_one(struct subjects *subjects, struct bystander who)
         who.again_ns = UINT64_MAX;
         return vec_push(&subjects->bystanders, who) ? NULL : err_create(ERR_NO_MEMORY, "process");
     }
-    struct err *err = subject_open(subjects->session, who.pid, &subjects->sampling, &subject);
+    struct err *err = is_worth_it(subjects, who.pid)
+                          ? subject_open(subjects->session, who.pid, &subjects->sampling, &subject)
+                          : err_create(ERR_NOT_FOUND, "no Python in process %d", who.pid);
     if (!err && !subject->sampler->process)
         err = err_create(ERR_PERMISSION, "%s", subject->sampler->live->refusal);
     if (!err)

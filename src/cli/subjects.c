@@ -22,6 +22,7 @@ void subjects_init(struct subjects *subjects, struct session *session,
     *subjects = (struct subjects){.session = session, .sampling = *sampling};
     // Without it each of them opens the files for itself.
     subjects->files = subjects->sampling.files = image_files_create();
+    subjects->pythons = pythons_create();
 }
 
 void subjects_deinit(struct subjects *subjects)
@@ -29,6 +30,7 @@ void subjects_deinit(struct subjects *subjects)
     vec_foreach (subject, &subjects->items)
         subject_close(*subject);
     image_files_destroy(subjects->files);
+    pythons_destroy(subjects->pythons);
     vec_deinit(&subjects->items);
     vec_deinit(&subjects->bystanders);
     vec_deinit(&subjects->starts);

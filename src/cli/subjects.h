@@ -15,6 +15,7 @@
 #ifndef CLI_SUBJECTS_H
 #define CLI_SUBJECTS_H
 
+#include "cli/pythons.h"
 #include "cli/subject.h"
 
 // A living process of which no snapshots are taken: it is no Python, or may not be read. It is not
@@ -32,6 +33,7 @@ struct subjects {
     struct session *session;         // borrowed
     struct sampler_options sampling; // of each of them
     struct image_files *files;       // that they share
+    struct pythons *pythons;         // which programs are worth opening
     VEC(struct subject *) items;     // of which snapshots are taken, as they came
     VEC(struct bystander) bystanders;
     VEC(uint64_t) starts; // by session_process(): start_ticks, which tell reused numbers apart
