@@ -15,6 +15,7 @@
 #define PROFILE_PROFILE_H
 
 #include "snapshot/snapshot.h"
+#include "util/err.h"
 
 // A function: one per (kind, name, file, first line); a native one per (name, module, file). Native
 // code without a symbol is one per module: where its functions begin is not known.
@@ -128,8 +129,9 @@ struct prof_report {
     size_t line_count;
     struct prof_edge *edges; // by total_working
     size_t edge_count;
-    struct prof_node *nodes;
+    struct prof_node *nodes; // in the order of a walk; [0] is the root
     size_t node_count;
+    uint64_t pruned_nodes; // of a tree that was read from a document: those that it leaves out
     // Distinct frames (function and line). Column, address and flags are those that all its samples
     // agreed on, otherwise unknown, 0 and unset; activation is 0.
     struct snap_frame *frames;
@@ -137,6 +139,7 @@ struct prof_report {
     size_t frame_count;
     struct prof_stack *stacks; // by samples
     size_t stack_count;
+    uint32_t *stack_frames;      // of all stacks: what their .frames point into
     struct prof_thread *threads; // by cpu_ns, samples
     size_t thread_count;
     // Every snapshot in order, as far as the bound allows; samples without a stack are not in it.
@@ -167,6 +170,11 @@ struct prof_run { // what only the sampling loop knows
 };
 // Sorts and computes everything; may be called again later (interim reports).
 struct prof_report *profile_report(struct profile *profile, const struct prof_run *run);
+// All of it was allocated by malloc(), so that others may make reports, too.
 void prof_report_destroy(struct prof_report *report);
+// What a report has besides what was counted, for those who make one: its shares of the duration ...
+void prof_report_shares(struct prof_report *report);
+// ... and the call tree of its stacks, as profile_report() gives it when no sample was dropped.
+struct err *prof_report_grow_tree(struct prof_report *report);
 
 #endif

@@ -24,6 +24,16 @@ struct err *session_init(struct session *session, const struct options *options,
 void session_deinit(struct session *session);
 // Takes the snapshot over.
 void session_add(struct session *session, struct snapshot *snapshot);
+// The finished values of a session, to be rendered. ret->profile is the caller's, for
+// prof_report_destroy(); all else is borrowed.
+struct err *session_report(struct session *session, const struct prof_run *run,
+                           struct report_source_reader lines, const char *command,
+                           struct report_input *ret);
+// For formats that show profiles only: snapshots as a profile of their own; `run` may be all zeros.
+// NULL: out of memory.
+struct prof_report *session_profile_of(struct strtab *strings,
+                                       const struct snapshot *const *snapshots, size_t count,
+                                       const struct prof_run *run);
 // Renders; the exit code.
 struct source;
 int session_finish(struct session *session, const struct prof_run *run,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The profile: counts and CPU time worked out by hand, activations, bounds, the order of a report,
 // and stacks and runs that are too large.
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -744,10 +745,38 @@ static void test_activations_of_builtins(void **state)
     assert_calls(run, "poll", 5, 2, 200);
 }
 
+// ---- The tree of stacks -------------------------------------------------------------------------
+
+static void test_grown_tree(void **state)
+{
+    struct run *run = *state;
+    thread(run, 1, SNAP_RUNNING, "hot:2 work:3 main:1");
+    thread(run, 2, SNAP_SLEEP, "sleep! idle:3 main:1");
+    thread(run, 3, SNAP_RUNNING, "");
+    add(run);
+    thread(run, 1, SNAP_RUNNABLE, "hot:3 hot:2 work:4 main:1")->has_holds_gil = true;
+    thread(run, 2, SNAP_RUNNING, "idle:3 main:1");
+    thread_cpu(run, 4, SNAP_RUNNING, 3 * 1000000, "a:1 work:1");
+    thread(run, 5, SNAP_RUNNING, "b:1 work:1");
+    add(run);
+    report(run);
+    struct prof_node *nodes = run->report->nodes;
+    size_t count = run->report->node_count;
+    assert_int_equal(count, 10);
+    run->report->nodes = NULL;
+    assert_null(prof_report_grow_tree(run->report));
+    assert_int_equal(run->report->node_count, count);
+    assert_memory_equal(run->report->nodes, nodes, count * sizeof(*nodes));
+    free(nodes);
+}
+
 // ---- Bounds -------------------------------------------------------------------------------------
 
+// To a millionth, as documents have them.
 static void assert_bounds(double low, double high, double expected_low, double expected_high)
 {
+    expected_low = round(expected_low * 1e6) / 1e6;
+    expected_high = round(expected_high * 1e6) / 1e6;
     if (low != expected_low || high != expected_high)
         fail_msg("[%f, %f] instead of [%f, %f]", low, high, expected_low, expected_high);
 }
@@ -1020,6 +1049,7 @@ int main(void)
         TEST(test_activations_of_generators),
         TEST(test_many_generators),
         TEST(test_activations_of_builtins),
+        TEST(test_grown_tree),
         TEST(test_bounds),
         TEST(test_bounds_grouped),
         TEST(test_nothing_at_work),
