@@ -7,7 +7,8 @@
 
 // As src/profile/interval.c chooses them: the number of frequencies, and of snapshots that a phase
 // may last of a run without any change.
-#define FREEDOM_PART 0.12
+#define PART_CORRELATED 0.12
+#define PART_INDEPENDENT 0.25
 #define FREEDOM_MIN 3
 #define FREEDOM_MAX 40
 #define ITEMS_MAX 512.0
@@ -26,11 +27,14 @@ static double student(double quantile, double freedom)
 }
 
 // Of that many snapshots, when neighbouring ones are so correlated: the first autocorrelation of
-// which a process of first order has this design effect is (effect - 1) / (effect + 1).
+// which a process of first order has this design effect is (effect - 1) / (effect + 1). From 1.5 on
+// it is no longer taken for chance.
 static double freedom_of(double snapshots, double effect)
 {
     double items = fmin(snapshots, ITEMS_MAX);
-    double count = FREEDOM_PART * items * 2 / (1 + fmax(1, effect));
+    double chance = fmin(1, fmax(0, 2 * (1.5 - effect)));
+    double part = PART_CORRELATED + (PART_INDEPENDENT - PART_CORRELATED) * chance;
+    double count = part * items * 2 / (1 + fmax(1, effect));
     return fmin(FREEDOM_MAX, fmax(FREEDOM_MIN, count));
 }
 
@@ -94,18 +98,36 @@ void share_pair(struct share *one, uint64_t snapshots_one, struct share *other,
         take_effect(other, one, snapshots_other);
 }
 
-void share_bounds(const struct share *share, double quantile, double *ret_low, double *ret_high)
+static void wilson(const struct share *share, double t, double *ret_low, double *ret_high)
 {
-    *ret_low = 0;
-    *ret_high = 1;
-    if (!(share->draws > 0))
-        return;
-    double p = share->p, t = student(quantile, share->freedom);
-    double q = t * t / share->draws;
+    double p = share->p, q = t * t / share->draws;
     double middle = (p + q / 2) / (1 + q);
     double half = sqrt(q * p * (1 - p) + q * q / 4) / (1 + q);
     *ret_low = fmin(p, fmax(0, middle - half));
     *ret_high = fmax(p, fmin(1, middle + half));
+}
+
+void share_bounds(const struct share *share, double quantile, double *ret_low, double *ret_high)
+{
+    *ret_low = 0;
+    *ret_high = 1;
+    if (share->draws > 0)
+        wilson(share, student(quantile, share->freedom), ret_low, ret_high);
+}
+
+// Of the sum of both variances (Welch and Satterthwaite). Two draws are added of each kind, so that
+// shares of 0 and 1 have a variance, too (Agresti and Coull, The American Statistician 52, 1998).
+static double freedom_of_both(const struct share *one, const struct share *other)
+{
+    const struct share *shares[] = {one, other};
+    double sum = 0, squares = 0;
+    for (int i = 0; i < 2; i++) {
+        double n = shares[i]->draws + 4, p = (shares[i]->p * shares[i]->draws + 2) / n;
+        double variance = p * (1 - p) / n;
+        sum += variance;
+        squares += variance * variance / shares[i]->freedom;
+    }
+    return sum * sum / squares;
 }
 
 void share_difference(const struct share *before, const struct share *after, double quantile,
@@ -116,8 +138,9 @@ void share_difference(const struct share *before, const struct share *after, dou
     if (!(before->draws > 0 && after->draws > 0))
         return;
     double low1, high1, low2, high2, change = after->p - before->p;
-    share_bounds(before, quantile, &low1, &high1);
-    share_bounds(after, quantile, &low2, &high2);
+    double t = student(quantile, freedom_of_both(before, after));
+    wilson(before, t, &low1, &high1);
+    wilson(after, t, &low2, &high2);
     *ret_low = change - hypot(after->p - low2, high1 - before->p);
     *ret_high = change + hypot(high2 - after->p, before->p - low1);
 }
