@@ -52,6 +52,7 @@ struct doc_block {
 
 struct doc_section {
     char *title;       // NULL: none
+    const char *id;    // which part of a report it is, for links; static; NULL: none
     const char *thing; // what a unit is, for "... 12 more functions"; NULL: it is never cut
     unsigned priority; // 0 stays longest
     unsigned share;    // percent of the report it may have when not all fits

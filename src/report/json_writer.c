@@ -33,11 +33,11 @@ static void put_escaped(struct json_writer *json, const char *bytes, size_t size
 static void put_key(struct json_writer *json, const char *key)
 {
     if (json->begun)
-        put_text(json, ", ");
+        put_text(json, json->embedded ? "," : ", ");
     json->begun = true;
     if (key) {
         put_escaped(json, key, strlen(key));
-        put_text(json, ": ");
+        put_text(json, json->embedded ? ":" : ": ");
     }
 }
 
@@ -95,9 +95,10 @@ static bool put_short_escape(struct json_writer *json, uint32_t code)
 }
 
 // A report may well go to a terminal or an editor: what must not be shown as it is, is escaped.
-static bool must_escape(uint32_t code)
+static bool must_escape(const struct json_writer *json, uint32_t code)
 {
-    return clean_is_unseen(code) || (code >= 0xd800 && code <= 0xdfff);
+    return clean_is_unseen(code) || (code >= 0xd800 && code <= 0xdfff) ||
+           (json->embedded && (code == '<' || code == '>' || code == '&'));
 }
 
 static void put_code(struct json_writer *json, uint32_t code)
@@ -118,7 +119,7 @@ static void put_escaped(struct json_writer *json, const char *bytes, size_t size
         size_t length = clean_decode(at, (size_t)(end - at), &code);
         if (!length)
             fprintf(json->out, "\\udc%02x", (unsigned char)*at);
-        else if (must_escape(code) || code == '"' || code == '\\') {
+        else if (must_escape(json, code) || code == '"' || code == '\\') {
             if (!put_short_escape(json, code))
                 put_code(json, code);
         } else {

@@ -427,6 +427,27 @@ static bool prepare(struct page *page)
     return true;
 }
 
+enum { OF_PROFILE = 1, OF_DUMP = 2 };
+
+static const struct {
+    const char *id;
+    void (*add)(struct page *page);
+    unsigned of;
+} parts[] = {
+    {"heading", add_heading, OF_PROFILE | OF_DUMP},
+    {"summary", page_summary, OF_PROFILE},
+    {"threads", page_threads, OF_PROFILE},
+    {"functions", page_functions, OF_PROFILE},
+    {"natives", page_natives, OF_PROFILE},
+    {"hottest", page_hottest, OF_PROFILE},
+    {"tree", page_tree, OF_PROFILE},
+    {"waiting", page_waiting, OF_PROFILE},
+    {"cpu", page_cpu, OF_PROFILE},
+    {"dump", page_dump, OF_DUMP},
+    {"notes", add_notes, OF_PROFILE | OF_DUMP},
+    {"command", add_command, OF_PROFILE | OF_DUMP},
+};
+
 struct err *page_build(struct doc *doc, const struct report_input *input,
                        const struct report_options *options)
 {
@@ -436,21 +457,13 @@ struct err *page_build(struct doc *doc, const struct report_input *input,
         return err_create(ERR_NOT_FOUND, "there is no snapshot to report");
     if (!prepare(&page))
         return err_create(ERR_NO_MEMORY, "no memory for the report");
-    add_heading(&page);
-    if (page.profile) {
-        page_summary(&page);
-        page_threads(&page);
-        page_functions(&page);
-        page_natives(&page);
-        page_hottest(&page);
-        page_tree(&page);
-        page_waiting(&page);
-        page_cpu(&page);
-    } else {
-        page_dump(&page);
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        size_t first = doc->sections.count;
+        if (parts[i].of & (page.profile ? OF_PROFILE : OF_DUMP))
+            parts[i].add(&page);
+        for (size_t k = first; k < doc->sections.count; k++)
+            doc->sections.items[k].id = parts[i].id;
     }
-    add_notes(&page);
-    add_command(&page);
     doc->failed |= page.failed;
     return NULL;
 }

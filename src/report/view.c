@@ -349,6 +349,7 @@ static bool add_stacks(struct making *making, struct frame_ids *firsts)
     for (size_t i = 0; i < making->profile->stack_count; i++) {
         const struct prof_stack *from = &making->profile->stacks[i];
         uint64_t weight = weigh_stack(&view->weigh, from);
+        view->stack_of[i] = UINT32_MAX;
         if (!weight)
             continue;
         uint32_t thread = thread_of(making, from);
@@ -359,6 +360,7 @@ static bool add_stacks(struct making *making, struct frame_ids *firsts)
         struct view_stack *stack = stack_like(making, key, firsts);
         if (!stack)
             return false;
+        view->stack_of[i] = (uint32_t)(stack - making->stacks.items);
         stack->weight += weight;
         stack->samples += from->samples;
         stack->cpu_ns += from->cpu_ns;
@@ -375,8 +377,26 @@ static int by_weight(const void *left, const void *right)
     const struct view_stack *a = left, *b = right;
     if (a->weight != b->weight)
         return a->weight > b->weight ? -1 : 1;
-    // In the order in which they were met, which is that of the profile.
-    return (a->frames > b->frames) - (a->frames < b->frames);
+    return (a->order > b->order) - (a->order < b->order);
+}
+
+// Heaviest first; `stack_of` follows.
+static bool sort_stacks(struct making *making)
+{
+    size_t count = making->stacks.count;
+    AUTO_FREE uint32_t *place = calloc(count + 1, sizeof(*place));
+    if (!place)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        making->stacks.items[i].order = (uint32_t)i;
+    if (count)
+        qsort(making->stacks.items, count, sizeof(*making->stacks.items), by_weight);
+    for (size_t i = 0; i < count; i++)
+        place[making->stacks.items[i].order] = (uint32_t)i;
+    for (size_t i = 0; i < making->profile->stack_count; i++)
+        if (making->view->stack_of[i] != UINT32_MAX)
+            making->view->stack_of[i] = place[making->view->stack_of[i]];
+    return true;
 }
 
 static bool make(struct making *making)
@@ -386,7 +406,9 @@ static bool make(struct making *making)
     struct frame_ids firsts = {0};
     making->of_frame = calloc(profile->frame_count + 1, sizeof(uint32_t));
     making->of_thread = calloc(profile->thread_count + 1, sizeof(uint32_t));
-    if (!making->of_frame || !making->of_thread || !vec_reserve(&making->processes, processes) ||
+    making->view->stack_of = calloc(profile->stack_count + 1, sizeof(uint32_t));
+    if (!making->view->stack_of || !making->of_frame || !making->of_thread ||
+        !vec_reserve(&making->processes, processes) ||
         !slots_init(&making->frame_slots, profile->frame_count) ||
         !slots_init(&making->stack_slots, profile->stack_count) || !index_threads(making) ||
         !names_init(&making->names, making->input->strings, profile))
@@ -401,10 +423,8 @@ static bool make(struct making *making)
     for (size_t i = 0; done && i < making->stacks.count; i++)
         making->stacks.items[i].frames =
             making->storage.items ? making->storage.items + firsts.items[i] : NULL;
-    if (done && making->stacks.count)
-        qsort(making->stacks.items, making->stacks.count, sizeof(*making->stacks.items), by_weight);
     vec_deinit(&firsts);
-    return done;
+    return done && sort_stacks(making);
 }
 
 struct err *view_create(const struct report_input *input, const struct report_options *options,
@@ -453,6 +473,7 @@ void view_destroy(struct view *view)
     free(view->texts);
     free(view->frames);
     free(view->stacks);
+    free(view->stack_of);
     free(view->frame_storage);
     free(view);
 }

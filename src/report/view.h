@@ -35,6 +35,7 @@ struct view_stack {
     uint32_t thread; // index in the profile's threads; UINT32_MAX: not known
     pid_t pid, tid;
     enum snap_state state;
+    uint32_t order; // private: in which they were met, that of the profile
 };
 
 struct view {
@@ -45,7 +46,9 @@ struct view {
     struct view_stack *stacks; // heaviest first
     size_t stack_count;
     uint64_t weight, samples, cpu_ns; // of all stacks
-    uint32_t *frame_storage;          // private, as are the next two
+    // By index in the profile's stacks: the one it is part of; UINT32_MAX: it has no weight.
+    uint32_t *stack_of;
+    uint32_t *frame_storage; // private, as are the next two
     char **texts;
     size_t text_count;
 };
