@@ -19,6 +19,9 @@ void json_u64_if(struct json_report *report, const char *key, bool has, uint64_t
 // All of a frame except the closing brace.
 void json_frame(struct json_report *report, const struct snap_frame *frame);
 
+// "source": {...}, whole, on lines of its own
+void json_source(struct json_report *report);
+
 // json_profile.c: the value of "profile"
 struct err *json_profile(struct json_report *report, const struct prof_report *profile);
 

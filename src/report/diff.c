@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A comparison in the formats it is written in.
+#include "report/diff.h"
+
+#include <string.h>
+
+#include "report/diff_json.h"
+#include "report/diff_page.h"
+#include "report/html_doc.h"
+#include "report/page.h"
+#include "util/guard.h"
+
+#define HTML_ROWS 100 // of each table
+#define HTML_COLUMNS 140
+
+static struct err *as_text(FILE *out, const struct report_diff *diff,
+                           const struct report_options *options)
+{
+    GUARD(doc_deinit) struct doc doc = {0};
+    TRY(diff_page_build(&doc, diff, options));
+    return doc_as_text(out, &doc, options);
+}
+
+static struct err *as_md(FILE *out, const struct report_diff *diff,
+                         const struct report_options *options)
+{
+    GUARD(doc_deinit) struct doc doc = {0};
+    TRY(diff_page_build(&doc, diff, options));
+    return doc_as_md(out, &doc, options);
+}
+
+static struct err *as_html(FILE *out, const struct report_diff *diff,
+                           const struct report_options *options)
+{
+    struct report_options roomy = *options;
+    roomy.top = options->top || options->full ? options->top : HTML_ROWS;
+    roomy.width = HTML_COLUMNS;
+    GUARD(doc_deinit) struct doc doc = {0};
+    TRY(diff_page_build(&doc, diff, &roomy));
+    struct html html = {.out = out,
+                        .scripts = &html_page_script,
+                        .script_count = 1,
+                        .hints = "--full shows them"};
+    for (size_t i = html_begin(&html, &doc); i < doc.sections.count; i++)
+        html_section(&html, &doc.sections.items[i]);
+    html_end(&html);
+    return page_finish(&doc, out);
+}
+
+report_diff_fn *report_diff_format(const char *name)
+{
+    static const struct {
+        const char *name;
+        report_diff_fn *render;
+    } formats[] = {{"text", as_text}, {"md", as_md}, {"json", diff_json}, {"html", as_html}};
+    for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
+        if (strcmp(formats[i].name, name) == 0)
+            return formats[i].render;
+    return NULL;
+}
