@@ -9,9 +9,9 @@
 struct report_diff {
     const char *tool_version;
     const char *command;
-    const char *names[DIFF_SIDES];                // of the files, as they were given
+    const char *names[DIFF_SIDES];                 // of the files, as they were given
     const struct report_input *inputs[DIFF_SIDES]; // with profiles, or one snapshot each
-    const struct prof_diff *diff;                 // of the profiles; NULL: dumps
+    const struct prof_diff *diff;                  // of the profiles; NULL: dumps
     // Of the dumps.
     bool same_process; // known to be
     const struct diff_motion_thread *motions;

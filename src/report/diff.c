@@ -37,10 +37,8 @@ static struct err *as_html(FILE *out, const struct report_diff *diff,
     roomy.width = HTML_COLUMNS;
     GUARD(doc_deinit) struct doc doc = {0};
     TRY(diff_page_build(&doc, diff, &roomy));
-    struct html html = {.out = out,
-                        .scripts = &html_page_script,
-                        .script_count = 1,
-                        .hints = "--full shows them"};
+    struct html html = {
+        .out = out, .scripts = &html_page_script, .script_count = 1, .hints = "--full shows them"};
     for (size_t i = html_begin(&html, &doc); i < doc.sections.count; i++)
         html_section(&html, &doc.sections.items[i]);
     html_end(&html);

@@ -14,8 +14,7 @@ static const struct snap_thread *thread_of(const struct diff_page *page,
                                            const struct diff_motion_thread *motion, int side)
 {
     uint32_t index = motion->thread[side];
-    return index == DIFF_NONE ? NULL
-                              : &page->of->inputs[side]->snapshots[0]->threads.items[index];
+    return index == DIFF_NONE ? NULL : &page->of->inputs[side]->snapshots[0]->threads.items[index];
 }
 
 // The innermost Python function, else the innermost frame: "work app.py:12".

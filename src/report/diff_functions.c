@@ -114,8 +114,7 @@ static void add_table(struct diff_page *page, const struct choice *choice)
         const struct diff_share *share = share_of(&diff->functions[i], choice->total);
         if (!chosen(choice, &diff->functions[i]))
             continue;
-        ranked[there++] =
-            (struct ranked){(uint32_t)i, diff_beyond(share), fabs(share->change)};
+        ranked[there++] = (struct ranked){(uint32_t)i, diff_beyond(share), fabs(share->change)};
         beyond += diff_beyond(share);
     }
     page->failed |= !ranked;

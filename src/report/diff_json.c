@@ -241,19 +241,19 @@ static void write_note(void *arg, const char *text)
     json_string(json, NULL, bare ? bare : "", bare ? (size_t)(to - bare) : 0);
 }
 
-#define WRITE_LIST(key, there, items, count, write)     \
-    do {                                                \
-        json_line(json);                                \
-        if (!(there)) {                                 \
-            json_null(json, key);                       \
-            break;                                      \
-        }                                               \
-        json_begin_array(json, key);                    \
-        for (size_t i = 0; i < (count); i++) {          \
-            json_line(json);                            \
-            write(&report, diff, &(items)[i]);          \
-        }                                               \
-        json_end_array(json, JSON_LINES);               \
+#define WRITE_LIST(key, there, items, count, write) \
+    do {                                            \
+        json_line(json);                            \
+        if (!(there)) {                             \
+            json_null(json, key);                   \
+            break;                                  \
+        }                                           \
+        json_begin_array(json, key);                \
+        for (size_t i = 0; i < (count); i++) {      \
+            json_line(json);                        \
+            write(&report, diff, &(items)[i]);      \
+        }                                           \
+        json_end_array(json, JSON_LINES);           \
     } while (0)
 
 struct err *diff_json(FILE *out, const struct report_diff *diff,

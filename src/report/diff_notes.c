@@ -77,10 +77,11 @@ static void note_sources(struct noting *noting)
     note_if_other(noting, "hosts", a->host, b->host);
     note_if_other(noting, "machines", a->arch, b->arch);
     if (a->of_core != b->of_core) {
-        plain_add(&noting->line,
-                  "%s is made of cores, %s of a running process: CPU time and load are known of the "
-                  "latter alone",
-                  a->of_core ? "A" : "B", a->of_core ? "B" : "A");
+        plain_add(
+            &noting->line,
+            "%s is made of cores, %s of a running process: CPU time and load are known of the "
+            "latter alone",
+            a->of_core ? "A" : "B", a->of_core ? "B" : "A");
         note(noting);
     }
 }

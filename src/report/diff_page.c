@@ -111,8 +111,8 @@ static void say_program(struct plain *plain, const struct report_input *input)
             continue;
         const char *base = i ? word : names_base(word);
         plain_str(&whole, i ? " " : "");
-        plain_safe(&whole, base, strtab_size(input->strings, process->argv[i]) -
-                                     (size_t)(base - word));
+        plain_safe(&whole, base,
+                   strtab_size(input->strings, process->argv[i]) - (size_t)(base - word));
     }
     if (!whole.size)
         return;
@@ -187,10 +187,11 @@ static void add_method(struct diff_page *page)
         plain_count(&line, diff->stacks_tested);
         plain_str(&line, " of stacks");
     }
-    plain_str(&line, ". By Holm's method, functions of two equal programs get a \"yes\" anywhere in "
-                     "at most 5 % of comparisons; so do stacks. \"Rare\": seen too seldom for any "
-                     "difference to stand out; longer runs help. CPU time, threads and waiting are "
-                     "stated, not tested.");
+    plain_str(&line,
+              ". By Holm's method, functions of two equal programs get a \"yes\" anywhere in "
+              "at most 5 % of comparisons; so do stacks. \"Rare\": seen too seldom for any "
+              "difference to stand out; longer runs help. CPU time, threads and waiting are "
+              "stated, not tested.");
     doc_text(page->doc, plain_text(&line));
     page->failed |= line.failed;
 }
@@ -225,7 +226,7 @@ struct err *diff_page_build(struct doc *doc, const struct report_diff *of,
     GUARD(diff_page_deinit)
     struct diff_page page = {.doc = doc, .of = of, .diff = of->diff, .options = options};
     for (int side = 0; side < DIFF_SIDES; side++)
-        if (!names_init(&page.names[side], of->inputs[side]->strings, of->inputs[side]->profile))
+        if (!names_init(&page.names[side], of->inputs[side], options))
             return err_create(ERR_NO_MEMORY, "no memory for the report");
     add_heading(&page);
     if (page.diff) {

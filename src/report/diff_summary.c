@@ -170,8 +170,9 @@ static void say_untold(struct diff_page *page, struct plain *line)
             plain_add(line, "no thread was seen working in %s", name);
         }
     }
-    plain_add(line, ". Differences are stated as they are; %d snapshots of each at the least, "
-                    "better 50, tell them from chance.",
+    plain_add(line,
+              ". Differences are stated as they are; %d snapshots of each at the least, "
+              "better 50, tell them from chance.",
               DIFF_LEAST_SNAPSHOTS);
     say(page, "Careful", line);
 }
