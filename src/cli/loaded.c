@@ -4,10 +4,12 @@
 
 #include <stdlib.h>
 
+#include "cli/document_file.h"
 #include "cli/evidence.h"
 #include "util/guard.h"
 
 struct loaded {
+    struct report_document *document; // NULL: captures or cores
     // Of captures and cores.
     struct session session;
     bool has_session;
@@ -33,6 +35,24 @@ static struct err *open_evidence(struct loaded *loaded, const struct options *op
     return NULL;
 }
 
+static struct err *open_files(struct loaded *loaded, const struct options *options,
+                              char *const *paths, int count)
+{
+    for (int i = 0; i < count; i++) {
+        TRY(document_file_read(paths[i], &loaded->document));
+        if (loaded->document && count > 1)
+            return err_create(
+                ERR_UNSUPPORTED,
+                "%s is a JSON report, and those cannot be put together: one at a time "
+                "(\"pycore diff\" compares two)",
+                paths[i]);
+    }
+    if (!loaded->document)
+        return open_evidence(loaded, options, paths, count);
+    loaded->input = *report_document_input(loaded->document);
+    return NULL;
+}
+
 struct err *loaded_open_files(const struct options *options, char *const *paths, int count,
                               bool aggregate, struct loaded **ret)
 {
@@ -40,7 +60,7 @@ struct err *loaded_open_files(const struct options *options, char *const *paths,
     if (!loaded)
         return err_create(ERR_NO_MEMORY, "out of memory");
     loaded->aggregate = aggregate;
-    struct err *err = open_evidence(loaded, options, paths, count);
+    struct err *err = open_files(loaded, options, paths, count);
     const struct report_input *unused;
     if (!err && aggregate)
         err = loaded_profile(loaded, &unused);
@@ -64,6 +84,7 @@ void loaded_close(struct loaded *loaded)
         return;
     prof_report_destroy(loaded->report);
     evidence_close(&loaded->evidence);
+    report_document_destroy(loaded->document);
     if (loaded->has_session)
         session_deinit(&loaded->session);
     free(loaded);
@@ -80,7 +101,8 @@ struct err *loaded_profile(struct loaded *loaded, const struct report_input **re
     if (!with->strings) {
         *with = loaded->input;
         if (!with->profile) {
-            struct strtab *strings = (struct strtab *)(uintptr_t)with->strings;
+            struct strtab *strings = loaded->document ? report_document_strings(loaded->document)
+                                                      : loaded->session.strings;
             with->profile = loaded->report =
                 session_profile_of(strings, with->snapshots, with->snapshot_count, &loaded->run);
         }
@@ -93,6 +115,5 @@ struct err *loaded_profile(struct loaded *loaded, const struct report_input **re
 
 bool loaded_has_snapshots(const struct loaded *loaded)
 {
-    (void)loaded;
-    return false;
+    return loaded->document && report_document_has_snapshots(loaded->document);
 }

@@ -4,7 +4,12 @@
 //
 // Fields that are only there when true: a frame's "incomplete" (being set up), "unreadable" and
 // "generator", a native frame's "signal" (the kernel's signal frame: what follows was interrupted);
-// a thread's "crashed" and "cut" (frames may be missing; a note says why); a snapshot's "overran".
+// a thread's "crashed" and "cut" (frames may be missing; a note says why); a snapshot's "overran";
+// the source's "of_core" (a capture that was made of a core) and "interrupted". Where several
+// processes were looked at, each says when it was there, and "why" there are no stacks of it.
+//
+// report/document.h reads it back: what a renderer needs is here, and what is written of a document
+// is that document again, byte for byte.
 #include "report/json.h"
 
 #include <errno.h>
@@ -60,6 +65,15 @@ static void if_true(struct json_report *report, const char *key, bool value)
         json_bool(&report->json, key, true);
 }
 
+// Where Python could not be read, nothing is known of that.
+void json_known_to_python(struct json_report *report, pid_t pid, bool known)
+{
+    if (snap_process_of(report->input->source, pid)->python_version)
+        json_bool(&report->json, "known_to_python", known);
+    else
+        json_null(&report->json, "known_to_python");
+}
+
 static void native_frame(struct json_report *report, const struct snap_frame *frame)
 {
     json_text(&report->json, "kind", "native");
@@ -67,8 +81,8 @@ static void native_frame(struct json_report *report, const struct snap_frame *fr
     json_name(report, "module", frame->module);
     hex_if(report, "address", frame->address != SNAP_NO_ADDRESS, frame->address);
     // From the start of the function, without one from the start of the module.
-    hex_if(report, "offset", frame->address != SNAP_NO_ADDRESS && (frame->function || frame->module),
-           frame->offset);
+    hex_if(report, "offset",
+           frame->address != SNAP_NO_ADDRESS && (frame->function || frame->module), frame->offset);
     json_name(report, "file", frame->file);
     number_if(report, "line", frame->line >= 0, frame->line);
     json_bool(&report->json, "inlined", frame->flags & SNAP_FRAME_INLINED);
@@ -136,10 +150,7 @@ static void thread_facts(struct json_report *report, const struct snapshot *snap
     json_bool(json, "name_from_kernel", thread->name && thread->name_from_kernel);
     hex_if(report, "python_thread_id", thread->python_id != 0, thread->python_id);
     number_if(report, "interpreter", thread->interpreter >= 0, thread->interpreter);
-    if (report->input->source->process.python_version)
-        json_bool(json, "known_to_python", thread->known_to_python);
-    else
-        json_null(json, "known_to_python");
+    json_known_to_python(report, thread->pid, thread->known_to_python);
     json_text(json, "state", snap_state_name(thread->state));
     json_name(report, "syscall", thread->syscall);
     if (thread->has_holds_gil)
@@ -209,10 +220,10 @@ static void write_snapshots(struct json_report *report)
     json_end_array(json, JSON_LINES);
 }
 
-static void write_processes(struct json_report *report, const struct snap_process *process)
+static void write_process(struct json_report *report, const struct snap_process *process,
+                          bool of_several)
 {
     struct json_writer *json = &report->json;
-    json_begin_array(json, "processes");
     json_begin_object(json, NULL);
     number_if(report, "pid", process->pid != 0, process->pid);
     json_name(report, "exe", process->exe);
@@ -222,8 +233,27 @@ static void write_processes(struct json_report *report, const struct snap_proces
     json_name(report, "build", process->python_build);
     json_end_object(json, JSON_LINE);
     json_u64_if(report, "start_time_ns", process->start_time_ns != 0, process->start_time_ns);
+    if (of_several) {
+        number_if(report, "parent", process->parent != 0, process->parent);
+        json_u64(json, "snapshots", process->snapshots);
+        json_u64(json, "first_ns", process->first_ns);
+        json_u64(json, "last_ns", process->last_ns);
+        json_bool(json, "ended", process->ended);
+        json_name(report, "why", process->why);
+    }
     json_end_object(json, JSON_LINE);
-    json_end_array(json, JSON_LINE);
+}
+
+static void write_processes(struct json_report *report, const struct snap_source *source)
+{
+    size_t count = snap_process_count(source);
+    json_begin_array(&report->json, "processes");
+    for (size_t i = 0; i < count; i++) {
+        if (count > 1)
+            json_line(&report->json);
+        write_process(report, snap_process_at(source, i), count > 1);
+    }
+    json_end_array(&report->json, count > 1 ? JSON_LINES : JSON_LINE);
 }
 
 // ISO 8601 in UTC, whole seconds; floored, also before 1970.
@@ -268,41 +298,49 @@ void json_source(struct json_report *report)
     json_begin_object(json, "source");
     json_line(json);
     json_text(json, "kind", kinds[source->kind]);
+    if_true(report, "of_core", source->of_core && source->kind != SNAP_CORE);
     json_name(report, "path", source->path);
     number_if(report, "pid", source->pid != 0, source->pid);
     json_name(report, "arch", source->arch);
     json_line(json);
-    write_processes(report, &source->process);
+    write_processes(report, source);
     json_line(json);
     write_time(report, "taken_at", source->taken_at_ns);
+    number_if(report, "taken_at_ns", source->taken_at_ns != 0, source->taken_at_ns);
     json_name(report, "host", source->host);
     json_line(json);
     write_signal(report, &source->signal);
     json_line(json);
     json_bool(json, "complete", source->complete && !report->input->interrupted);
+    if_true(report, "interrupted", report->input->interrupted);
     json_end_object(json, JSON_LINES);
 }
 
-// Those of the source and of the run, each once.
+static bool has_note(const struct snap_notes *notes, uint32_t id)
+{
+    for (size_t i = 0; notes && i < notes->count; i++)
+        if (notes->items[i] == id)
+            return true;
+    return false;
+}
+
+static void write_note(struct json_report *report, uint32_t id)
+{
+    json_line(&report->json);
+    json_name(report, NULL, id);
+}
+
+// Those of the run and of the source, each once, in the order in which people read them.
 static void write_notes(struct json_report *report)
 {
-    const struct snap_notes *source = &report->input->source->notes;
     const struct snap_notes *run = report->input->notes;
     json_line(&report->json);
     json_begin_array(&report->json, "notes");
-    vec_foreach (note, source) {
-        json_line(&report->json);
-        json_name(report, NULL, *note);
-    }
-    for (size_t i = 0; run && i < run->count; i++) {
-        bool known = false;
-        vec_foreach (note, source)
-            known |= *note == run->items[i];
-        if (known)
-            continue;
-        json_line(&report->json);
-        json_name(report, NULL, run->items[i]);
-    }
+    for (size_t i = 0; run && i < run->count; i++)
+        write_note(report, run->items[i]);
+    vec_foreach (note, &report->input->source->notes)
+        if (!has_note(run, *note))
+            write_note(report, *note);
     json_end_array(&report->json, JSON_LINES);
 }
 
@@ -321,11 +359,11 @@ struct err *report_json(FILE *out, const struct report_input *input,
     json_text(json, "command", input->command);
     json_end_object(json, JSON_LINE);
     json_source(&report);
-    if (!input->profile || options->snapshots)
+    if (!input->profile || (options->snapshots && input->snapshot_count))
         write_snapshots(&report);
     json_line(json);
     if (input->profile)
-        TRY(json_profile(&report, input->profile));
+        TRY(json_profile(&report, input->profile, options->snapshots));
     else
         json_null(json, "profile");
     json_line(json);

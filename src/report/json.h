@@ -19,10 +19,18 @@ void json_u64_if(struct json_report *report, const char *key, bool has, uint64_t
 // All of a frame except the closing brace.
 void json_frame(struct json_report *report, const struct snap_frame *frame);
 
+void json_known_to_python(struct json_report *report, pid_t pid, bool known);
+
 // "source": {...}, whole, on lines of its own
 void json_source(struct json_report *report);
 
-// json_profile.c: the value of "profile"
-struct err *json_profile(struct json_report *report, const struct prof_report *profile);
+// json_profile.c: the value of "profile"; with its time line if `moments`
+struct err *json_profile(struct json_report *report, const struct prof_report *profile,
+                         bool moments);
+// The frame that stands for a function as a whole, behind those that were seen.
+struct snap_frame json_frame_of(const struct prof_function *function);
+
+// json_lines.c: the value of "lines"
+struct err *json_lines(struct json_report *report, const struct prof_report *profile);
 
 #endif
