@@ -18,6 +18,7 @@ HASHED_ASSET(asset_svg_js);       // svg: what makes it alone a page
 HASHED_ASSET(asset_page_css);     // html
 HASHED_ASSET(asset_page_js);      // html: of every page
 HASHED_ASSET(asset_model_js);     // html: the data of a profile, and what is chosen of it
+HASHED_ASSET(asset_tree_js);      // html: the frames of the flame graph
 HASHED_ASSET(asset_flame_js);     // html: the flame graph
 HASHED_ASSET(asset_functions_js); // html: functions and lines
 HASHED_ASSET(asset_moments_js);   // html: snapshot by snapshot

@@ -13,10 +13,12 @@
 #define USUAL_ROWS 100 // of each table
 #define LINE_COLUMNS 140
 
+#define SCRIPT(name)                                \
+    {                                               \
+        asset_##name##_js, asset_##name##_js_sha256 \
+    }
 static const struct html_script profile_scripts[] = {
-    {asset_model_js, asset_model_js_sha256},         {asset_flame_js, asset_flame_js_sha256},
-    {asset_functions_js, asset_functions_js_sha256}, {asset_moments_js, asset_moments_js_sha256},
-    {asset_page_js, asset_page_js_sha256},
+    SCRIPT(model), SCRIPT(tree), SCRIPT(flame), SCRIPT(functions), SCRIPT(moments), SCRIPT(page),
 };
 
 struct err *report_html(FILE *out, const struct report_input *input,
