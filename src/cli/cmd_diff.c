@@ -79,8 +79,8 @@ static struct err *compare(const struct options *options, struct comparison *com
                : compare_profiles(comparison, ret);
 }
 
-static struct err *write(FILE *out, const struct report_format *format,
-                         const struct report_options *options, void *arg)
+static struct err *write_format(FILE *out, const struct report_format *format,
+                                const struct report_options *options, void *arg)
 {
     report_diff_fn *render = report_diff_format(format->name);
     if (!render)
@@ -105,7 +105,7 @@ int run_diff(const struct options *options, int argc, char **argv)
     struct err *err = compare(options, &comparison, &diff);
     if (err)
         return fail(err);
-    if (!write_outputs(options, write, &diff))
+    if (!write_outputs(options, write_format, &diff))
         return EXIT_NO_REPORT;
     for (int side = 0; side < DIFF_SIDES; side++)
         if (!diff.inputs[side]->source->complete || diff.inputs[side]->interrupted)

@@ -311,7 +311,7 @@ struct err *html_data(FILE *out, const struct report_input *input,
                                .profile = input->profile,
                                .view = view,
                                .texts = strtab_create()};
-    if (!maker.texts || !names_init(&maker.names, input->strings, input->profile))
+    if (!maker.texts || !names_init(&maker.names, input, options))
         return err_create(ERR_NO_MEMORY, "no memory for the report");
     fputs("<script type=\"application/json\" id=\"data\">", out);
     json_begin_object(&maker.json, NULL);
