@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Which differences are more than noise: the two families, functions and stacks.
+// Which differences are more than noise: the families of functions, native code and stacks.
 #include <math.h>
 #include <stdlib.h>
 
@@ -125,20 +125,35 @@ static bool same_samples(const struct diff_function *function)
            function->own.samples[DIFF_AFTER] == function->total.samples[DIFF_AFTER];
 }
 
-static bool test_functions(struct prof_diff *diff, const struct shares *shares)
+static bool is_native(const struct diff_input runs[DIFF_SIDES],
+                      const struct diff_function *function)
 {
-    GUARD(family_deinit) struct family family;
-    if (!family_init(&family, 2 * diff->function_count))
+    int side = function->index[DIFF_AFTER] != DIFF_NONE ? DIFF_AFTER : DIFF_BEFORE;
+    return runs[side].report->functions[function->index[side]].kind == SNAP_NATIVE &&
+           !function->own.samples[DIFF_BEFORE] && !function->own.samples[DIFF_AFTER];
+}
+
+// Native code below Python is a family of its own: there are many such functions, and what they do
+// counts for the Python function above them already.
+static bool test_functions(const struct diff_input runs[DIFF_SIDES], struct prof_diff *diff,
+                           const struct shares *shares)
+{
+    GUARD(family_deinit) struct family functions = {0};
+    GUARD(family_deinit) struct family natives = {0};
+    if (!family_init(&functions, 2 * diff->function_count) ||
+        !family_init(&natives, diff->function_count))
         return false;
     for (size_t i = 0; i < diff->function_count; i++) {
         struct diff_function *function = &diff->functions[i];
-        family_add(&family, &shares->own[i], &function->own);
-        if (!same_samples(function))
-            family_add(&family, &shares->total[i], &function->total);
+        bool native = is_native(runs, function);
+        family_add(&functions, &shares->own[i], &function->own);
+        if (native || !same_samples(function))
+            family_add(native ? &natives : &functions, &shares->total[i], &function->total);
     }
-    diff->tested = family_test(&family, &diff->rejected);
+    diff->tested = family_test(&functions, &diff->rejected);
+    diff->natives_tested = family_test(&natives, &diff->rejected);
     for (size_t i = 0; i < diff->function_count; i++)
-        if (same_samples(&diff->functions[i]))
+        if (same_samples(&diff->functions[i]) && !is_native(runs, &diff->functions[i]))
             diff->functions[i].total = diff->functions[i].own;
     return true;
 }
@@ -171,12 +186,12 @@ static bool test_stacks(struct prof_diff *diff, const struct shares *shares)
             pair.side[side] = share_of_stack(shares, stack, side);
         family_add(&family, &pair, &stack->work);
     }
-    // Stacks are only looked at where a function stands out.
     size_t rejected = 0;
-    if (diff->rejected)
-        diff->stacks_tested = family_test(&family, &rejected);
+    diff->stacks_tested = family_test(&family, &rejected);
+    // Stacks are only looked at where a function stands out.
     for (size_t i = 0; i < family.count && !diff->rejected; i++)
-        family.of[i]->verdict = DIFF_NOISE;
+        if (family.items[i].rejected)
+            family.of[i]->verdict = DIFF_NOISE;
     return true;
 }
 
@@ -199,5 +214,5 @@ bool diff_test(const struct diff_input runs[DIFF_SIDES], struct prof_diff *diff)
     if (!shares.own || !shares.total)
         return false;
     fill_shares(runs, diff, &shares);
-    return test_functions(diff, &shares) && test_stacks(diff, &shares);
+    return test_functions(runs, diff, &shares) && test_stacks(diff, &shares);
 }

@@ -72,8 +72,7 @@ static void fill(const struct diff_input runs[DIFF_SIDES], const struct entry *e
 {
     *ret = (struct diff_thread){.first = {DIFF_NONE, DIFF_NONE}};
     double cpu_ns[DIFF_SIDES] = {0};
-    bool both = entries[0].side != entries[count - 1].side;
-    ret->renumbered = both && entries[0].renumbered;
+    ret->numbered = entries[0].renumbered;
     for (size_t i = 0; i < count; i++) {
         int side = entries[i].side;
         const struct prof_thread *thread = &runs[side].report->threads[entries[i].index];

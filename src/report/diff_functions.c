@@ -12,6 +12,7 @@
 struct choice {
     const char *title;
     bool total;     // by what it did with all it calls, else by itself
+    bool native;    // native code below Python only; else all but that
     int sign;       // of the change
     bool in_before; // it was seen at work in A
     bool in_after;  // ... in B
@@ -24,13 +25,16 @@ static const struct diff_share *share_of(const struct diff_function *function, b
 }
 
 // With all they call, only what the tables of their own work do not say already.
-static bool chosen(const struct choice *choice, const struct diff_function *function)
+static bool chosen(const struct diff_page *page, const struct choice *choice, uint32_t index)
 {
+    const struct names *names;
+    const struct diff_function *function = &page->diff->functions[index];
     const struct diff_share *share = share_of(function, choice->total);
     if (share->change * choice->sign <= 0)
         return false;
     if (choice->total)
-        return share->change != function->own.change;
+        return share->change != function->own.change &&
+               (diff_function_of(page, index, &names)->kind == SNAP_NATIVE) == choice->native;
     return (share->samples[DIFF_BEFORE] > 0) == choice->in_before &&
            (share->samples[DIFF_AFTER] > 0) == choice->in_after;
 }
@@ -98,21 +102,21 @@ static void add_table(struct diff_page *page, const struct choice *choice)
 {
     static const struct doc_column columns[] = {
         {.title = "POINTS", .right = true},
-        {.title = "95 %", .right = true, .drop = 2},
+        {.title = "95 %", .right = true, .drop = 1},
         {.title = "DIFFERS"},
         {.title = "A", .right = true},
         {.title = "B", .right = true},
-        {.title = "CPU A", .right = true, .drop = 1},
-        {.title = "CPU B", .right = true, .drop = 1},
-        {.title = "FUNCTION", .code = true, .least = 28},
-        {.title = "PLACE", .code = true, .keep = PLAIN_KEEP_END, .least = 24},
+        {.title = "CPU A", .right = true, .drop = 2},
+        {.title = "CPU B", .right = true, .drop = 2},
+        {.title = "FUNCTION", .code = true, .least = 22},
+        {.title = "PLACE", .code = true, .keep = PLAIN_KEEP_END, .least = 16},
     };
     const struct prof_diff *diff = page->diff;
     AUTO_FREE struct ranked *ranked = calloc(diff->function_count + 1, sizeof(*ranked));
     size_t there = 0, beyond = 0;
     for (size_t i = 0; ranked && i < diff->function_count; i++) {
         const struct diff_share *share = share_of(&diff->functions[i], choice->total);
-        if (!chosen(choice, &diff->functions[i]))
+        if (!chosen(page, choice, (uint32_t)i))
             continue;
         ranked[there++] = (struct ranked){(uint32_t)i, diff_beyond(share), fabs(share->change)};
         beyond += diff_beyond(share);
@@ -132,12 +136,14 @@ static void add_table(struct diff_page *page, const struct choice *choice)
 void diff_page_functions(struct diff_page *page)
 {
     static const struct choice choices[] = {
-        {"Hotter by their own work", false, 1, true, true, 2},
-        {"Seen at work in B only", false, 1, false, true, 3},
-        {"Colder by their own work", false, -1, true, true, 2},
-        {"Seen at work in A only", false, -1, true, false, 3},
-        {"Hotter with all they call", true, 1, true, true, 4},
-        {"Colder with all they call", true, -1, true, true, 4},
+        {"Hotter by their own work", false, false, 1, true, true, 2},
+        {"Seen at work in B only", false, false, 1, false, true, 3},
+        {"Colder by their own work", false, false, -1, true, true, 2},
+        {"Seen at work in A only", false, false, -1, true, false, 3},
+        {"Hotter with all they call", true, false, 1, true, true, 4},
+        {"Colder with all they call", true, false, -1, true, true, 4},
+        {"Native code that got hotter", true, true, 1, true, true, 5},
+        {"Native code that got colder", true, true, -1, true, true, 5},
     };
     for (size_t i = 0; i < ARRAY_SIZE(choices); i++)
         add_table(page, &choices[i]);

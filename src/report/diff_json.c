@@ -18,7 +18,7 @@
 //                        line is another one.
 //     "stacks"           at work, whichever thread had them; "functions" are indexes in the list
 //                        above, innermost first, direct recursion once. The difference is "work".
-//     "threads"          by name; "count" of that name, "cpu" processors, "samples", "states"
+//     "threads"          by name, or where "numbered" by name without the numbers in it; "count" of that name, "cpu" processors, "samples", "states"
 //     "waits"            where threads wait: "state", "function" (index), samples and average
 //                        number of threads "before" and "after"
 //     "motions"          of two thread dumps, null otherwise; and the lists above are null there.
@@ -164,7 +164,7 @@ static void write_thread(struct json_report *report, const struct report_diff *d
 {
     struct json_writer *json = &report->json;
     json_begin_object(json, NULL);
-    json_bool(json, "renumbered", thread->renumbered);
+    json_bool(json, "numbered", thread->numbered);
     for (int side = 0; side < DIFF_SIDES; side++) {
         if (!thread->threads[side]) {
             json_null(json, sides[side]);
@@ -281,6 +281,7 @@ struct err *diff_json(FILE *out, const struct report_diff *diff,
     json_bool(json, "told", values->testable);
     json_double(json, "alpha", DIFF_ALPHA);
     json_u64(json, "functions_tested", values->tested);
+    json_u64(json, "natives_tested", values->natives_tested);
     json_u64(json, "stacks_tested", values->stacks_tested);
     json_end_object(json, JSON_LINE);
     WRITE_LIST("functions", there, values->functions, values->function_count, write_function);

@@ -181,17 +181,15 @@ static void add_method(struct diff_page *page)
              "snapshots.");
     plain_str(&line, "\"Differs: yes\" takes into account how many differences were looked at: ");
     plain_count(&line, diff->tested);
-    plain_str(&line, " of functions");
-    if (diff->stacks_tested) {
-        plain_str(&line, " and ");
-        plain_count(&line, diff->stacks_tested);
-        plain_str(&line, " of stacks");
-    }
+    plain_str(&line, " of functions, ");
+    plain_count(&line, diff->natives_tested);
+    plain_str(&line, " of native code, ");
+    plain_count(&line, diff->stacks_tested);
     plain_str(&line,
-              ". By Holm's method, functions of two equal programs get a \"yes\" anywhere in "
-              "at most 5 % of comparisons; so do stacks. \"Rare\": seen too seldom for any "
-              "difference to stand out; longer runs help. CPU time, threads and waiting are "
-              "stated, not tested.");
+              " of stacks. By Holm's method, two runs of one program get a \"yes\" anywhere "
+              "in each of these in at most 5 % of comparisons. \"Rare\": seen too seldom for "
+              "any difference to stand out; longer runs help. CPU time, threads and waiting "
+              "are stated, not tested.");
     doc_text(page->doc, plain_text(&line));
     page->failed |= line.failed;
 }

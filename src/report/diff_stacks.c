@@ -54,7 +54,7 @@ static void add_table(struct diff_page *page, int sign)
 {
     static const struct doc_column columns[] = {
         {.title = "POINTS", .right = true},
-        {.title = "95 %", .right = true, .drop = 2},
+        {.title = "95 %", .right = true, .drop = 1},
         {.title = "DIFFERS"},
         {.title = "A", .right = true},
         {.title = "B", .right = true},

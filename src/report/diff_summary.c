@@ -73,8 +73,21 @@ static void say_change(struct diff_page *page, struct plain *line, size_t index,
     plain_str(line, ".");
 }
 
-static bool says(const struct diff_function *function, bool of_total, enum diff_verdict verdict)
+// Native code below Python counts for the Python function above it, which is the one to be said.
+static bool is_native(const struct diff_page *page, uint32_t index)
 {
+    const struct names *names;
+    const struct diff_share *own = &page->diff->functions[index].own;
+    return diff_function_of(page, index, &names)->kind == SNAP_NATIVE &&
+           !own->samples[DIFF_BEFORE] && !own->samples[DIFF_AFTER];
+}
+
+static bool says(const struct diff_page *page, uint32_t index, bool of_total,
+                 enum diff_verdict verdict)
+{
+    const struct diff_function *function = &page->diff->functions[index];
+    if (is_native(page, index))
+        return false;
     return of_total ? function->total.verdict == verdict && !diff_beyond(&function->own)
                     : function->own.verdict == verdict;
 }
@@ -89,7 +102,7 @@ static size_t say_verdict(struct diff_page *page, struct plain *line, enum diff_
         size_t here = 0;
         for (size_t k = 0; k < count; k++) {
             size_t i = verdict == DIFF_MORE ? k : count - 1 - k;
-            if (!says(&diff->functions[i], of_total, verdict))
+            if (!says(page, (uint32_t)i, of_total, verdict))
                 continue;
             if (said >= SAID_MAX || (of_total && here)) {
                 more++;
@@ -115,7 +128,7 @@ static void say_largest(struct diff_page *page, struct plain *line)
     const struct prof_diff *diff = page->diff;
     size_t best = diff->function_count;
     for (size_t i = 0; i < diff->function_count; i++)
-        if (diff->functions[i].own.verdict == DIFF_NOISE &&
+        if (diff->functions[i].own.verdict == DIFF_NOISE && !is_native(page, (uint32_t)i) &&
             (best == diff->function_count ||
              fabs(diff->functions[i].own.change) > fabs(diff->functions[best].own.change)))
             best = i;
@@ -129,11 +142,15 @@ static void say_largest(struct diff_page *page, struct plain *line)
 static void say_noise(struct diff_page *page, struct plain *line)
 {
     const struct prof_diff *diff = page->diff;
-    size_t noise = 0, rare = 0, beyond = 0;
+    size_t noise = 0, rare = 0, beyond = 0, natives = 0;
     for (size_t i = 0; i < diff->function_count; i++) {
         const struct diff_function *function = &diff->functions[i];
         bool differs = diff_beyond(&function->own) || diff_beyond(&function->total);
         bool told = function->own.verdict == DIFF_NOISE || function->total.verdict == DIFF_NOISE;
+        if (is_native(page, (uint32_t)i)) {
+            natives += differs;
+            continue;
+        }
         bool worked = function->total.samples[DIFF_BEFORE] || function->total.samples[DIFF_AFTER];
         beyond += differs;
         noise += !differs && told;
@@ -147,6 +164,12 @@ static void say_noise(struct diff_page *page, struct plain *line)
         plain_count(line, rare);
     }
     plain_str(line, ".");
+    if (natives) {
+        plain_str(line, " Of native code, ");
+        plain_count(line, natives);
+        plain_str(line, natives == 1 ? " function differs" : " functions differ");
+        plain_str(line, " by more than noise: see its tables.");
+    }
     say(page, beyond ? "The rest" : "Nothing", line);
     if (!beyond)
         say_largest(page, line);

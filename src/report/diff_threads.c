@@ -22,13 +22,15 @@ static void add_name(struct plain *row, const struct diff_page *page,
 {
     int side = thread->first[DIFF_AFTER] != DIFF_NONE ? DIFF_AFTER : DIFF_BEFORE;
     const struct report_input *input = page->of->inputs[side];
-    plain_id(row, input->strings, input->profile->threads[thread->first[side]].name, NAME_COLUMNS,
-             PLAIN_KEEP_START);
-    size_t most = thread->threads[DIFF_BEFORE] > thread->threads[DIFF_AFTER]
-                      ? thread->threads[DIFF_BEFORE]
-                      : thread->threads[DIFF_AFTER];
-    if (most > 1)
-        plain_str(row, thread->renumbered ? " and others like it" : " (several)");
+    uint32_t name = input->profile->threads[thread->first[side]].name;
+    bool several = thread->threads[DIFF_BEFORE] != 1 || thread->threads[DIFF_AFTER] != 1;
+    const char *text = strtab_get(input->strings, name);
+    AUTO_FREE char *stem = names_stem(text ? text : "", strtab_size(input->strings, name));
+    page->doc->failed |= !stem;
+    if (several && thread->numbered && stem)
+        plain_safe(row, stem, strlen(stem));
+    else
+        plain_id(row, input->strings, name, NAME_COLUMNS, PLAIN_KEEP_START);
 }
 
 static void add_working(struct plain *row, const struct diff_thread *thread, int side)
@@ -68,9 +70,13 @@ static void add_thread(struct diff_page *page, const struct diff_thread *thread)
     }
     for (int side = 0; side < DIFF_SIDES; side++)
         plain_add(&row, "%s" DOC_NEXT, usual_wait(thread, side));
-    for (int side = 0; side < DIFF_SIDES; side++)
-        plain_add(&row, thread->threads[side] ? "%zu" DOC_NEXT : "-" DOC_NEXT,
-                  thread->threads[side]);
+    // How many there are of a name, where it is not one in each.
+    bool one_each = thread->threads[DIFF_BEFORE] == 1 && thread->threads[DIFF_AFTER] == 1;
+    for (int side = 0; side < DIFF_SIDES; side++) {
+        if (!one_each)
+            plain_add(&row, "%zu", thread->threads[side]);
+        plain_str(&row, DOC_NEXT);
+    }
     add_name(&row, page, thread);
     doc_row(page->doc, DOC_NORMAL, 1, plain_text(&row));
     page->failed |= row.failed;
@@ -92,15 +98,15 @@ static int by_change(const void *left, const void *right)
 void diff_page_threads(struct diff_page *page)
 {
     static const struct doc_column columns[] = {
-        {.title = "CPU", .right = true},
-        {.title = "A", .right = true},
-        {.title = "B", .right = true},
+        {.title = "CHANGE", .right = true},
+        {.title = "CPU A", .right = true},
+        {.title = "CPU B", .right = true},
         {.title = "WORKS A", .right = true},
-        {.title = "B", .right = true},
+        {.title = "WORKS B", .right = true},
         {.title = "WAITS A", .drop = 2},
-        {.title = "B", .drop = 2},
-        {.title = "THREADS A", .right = true, .drop = 1},
-        {.title = "B", .right = true, .drop = 1},
+        {.title = "WAITS B", .drop = 2},
+        {.title = "SUCH IN A", .right = true, .drop = 1},
+        {.title = "SUCH IN B", .right = true, .drop = 1},
         {.title = "NAME", .code = true, .least = 16},
     };
     const struct prof_diff *diff = page->diff;
@@ -143,7 +149,7 @@ static void add_wait(struct diff_page *page, const struct diff_wait *wait)
 void diff_page_waits(struct diff_page *page)
 {
     static const struct doc_column columns[] = {
-        {.title = "THREADS", .right = true},
+        {.title = "CHANGE", .right = true},
         {.title = "A", .right = true},
         {.title = "B", .right = true},
         {.title = "STATE"},
