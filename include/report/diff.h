@@ -21,6 +21,8 @@ struct report_diff {
 typedef struct err *report_diff_fn(FILE *out, const struct report_diff *diff,
                                    const struct report_options *options);
 
+// Their names, NULL-terminated.
+extern const char *const report_diff_formats[];
 // By the name of the format in report_formats; NULL: comparisons are not written in it.
 report_diff_fn *report_diff_format(const char *name);
 

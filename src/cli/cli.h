@@ -80,6 +80,10 @@ bool write_outputs(const struct options *options, write_fn *write, void *arg);
 // Is one of the outputs in a format with all of these flags (enum report_format_flag)?
 bool outputs_have(const struct options *options, unsigned flags);
 
+// False, after a message, when the ending of an output's name asks for a format that is none of these
+// (NULL-terminated).
+bool outputs_among(const struct options *options, const char *const *names);
+
 // False, after a message, when an output cannot be written: better said before a long run.
 bool outputs_look_writable(const struct options *options);
 

@@ -82,12 +82,7 @@ static struct err *compare(const struct options *options, struct comparison *com
 static struct err *write_format(FILE *out, const struct report_format *format,
                                 const struct report_options *options, void *arg)
 {
-    report_diff_fn *render = report_diff_format(format->name);
-    if (!render)
-        return err_create(ERR_UNSUPPORTED,
-                          "a comparison is not written as %s; there are text, md, json, html",
-                          format->name);
-    return render(out, arg, options);
+    return report_diff_format(format->name)(out, arg, options);
 }
 
 int run_diff(const struct options *options, int argc, char **argv)
@@ -97,6 +92,8 @@ int run_diff(const struct options *options, int argc, char **argv)
                  "diff\" shows the options");
         return EXIT_USAGE;
     }
+    if (!outputs_among(options, report_diff_formats))
+        return EXIT_USAGE;
     if (!outputs_look_writable(options))
         return EXIT_NO_REPORT;
     AUTO_FREE char *command = command_text(argc, argv);

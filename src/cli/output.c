@@ -160,6 +160,21 @@ bool outputs_look_writable(const struct options *options)
     return true;
 }
 
+bool outputs_among(const struct options *options, const char *const *names)
+{
+    for (size_t i = 0; i < options->output_count || i == 0; i++) {
+        const char *const *name = names;
+        while (*name && strcmp(*name, format_of(options, i)->name) != 0)
+            name++;
+        if (*name)
+            continue;
+        complain("%s: this is not written as %s; -f names one of the formats that it is written in",
+                 options->outputs[i], format_of(options, i)->name);
+        return false;
+    }
+    return true;
+}
+
 bool outputs_have(const struct options *options, unsigned flags)
 {
     for (size_t i = 0; i < options->output_count || i == 0; i++)

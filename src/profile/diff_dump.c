@@ -67,13 +67,15 @@ static void compare_stacks(const struct diff_dump_input dumps[DIFF_SIDES], bool 
         // Builtins and native frames of Python's own have none where the call is not known.
         same_calls &= a->activation == b->activation && (a->activation || a->kind != SNAP_PYTHON);
     }
+    ret->has_cpu = same_process && before->has_cpu && after->has_cpu &&
+                   after->cpu_total_ns >= before->cpu_total_ns;
+    ret->cpu_ns = ret->has_cpu ? after->cpu_total_ns - before->cpu_total_ns : 0;
+    // Who used no processor time did not leave its call.
+    same_calls |= ret->has_cpu && ret->cpu_ns == 0;
     ret->common = common;
     ret->motion = common < left || common < right ? DIFF_MOVED
                   : same_calls && left            ? DIFF_SAME_CALLS
                                                   : DIFF_SAME_PLACE;
-    ret->has_cpu = same_process && before->has_cpu && after->has_cpu &&
-                   after->cpu_total_ns >= before->cpu_total_ns;
-    ret->cpu_ns = ret->has_cpu ? after->cpu_total_ns - before->cpu_total_ns : 0;
 }
 
 // A thread of a name only where the name is one thread's in both; all others came or went.

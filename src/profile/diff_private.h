@@ -26,6 +26,11 @@ bool diff_match_threads(const struct diff_input runs[DIFF_SIDES], struct prof_di
 // diff_test.c: intervals and verdicts
 bool diff_test(const struct diff_input runs[DIFF_SIDES], struct prof_diff *diff);
 
+// diff_chains.c: for each function the outermost one that has the same working samples in both runs,
+// which may be itself
+bool diff_find_chains(const struct diff_input runs[DIFF_SIDES], const struct prof_diff *diff,
+                      uint32_t *ret_root);
+
 // Order of two strings of two tables; the absent one comes first.
 int diff_compare_text(const struct strtab *left_table, uint32_t left,
                       const struct strtab *right_table, uint32_t right);

@@ -133,28 +133,35 @@ static bool is_native(const struct diff_input runs[DIFF_SIDES],
            !function->own.samples[DIFF_BEFORE] && !function->own.samples[DIFF_AFTER];
 }
 
-// Native code below Python is a family of its own: there are many such functions, and what they do
-// counts for the Python function above them already.
+// What is the same samples is one hypothesis: total of a chain of callers, and own where it is all of
+// the total. Native code below Python is a family of its own: there are many such functions, and
+// what they do counts for the Python function above them already.
 static bool test_functions(const struct diff_input runs[DIFF_SIDES], struct prof_diff *diff,
                            const struct shares *shares)
 {
     GUARD(family_deinit) struct family functions = {0};
     GUARD(family_deinit) struct family natives = {0};
-    if (!family_init(&functions, 2 * diff->function_count) ||
+    AUTO_FREE uint32_t *root = calloc(diff->function_count + 1, sizeof(*root));
+    if (!root || !diff_find_chains(runs, diff, root) ||
+        !family_init(&functions, 2 * diff->function_count) ||
         !family_init(&natives, diff->function_count))
         return false;
     for (size_t i = 0; i < diff->function_count; i++) {
         struct diff_function *function = &diff->functions[i];
         bool native = is_native(runs, function);
-        family_add(&functions, &shares->own[i], &function->own);
-        if (native || !same_samples(function))
+        if (!same_samples(function))
+            family_add(&functions, &shares->own[i], &function->own);
+        if (root[i] == i)
             family_add(native ? &natives : &functions, &shares->total[i], &function->total);
     }
     diff->tested = family_test(&functions, &diff->rejected);
     diff->natives_tested = family_test(&natives, &diff->rejected);
-    for (size_t i = 0; i < diff->function_count; i++)
-        if (same_samples(&diff->functions[i]) && !is_native(runs, &diff->functions[i]))
-            diff->functions[i].total = diff->functions[i].own;
+    for (size_t i = 0; i < diff->function_count; i++) {
+        struct diff_function *function = &diff->functions[i];
+        function->total = diff->functions[root[i]].total;
+        if (same_samples(function))
+            function->own = function->total;
+    }
     return true;
 }
 

@@ -45,14 +45,13 @@ static struct err *as_html(FILE *out, const struct report_diff *diff,
     return page_finish(&doc, out);
 }
 
+const char *const report_diff_formats[] = {"text", "md", "json", "html", NULL};
+
 report_diff_fn *report_diff_format(const char *name)
 {
-    static const struct {
-        const char *name;
-        report_diff_fn *render;
-    } formats[] = {{"text", as_text}, {"md", as_md}, {"json", diff_json}, {"html", as_html}};
-    for (size_t i = 0; i < ARRAY_SIZE(formats); i++)
-        if (strcmp(formats[i].name, name) == 0)
-            return formats[i].render;
+    static report_diff_fn *const renderers[] = {as_text, as_md, diff_json, as_html};
+    for (size_t i = 0; i < ARRAY_SIZE(renderers); i++)
+        if (strcmp(report_diff_formats[i], name) == 0)
+            return renderers[i];
     return NULL;
 }

@@ -125,7 +125,7 @@ static void add_summary(struct diff_page *page)
     if (counts[DIFF_SAME_PLACE]) {
         say_threads(&line, counts[DIFF_SAME_PLACE], " is", " are");
         plain_str(&line, " at the same lines, in other calls or where that cannot be told.");
-        say(page, "Same place", &line);
+        say(page, "In place", &line);
     }
     if (counts[DIFF_APPEARED] + counts[DIFF_ENDED]) {
         say_threads(&line, counts[DIFF_APPEARED], " is", " are");

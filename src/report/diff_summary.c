@@ -156,8 +156,8 @@ static void say_noise(struct diff_page *page, struct plain *line)
         noise += !differs && told;
         rare += !differs && !told && worked;
     }
-    plain_str(line, beyond ? "" : "no function differs by more than noise. ");
-    plain_str(line, "Within noise: ");
+    plain_str(line, beyond ? "within" : "no function differs by more than noise. Within");
+    plain_str(line, " noise: ");
     plain_things(line, noise, "function");
     if (rare) {
         plain_str(line, "; seen too seldom to tell: ");
