@@ -70,9 +70,9 @@ static void family_add(struct family *family, const struct pair *pair, struct di
 }
 
 // The number tested. *ret_rejected grows by those that are more than noise.
-static size_t family_test(struct family *family, size_t *ret_rejected)
+static size_t family_test(struct family *family, double alpha, size_t *ret_rejected)
 {
-    size_t tested = hypotheses_test(family->items, family->scratch, family->count, DIFF_ALPHA);
+    size_t tested = hypotheses_test(family->items, family->scratch, family->count, alpha);
     for (size_t i = 0; i < family->count; i++) {
         struct diff_share *share = family->of[i];
         if (!family->items[i].tested)
@@ -154,8 +154,8 @@ static bool test_functions(const struct diff_input runs[DIFF_SIDES], struct prof
         if (root[i] == i)
             family_add(native ? &natives : &functions, &shares->total[i], &function->total);
     }
-    diff->tested = family_test(&functions, &diff->rejected);
-    diff->natives_tested = family_test(&natives, &diff->rejected);
+    diff->tested = family_test(&functions, DIFF_ALPHA - DIFF_ALPHA_NATIVE, &diff->rejected);
+    diff->natives_tested = family_test(&natives, DIFF_ALPHA_NATIVE, &diff->rejected);
     for (size_t i = 0; i < diff->function_count; i++) {
         struct diff_function *function = &diff->functions[i];
         function->total = diff->functions[root[i]].total;
@@ -194,7 +194,7 @@ static bool test_stacks(struct prof_diff *diff, const struct shares *shares)
         family_add(&family, &pair, &stack->work);
     }
     size_t rejected = 0;
-    diff->stacks_tested = family_test(&family, &rejected);
+    diff->stacks_tested = family_test(&family, DIFF_ALPHA, &rejected);
     // Stacks are only looked at where a function stands out.
     for (size_t i = 0; i < family.count && !diff->rejected; i++)
         if (family.items[i].rejected)

@@ -185,11 +185,10 @@ static void add_method(struct diff_page *page)
     plain_count(&line, diff->natives_tested);
     plain_str(&line, " of native code, ");
     plain_count(&line, diff->stacks_tested);
-    plain_str(&line,
-              " of stacks. By Holm's method, two runs of one program get a \"yes\" anywhere "
-              "in each of these in at most 5 % of comparisons. \"Rare\": seen too seldom for "
-              "any difference to stand out; longer runs help. CPU time, threads and waiting "
-              "are stated, not tested.");
+    plain_str(&line, " of stacks. By Holm's method, two runs of one program get a \"yes\" anywhere "
+                     "in at most 5 % of comparisons. \"Rare\": seen too seldom for "
+                     "any difference to stand out; longer runs help. CPU time, threads and waiting "
+                     "are stated, not tested.");
     doc_text(page->doc, plain_text(&line));
     page->failed |= line.failed;
 }

@@ -65,7 +65,7 @@ static int leaf_at(const struct program *program, struct stay *stay, double at_s
     return stay->leaf;
 }
 
-// Every thread: main > loop > stage_0 or stage_1 (of even and odd leaves) > leaf_N.
+// Every thread: main > loop > stage_0 or stage_1 (of even and odd leaves) > leaf_N > native code.
 static struct simulated simulate(const struct program *program)
 {
     struct simulated run = {.strings = strtab_create()};
@@ -82,7 +82,8 @@ static struct simulated simulate(const struct program *program)
             char stack[100];
             int leaf = leaf_at(program, &stays[k], at_s);
             bool works = program->works <= 0 || uniform() < program->works;
-            snprintf(stack, sizeof(stack), "leaf_%d:1 stage_%d:2 loop:3 main:4", leaf, leaf % 2);
+            snprintf(stack, sizeof(stack), "code_%d~ leaf_%d:1 stage_%d:2 loop:3 main:4", leaf % 3,
+                     leaf, leaf % 2);
             make_thread(run.strings, snapshot, 100 + k, works ? SNAP_RUNNING : SNAP_SLEEP, stack);
         }
         profile_add(profile, snapshot);
