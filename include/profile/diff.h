@@ -30,7 +30,7 @@
 #include "util/err.h"
 
 #define DIFF_ALPHA 0.05
-#define DIFF_ALPHA_NATIVE 0.01 // of it
+#define DIFF_ALPHA_NATIVE 0.01  // of it
 #define DIFF_LEAST_SNAPSHOTS 10 // of both runs; fewer tell nothing of noise
 #define DIFF_NONE UINT32_MAX
 
@@ -66,6 +66,8 @@ struct diff_function {
     struct diff_rate own_cpu, total_cpu, waiting;
 };
 
+// Of functions and builtins of Python, and of native code where there are none; direct recursion is
+// one frame.
 struct diff_stack {
     const uint32_t *functions; // indexes in prof_diff.functions, innermost first
     size_t count;

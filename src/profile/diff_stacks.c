@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Stacks of two runs by the sequence of their functions, whichever thread had them; and where
-// threads wait. A function that directly calls itself is one frame here: otherwise each depth of a
-// recursion would be a stack of its own.
+// threads wait. Too fine a distinction tells nothing: each of many stacks would be too rare to stand
+// out. So a function that directly calls itself is one frame, however deep the recursion is, and
+// native code is left out where it belongs to a function or builtin of Python.
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,9 +68,13 @@ static size_t map_stack(const struct prof_diff *diff, const struct prof_report *
                         const struct prof_stack *stack, uint32_t *room)
 {
     size_t count = 0;
+    bool python = false;
+    for (size_t i = 0; i < stack->frame_count && !python; i++)
+        python = report->frames[stack->frames[i]].kind != SNAP_NATIVE;
     for (size_t i = 0; i < stack->frame_count; i++) {
         uint32_t function = diff->function_of[side][report->frame_function[stack->frames[i]]];
-        if (!count || room[count - 1] != function)
+        bool left_out = python && report->frames[stack->frames[i]].kind == SNAP_NATIVE;
+        if (!left_out && (!count || room[count - 1] != function))
             room[count++] = function;
     }
     return count;

@@ -165,15 +165,15 @@ static bool test_functions(const struct diff_input runs[DIFF_SIDES], struct prof
     return true;
 }
 
-// A stack has no bounds of its own. Its samples are some of those of the functions on it, and are
-// taken to be as correlated as the most correlated of these.
+// A stack has no bounds of its own. Its samples are some of those of each function on it, and are
+// taken to be as correlated as those of the one that has the fewest others.
 static struct share share_of_stack(const struct shares *shares, const struct diff_stack *stack,
                                    int side)
 {
     const struct share *like = &shares->own[stack->functions[0]].side[side];
     for (size_t i = 0; i < stack->count; i++) {
         const struct share *total = &shares->total[stack->functions[i]].side[side];
-        if (total->effect > like->effect)
+        if (total->effect > 0 && (!(like->effect > 0) || total->part < like->part))
             like = total;
     }
     return share_like(like, stack->work.samples[side]);
