@@ -8,11 +8,37 @@
 
 #define USUAL_THREADS 15
 #define USUAL_WAITS 10
+#define FEW 5         // rows that are shown although nothing changed there
+#define CHANGED 0.005 // what shows in the columns
 #define NAME_COLUMNS 40
 
-static bool known(double value)
+struct order {
+    uint32_t index;
+    double change; // its size
+};
+
+static int by_change(const void *left, const void *right)
 {
-    return !isnan(value);
+    const struct order *a = left, *b = right;
+    if (a->change != b->change)
+        return a->change > b->change ? -1 : 1;
+    return (a->index > b->index) - (a->index < b->index);
+}
+
+static struct order order_of(uint32_t index, const struct diff_rate *rate)
+{
+    double change = rate->side[DIFF_AFTER] - rate->side[DIFF_BEFORE];
+    return (struct order){index, isnan(change) ? 0 : fabs(change)};
+}
+
+// Most change first. The rows that are shown by default: those in which something changed.
+static size_t sort_rows(struct order *order, size_t count, size_t usual)
+{
+    size_t changed = 0;
+    for (size_t i = 0; i < count; i++)
+        changed += order[i].change >= CHANGED;
+    qsort(order, count, sizeof(*order), by_change);
+    return changed < FEW ? FEW : changed < usual ? changed : usual;
 }
 
 // ---- Threads -------------------------------------------------------------------------------------
@@ -82,19 +108,6 @@ static void add_thread(struct diff_page *page, const struct diff_thread *thread)
     page->failed |= row.failed;
 }
 
-struct order {
-    uint32_t index;
-    double change;
-};
-
-static int by_change(const void *left, const void *right)
-{
-    const struct order *a = left, *b = right;
-    if (a->change != b->change)
-        return a->change > b->change ? -1 : 1;
-    return (a->index > b->index) - (a->index < b->index);
-}
-
 void diff_page_threads(struct diff_page *page)
 {
     static const struct doc_column columns[] = {
@@ -114,15 +127,12 @@ void diff_page_threads(struct diff_page *page)
     page->failed |= !order;
     if (!order || !diff->thread_count)
         return;
-    for (size_t i = 0; i < diff->thread_count; i++) {
-        const double *cpu = diff->threads_by_name[i].cpu.side;
-        double change = cpu[DIFF_AFTER] - cpu[DIFF_BEFORE];
-        order[i] = (struct order){(uint32_t)i, known(change) ? fabs(change) : 0};
-    }
-    qsort(order, diff->thread_count, sizeof(*order), by_change);
+    for (size_t i = 0; i < diff->thread_count; i++)
+        order[i] = order_of((uint32_t)i, &diff->threads_by_name[i].cpu);
+    size_t usual = sort_rows(order, diff->thread_count, USUAL_THREADS);
     doc_section(page->doc, "Threads by name (processors)", "thread", 3, 15);
     doc_table(page->doc, columns, ARRAY_SIZE(columns));
-    size_t rows = diff_rows(page, USUAL_THREADS, diff->thread_count);
+    size_t rows = diff_rows(page, usual, diff->thread_count);
     for (size_t i = 0; i < rows; i++)
         add_thread(page, &diff->threads_by_name[order[i].index]);
     doc_more(page->doc, diff->thread_count - rows);
@@ -161,15 +171,12 @@ void diff_page_waits(struct diff_page *page)
     page->failed |= !order;
     if (!order || !diff->wait_count)
         return;
-    for (size_t i = 0; i < diff->wait_count; i++) {
-        const double *threads = diff->waits[i].threads.side;
-        double change = threads[DIFF_AFTER] - threads[DIFF_BEFORE];
-        order[i] = (struct order){(uint32_t)i, known(change) ? fabs(change) : 0};
-    }
-    qsort(order, diff->wait_count, sizeof(*order), by_change);
+    for (size_t i = 0; i < diff->wait_count; i++)
+        order[i] = order_of((uint32_t)i, &diff->waits[i].threads);
+    size_t usual = sort_rows(order, diff->wait_count, USUAL_WAITS);
     doc_section(page->doc, "Where threads wait (on average)", "place", 4, 15);
     doc_table(page->doc, columns, ARRAY_SIZE(columns));
-    size_t rows = diff_rows(page, USUAL_WAITS, diff->wait_count);
+    size_t rows = diff_rows(page, usual, diff->wait_count);
     for (size_t i = 0; i < rows; i++)
         add_wait(page, &diff->waits[order[i].index]);
     doc_more(page->doc, diff->wait_count - rows);

@@ -327,7 +327,8 @@ static void values_destroy(struct values **place)
     free(v);
 }
 
-static struct snap_thread *add_thread(struct values *v, const char *name, enum snap_state state)
+__attribute__((unused)) static struct snap_thread *add_thread(struct values *v, const char *name,
+                                                              enum snap_state state)
 {
     struct snap_thread thread = {.pid = 4711,
                                  .name = id_of(v, name),
@@ -339,8 +340,10 @@ static struct snap_thread *add_thread(struct values *v, const char *name, enum s
     return &v->snapshot->threads.items[v->snapshot->threads.count - 1];
 }
 
-static struct snap_frame *add_frame(struct values *v, struct snap_thread *thread, const char *name,
-                                    const char *file, int32_t line)
+__attribute__((unused)) static struct snap_frame *add_frame(struct values *v,
+                                                            struct snap_thread *thread,
+                                                            const char *name, const char *file,
+                                                            int32_t line)
 {
     struct snap_frame frame = {.kind = SNAP_PYTHON,
                                .function = id_of(v, name),
@@ -353,7 +356,7 @@ static struct snap_frame *add_frame(struct values *v, struct snap_thread *thread
 }
 
 // The report as text; to be freed.
-static char *render(report_fn *report, struct values *v)
+__attribute__((unused)) static char *render(report_fn *report, struct values *v)
 {
     char *bytes = NULL;
     size_t size = 0;
