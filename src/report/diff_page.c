@@ -167,6 +167,20 @@ static void add_heading(struct diff_page *page)
     add_side(page, DIFF_AFTER);
 }
 
+// Only formats that draw have it; they put it below these words.
+static void add_graph(struct diff_page *page)
+{
+    if (!page->draws || !page->diff->stack_count)
+        return;
+    doc_section(page->doc, "Differential flame graph", NULL, 0, 0);
+    page->doc->sections.items[page->doc->sections.count - 1].id = DIFF_GRAPH_ID;
+    doc_text(
+        page->doc,
+        "Both runs in one, by stacks at work, outermost function at the top. A frame is as wide "
+        "as the mean of its shares in A and B. Red: more of it in B; blue: more of it in A; "
+        "grey: alike. Whether a difference is more than noise is in the tables.");
+}
+
 // ---- How it was told -----------------------------------------------------------------------------
 
 static void add_method(struct diff_page *page)
@@ -211,34 +225,38 @@ static void add_command(struct diff_page *page)
 
 // ---- The page ------------------------------------------------------------------------------------
 
-static void diff_page_deinit(struct diff_page *page)
+void diff_page_deinit(struct diff_page *page)
 {
     for (int side = 0; side < DIFF_SIDES; side++)
         names_deinit(&page->names[side]);
 }
 
-struct err *diff_page_build(struct doc *doc, const struct report_diff *of,
-                            const struct report_options *options)
+struct err *diff_page_init(struct diff_page *page, struct doc *doc, const struct report_diff *of,
+                           const struct report_options *options)
 {
-    GUARD(diff_page_deinit)
-    struct diff_page page = {.doc = doc, .of = of, .diff = of->diff, .options = options};
+    *page = (struct diff_page){.doc = doc, .of = of, .diff = of->diff, .options = options};
     for (int side = 0; side < DIFF_SIDES; side++)
-        if (!names_init(&page.names[side], of->inputs[side], options))
+        if (!names_init(&page->names[side], of->inputs[side], options))
             return err_create(ERR_NO_MEMORY, "no memory for the report");
-    add_heading(&page);
-    if (page.diff) {
-        diff_page_summary(&page);
-        diff_page_functions(&page);
-        diff_page_stacks(&page);
-        diff_page_threads(&page);
-        diff_page_waits(&page);
-    } else {
-        diff_page_dumps(&page);
-    }
-    diff_page_notes(&page);
-    if (page.diff && page.diff->testable)
-        add_method(&page);
-    add_command(&page);
-    doc->failed |= page.failed;
     return NULL;
+}
+
+void diff_page_fill(struct diff_page *page)
+{
+    add_heading(page);
+    if (page->diff) {
+        diff_page_summary(page);
+        add_graph(page);
+        diff_page_functions(page);
+        diff_page_stacks(page);
+        diff_page_threads(page);
+        diff_page_waits(page);
+    } else {
+        diff_page_dumps(page);
+    }
+    diff_page_notes(page);
+    if (page->diff && page->diff->testable)
+        add_method(page);
+    add_command(page);
+    page->doc->failed |= page->failed;
 }

@@ -14,11 +14,17 @@ struct diff_page {
     const struct prof_diff *diff; // NULL: dumps
     const struct report_options *options;
     struct names names[DIFF_SIDES];
+    bool draws;  // the format has a place for the flame graph: the section DIFF_GRAPH_ID
     bool failed; // out of memory
 };
 
-struct err *diff_page_build(struct doc *doc, const struct report_diff *of,
-                            const struct report_options *options);
+#define DIFF_GRAPH_ID "difference"
+
+// To be ended by diff_page_deinit() also after an error.
+struct err *diff_page_init(struct diff_page *page, struct doc *doc, const struct report_diff *of,
+                           const struct report_options *options);
+void diff_page_deinit(struct diff_page *page);
+void diff_page_fill(struct diff_page *page);
 
 void diff_page_summary(struct diff_page *page);   // diff_summary.c
 void diff_page_functions(struct diff_page *page); // diff_functions.c

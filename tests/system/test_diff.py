@@ -5,9 +5,11 @@ JSON reports of the same runs, dumps, and what it answers where it cannot compar
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import unittest
+import xml.etree.ElementTree
 
 import support
 
@@ -163,6 +165,14 @@ class Diff(support.TestCase):
         self.assertNotIn("<script>alert", texts[2])
         self.assertIn("&lt;script&gt;alert", texts[2])
         self.assertTrue(all(len(text) < 32000 for text in texts[:2]))
+        # The flame graph: every frame with its numbers, as well-formed XML.
+        graph = xml.etree.ElementTree.fromstring(re.search("<svg.*?</svg>", texts[2], re.S).group())
+        titles = [title.text for title in graph.iter("title")]
+        hot = self.function(self.compare("same1", "slow"), "hot")
+        shown = [title for title in titles if re.match(r"hot \S*diff_shares.py:\d+: ", title)]
+        self.assertEqual(len(shown), 1)
+        points = float(re.search(r"\((.*) points\)", shown[0]).group(1))
+        self.assertAlmostEqual(points, 100 * hot["total"]["change"], delta=0.51)
 
     def test_top(self):
         text = support.pycore("diff", "--top", "1", self.at("same1", "json"), self.at("slow", "json")).out
