@@ -79,9 +79,13 @@ static void read_states(struct document_in *in, uint64_t *ret)
     size_t size;
     if (!json_read_object(&in->json))
         return;
+    // One that is not known counts as unknown.
     while (json_read_key(&in->json, &key, &size)) {
         enum snap_state state = state_of(key, size);
-        ret[state] += json_read_u64(&in->json, UINT64_MAX);
+        if (state == SNAP_UNKNOWN && json_peek(&in->json) != JSON_NUMBER)
+            json_skip(&in->json);
+        else
+            ret[state] += json_read_u64(&in->json, UINT64_MAX);
     }
 }
 
@@ -92,7 +96,7 @@ static int read_word(struct document_in *in, const struct field *field)
     const char *text = json_read_string(&in->json, &size);
     while (field->words[word] && !is_key(text, size, field->words[word]))
         word++;
-    if (!field->words[word] && !in->json.err) {
+    if (!field->words[word]) {
         json_fault(&in->json, "\"%s\" has a value that this pycore does not know", field->key);
         return 0;
     }

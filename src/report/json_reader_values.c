@@ -183,7 +183,8 @@ static void keep(struct json_reader *in, const char *bytes, size_t size)
         json_fault(in, "no memory for a string");
         return;
     }
-    memcpy(in->text.items + in->text.count, bytes, size);
+    if (size)
+        memcpy(in->text.items + in->text.count, bytes, size);
     in->text.count += size;
 }
 
