@@ -74,6 +74,8 @@ cmd:groff      groff-base       groff-base            groff        groff      gr
 cmd:fish       fish             fish                  fish         fish       fish
 cmd:zsh        zsh              zsh                   zsh          zsh        zsh
 cmd:flock      util-linux       util-linux-core       flock        util-linux util-linux
+cmd:xmllint    libxml2-utils    libxml2               libxml2-utils libxml2   libxml2-tools
+cmd:chromium   chromium         chromium              chromium     chromium   chromium
 cmd:timeout    coreutils        coreutils             coreutils    coreutils  coreutils
 '
 

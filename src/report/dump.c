@@ -319,6 +319,8 @@ void page_dump(struct page *page)
         return;
     }
     add_gil(page, snapshot);
+    if (page->options->table)
+        page_dump_table(page, snapshot);
     add_section(page, &groups, true);
     add_section(page, &groups, false);
     GUARD(plain_deinit) struct plain line = {0};

@@ -27,6 +27,7 @@ struct err *report_html(FILE *out, const struct report_input *input,
     struct report_options roomy = *options;
     roomy.top = options->top || options->full ? options->top : USUAL_ROWS;
     roomy.width = LINE_COLUMNS;
+    roomy.table = true;
     GUARD(doc_deinit) struct doc doc = {0};
     TRY(page_build(&doc, input, &roomy));
     struct html html = {.out = out,

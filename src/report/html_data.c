@@ -25,13 +25,21 @@
 #define SOURCE_COLUMNS 160
 #define LEAST_SOURCE_SHARE 0.001 // of all samples: lines below it come without their text
 
-enum function_flag { FUNCTION_OWN_CODE = 1, FUNCTION_INTERPRETER = 2, FUNCTION_INFERRED = 4 };
+enum function_flag {
+    FUNCTION_OWN_CODE = 1,
+    FUNCTION_INTERPRETER = 2,
+    FUNCTION_INFERRED = 4,
+    FUNCTION_HIDDEN = 8, // --hide-boilerplate
+};
 
 struct html_maker {
     struct json_writer json;
     const struct report_input *input;
     const struct prof_report *profile;
+    const struct report_options *options;
     const struct view *view;
+    const struct view_frame *
+        *frame_of; // by function: a frame of it that the view shows; NULL: none
     struct names names;
     struct strtab *texts; // clean ones; each stands once in the page
     bool failed;
@@ -69,8 +77,14 @@ static void write_counts(struct html_maker *maker, uint64_t working, uint64_t al
 
 // ---- Sums ----------------------------------------------------------------------------------------
 
-static void write_sums(struct html_maker *maker, const struct report_options *options)
+static void write_sums(struct html_maker *maker)
 {
+    static const char *const sorts[] = {
+        [REPORT_SORT_DEFAULT] = "own", [REPORT_SORT_OWN] = "own",
+        [REPORT_SORT_SELF] = "own",    [REPORT_SORT_TOTAL] = "total",
+        [REPORT_SORT_CPU] = "cpu",     [REPORT_SORT_WAITING] = "waiting",
+        [REPORT_SORT_CALLS] = "calls", [REPORT_SORT_NAME] = "name"};
+    const struct report_options *options = maker->options;
     static const char *const weights[] = {[REPORT_WEIGHT_SAMPLES] = "working",
                                           [REPORT_WEIGHT_WALL] = "wall",
                                           [REPORT_WEIGHT_CPU] = "cpu"};
@@ -79,6 +93,8 @@ static void write_sums(struct html_maker *maker, const struct report_options *op
     struct weigh weigh;
     weigh_init(&weigh, profile, options->weight);
     json_text(json, "weight", weights[weigh.kind]);
+    json_text(json, "sort", sorts[options->sort]);
+    json_u64(json, "top", options->top);
     json_bool(json, "by_thread", options->threads);
     json_bool(json, "by_line", !options->by_function && !options->no_lines);
     json_u64(json, "snapshots", profile->snapshots);
@@ -154,6 +170,27 @@ static void write_threads(struct html_maker *maker)
 
 // ---- Functions -----------------------------------------------------------------------------------
 
+static bool find_frames(struct html_maker *maker)
+{
+    const struct view *view = maker->view;
+    maker->frame_of = calloc(maker->profile->function_count + 1, sizeof(const struct view_frame *));
+    for (size_t i = 0; maker->frame_of && i < view->frame_count; i++)
+        if (view->frames[i].function < maker->profile->function_count)
+            maker->frame_of[view->frames[i].function] = &view->frames[i];
+    return maker->frame_of;
+}
+
+static unsigned flags_of(const struct html_maker *maker, const struct prof_function *function)
+{
+    // What --max-depth or a bound has left out of the stacks is no boilerplate.
+    bool hides = maker->options->hide_boilerplate && !maker->options->max_depth &&
+                 !maker->profile->dropped_stacks;
+    return (names_is_own_code(&maker->names, function) ? FUNCTION_OWN_CODE : 0) |
+           (names_is_interpreter(&maker->names, function) ? FUNCTION_INTERPRETER : 0) |
+           (function->inferred ? FUNCTION_INFERRED : 0) |
+           (hides && !maker->frame_of[function->id] ? FUNCTION_HIDDEN : 0);
+}
+
 static void write_bounds(struct html_maker *maker, const struct prof_function *function)
 {
     const double bounds[] = {function->own_low, function->own_high, function->total_low,
@@ -172,13 +209,13 @@ static void write_function(struct html_maker *maker, const struct prof_function 
     write_plain(maker, &text);
     names_place(&text, &maker->names, function);
     write_plain(maker, &text);
-    write_id(maker, function->file);
+    if (maker->frame_of[function->id]) // as --strip-prefix has it
+        write_text(maker, maker->frame_of[function->id]->file);
+    else
+        write_id(maker, function->file);
     write_id(maker, function->module);
     json_i64(json, NULL, function->line);
-    json_u64(json, NULL,
-             (names_is_own_code(&maker->names, function) ? FUNCTION_OWN_CODE : 0) |
-                 (names_is_interpreter(&maker->names, function) ? FUNCTION_INTERPRETER : 0) |
-                 (function->inferred ? FUNCTION_INFERRED : 0));
+    json_u64(json, NULL, flags_of(maker, function));
     write_counts(maker, function->own_working, function->own, function->own_cpu_ns);
     write_counts(maker, function->self_working, function->self, function->self_cpu_ns);
     write_counts(maker, function->total_working, function->total, function->total_cpu_ns);
@@ -288,6 +325,7 @@ static void write_names(struct html_maker *maker)
 static void maker_deinit(struct html_maker *maker)
 {
     names_deinit(&maker->names);
+    free(maker->frame_of);
     strtab_destroy(maker->texts);
 }
 
@@ -309,13 +347,14 @@ struct err *html_data(FILE *out, const struct report_input *input,
     struct html_maker maker = {.json = {.out = out, .embedded = true},
                                .input = input,
                                .profile = input->profile,
+                               .options = options,
                                .view = view,
                                .texts = strtab_create()};
-    if (!maker.texts || !names_init(&maker.names, input, options))
+    if (!maker.texts || !find_frames(&maker) || !names_init(&maker.names, input, options))
         return err_create(ERR_NO_MEMORY, "no memory for the report");
     fputs("<script type=\"application/json\" id=\"data\">", out);
     json_begin_object(&maker.json, NULL);
-    write_sums(&maker, options);
+    write_sums(&maker);
     write_states(&maker);
     write_processes(&maker);
     write_threads(&maker);

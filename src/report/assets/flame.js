@@ -309,5 +309,5 @@ pycore.flame = (function () {
   addLegend();
   readColors();
   rebuild();
-  return { view: view, spanOf: spanOf, rowOf: rowOf };
+  return { view: view, spanOf: spanOf, rowOf: rowOf, draw: draw };
 })();

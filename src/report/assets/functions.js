@@ -22,7 +22,7 @@
 
   // columns: title, number (of a row, to sort by) or text, cell(td, row); `head`: it names the row
   function Table(place, more, caption, columns, first) {
-    const self = { rows: [], shown: ROWS, by: first, descending: true };
+    const self = { rows: [], shown: model.data.top || ROWS, by: first, descending: !!columns[first].number };
 
     function sorted() {
       const column = columns[self.by], sign = self.descending ? -1 : 1;
@@ -86,12 +86,13 @@
     { title: "Total", help: "With all it calls", number: (row) => model.pickOf(totalOf(row)), say: (row) => share(totalOf(row)) },
     { title: "Self n", help: "What is counted, itself", number: (row) => model.pickOf(ownOf(row)), say: (row) => (model.pickOf(ownOf(row)) ? model.say(model.pickOf(ownOf(row))) : "") },
     { title: "Total n", help: "What is counted, with all it calls", number: (row) => model.pickOf(totalOf(row)), say: (row) => model.say(model.pickOf(totalOf(row))) },
+    { title: "CPU", help: "CPU time, itself", number: (row) => ownOf(row)[2], say: (row) => (ownOf(row)[2] ? pycore.duration(ownOf(row)[2]) : "") },
     { title: "Waiting", help: "Samples in which it, or what it called, waited", number: (row) => waiting(totalOf(row)),
       say: (row) => (waiting(totalOf(row)) ? pycore.count(waiting(totalOf(row))) : "") },
     { title: "Calls seen", help: "Distinct calls that were seen: at least so many were made", number: (row) => (model.tally.whole ? row.f.calls : 0),
       say: (row) => (model.tally.whole && row.f.calls ? "\u2265" + pycore.count(row.f.calls) : "") },
     { title: "Function", head: true, text: (row) => row.f.name, fill: addNameAndPlace },
-  ], 0);
+  ], { own: 0, total: 2, cpu: 5, waiting: 6, calls: 7, name: 8 }[model.data.sort]);
 
   function addNameAndPlace(cell, row) {
     addName(cell, row.f);
@@ -102,7 +103,7 @@
     const wanted = at("functions-filter").value.trim().toLowerCase();
     const natives = at("functions-natives").checked, totals = model.tally.total;
     // Native code that Python called counts for its caller; as rows of their own only if asked for.
-    const counted = model.functions.filter((f) => model.pickOf(totals[f.id]) > 0 &&
+    const counted = model.functions.filter((f) => !f.hidden && model.pickOf(totals[f.id]) > 0 &&
       (natives || f.kind !== model.NATIVE || model.pickOf(model.tally.own[f.id]) > 0))
       .sort((a, b) => model.pickOf(totals[b.id]) - model.pickOf(totals[a.id]) || a.id - b.id);
     const kept = counted.filter((f) => (f.name + " " + f.place + " " + f.module).toLowerCase().includes(wanted));
@@ -223,7 +224,7 @@
   ], 0);
 
   function fillLines() {
-    const counted = model.tally.lines.filter((line) => model.functions[line.function].kind === 0 && model.pickOf(line.total) > 0);
+    const counted = model.tally.lines.filter((line) => model.functions[line.function].kind === 0 && !model.functions[line.function].hidden && model.pickOf(line.total) > 0);
     lineTable.rows = counted.map((line, rank) => {
       const f = model.functions[line.function];
       return { line: line, f: f, rank: rank, place: f.place.replace(/:\d+$/, "") + ":" + lineNumber(line) };

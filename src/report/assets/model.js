@@ -47,7 +47,7 @@ pycore.model = (function () {
   const functions = data.functions.map((row, id) => ({
     id: id, kind: row[0], name: name(row[1]), place: name(row[2]), file: name(row[3]),
     module: name(row[4]), line: row[5], ownCode: (row[6] & 1) !== 0, interpreter: (row[6] & 2) !== 0,
-    inferred: (row[6] & 4) !== 0, own: row.slice(7, 10), self: row.slice(10, 13),
+    inferred: (row[6] & 4) !== 0, hidden: (row[6] & 8) !== 0, own: row.slice(7, 10), self: row.slice(10, 13),
     total: row.slice(13, 16), calls: row[16], longest_ns: row[17], bounds: row.slice(18, 22),
   }));
   const groupOf = (f) => (f.kind === NATIVE ? "native" : f.kind === 1 ? "builtin" : f.ownCode ? "own" : "library");
@@ -71,6 +71,9 @@ pycore.model = (function () {
   for (let i = 0; i < data.stacks.length; i += 6)
     stacks.push({ thread: data.stacks[i], state: data.stacks[i + 1], node: data.stacks[i + 2],
                   samples: data.stacks[i + 3], cpu_ns: data.stacks[i + 4], gil: data.stacks[i + 5] });
+
+  const stacksOf = threads.map(() => []);
+  stacks.forEach((stack) => { if (stack.thread >= 0) stacksOf[stack.thread].push(stack); });
 
   // ---- What is chosen ----------------------------------------------------------------------------
 
@@ -98,7 +101,7 @@ pycore.model = (function () {
   // By node of the data: the three counts of the chosen stacks that end there.
   function weigh() {
     const three = [new Float64Array(nodeCount), new Float64Array(nodeCount), new Float64Array(nodeCount)];
-    stacks.forEach((stack) => {
+    (choice.thread < 0 ? stacks : stacksOf[choice.thread]).forEach((stack) => {
       if (!matches(stack)) return;
       if (works(stack.state)) three[WORKING][stack.node] += stack.samples;
       three[ALL][stack.node] += stack.samples;

@@ -6,7 +6,7 @@
   const MOST_BANDS = 300;
   at("moments").hidden = false;
   if (!moments) {
-    at("moments-of").textContent = "This document does not have its snapshots: a JSON report keeps them with --snapshots.";
+    at("moments-of").textContent = !model.stacks.length ? "No stack was seen." : "This document does not have its snapshots: a JSON report keeps them with --snapshots.";
     return;
   }
 
@@ -23,10 +23,16 @@
     return found;
   });
 
-  const stackAt = function (thread, moment) {
-    const run = runs[thread].find((item) => item[0] <= moment && moment < item[1]);
-    return run ? model.stacks[run[2]] : null;
-  };
+  function stackAt(thread, moment) {
+    const list = runs[thread];
+    let low = 0, high = list.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (list[middle][1] <= moment) low = middle + 1;
+      else high = middle;
+    }
+    return low < list.length && list[low][0] <= moment ? model.stacks[list[low][2]] : null;
+  }
 
   const isShown = (thread) =>
     (model.choice.thread < 0 || thread.id === model.choice.thread) &&
@@ -40,8 +46,10 @@
 
   // ---- Bands -------------------------------------------------------------------------------------
 
-  const left = () => Math.min(labels, canvas.clientWidth * 0.35);
-  const xOf = (moment) => left() + (edge(moment) - edge(0)) / (edge(count) - edge(0) || 1) * (canvas.clientWidth - left());
+  const painted = document.createElement("canvas"); // the bands without the mark
+  let width = 0;
+  const left = () => Math.min(labels, width * 0.35);
+  const xOf = (moment) => left() + (edge(moment) - edge(0)) / (edge(count) - edge(0) || 1) * (width - left());
 
   function momentAt(x) {
     for (let moment = count - 1; moment > 0; moment--)
@@ -49,39 +57,61 @@
     return 0;
   }
 
-  function draw() {
+  function paintLabel(ink, text, y) {
+    ink.save();
+    ink.beginPath();
+    ink.rect(0, y, left() - 4, row);
+    ink.clip();
+    ink.fillText(text, 4, y + row / 2);
+    ink.restore();
+  }
+
+  // Whole pixels, so that neighbours of one state show no seam; of several runs in one pixel, the
+  // first is seen.
+  function paintRuns(ink, thread, y, ratio, colors) {
+    let done = 0;
+    runs[thread.id].forEach((run) => {
+      const from = Math.max(Math.floor(xOf(run[0]) * ratio), done), to = Math.ceil(xOf(run[1]) * ratio);
+      if (to <= from) return;
+      ink.fillStyle = colors[model.stacks[run[2]].state];
+      ink.fillRect(from / ratio, y + 1, (to - from) / ratio, row - 2);
+      done = to;
+    });
+  }
+
+  function paint() {
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize), ratio = devicePixelRatio || 1;
-    const threads = shownThreads(), width = canvas.clientWidth;
+    const threads = shownThreads(), ink = painted.getContext("2d");
     row = Math.round(rem);
     canvas.style.height = threads.length * row + "px";
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(threads.length * row * ratio);
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    pen.font = rem * 0.75 + "px system-ui, sans-serif";
-    pen.textBaseline = "middle";
-    labels = Math.max.apply(null, threads.map((thread) => pen.measureText(model.threadLabel(thread)).width).concat(0)) + 10;
+    width = canvas.clientWidth;
+    canvas.width = painted.width = Math.round(width * ratio);
+    canvas.height = painted.height = Math.round(threads.length * row * ratio);
+    ink.setTransform(ratio, 0, 0, ratio, 0, 0);
+    ink.font = rem * 0.75 + "px system-ui, sans-serif";
+    ink.textBaseline = "middle";
+    labels = Math.max.apply(null, threads.map((thread) => ink.measureText(model.threadLabel(thread)).width).concat(0)) + 10;
     const colors = model.states.map((state) => pycore.color(state.name)), fg = pycore.color("fg");
     threads.forEach((thread, index) => {
-      const y = index * row;
-      pen.fillStyle = fg;
-      pen.save();
-      pen.beginPath();
-      pen.rect(0, y, left() - 4, row);
-      pen.clip();
-      pen.fillText(model.threadLabel(thread), 4, y + row / 2);
-      pen.restore();
-      runs[thread.id].forEach((run) => {
-        // Whole pixels, so that neighbours of one state show no seam.
-        const from = Math.floor(xOf(run[0]) * ratio) / ratio, to = Math.ceil(xOf(run[1]) * ratio) / ratio;
-        pen.fillStyle = colors[model.stacks[run[2]].state];
-        pen.fillRect(from, y + 1, to - from, row - 2);
-      });
+      ink.fillStyle = fg;
+      paintLabel(ink, model.threadLabel(thread), index * row);
+      paintRuns(ink, thread, index * row, ratio, colors);
     });
-    pen.strokeStyle = fg;
-    pen.lineWidth = 1.5;
-    pen.strokeRect(xOf(now), 0.75, Math.max(xOf(now + 1) - xOf(now), 2), threads.length * row - 1.5);
     canvas.setAttribute("aria-label", "States of " + threads.length + " threads over " + count +
       " snapshots; the list below tells those of one snapshot");
+    mark();
+  }
+
+  // The moment that is shown below.
+  function mark() {
+    const ratio = devicePixelRatio || 1;
+    pen.setTransform(1, 0, 0, 1, 0, 0);
+    pen.clearRect(0, 0, canvas.width, canvas.height);
+    if (painted.width && painted.height) pen.drawImage(painted, 0, 0);
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    pen.strokeStyle = pycore.color("fg");
+    pen.lineWidth = 1.5;
+    pen.strokeRect(xOf(now), 0.75, Math.max(xOf(now + 1) - xOf(now), 2), canvas.height / ratio - 1.5);
   }
 
   // ---- One moment --------------------------------------------------------------------------------
@@ -142,7 +172,7 @@
     });
     const states = model.states.map((state, index) => (tally[index] ? tally[index] + " " + state.name : "")).filter(Boolean).join(", ");
     at("moment-says").textContent = now * moments.step + 1 + " of " + pycore.count(model.data.snapshots) + ", at " + timeOf(now) + ": " + (states || "no thread");
-    draw();
+    mark();
   }
 
   // ---- Beginning ---------------------------------------------------------------------------------
@@ -152,6 +182,7 @@
     let text = pycore.count(count) + " snapshots over " + timeOf(count - 1) + "; click a moment, or move the slider with the arrow keys";
     if (moments.step > 1) text += "; of " + pycore.count(model.data.snapshots) + " snapshots each " + moments.step + "th is here";
     if (moments.dropped) text += "; " + pycore.count(moments.dropped) + " later ones were not kept";
+    if (model.data.dropped_stacks) text += "; blank where a stack was not kept";
     if (threads.length > MOST_BANDS) text += "; the first " + MOST_BANDS + " of " + pycore.count(threads.length) + " threads, choose one above for others";
     at("moments-of").textContent = text;
     model.states.forEach((state, index) => {
@@ -162,14 +193,15 @@
     });
     slider.max = count - 1;
     at("moments-parts").hidden = false;
+    paint();
     show(0);
   }
 
   slider.addEventListener("input", () => show(Number(slider.value)));
   at("moment-working").addEventListener("change", () => show(now));
   canvas.addEventListener("click", (event) => show(momentAt(event.offsetX)));
-  addEventListener("resize", draw);
-  document.addEventListener("colours", draw);
-  model.onChange(() => show(now));
+  addEventListener("resize", paint);
+  document.addEventListener("colours", paint);
+  model.onChange(() => { paint(); show(now); });
   begin();
 })();

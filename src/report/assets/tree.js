@@ -7,6 +7,7 @@ pycore.tree = (function () {
   const model = pycore.model, nodes = model.nodes, frames = model.frames;
   // Keys that are no function and no line: frames that did not fit into the page, and threads.
   const CUT = -1, THREAD = -3;
+  const LEAST = 1 / 20000;
 
   function keyOf(node, lines) {
     const frame = nodes.frame[node];
@@ -75,21 +76,53 @@ pycore.tree = (function () {
     }
   }
 
-  // Each stack from its innermost frame to its outermost; what the innermost one did itself is said
-  // of it alone.
+  // The next frame outward that is shown; 0: there is none.
+  function outward(node, options) {
+    while (node && isHidden(node, options)) node = nodes.parent[node];
+    return node;
+  }
+
+  // Each stack from its innermost frame to its outermost, those that have begun alike together; what
+  // the innermost one did itself is said of it alone. Where less than LEAST of all is left, the rest
+  // is not told apart: with some 20,000 samples that is less than one of them.
   function addInverted(graph, top, weight, cpu, options) {
+    const todo = [{ at: top, ends: [] }];
+    let least = 0;
     for (let leaf = 0; leaf < nodes.count; leaf++) {
-      if (!(weight[leaf] > 0)) continue;
-      let at = top, inner = -1;
-      for (let node = leaf; node; node = nodes.parent[node]) {
-        if (isHidden(node, options)) continue;
-        at = graph.child(at, keyOf(node, options.lines));
-        if (inner < 0) inner = at;
-      }
-      graph.value[at] += weight[leaf];
-      graph.cpu[at] += cpu[leaf];
-      graph.self[inner < 0 ? top : inner] += weight[leaf];
-      graph.selfCpu[inner < 0 ? top : inner] += cpu[leaf];
+      if (weight[leaf] > 0) todo[0].ends.push({ node: outward(leaf, options), weight: weight[leaf], cpu: cpu[leaf] });
+      least += weight[leaf] * LEAST;
+    }
+    while (todo.length) {
+      const group = todo.pop(), byKey = new Map();
+      group.ends.forEach((end) => {
+        if (!end.node) {
+          graph.value[group.at] += end.weight;
+          graph.cpu[group.at] += end.cpu;
+          if (group.at === top) {
+            graph.self[top] += end.weight;
+            graph.selfCpu[top] += end.cpu;
+          }
+          return;
+        }
+        const key = keyOf(end.node, options.lines);
+        let next = byKey.get(key);
+        if (!next) byKey.set(key, (next = { at: graph.child(group.at, key), ends: [], weight: 0, cpu: 0 }));
+        next.weight += end.weight;
+        next.cpu += end.cpu;
+        next.ends.push({ node: outward(nodes.parent[end.node], options), weight: end.weight, cpu: end.cpu });
+      });
+      byKey.forEach((next) => {
+        if (group.at === top) {
+          graph.self[next.at] += next.weight;
+          graph.selfCpu[next.at] += next.cpu;
+        }
+        if (next.weight >= least) {
+          todo.push(next);
+        } else {
+          graph.value[next.at] += next.weight;
+          graph.cpu[next.at] += next.cpu;
+        }
+      });
     }
   }
 
