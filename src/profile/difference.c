@@ -193,7 +193,13 @@ size_t hypotheses_test(struct hypothesis *items, struct hypothesis **scratch, si
     qsort(scratch, count, sizeof(*scratch), by_least);
     size_t tested = 0;
     while (tested < count && scratch[tested]->least_p_value <= alpha / (double)(tested + 1))
-        scratch[tested++]->tested = true;
+        tested++;
+    // Equals are in or out together: which of them comes first is an accident.
+    while (tested && tested < count &&
+           scratch[tested - 1]->least_p_value == scratch[tested]->least_p_value)
+        tested--;
+    for (size_t i = 0; i < tested; i++)
+        scratch[i]->tested = true;
     qsort(scratch, tested, sizeof(*scratch), by_p_value);
     for (size_t i = 0; i < tested && scratch[i]->p_value <= alpha / (double)(tested - i); i++)
         scratch[i]->rejected = true;

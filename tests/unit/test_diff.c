@@ -106,6 +106,11 @@ static void test_many(void **state)
     for (int i = 0; i < 5; i++)
         assert_int_equal(items[i].rejected, rejected[i]);
     assert_false(items[4].tested);
+    // Of three that are alike, two would be few enough: none is chosen over the others.
+    struct hypothesis alike[] = {
+        {.least_p_value = 0.02}, {.least_p_value = 0.02}, {.least_p_value = 0.02}};
+    assert_int_equal(hypotheses_test(alike, scratch, 3, 0.05), 0);
+    assert_int_equal(hypotheses_test(alike, scratch, 2, 0.05), 2);
     assert_true(fabs(share_least_p_value(5, 50, 50) - 2 / 32.0) < 1e-9);
     assert_true(share_least_p_value(0, 50, 50) == 1);
 }
