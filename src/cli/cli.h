@@ -75,8 +75,17 @@ bool write_report(const struct options *options, const struct report_input *inpu
 // One file, in the format of its name's ending, else as text. Prints nothing.
 struct err *write_report_to(const struct options *options, const char *path,
                             const struct report_input *input);
+// The same for anything else that is rendered in formats: `write` is called for each output, with
+// the format that it is to be in.
+typedef struct err *write_fn(FILE *out, const struct report_format *format,
+                             const struct report_options *options, void *arg);
+bool write_outputs(const struct options *options, write_fn *write, void *arg);
 // Is one of the outputs in a format with all of these flags (enum report_format_flag)?
 bool outputs_have(const struct options *options, unsigned flags);
+
+// False, after a message, when the ending of an output's name asks for a format that is none of these
+// (NULL-terminated).
+bool outputs_among(const struct options *options, const char *const *names);
 
 // False, after a message, when an output cannot be written: better said before a long run.
 bool outputs_look_writable(const struct options *options);

@@ -277,7 +277,7 @@ static void write_signal(struct json_report *report, const struct snap_signal *s
     json_end_object(json, JSON_LINE);
 }
 
-static void write_source(struct json_report *report)
+void json_source(struct json_report *report)
 {
     static const char *const kinds[] = {
         [SNAP_LIVE] = "live", [SNAP_CORE] = "core", [SNAP_CAPTURE] = "capture"};
@@ -347,7 +347,7 @@ struct err *report_json(FILE *out, const struct report_input *input,
     json_text(json, "version", input->tool_version);
     json_text(json, "command", input->command);
     json_end_object(json, JSON_LINE);
-    write_source(&report);
+    json_source(&report);
     if (!input->profile || (options->snapshots && input->snapshot_count))
         write_snapshots(&report);
     json_line(json);

@@ -28,6 +28,9 @@ void json_parts(struct json_report *report, const struct snapshot *snapshot);
 // json_profile.c: "states": {...}
 void json_states(struct json_report *report, const uint64_t states[SNAP_STATE_COUNT]);
 
+// "source": {...}, whole, on lines of its own
+void json_source(struct json_report *report);
+
 // json_profile.c: the value of "profile"; with its time line if `moments`
 struct err *json_profile(struct json_report *report, const struct prof_report *profile,
                          bool moments);
