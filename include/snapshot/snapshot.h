@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "snapshot/details.h"
 #include "util/strtab.h"
 #include "util/vec.h"
 
@@ -89,6 +90,7 @@ struct snap_thread {
     uint64_t cpu_total_ns; // since the thread started
     struct snap_frames frames; // innermost first
     struct snap_notes notes;
+    struct snap_details *details; // what is known beyond the stack; NULL: nothing
 };
 VEC_DEFINE(snap_threads, struct snap_thread);
 
@@ -171,6 +173,8 @@ struct snap_source {
     uint32_t arch, host;
     int64_t taken_at_ns; // wall clock, ns since 1970; 0: not known
     struct snap_signal signal;
+    struct snap_crash crash;
+    struct snap_environment environment;
     bool complete;                // nothing the report should hold is missing
     struct snap_process process;  // the one that was asked for, or the first of several
     struct snap_processes others; // the further ones, in the order in which they were met

@@ -34,6 +34,10 @@ void snap_thread_deinit(struct snap_thread *thread)
 {
     vec_deinit(&thread->frames);
     vec_deinit(&thread->notes);
+    if (thread->details)
+        snap_details_deinit(thread->details);
+    free(thread->details);
+    thread->details = NULL;
 }
 
 void snapshot_destroy(struct snapshot *snapshot)
@@ -83,6 +87,9 @@ void snap_source_deinit(struct snap_source *source)
     vec_foreach (process, &source->others)
         free(process->argv);
     vec_deinit(&source->others);
+    vec_deinit(&source->crash.registers);
+    vec_deinit(&source->environment.packages);
+    vec_deinit(&source->environment.variables);
     vec_deinit(&source->notes);
 }
 
