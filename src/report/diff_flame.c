@@ -14,10 +14,10 @@
 
 #define WIDTH 1200.0
 #define ROW 18
-#define LEAST_WIDTH 1.5 // narrower frames are left out
+#define LEAST_WIDTH 2.4 // narrower frames are left out
 #define CHAR_WIDTH 6.7  // of the font below, at 11 pixels
 #define ROWS_MAX 120
-#define FRAMES_MAX 4000
+#define FRAMES_MAX 3000
 
 struct flame {
     FILE *out;
