@@ -14,16 +14,17 @@
 
 #define WIDTH 1200.0
 #define ROW 18
-#define LEAST_WIDTH 1.5 // narrower frames are left out
+#define LEAST_WIDTH 1.5 // narrower frames are left out; wider ones, too, where there are too many
 #define CHAR_WIDTH 6.7  // of the font below, at 11 pixels
 #define ROWS_MAX 120
-#define FRAMES_MAX 4000
+#define FRAMES_MAX 3000
 
 struct flame {
-    FILE *out;
+    FILE *out; // NULL: frames are only counted
     const struct diff_page *page;
     const struct diff_stack **stacks; // by their functions, outermost first
     size_t stack_count, frames, left_out;
+    double least_width;
     unsigned rows;
 };
 
@@ -101,7 +102,6 @@ static void put_frame(struct flame *flame, uint32_t function, unsigned row, doub
         fputs("</text>", flame->out);
     }
     fputs("</g>\n", flame->out);
-    flame->frames++;
 }
 
 // The frames at `depth` of the stacks [from, end), which have all frames before it in common.
@@ -120,22 +120,30 @@ static void put_frames(struct flame *flame, size_t from, size_t end, size_t dept
             after += flame->stacks[k]->work.share[DIFF_AFTER];
         }
         double width = (before + after) / 2;
-        if (width * WIDTH < LEAST_WIDTH || depth >= ROWS_MAX || flame->frames >= FRAMES_MAX) {
+        if (width * WIDTH < flame->least_width || depth >= ROWS_MAX) {
             flame->left_out++;
         } else {
-            put_frame(flame, function, (unsigned)depth, x, before, after);
+            flame->frames++;
+            if (flame->rows <= depth)
+                flame->rows = (unsigned)depth + 1;
+            if (flame->out)
+                put_frame(flame, function, (unsigned)depth, x, before, after);
             put_frames(flame, i, next, depth + 1, x);
         }
         x += width;
     }
 }
 
-static void count_rows(struct flame *flame)
+// So that there are not too many.
+static void find_least_width(struct flame *flame)
 {
-    for (size_t i = 0; i < flame->stack_count; i++)
-        if (flame->stacks[i]->count > flame->rows)
-            flame->rows =
-                flame->stacks[i]->count < ROWS_MAX ? (unsigned)flame->stacks[i]->count : ROWS_MAX;
+    for (flame->least_width = LEAST_WIDTH;; flame->least_width *= 1.5) {
+        flame->frames = flame->rows = 0;
+        put_frames(flame, 0, flame->stack_count, 0, 0);
+        flame->left_out = 0;
+        if (flame->frames <= FRAMES_MAX)
+            break;
+    }
 }
 
 bool diff_flame(FILE *out, const struct diff_page *page)
@@ -143,7 +151,7 @@ bool diff_flame(FILE *out, const struct diff_page *page)
     const struct prof_diff *diff = page->diff;
     AUTO_FREE const struct diff_stack **stacks =
         calloc(diff->stack_count + 1, sizeof(const struct diff_stack *));
-    struct flame flame = {.out = out, .page = page, .stacks = stacks};
+    struct flame flame = {.page = page, .stacks = stacks};
     if (!stacks)
         return false;
     for (size_t i = 0; i < diff->stack_count; i++) {
@@ -152,7 +160,8 @@ bool diff_flame(FILE *out, const struct diff_page *page)
             stacks[flame.stack_count++] = &diff->stacks[i];
     }
     qsort(stacks, flame.stack_count, sizeof(const struct diff_stack *), by_functions);
-    count_rows(&flame);
+    find_least_width(&flame);
+    flame.out = out;
     fprintf(
         out,
         "<svg viewBox=\"0 0 %d %u\" width=\"100%%\" role=\"img\" aria-label=\"Differential flame "
@@ -162,7 +171,6 @@ bool diff_flame(FILE *out, const struct diff_page *page)
     put_frames(&flame, 0, flame.stack_count, 0, 0);
     fputs("</svg>\n", out);
     if (flame.left_out)
-        fprintf(out, "<p>%zu frames are too narrow, too deep or too many to be drawn.</p>\n",
-                flame.left_out);
+        fprintf(out, "<p>%zu frames are too narrow or too deep to be drawn.</p>\n", flame.left_out);
     return true;
 }

@@ -127,7 +127,7 @@ static void add_table(struct diff_page *page, const struct choice *choice)
     qsort(ranked, there, sizeof(*ranked), by_rank);
     doc_section(page->doc, choice->title, "function", choice->priority, 20);
     doc_table(page->doc, columns, ARRAY_SIZE(columns));
-    size_t rows = diff_rows(page, beyond > USUAL_ROWS ? beyond : USUAL_ROWS, there);
+    size_t rows = diff_rows(page, diff_usual(beyond, USUAL_ROWS), there);
     for (size_t i = 0; i < rows; i++)
         add_row(page, choice, ranked[i].index);
     doc_more(page->doc, there - rows);

@@ -10,6 +10,7 @@
 
 #define NAME_COLUMNS 60
 #define WORDS_COLUMNS 60
+#define BEYOND_ROWS 30
 
 // ---- Numbers and names ---------------------------------------------------------------------------
 
@@ -57,6 +58,11 @@ size_t diff_rows(const struct diff_page *page, size_t usual, size_t there)
 {
     size_t rows = page->options->top ? page->options->top : page->options->full ? there : usual;
     return rows < there ? rows : there;
+}
+
+size_t diff_usual(size_t beyond, size_t usual)
+{
+    return beyond < usual ? usual : beyond < BEYOND_ROWS ? beyond : BEYOND_ROWS;
 }
 
 const struct prof_function *diff_function_of(const struct diff_page *page, uint32_t index,

@@ -52,6 +52,9 @@ void diff_rate(struct plain *plain, double rate);
 // "yes", "noise", "rare", "?"
 const char *diff_verdict_word(enum diff_verdict verdict);
 bool diff_beyond(const struct diff_share *share);
+// The default rows of a table in which so many differ by more than noise: all of these, if they are
+// not too many.
+size_t diff_usual(size_t beyond, size_t usual);
 // Rows of a table: --top, all with --full, or the default.
 size_t diff_rows(const struct diff_page *page, size_t usual, size_t there);
 

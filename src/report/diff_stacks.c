@@ -72,7 +72,7 @@ static void add_table(struct diff_page *page, int sign)
     doc_section(page->doc, sign > 0 ? "Stacks that got hotter" : "Stacks that got colder", "stack",
                 3, 20);
     doc_table(page->doc, columns, ARRAY_SIZE(columns));
-    size_t rows = diff_rows(page, beyond > USUAL_ROWS ? beyond : USUAL_ROWS, there), left = rows;
+    size_t rows = diff_rows(page, diff_usual(beyond, USUAL_ROWS), there), left = rows;
     for (int first = 1; first >= 0; first--)
         for (size_t k = 0; k < diff->stack_count && left; k++) {
             const struct diff_stack *stack =

@@ -7,7 +7,8 @@
 #include "report/page.h"
 #include "util/guard.h"
 
-#define SAID_MAX 3 // functions in a sentence of their own, of each direction
+#define AGAINST 1.1 // so many times the processors count as more
+#define SAID_MAX 3  // functions in a sentence of their own, of each direction
 
 static void say(struct diff_page *page, const char *label, struct plain *line)
 {
@@ -65,6 +66,11 @@ static void say_change(struct diff_page *page, struct plain *line, size_t index,
         plain_str(line, " to ");
         diff_rate(line, cpu[DIFF_AFTER]);
         plain_str(line, " processors");
+        // The share went one way, what it costs the other.
+        if (share->change < 0 && cpu[DIFF_AFTER] >= cpu[DIFF_BEFORE] * AGAINST)
+            plain_str(line, ": a smaller share of a larger load");
+        if (share->change > 0 && cpu[DIFF_BEFORE] >= cpu[DIFF_AFTER] * AGAINST)
+            plain_str(line, ": a larger share of a smaller load");
     }
     if (function->index[DIFF_BEFORE] == DIFF_NONE)
         plain_str(line, "; it was not seen in A");

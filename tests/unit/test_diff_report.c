@@ -79,6 +79,24 @@ static void test_golden(void **state)
     check_golden("diff.json", render_diff("json", before, after, &options));
 }
 
+// A share may fall while what is behind it grows.
+static void test_larger_load(void **state)
+{
+    (void)state;
+    VALUES before = values_create();
+    VALUES after = values_create();
+    set_profile(before);
+    set_share(&before->functions[HOT], 35, 50);
+    change(after);
+    after->functions[HOT].own_cpu_ns = after->functions[HOT].total_cpu_ns = 9 * S;
+    struct report_options options = {.width = 400};
+    char *text = render_diff("text", before, after, &options);
+    assert_non_null(
+        strstr(text, "from 0.70 to 0.90 processors: a smaller share of a larger load."));
+    assert_null(strstr(text, "larger share"));
+    free(text);
+}
+
 static void test_hostile(void **state)
 {
     (void)state;
@@ -109,6 +127,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_larger_load),
         cmocka_unit_test(test_hostile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
