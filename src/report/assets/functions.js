@@ -9,7 +9,7 @@
   const share = (three) => pycore.percent(model.pickOf(three) / (model.pickOf(model.tally.sums) || 1));
   const waiting = (three) => three[1] - three[0];
   const shareOrNone = (three) => (model.pickOf(three) ? share(three) : "");
-  const range = (low, high) => (high > low ? pycore.percent(low).replace(" %", "") + "\u2013" + pycore.percent(high) : "");
+  const range = (low, high) => (high > low ? pycore.range(low, high) : "");
 
   // A function's name as what chooses it.
   function addName(parent, f) {
