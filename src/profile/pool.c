@@ -16,7 +16,7 @@ void prof_count_pool(struct profile *profile, const struct snapshot *snapshot)
     struct prof_pool *pool = &profile->sum.pool;
     uint64_t working = 0;
     vec_foreach (thread, &snapshot->threads)
-        working += is_native(thread) && snap_state_works(thread->state);
+        working += !thread->left_out && is_native(thread) && snap_state_works(thread->state);
     profile->pool_works = working > 0;
     pool->samples_working += working;
     pool->snapshots += working > 0;

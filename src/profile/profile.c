@@ -134,8 +134,12 @@ bool profile_add(struct profile *profile, const struct snapshot *snapshot)
         profile->sum.process_cpu_ns += snapshot->process_cpu_ns;
     }
     prof_count_pool(profile, snapshot);
-    for (size_t i = 0; i < snapshot->threads.count; i++)
-        done = add_thread(profile, snapshot, &snapshot->threads.items[i]) && done;
+    vec_foreach (thread, &snapshot->threads) {
+        if (thread->left_out)
+            prof_keep_calls(profile, thread);
+        else
+            done = add_thread(profile, snapshot, thread) && done;
+    }
     prof_threads_gone(profile);
     prof_series_bound(profile);
     return done;

@@ -139,6 +139,7 @@ bool prof_begin_moment(struct profile *profile, uint64_t at_ns);
 bool prof_thread(struct profile *profile, const struct snap_thread *thread, uint32_t *ret_thread);
 bool prof_count_thread(struct profile *profile, const struct prof_sample *sample);
 void prof_threads_gone(struct profile *profile);
+void prof_keep_calls(struct profile *profile, const struct snap_thread *thread);
 // pool.c: whether native threads work in this snapshot; which call goes with them. order[i] is the
 // entry that report->threads[i] comes from, place[f] the index of function f in the report.
 void prof_count_pool(struct profile *profile, const struct snapshot *snapshot);

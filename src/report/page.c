@@ -405,7 +405,7 @@ static bool prepare(struct page *page)
     page->threads = calloc(threads + 1, sizeof(*page->threads));
     page->interpreter = calloc(functions + 1, sizeof(*page->interpreter));
     if (!page->own_code || !page->interpreter || !page->threads ||
-        !names_init(&page->names, page->input->strings, profile))
+        !names_init(&page->names, page->input, page->options))
         return false;
     for (size_t i = 0; i < functions; i++) {
         page->own_code[i] = names_is_own_code(&page->names, &profile->functions[i]);
@@ -437,6 +437,7 @@ static const struct {
     {"heading", add_heading, OF_PROFILE | OF_DUMP},
     {"summary", page_summary, OF_PROFILE},
     {"threads", page_threads, OF_PROFILE},
+    {"by-thread", page_by_thread, OF_PROFILE},
     {"functions", page_functions, OF_PROFILE},
     {"natives", page_natives, OF_PROFILE},
     {"hottest", page_hottest, OF_PROFILE},

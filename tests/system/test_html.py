@@ -316,15 +316,15 @@ class Numbers(Report):
         """The table of the scripts reads as the one of the document that it stands for."""
         with self.page() as page:
             rows = page.run("""Array.from(document.querySelectorAll("#functions-table tbody tr"), (row) =>
-                [row.querySelector("button").textContent].concat([0, 1, 2, 5].map((i) => row.cells[i].textContent)))""")
+                [row.querySelector("button").textContent].concat([0, 1, 2, 5, 6].map((i) => row.cells[i].textContent)))""")
             static = page.run("""Array.from(document.querySelectorAll("[data-part=functions]")[0].querySelectorAll("tbody tr"),
                 (row) => Object.assign({}, ...Array.from(row.cells, (c) => ({[c.dataset.label]: c.textContent}))))""")
         shown = {row[0]: row[1:] for row in rows}
         self.assertTrue(static)
         for row in static:
-            own, bounds, total, cpu = shown[row["FUNCTION"]]
-            self.assertEqual([own, bounds.replace("\u2013", "-").replace(" %", ""), total, cpu],
-                             [row["SELF"], row.get("95 %", ""), row["TOTAL"], row["CPU"]])
+            own, bounds, total, cpu, waiting = shown[row["FUNCTION"]]
+            self.assertEqual([own, bounds.replace("\u2013", "-").replace(" %", ""), total, cpu, waiting],
+                             [row["SELF"], row.get("95 %", ""), row["TOTAL"], row["CPU"], row.get("WAITING", "")])
 
     def test_table(self):
         with self.page() as page:
