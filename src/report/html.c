@@ -21,6 +21,14 @@ static const struct html_script profile_scripts[] = {
     SCRIPT(model), SCRIPT(tree), SCRIPT(flame), SCRIPT(functions), SCRIPT(moments), SCRIPT(page),
 };
 
+// What a reader wants before anything can be asked: in the first screen or two.
+static bool is_overview(const struct doc_section *section)
+{
+    return section->id &&
+           (strcmp(section->id, "summary") == 0 || strcmp(section->id, "threads") == 0 ||
+            strcmp(section->id, "by-thread") == 0);
+}
+
 struct err *report_html(FILE *out, const struct report_input *input,
                         const struct report_options *options)
 {
@@ -34,14 +42,15 @@ struct err *report_html(FILE *out, const struct report_input *input,
                         .scripts = input->profile ? profile_scripts : &html_page_script,
                         .script_count = input->profile ? ARRAY_SIZE(profile_scripts) : 1,
                         .hints = "--full shows them"};
-    for (size_t i = html_begin(&html, &doc); i < doc.sections.count; i++) {
-        const struct doc_section *section = &doc.sections.items[i];
-        html_section(&html, section);
-        if (input->profile && section->id && strcmp(section->id, "threads") == 0) {
-            fputs(asset_profile_html, out);
-            TRY(html_data(out, input, options));
-        }
+    size_t next = html_begin(&html, &doc);
+    for (; next < doc.sections.count && is_overview(&doc.sections.items[next]); next++)
+        html_section(&html, &doc.sections.items[next]);
+    if (input->profile) {
+        fputs(asset_profile_html, out);
+        TRY(html_data(out, input, options));
     }
+    for (; next < doc.sections.count; next++)
+        html_section(&html, &doc.sections.items[next]);
     html_end(&html);
     return page_finish(&doc, out);
 }

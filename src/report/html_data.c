@@ -68,6 +68,18 @@ static void write_id(struct html_maker *maker, uint32_t id)
     write_plain(maker, &text);
 }
 
+// As --strip-prefix has it.
+static void write_path(struct html_maker *maker, uint32_t id)
+{
+    const char *path = strtab_get(maker->input->strings, id);
+    size_t size = path ? strtab_size(maker->input->strings, id) : 0;
+    size_t cut = path ? names_stripped(maker->options, path, size) : 0;
+    GUARD(plain_deinit) struct plain text = {0};
+    if (path)
+        plain_safe(&text, path + cut, size - cut);
+    write_plain(maker, &text);
+}
+
 static void write_counts(struct html_maker *maker, uint64_t working, uint64_t all, uint64_t cpu_ns)
 {
     json_u64(&maker->json, NULL, working);
@@ -170,25 +182,14 @@ static void write_threads(struct html_maker *maker)
 
 // ---- Functions -----------------------------------------------------------------------------------
 
-static bool find_frames(struct html_maker *maker)
-{
-    const struct view *view = maker->view;
-    maker->frame_of = calloc(maker->profile->function_count + 1, sizeof(const struct view_frame *));
-    for (size_t i = 0; maker->frame_of && i < view->frame_count; i++)
-        if (view->frames[i].function < maker->profile->function_count)
-            maker->frame_of[view->frames[i].function] = &view->frames[i];
-    return maker->frame_of;
-}
-
 static unsigned flags_of(const struct html_maker *maker, const struct prof_function *function)
 {
-    // What --max-depth or a bound has left out of the stacks is no boilerplate.
-    bool hides = maker->options->hide_boilerplate && !maker->options->max_depth &&
-                 !maker->profile->dropped_stacks;
+    bool hidden = maker->options->hide_boilerplate &&
+                  names_is_boilerplate(maker->input->strings, function->kind, function->file,
+                                       function->function);
     return (names_is_own_code(&maker->names, function) ? FUNCTION_OWN_CODE : 0) |
            (names_is_interpreter(&maker->names, function) ? FUNCTION_INTERPRETER : 0) |
-           (function->inferred ? FUNCTION_INFERRED : 0) |
-           (hides && !maker->frame_of[function->id] ? FUNCTION_HIDDEN : 0);
+           (function->inferred ? FUNCTION_INFERRED : 0) | (hidden ? FUNCTION_HIDDEN : 0);
 }
 
 static void write_bounds(struct html_maker *maker, const struct prof_function *function)
@@ -209,10 +210,7 @@ static void write_function(struct html_maker *maker, const struct prof_function 
     write_plain(maker, &text);
     names_place(&text, &maker->names, function);
     write_plain(maker, &text);
-    if (maker->frame_of[function->id]) // as --strip-prefix has it
-        write_text(maker, maker->frame_of[function->id]->file);
-    else
-        write_id(maker, function->file);
+    write_path(maker, function->file);
     write_id(maker, function->module);
     json_i64(json, NULL, function->line);
     json_u64(json, NULL, flags_of(maker, function));
@@ -325,7 +323,6 @@ static void write_names(struct html_maker *maker)
 static void maker_deinit(struct html_maker *maker)
 {
     names_deinit(&maker->names);
-    free(maker->frame_of);
     strtab_destroy(maker->texts);
 }
 
@@ -350,8 +347,7 @@ struct err *html_data(FILE *out, const struct report_input *input,
                                .options = options,
                                .view = view,
                                .texts = strtab_create()};
-    if (!maker.texts || !find_frames(&maker) ||
-        !names_init(&maker.names, input, options))
+    if (!maker.texts || !names_init(&maker.names, input, options))
         return err_create(ERR_NO_MEMORY, "no memory for the report");
     fputs("<script type=\"application/json\" id=\"data\">", out);
     json_begin_object(&maker.json, NULL);

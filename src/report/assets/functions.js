@@ -9,7 +9,7 @@
   const share = (three) => pycore.percent(model.pickOf(three) / (model.pickOf(model.tally.sums) || 1));
   const waiting = (three) => three[1] - three[0];
   const shareOrNone = (three) => (model.pickOf(three) ? share(three) : "");
-  const range = (low, high) => (high > low ? pycore.percent(low).replace(" %", "") + "\u2013" + pycore.percent(high) : "");
+  const range = (low, high) => (high > low ? pycore.range(low, high) : "");
 
   // A function's name as what chooses it.
   function addName(parent, f) {
@@ -87,8 +87,8 @@
     { title: "Self n", help: "What is counted, itself", number: (row) => model.pickOf(ownOf(row)), say: (row) => (model.pickOf(ownOf(row)) ? model.say(model.pickOf(ownOf(row))) : "") },
     { title: "Total n", help: "What is counted, with all it calls", number: (row) => model.pickOf(totalOf(row)), say: (row) => model.say(model.pickOf(totalOf(row))) },
     { title: "CPU", help: "CPU time, itself", number: (row) => ownOf(row)[2], say: (row) => (ownOf(row)[2] ? pycore.duration(ownOf(row)[2]) : "") },
-    { title: "Waiting", help: "Samples in which it, or what it called, waited", number: (row) => waiting(totalOf(row)),
-      say: (row) => (waiting(totalOf(row)) ? pycore.count(waiting(totalOf(row))) : "") },
+    { title: "Waiting", help: "Samples in which it waited itself", number: (row) => waiting(ownOf(row)),
+      say: (row) => (waiting(ownOf(row)) ? pycore.count(waiting(ownOf(row))) : "") },
     { title: "Calls seen", help: "Distinct calls that were seen: at least so many were made", number: (row) => (model.tally.whole ? row.f.calls : 0),
       say: (row) => (model.tally.whole && row.f.calls ? "\u2265" + pycore.count(row.f.calls) : "") },
     { title: "Function", head: true, text: (row) => row.f.name, fill: addNameAndPlace },

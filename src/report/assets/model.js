@@ -18,20 +18,29 @@ pycore.add = function (parent, tag, text, facts) {
 
 pycore.count = (value) => String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ",");
 
-// 69 %, 4.2 %, 0.04 %: as in all of pycore's reports.
+// The style of numbers is that of all reports (src/report/numbers.c).
 pycore.percent = function (share) {
   const value = share * 100;
-  if (value === 0) return "0 %";
-  if (value < 0.01) return "<0.01 %";
+  if (!(value > 0)) return "0 %";
+  if (value < 0.005) return "<0.01 %";
   return value.toFixed(value < 0.095 ? 2 : value < 9.95 ? 1 : 0) + " %";
 };
 
+pycore.range = function (low, high) {
+  const digits = high < 0.0995 ? 1 : 0;
+  return (low * 100).toFixed(digits) + "\u2013" + (high * 100).toFixed(digits) + " %";
+};
+
 pycore.duration = function (ns) {
+  const scaled = (value, unit) => Number(value.toFixed(value < 0.995 ? 2 : value < 99.95 ? 1 : 0)) + " " + unit;
+  const seconds = Math.round(ns / 1e9);
   if (!ns) return "0 s";
-  const units = [[1e9, "s"], [1e6, "ms"], [1e3, "us"]];
-  const unit = units.find((item) => ns >= item[0]) || [1, "ns"];
-  const value = ns / unit[0];
-  return (value >= 99.5 ? pycore.count(value) : value.toPrecision(value >= 9.95 ? 3 : 2)) + " " + unit[1];
+  if (ns < 1000) return ns + " ns";
+  if (ns < 99500) return scaled(ns / 1e3, "us");
+  if (ns < 999500000) return scaled(ns / 1e6, "ms");
+  if (seconds < 120) return scaled(ns / 1e9, "s");
+  if (seconds < 7200) return Math.floor(seconds / 60) + " min " + seconds % 60 + " s";
+  return pycore.count(Math.floor(seconds / 3600)) + " h " + Math.floor(seconds % 3600 / 60) + " min";
 };
 
 // A colour of the style sheet.
