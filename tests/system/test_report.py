@@ -393,13 +393,25 @@ class Schema(Folder):
         with open(support.path("fixtures/3.11-release/segv.json"), encoding="utf-8") as stream:
             dump = json.load(stream)
 
-        def objects(value, path=()):
+        def shortened(value):
+            """Three items of each list are enough, one of each kind."""
+            if isinstance(value, dict):
+                return {key: shortened(item) for key, item in value.items()}
+            if not isinstance(value, list):
+                return value
+            kinds = {item.get("kind") if isinstance(item, dict) else index: item
+                     for index, item in enumerate(value[:3] + [item for item in value[3:] if
+                                                               isinstance(item, dict) and
+                                                               "kind" in item])}
+            return [shortened(item) for item in list(kinds.values())[:3]]
+
+        def objects(value):
             if isinstance(value, dict):
                 yield value
-            items = value.values() if isinstance(value, dict) else value[:3]
-            for item in items:
+            for item in value.values() if isinstance(value, dict) else value:
                 if isinstance(item, (dict, list)):
                     yield from objects(item)
+        profile, dump = shortened(profile), shortened(dump)
         optional = {"through", "through_waiting", "through_cpu_ns", "text", "newer", "snapshots",
                     "generator", "signal", "holds_gil", "of_core", "crashed"}
         changes = 0
@@ -417,8 +429,6 @@ class Schema(Folder):
                         self.assertFalse(self.validator.is_valid(document), key)
                     value[key] = kept
                     changes += 1
-                    if changes > 400:
-                        break
             self.check(document)
         self.assertGreater(changes, 100)
 
