@@ -31,6 +31,7 @@ die() {
 # What tells that a thing is there, and the package that brings it: apt, dnf, apk, pacman, zypper;
 # '-' where the name is not known or nothing is needed.
 #   cmd:NAME  a program       pc:NAME  a pkg-config module       cc:FLAGS  compiles and links so
+#   py:NAME   a Python module
 build_needs='
 cmd:autoreconf autoconf         autoconf              autoconf     autoconf   autoconf
 cmd:automake   automake         automake              automake     automake   automake
@@ -59,6 +60,7 @@ cmd:python3    python3          python3               python3      python     py
 # Only some of the tests need these; where one cannot be had, those tests are skipped by name.
 check_needs='
 cmd:python3    python3          python3               python3      python     python3
+py:jsonschema  python3-jsonschema python3-jsonschema  py3-jsonschema python-jsonschema python3-jsonschema
 pc:cmocka      libcmocka-dev    libcmocka-devel       cmocka-dev   cmocka     libcmocka-devel
 cc:-fsanitize=address,undefined - libasan+libubsan    -            -          -
 cmd:g++        g++              gcc-c++               g++          gcc        gcc-c++
@@ -88,6 +90,7 @@ cmd:timeout    coreutils        coreutils             coreutils    coreutils  co
 is_there() {
     case $1 in
     cmd:*) command -v "${1#cmd:}" > /dev/null 2>&1 ;;
+    py:*) python3 -c "import ${1#py:}" > /dev/null 2>&1 ;;
     pc:*) pkg-config --exists "${1#pc:}" 2> /dev/null ;;
     cc:*) printf '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n' |
         gcc "${1#cc:}" -x c - -o /dev/null 2> /dev/null ;;

@@ -91,7 +91,6 @@ static struct err *read_file(const char *path, struct report_document **ret)
     if (!file)
         return err_create(ERR_NO_MEMORY, "no memory for the document");
     fd = -1; // it is zlib's
-    (void)gzbuffer(file, 1u << 17);
     TRY(read_text(file, S_ISREG(info.st_mode) ? (uint64_t)info.st_size : 0, &text, &json));
     return json ? report_read_json(text.bytes.items, text.bytes.count, ret) : NULL;
 }
