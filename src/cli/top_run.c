@@ -13,9 +13,9 @@
 
 #define FIRST_INTERVAL_NS 100000000u
 #define SHORTEST_INTERVAL_NS 50000000u
-#define LONGEST_INTERVAL_NS 1000000000u
-#define PAUSE_SHARE_MAX 0.005 // of the time; half of what a report warns of
-#define OWN_SHARE_MAX 0.04    // of a processor
+#define LONGEST_INTERVAL_NS 500000000u // 20 snapshots in the window are few enough
+#define PAUSE_SHARE_MAX 0.008          // of the time; a report warns of 0.01
+#define OWN_SHARE_MAX 0.04             // of a processor
 #define EXEC_PATIENCE_NS 5000000000u
 
 // ---- Begin and end -------------------------------------------------------------------------------
