@@ -70,6 +70,9 @@ cmd:patchelf   patchelf         patchelf              patchelf     patchelf   pa
 cmd:xz         xz-utils         xz                    xz           xz         xz
 cmd:zstd       zstd             zstd                  zstd         zstd       zstd
 cmd:lz4        lz4              lz4                   lz4          lz4        lz4
+cmd:groff      groff-base       groff-base            groff        groff      groff
+cmd:fish       fish             fish                  fish         fish       fish
+cmd:zsh        zsh              zsh                   zsh          zsh        zsh
 cmd:flock      util-linux       util-linux-core       flock        util-linux util-linux
 cmd:timeout    coreutils        coreutils             coreutils    coreutils  coreutils
 '

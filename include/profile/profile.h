@@ -175,7 +175,8 @@ struct profile;
 // `strings` is borrowed and must be the table of the snapshots that will be added.
 struct profile *profile_create(struct strtab *strings);
 void profile_destroy(struct profile *profile);
-// Does not keep the snapshot. False: out of memory (the profile is still valid).
+// Does not keep the snapshot. Threads that are left_out are not counted; their calls are taken to go
+// on, as far as nothing speaks against it. False: out of memory (the profile is still valid).
 bool profile_add(struct profile *profile, const struct snapshot *snapshot);
 
 struct prof_run { // what only the sampling loop knows

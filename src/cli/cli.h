@@ -45,7 +45,7 @@ struct options {
 };
 
 struct command {
-    const char *name, *arguments, *help;
+    const char *name, *arguments, *help, *description;
     unsigned flag; // which options are its own
     int (*run)(const struct options *options, int argc, char **argv);
 };
@@ -55,8 +55,14 @@ extern const struct command commands[]; // NULL-terminated by name
 // standard error (or help on standard output: EXIT_COMPLETE, and *ret_done is set).
 int options_parse(const struct command *command, int argc, char **argv, struct options *ret,
                   bool *ret_done);
+// The command of that name; NULL: there is none.
+const struct command *command_by_name(const char *name);
+// help.c, man.c, completion.c: all from the same tables. `command` NULL: of pycore as a whole.
 void print_help(FILE *out);
 void print_command_help(FILE *out, const struct command *command);
+void print_man(FILE *out, const struct command *command);
+// False: it is none of bash, zsh, fish.
+bool print_completion(FILE *out, const char *shell);
 
 // "200ms", "1s", "500us", "2m"; bare numbers only where `bare_seconds`.
 bool parse_time(const char *text, bool bare_seconds, uint64_t *ret_ns);

@@ -46,7 +46,7 @@ void session_deinit(struct session *session)
 static bool has_gaps(const struct snapshot *snapshot)
 {
     vec_foreach (thread, &snapshot->threads)
-        if (thread->cut)
+        if (thread->cut && !thread->left_out)
             return true;
     return false;
 }
@@ -61,6 +61,8 @@ static void gather_notes(struct session *session, const struct snapshot *snapsho
             snap_note(session->strings, &session->notes, "%s", strtab_get(session->strings, *note));
     }
     vec_foreach (thread, &snapshot->threads) {
+        if (thread->left_out)
+            continue;
         vec_foreach (note, &thread->notes) {
             if (session->notes.count >= NOTES_MAX)
                 session->notes_left_out++;
@@ -74,12 +76,14 @@ static void gather_notes(struct session *session, const struct snapshot *snapsho
 void session_add(struct session *session, struct snapshot *snapshot)
 {
     session->taken++;
+    filter_mark(session->options, session->strings, snapshot, &session->filtered);
     session->incomplete |= has_gaps(snapshot);
     if (session->profile) {
         if (!profile_add(session->profile, snapshot))
             session->incomplete = true;
         gather_notes(session, snapshot);
     }
+    filter_drop(snapshot);
     if ((!session->profile || session->options->report.snapshots) &&
         vec_push(&session->kept, snapshot))
         return;
@@ -195,6 +199,7 @@ int session_finish(struct session *session, const struct prof_run *run,
         snap_note(session->strings, &session->notes,
                   "%llu more notes of single threads and snapshots",
                   (unsigned long long)session->notes_left_out);
+    filter_note(session->options, &session->filtered, session->strings, &session->notes);
     bool gaps = session->incomplete || session->interrupted;
     session->source.complete = !gaps;
     struct report_input input = {

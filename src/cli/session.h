@@ -4,7 +4,7 @@
 #ifndef CLI_SESSION_H
 #define CLI_SESSION_H
 
-#include "cli/cli.h"
+#include "cli/filter.h"
 #include "snapshot/build.h"
 
 struct session {
@@ -16,6 +16,7 @@ struct session {
     VEC(struct snapshot *) kept;
     uint64_t taken;
     uint64_t cpu_begin_ns;   // pycore's own CPU time before the run
+    struct filter_counts filtered;
     uint64_t notes_left_out; // of single threads, beyond a bound
     bool interrupted, incomplete;
     bool interim; // the run goes on after this report

@@ -400,7 +400,7 @@ static bool prepare(struct page *page)
     page->threads = calloc(threads + 1, sizeof(*page->threads));
     page->interpreter = calloc(functions + 1, sizeof(*page->interpreter));
     if (!page->own_code || !page->interpreter || !page->threads ||
-        !names_init(&page->names, page->input->strings, profile))
+        !names_init(&page->names, page->input, page->options))
         return false;
     for (size_t i = 0; i < functions; i++) {
         page->own_code[i] = names_is_own_code(&page->names, &profile->functions[i]);
@@ -435,6 +435,7 @@ struct err *page_build(struct doc *doc, const struct report_input *input,
         page_summary(&page);
         page_processes(&page);
         page_threads(&page);
+        page_by_thread(&page);
         page_functions(&page);
         page_natives(&page);
         page_hottest(&page);

@@ -38,6 +38,7 @@ struct err *page_finish(const struct doc *doc, FILE *out);
 void page_summary(struct page *page);   // summary.c
 void page_processes(struct page *page); // processes.c
 void page_threads(struct page *page);   // threads.c
+void page_by_thread(struct page *page); // by_thread.c
 void page_functions(struct page *page); // functions.c
 void page_natives(struct page *page);   // natives.c
 void page_hottest(struct page *page);   // hottest.c
@@ -54,7 +55,7 @@ void page_say_busiest_process(struct page *page);
 void page_dump(struct page *page);                                        // dump.c
 void page_dump_table(struct page *page, const struct snapshot *snapshot); // dump_table.c
 // The lines of one stack; `sparingly`: there are many stacks to come.
-void page_frames(struct page *page, const struct snap_frames *frames, bool sparingly); // frames.c
+void page_frames(struct page *page, const struct snap_frames *whole, bool sparingly); // frames.c
 
 // Rows of a table: --top, all with --full, or the default.
 size_t page_rows(const struct page *page, size_t usual, size_t there);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The thread table, like top -H: who uses the processor, who waits for what. Many idle threads of
 // one kind are one row.
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,20 +45,6 @@ static enum snap_state usual_state(const struct prof_thread *thread)
         if (thread->states[state] > thread->states[usual])
             usual = (enum snap_state)state;
     return usual;
-}
-
-static char *stem_of(const char *name, size_t size)
-{
-    size = size > 100 ? 100 : size; // what tells pools apart
-    char *stem = malloc(size + 1), *at = stem;
-    for (size_t i = 0; stem && i < size; i++) {
-        bool digit = isdigit((unsigned char)name[i]);
-        if (!digit || i == 0 || !isdigit((unsigned char)name[i - 1]))
-            *at++ = digit ? '*' : name[i];
-    }
-    if (stem)
-        *at = '\0';
-    return stem;
 }
 
 static int compare_kind(const struct table *table, const struct idle *a, const struct idle *b)
@@ -191,7 +176,7 @@ static void fold(struct table *table)
             continue;
         const char *name = strtab_get(page->names.strings, thread->name);
         struct idle *idle = &table->idle[table->idle_count++];
-        idle->stem = stem_of(name ? name : "", strtab_size(page->names.strings, thread->name));
+        idle->stem = names_stem(name ? name : "", strtab_size(page->names.strings, thread->name));
         idle->state = usual_state(thread);
         idle->index = (uint32_t)i;
         page->failed |= !idle->stem;

@@ -78,18 +78,10 @@ static const char *clean(struct making *making, uint32_t id)
 
 static const char *clean_path(struct making *making, uint32_t id)
 {
-    const struct report_options *options = making->options;
     const char *path = strtab_get(making->input->strings, id);
-    size_t size = path ? strtab_size(making->input->strings, id) : 0, cut = 0;
+    size_t size = path ? strtab_size(making->input->strings, id) : 0;
+    size_t cut = path ? names_stripped(making->options, path, size) : 0;
     struct plain text = {0};
-    for (size_t i = 0; path && i < options->strip_count; i++) {
-        size_t prefix = strlen(options->strip[i]);
-        while (prefix && options->strip[i][prefix - 1] == '/')
-            prefix--;
-        if (prefix > cut && prefix + 1 < size && path[prefix] == '/' &&
-            memcmp(path, options->strip[i], prefix) == 0)
-            cut = prefix + 1;
-    }
     if (path)
         plain_safe(&text, path + cut, size - cut);
     return keep(making, &text);
@@ -103,38 +95,6 @@ static const char *function_name(struct making *making, const struct prof_functi
 }
 
 // ---- Frames --------------------------------------------------------------------------------------
-
-static bool ends_with(const char *text, const char *ending)
-{
-    size_t size = strlen(text), want = strlen(ending);
-    return size >= want && strcmp(text + size - want, ending) == 0;
-}
-
-static bool is_boilerplate(const struct making *making, const struct prof_function *function)
-{
-    static const struct {
-        const char *file, *function;
-    } rows[] = {
-#define BOILERPLATE(file, function) {file, function},
-#define START_UP(function) {NULL, function},
-#include "report/boilerplate.def"
-#undef BOILERPLATE
-#undef START_UP
-    };
-    const char *file = strtab_get(making->input->strings, function->file);
-    const char *name = strtab_get(making->input->strings, function->function);
-    if (function->kind == SNAP_BUILTIN)
-        return false;
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        bool native = !rows[i].file;
-        if (native != (function->kind == SNAP_NATIVE) || (!native && !file))
-            continue;
-        if ((native || ends_with(file, rows[i].file)) &&
-            (!rows[i].function || (name && strcmp(name, rows[i].function) == 0)))
-            return true;
-    }
-    return false;
-}
 
 // A view frame that is the same as this one but for its texts, or a new one with them.
 static uint32_t add_frame(struct making *making, struct view_frame frame,
@@ -170,7 +130,8 @@ static uint32_t frame_of(struct making *making, uint32_t index)
     const struct report_options *options = making->options;
     const struct snap_frame *from = &profile->frames[index];
     const struct prof_function *function = &profile->functions[profile->frame_function[index]];
-    if (options->hide_boilerplate && is_boilerplate(making, function))
+    if (options->hide_boilerplate && names_is_boilerplate(making->input->strings, function->kind,
+                                                          function->file, function->function))
         return making->of_frame[index] = HIDDEN;
     struct view_frame frame = {
         .kind = kinds[function->kind],
@@ -389,7 +350,7 @@ static bool make(struct making *making)
     if (!making->of_frame || !making->of_thread || !vec_reserve(&making->processes, processes) ||
         !slots_init(&making->frame_slots, profile->frame_count) ||
         !slots_init(&making->stack_slots, profile->stack_count) || !index_threads(making) ||
-        !names_init(&making->names, making->input->strings, profile))
+        !names_init(&making->names, making->input, making->options))
         return false;
     for (size_t i = 0; i < profile->frame_count; i++)
         making->of_frame[i] = NOT_MADE;

@@ -65,16 +65,6 @@ uint64_t weigh_edge(const struct weigh *weigh, const struct prof_edge *edge)
     return chosen(weigh, edge->total_working, edge->total, edge->cpu_ns);
 }
 
-uint64_t weigh_node(const struct weigh *weigh, const struct prof_node *node)
-{
-    return chosen(weigh, node->samples_working, node->samples, node->cpu_ns);
-}
-
-uint64_t weigh_node_self(const struct weigh *weigh, const struct prof_node *node)
-{
-    return chosen(weigh, node->self_working, node->self, node->self_cpu_ns);
-}
-
 uint64_t weigh_stack(const struct weigh *weigh, const struct prof_stack *stack)
 {
     return chosen(weigh, snap_state_works(stack->state) ? stack->samples : 0, stack->samples,
