@@ -30,6 +30,9 @@ struct py_process {
 struct err *py_process_open(struct target *target, struct image *image, struct strtab *strings,
                             struct py_process **ret);
 void py_process_close(struct py_process *process);
+// Cheap, for those who wait for it: false when the runtime that symbols lead to is none that can be
+// read so far.
+bool py_process_may_have_begun(struct target *target, struct image *image, struct strtab *strings);
 
 // "release", "debug" or "free-threaded" (with " debug" appended where both).
 const char *py_build_name(uint8_t build);

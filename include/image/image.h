@@ -28,11 +28,19 @@ struct image;
 
 struct image_record;
 
+// What is opened and worked out of files (debug information, tables of symbols), shared by images
+// that have the same ones: a server's workers all map the same interpreter.
+struct image_files;
+struct image_files *image_files_create(void);
+// After all images that use it.
+void image_files_destroy(struct image_files *files);
+
 struct image_options {
     const char *exe;       // --exe: the main program's file
     const char *sysroot;   // --sysroot: prefix for every path (and build-id lookup below it)
     const char *debug_dir; // --debug-dir: debug files, and the programs themselves
     bool debuginfod;       // --debuginfod: what is nowhere here may be asked of $DEBUGINFOD_URLS
+    struct image_files *files;   // borrowed; NULL: each file is opened for this image alone
     struct image_record *record; // borrowed. Not NULL: no file is opened; see image/record.h
 };
 

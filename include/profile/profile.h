@@ -94,8 +94,23 @@ struct prof_thread {
     uint32_t top_frame;      // the one with the most own samples in any state
 };
 
+// What the threads of a process add up to. The sums over all processes are those of the report.
+struct prof_process {
+    pid_t pid;          // 0: those beyond a bound
+    uint64_t snapshots; // it was in
+    size_t threads;     // distinct ones
+    uint64_t samples, samples_working, states[SNAP_STATE_COUNT];
+    bool has_cpu;
+    uint64_t cpu_ns;  // of the process where that is known, else of its threads
+    double cpu_share; // cpu_ns / duration of the run, however short it lived; 1.0 is one processor
+    uint64_t pause_total_ns, pause_max_ns; // how long it stood still
+    uint32_t hottest;   // function with the most working own samples; UINT32_MAX: none
+    uint32_t top_frame; // the one with the most own samples in any state
+};
+
 // Threads that Python does not know (OpenMP, BLAS, torch pools), and the Python call that seems to
-// wait for their work: the one that goes on whenever they work, and seldom otherwise. Inferred.
+// wait for their work: the one that goes on whenever they work, and seldom otherwise. Inferred. Of
+// several processes: those of the one whose pool used the most CPU time.
 struct prof_pool {
     uint64_t threads, snapshots; // of them; snapshots in which at least one of them worked
     uint64_t samples_working, cpu_ns;
@@ -106,7 +121,7 @@ struct prof_pool {
 
 struct prof_report {
     uint64_t snapshots, interval_ns, duration_ns;
-    uint64_t pause_total_ns, pause_max_ns, pause_median_ns, pause_p95_ns;
+    uint64_t pause_total_ns, pause_max_ns, pause_median_ns, pause_p95_ns; // of snapshot.pause_ns
     double pause_share;         // pause_total_ns / duration_ns
     uint64_t threads_stopped;   // of all snapshots
     uint64_t interrupted_calls; // system calls that stops ended with EINTR
@@ -117,7 +132,7 @@ struct prof_report {
     double own_cpu_share;       // own_cpu_ns / duration_ns; 1.0 is one processor
     uint64_t samples, samples_working, states[SNAP_STATE_COUNT];
     bool has_process_cpu;
-    uint64_t process_cpu_ns;   // user + system of the process during the run
+    uint64_t process_cpu_ns;   // user + system of the process (of all of them) during the run
     uint64_t cpu_on_stacks_ns; // booked to stacks
     uint64_t cpu_between_ns;   // threads seen waiting
     uint64_t cpu_unseen_ns;    // threads that came and went: process - all threads' shares
@@ -139,6 +154,8 @@ struct prof_report {
     size_t stack_count;
     struct prof_thread *threads; // by cpu_ns, samples
     size_t thread_count;
+    struct prof_process *processes; // by cpu_ns, samples
+    size_t process_count;
     // Every snapshot in order, as far as the bound allows; samples without a stack are not in it.
     struct prof_moment *moments;
     size_t moment_count;

@@ -28,6 +28,7 @@ struct report_input {
     const struct prof_report *profile; // NULL: a thread dump of snapshots[0]
     const struct snap_notes *notes;    // of the whole run
     bool interrupted;
+    bool interim; // written while the run goes on
     struct report_source_reader source_reader;
 };
 

@@ -62,6 +62,7 @@ struct sampler {
     enum stop_mode stop;
     bool no_native, debuginfod;
     uint64_t max_pause_ns;
+    struct image_files *files;
     struct mem_copy *list, *still, *copy; // thread states; sleepers; the stopped
     struct mem_copy *codes;               // code objects, before a stop and after it
     struct mem_ranges list_prefetch, prefetch, code_prefetch;
@@ -82,7 +83,8 @@ struct sampler {
 struct sampler_options {
     enum stop_mode stop;
     bool no_native, debuginfod;
-    uint64_t max_pause_ns; // of one stop
+    uint64_t max_pause_ns;     // of one stop
+    struct image_files *files; // borrowed; NULL: nothing is shared with other samplers
 };
 
 // Opens the process and finds its Python. When memory may not be read, `process` is NULL and the

@@ -92,19 +92,34 @@ struct snap_thread {
 };
 VEC_DEFINE(snap_threads, struct snap_thread);
 
+// One process of a snapshot of several. They are looked at one after the other, and each stands
+// still for itself.
+struct snap_part {
+    pid_t pid;
+    uint64_t pause_ns, cpu_window_ns;
+    bool has_process_cpu;
+    uint64_t process_cpu_ns;
+};
+VEC_DEFINE(snap_parts, struct snap_part);
+
 struct snapshot {
     uint64_t at_ns;             // since the first snapshot of the run
-    uint64_t pause_ns;          // how long the target stood still; 0 for a core
+    uint64_t pause_ns;          // how long the target stood still; 0 for a core. Of several
+                                // processes: the one that stood still for the longest
     uint64_t cpu_window_ns;     // wall time over which threads[].cpu_ns were used; 0: not known
     bool stopped;               // one consistent moment: all threads stood still (or it is a core)
     uint32_t threads_stopped;   // how many had to be stopped for it
     uint32_t interrupted_calls; // system calls that those stops ended with EINTR
     bool overran;               // the pause was longer than --max-pause
     bool has_process_cpu;
-    uint64_t process_cpu_ns;     // of the whole process since the previous snapshot
-    struct snap_threads threads; // main thread first, then by TID
+    uint64_t process_cpu_ns; // of the whole process since the previous snapshot; of several: sum
+    struct snap_threads threads; // main thread first, then by TID; those of a process together
+    struct snap_parts parts;     // one for each of several processes; one process: empty
     struct snap_notes notes;
 };
+
+// Wall time over which the threads of a process used their cpu_ns; 0: not known.
+uint64_t snap_window_of(const struct snapshot *snapshot, pid_t pid);
 
 struct snapshot *snapshot_create(void);
 void snapshot_destroy(struct snapshot *snapshot);

@@ -65,6 +65,7 @@ struct live {
     struct live_threads threads; // those alive at the last snapshot, in TID order
     bool can_read, can_stop;     // what the kernel lets us do
     char *refusal;               // why not, and what would help; NULL when all is allowed
+    const char *refused_by;      // the rule in a word or two; NULL likewise
     bool in_namespace;           // of PIDs: its threads have other numbers in there
     bool exited;                 // the process is gone
     uint64_t process_cpu_ns;     // the whole process, threads that ended included
@@ -138,6 +139,10 @@ bool live_next_late(struct live *live, uint64_t deadline_ns, struct stop_times *
 // Before the end of `live`: threads that still linger are left to the kernel, which lets go of them
 // when pycore ends.
 void live_abandon(struct live *live);
+// A child of pycore's own that it also traces is collected once, by whichever of both waits comes
+// first. When that was one of these here, its status (waitpid(2)) is kept.
+void live_keep_status(pid_t child);
+bool live_kept_status(int *ret_status);
 // After the resume: clocks, names of new threads, the process's CPU time.
 void live_account(struct live *live);
 uint64_t live_now_ns(void);

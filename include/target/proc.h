@@ -15,8 +15,9 @@ VEC_DEFINE(proc_tids, pid_t);
 struct proc_stat {
     char state;    // 'R', 'S', 'D', 'T', 't', 'Z', ...
     char comm[16]; // 15 bytes and NUL
+    pid_t parent;
     bool kernel_thread;
-    bool exiting; // on its way out, its memory perhaps gone already; no zombie yet
+    bool exiting;       // on its way out, its memory perhaps gone already; no zombie yet
     uint64_t cpu_ticks; // user + system
     uint64_t start_ticks;
 };
@@ -56,6 +57,18 @@ bool proc_read_syscall(int fd, struct arch_regs *ret);
 // it forked by a process of the same program? True when that cannot be told.
 bool proc_may_share_pages(pid_t pid);
 
+// Numbers of all processes that /proc shows, in no order.
+struct err *proc_processes(struct proc_tids *ret);
+// Appends the children of any of its threads; of a process that has ended none. One that comes or
+// ends just then may be missing (proc(5)). False: this kernel does not tell (CONFIG_PROC_CHILDREN).
+bool proc_children(pid_t pid, struct proc_tids *ret);
+// Which file it runs, even when that has another name by now. False: not known.
+struct proc_program {
+    uint64_t device, inode;
+};
+bool proc_program(pid_t pid, struct proc_program *ret);
+bool proc_same_program(pid_t a, pid_t b);
+
 struct err *proc_mappings(pid_t pid, struct target_mappings *ret);
 void proc_mappings_clear(struct target_mappings *mappings);
 char *proc_exe(pid_t pid);   // NULL: not known
@@ -74,5 +87,7 @@ bool proc_auxv(pid_t pid, uint64_t *ret_phdr, uint64_t *ret_entry);
 
 // One line that says which rule keeps this user from opening the process, and what would help.
 char *proc_why_refused(pid_t pid, int errno_value);
+// The rule alone, for table cells: "other user", "Yama".
+const char *proc_refused_by(pid_t pid, int errno_value);
 
 #endif

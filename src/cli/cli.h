@@ -89,6 +89,8 @@ int fail(struct err *err);
 // Progress on a terminal, for runs over a second.
 void progress(const struct options *options, uint64_t done, uint64_t total, uint64_t left_ns);
 void progress_bytes(const struct options *options, const char *path, uint64_t done, uint64_t total);
+// Any other line of this kind.
+void progress_line(const struct options *options, const char *text);
 void progress_end(const struct options *options);
 
 // The command line again, for the report's last line.

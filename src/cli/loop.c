@@ -49,6 +49,7 @@ void loop_deinit(struct loop *loop)
 {
     recording_destroy(loop->recording);
     subjects_deinit(&loop->subjects);
+    source_destroy(loop->lines);
     err_destroy(loop->err);
     loop->err = NULL;
 }
@@ -63,15 +64,57 @@ static double random_share(struct loop *loop)
     return (double)(loop->random * 0x2545f4914f6cdd1dull >> 11) / 9007199254740992.0;
 }
 
+// The report of what has been seen so far.
+static int report(struct loop *loop, const char *command)
+{
+    struct session *session = loop->session;
+    loop->run.interval_ns = loop->interval_ns;
+    loop->run.duration_ns = loop->last_ns - loop->begin_ns;
+    loop->run.own_cpu_ns = session_own_cpu_ns(session);
+    return session_finish(session, &loop->run, session_lines(loop->lines), command);
+}
+
+// To all outputs, while the run goes on. What it says of itself is forgotten afterwards.
+static void write_interim(struct loop *loop)
+{
+    struct session *session = loop->session;
+    const struct options *options = session->options;
+    interim_wanted = 0;
+    progress_end(options);
+    if (!loop->argv || !session->taken) {
+        complain("no snapshot has been taken yet: there is nothing to report");
+        return;
+    }
+    size_t count = session->notes.count;
+    AUTO_FREE char *command = command_text(loop->argc, loop->argv);
+    session->interim = true;
+    snap_note(session->strings, &session->notes,
+              "interim report after %llu snapshots: the run goes on",
+              (unsigned long long)session->taken);
+    complain("interim report after %llu snapshots: the run goes on",
+             (unsigned long long)session->taken);
+    report(loop, command);
+    session->interim = false;
+    session->notes.count = count;
+}
+
 // Until `until_ns` (CLOCK_MONOTONIC). False: the run is to end.
 static bool wait_until(struct loop *loop, uint64_t until_ns)
 {
     for (;;) {
+        bool more;
         if (interrupted || (loop->idle && !loop->idle(loop->idle_arg, loop)))
+            return false;
+        if (interim_wanted)
+            write_interim(loop);
+        loop->err = subjects_follow(&loop->subjects, &more);
+        if (loop->err)
             return false;
         uint64_t now_ns = live_now_ns();
         if (now_ns >= until_ns)
             return true;
+        if (more)
+            continue;
         // A signal between the test above and the wait would be missed: hence the short naps.
         uint64_t left_ns = until_ns - now_ns < NAP_NS ? until_ns - now_ns : NAP_NS;
         nanosleep(&(struct timespec){0, (long)left_ns}, NULL);
@@ -97,12 +140,14 @@ static struct err *take_one(struct loop *loop)
 static bool is_between_programs(struct loop *loop, const struct err *err)
 {
     uint64_t now_ns = live_now_ns();
-    if (err_code(err) != ERR_NOT_FOUND || !loop->session->taken)
+    if (loop->until_idle && err_code(err) == ERR_GONE)
+        return true;
+    if (err_code(err) != ERR_NOT_FOUND || (!loop->session->taken && !loop->until_idle))
         return false;
     if (!loop->lost_ns)
         loop->lost_ns = now_ns;
     loop->run.missed++;
-    return now_ns - loop->lost_ns < EXEC_PATIENCE_NS;
+    return loop->until_idle || now_ns - loop->lost_ns < EXEC_PATIENCE_NS;
 }
 
 // The moment of the next snapshot, in interval `slot` or, when that is over, in a later one.
@@ -140,7 +185,7 @@ static struct err *sample_many(struct loop *loop)
         if (!err && loop->session->taken == 1 && options->verbose)
             complain("the first snapshot is taken");
         err_destroy(err);
-        if (live_now_ns() - loop->begin_ns > PROGRESS_AFTER_NS)
+        if (!loop->until_idle && live_now_ns() - loop->begin_ns > PROGRESS_AFTER_NS)
             progress(options, k + 1, loop->count, (loop->count - k - 1) * loop->interval_ns);
     }
     return NULL;
@@ -149,14 +194,14 @@ static struct err *sample_many(struct loop *loop)
 static struct err *sample_one(struct loop *loop)
 {
     wait_until(loop, loop->begin_ns + ONE_SHOT_WINDOW_NS);
-    return take_one(loop);
+    return loop->err ? NULL : take_one(loop);
 }
 
 static struct err *begin_recording(struct loop *loop)
 {
-    struct subject *subject = loop->subjects.items.items[0];
     if (!loop->session->options->save)
         return NULL;
+    struct subject *subject = loop->subjects.items.items[0];
     if (!subject->sampler->process) {
         complain("nothing can be saved of a process whose memory may not be read");
         return NULL;
@@ -174,11 +219,17 @@ void loop_run(struct loop *loop)
     if (!err)
         err = subjects_begin(&loop->subjects);
     loop->begin_ns = loop->last_ns = live_now_ns();
+    loop->lines = source_create_live(loop->subjects.items.count
+                                         ? loop->subjects.items.items[0]->sampler->live->pid
+                                         : session->source.pid);
+    if (loop->lines)
+        source_set_start(loop->lines, session->source.process.start_time_ns);
     if (!err && session->options->verbose)
         complain("caches are filled: the first snapshot comes now");
     if (!err)
         err = session->profile ? sample_many(loop) : sample_one(loop);
-    loop->err = err;
+    if (!loop->err)
+        loop->err = err;
     progress_end(session->options);
 }
 
@@ -210,17 +261,14 @@ int loop_finish(struct loop *loop, int argc, char **argv)
         complain("interrupted before the first snapshot");
         return EXIT_NO_REPORT;
     }
-    struct live *live = subjects_first(&loop->subjects);
-    fill_notes(&session->source, session->strings, live->target);
+    vec_foreach (subject, &loop->subjects.items)
+        fill_notes(&session->source, session->strings, (*subject)->sampler->live->target);
+    AUTO_FREE char *command = command_text(argc, argv);
     loop->run.interval_ns = loop->interval_ns;
     loop->run.duration_ns = loop->last_ns - loop->begin_ns;
-    AUTO_FREE char *command = command_text(argc, argv);
-    struct source *lines = source_create_live(live->pid);
-    if (lines)
-        source_set_start(lines, session->source.process.start_time_ns);
     loop->run.own_cpu_ns = session_own_cpu_ns(session);
-    bool saved = !loop->recording || recording_write(loop->recording, &loop->run, lines, command);
-    int code = session_finish(session, &loop->run, session_lines(lines), command);
-    source_destroy(lines);
+    bool saved =
+        !loop->recording || recording_write(loop->recording, &loop->run, loop->lines, command);
+    int code = report(loop, command);
     return saved ? code : EXIT_NO_REPORT;
 }

@@ -17,13 +17,19 @@
 struct loop {
     struct session *session; // borrowed; with a profile many snapshots are taken, else one
     struct subjects subjects;
-    struct recording *recording;           // --save; NULL: none
+    struct recording *recording; // --save; NULL: none
+    struct source *lines;        // source text of the first process, as it is seen while that lives
     uint64_t count, interval_ns, limit_ns; // may be changed before loop_run(); limit 0: none
     uint64_t begin_ns, last_ns;            // CLOCK_MONOTONIC
     uint64_t lost_ns;                      // since when there is no Python; 0: there is
     uint64_t random;
     struct prof_run run;
     struct err *err; // what ended it early
+    // Interim reports (SIGUSR1) say by which command they were made. NULL: none are written.
+    int argc;
+    char **argv;
+    // The end is what `idle` says: a process that ends, or has no Python, ends nothing and is no gap.
+    bool until_idle;
     // Called between snapshots, at least every 50 ms and never while anything is stopped. False
     // ends the run as if all its snapshots were taken. NULL: nothing to do.
     bool (*idle)(void *arg, struct loop *loop);

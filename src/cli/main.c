@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cli/child.h"
 #include "cli/cli.h"
 
 static int no_command(const char *name)
@@ -45,6 +46,7 @@ static int run(const struct command *command, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    child_remember_inherited();
     // A parent may have left SIGCHLD ignored, and then no stop could be waited for.
     signal(SIGCHLD, SIG_DFL);
     umask(077);

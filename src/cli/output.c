@@ -42,31 +42,51 @@ int fail(struct err *err)
     return EXIT_NO_REPORT;
 }
 
-void progress(const struct options *options, uint64_t done, uint64_t total, uint64_t left_ns)
+// Only a line of ours may be erased.
+static bool progress_shown;
+
+static bool begin_progress(const struct options *options)
 {
     if (options->quiet || !isatty(STDERR_FILENO))
+        return false;
+    fputs("\r\033[K", stderr);
+    return progress_shown = true;
+}
+
+void progress(const struct options *options, uint64_t done, uint64_t total, uint64_t left_ns)
+{
+    if (!begin_progress(options))
         return;
-    fprintf(stderr, "\r\033[K%llu of %llu snapshots, %.0f s left (Ctrl-C ends with a report)",
+    fprintf(stderr, "%llu of %llu snapshots, %.0f s left (Ctrl-C ends with a report)",
             (unsigned long long)done, (unsigned long long)total, (double)left_ns / 1e9);
     fflush(stderr);
 }
 
 void progress_bytes(const struct options *options, const char *path, uint64_t done, uint64_t total)
 {
-    if (options->quiet || !isatty(STDERR_FILENO))
+    if (!begin_progress(options))
         return;
     const char *slash = strrchr(path, '/');
-    fputs("\r\033[Kunpacking ", stderr);
+    fputs("unpacking ", stderr);
     put_clean(slash ? slash + 1 : path, stderr);
     if (total)
         fprintf(stderr, ": %.0f %%", 100.0 * (double)done / (double)total);
     fflush(stderr);
 }
 
+void progress_line(const struct options *options, const char *text)
+{
+    if (!begin_progress(options))
+        return;
+    put_clean(text, stderr);
+    fflush(stderr);
+}
+
 void progress_end(const struct options *options)
 {
-    if (!options->quiet && isatty(STDERR_FILENO))
-        fputs("\r\033[K", stderr);
+    if (progress_shown)
+        begin_progress(options);
+    progress_shown = false;
 }
 
 static struct err *render(const struct options *options, const struct report_format *format,

@@ -351,7 +351,7 @@ static struct err *build(struct session *session, const struct recorded *recorde
     snapshot->threads_stopped = (uint32_t)facts->threads_stopped;
     snapshot->interrupted_calls = (uint32_t)facts->interrupted_calls;
     snapshot->overran = facts->overran;
-    session_note_snapshot(session, snapshot, facts->skipped, facts->changed_program);
+    session_note_snapshot(session, snapshot, facts->skipped, facts->changed_program, 0);
     *ret = snapshot;
     return NULL;
 }

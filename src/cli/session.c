@@ -119,14 +119,40 @@ uint64_t session_own_cpu_ns(const struct session *session)
     return own_cpu_ns() - session->cpu_begin_ns;
 }
 
+struct snap_process *session_process(struct session *session, size_t process)
+{
+    struct snap_source *source = &session->source;
+    return process ? &source->others.items[process - 1] : &source->process;
+}
+
+struct err *session_add_process(struct session *session, pid_t pid, size_t *ret)
+{
+    struct snap_source *source = &session->source;
+    *ret = source->process.pid ? 1 + source->others.count : 0;
+    if (*ret && !vec_push(&source->others, (struct snap_process){0}))
+        return err_create(ERR_NO_MEMORY, "process");
+    session_process(session, *ret)->pid = pid;
+    if (!*ret)
+        source->pid = pid;
+    return NULL;
+}
+
+static void note_exec(struct session *session, struct snapshot *snapshot, pid_t pid)
+{
+    unsigned long long next = session->taken + 1;
+    if (pid)
+        snap_note(session->strings, &snapshot->notes,
+                  "process %d executed another program (exec) before snapshot %llu", pid, next);
+    else
+        snap_note(session->strings, &snapshot->notes,
+                  "the process executed another program (exec) before snapshot %llu", next);
+}
+
 void session_note_snapshot(struct session *session, struct snapshot *snapshot, uint64_t skipped,
-                           bool changed_program)
+                           bool changed_program, pid_t pid)
 {
     if (changed_program)
-        snap_note(session->strings, &snapshot->notes,
-                  "the process executed another program (exec) before "
-                  "snapshot %llu",
-                  (unsigned long long)session->taken + 1);
+        note_exec(session, snapshot, pid);
     if (skipped) {
         session->incomplete = true;
         snap_note(session->strings, &snapshot->notes,
@@ -204,6 +230,7 @@ int session_finish(struct session *session, const struct prof_run *run,
         .profile = report,
         .notes = &session->notes,
         .interrupted = session->interrupted,
+        .interim = session->interim,
         .source_reader = lines,
     };
     struct report_input of_profile = input;

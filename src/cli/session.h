@@ -19,6 +19,7 @@ struct session {
     struct filter_counts filtered;
     uint64_t notes_left_out; // of single threads, beyond a bound
     bool interrupted, incomplete;
+    bool interim; // the run goes on after this report
 };
 
 struct err *session_init(struct session *session, const struct options *options, bool aggregate);
@@ -39,8 +40,13 @@ struct report_source_reader session_lines(struct source *source);
 void session_aggregate(struct session *session);
 // pycore's own CPU time since the session began.
 uint64_t session_own_cpu_ns(const struct session *session);
-// Notes of a snapshot that only those who took it know.
+// Notes of a snapshot that only those who took it know. `pid`: which process it is of, where there
+// are several; else 0.
 void session_note_snapshot(struct session *session, struct snapshot *snapshot, uint64_t skipped,
-                           bool changed_program);
+                           bool changed_program, pid_t pid);
+// A process of the source, to be filled in: the first one that is added is source.process, *ret is
+// what snap_process_at() takes.
+struct err *session_add_process(struct session *session, pid_t pid, size_t *ret);
+struct snap_process *session_process(struct session *session, size_t process);
 
 #endif

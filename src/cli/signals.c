@@ -6,10 +6,24 @@
 
 volatile sig_atomic_t interrupted;
 
+volatile sig_atomic_t interim_wanted;
+
 static void on_signal(int signo)
 {
     (void)signo;
     interrupted = 1;
+}
+
+static void on_usr1(int signo)
+{
+    (void)signo;
+    interim_wanted = 1;
+}
+
+void signals_catch_interim(void)
+{
+    struct sigaction action = {.sa_handler = on_usr1};
+    sigaction(SIGUSR1, &action, NULL);
 }
 
 void signals_catch(void)
@@ -19,4 +33,5 @@ void signals_catch(void)
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGHUP, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signals_catch_interim();
 }

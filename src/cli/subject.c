@@ -5,31 +5,16 @@
 #include "cli/recording.h"
 #include "util/guard.h"
 
-struct snap_process *subject_process(struct subject *subject)
+void subject_enter(struct subject *subject, size_t process)
 {
-    struct snap_source *source = &subject->session->source;
-    return subject->process ? &source->others.items[subject->process - 1] : &source->process;
-}
-
-static void note_refusal(struct session *session, const struct live *live)
-{
-    if (!live->refusal)
-        return;
-    session->incomplete = true;
-    snap_note(session->strings, &session->notes,
-              "no stacks: the process's memory may not be read. %s", live->refusal);
-}
-
-static void fill_facts(struct subject *subject)
-{
+    subject->process = process;
     struct session *session = subject->session;
     const struct live *live = subject->sampler->live;
-    struct snap_process *to = subject_process(subject);
+    struct snap_process *to = session_process(session, subject->process);
     fill_program(to, session->strings, live->target, subject->sampler->process);
     to->start_time_ns = proc_start_time_ns(live->start_ticks);
+    to->why = 0;
     fill_notes(&session->source, session->strings, live->target);
-    if (!subject->process)
-        session->source.pid = to->pid;
 }
 
 struct err *subject_open(struct session *session, pid_t pid, const struct sampler_options *sampling,
@@ -40,17 +25,11 @@ struct err *subject_open(struct session *session, pid_t pid, const struct sample
         return err_create(ERR_NO_MEMORY, "process");
     subject->session = session;
     struct err *err = sampler_open(pid, session->strings, sampling, &subject->sampler);
-    struct snap_source *source = &session->source;
-    subject->process = source->process.pid ? 1 + source->others.count : 0;
-    if (!err && subject->process && !vec_push(&source->others, (struct snap_process){0}))
-        err = err_create(ERR_NO_MEMORY, "process");
     if (err) {
-        subject_close(subject);
+        free(subject);
         return err;
     }
-    source->kind = SNAP_LIVE;
-    fill_facts(subject);
-    note_refusal(session, subject->sampler->live);
+    session->source.kind = SNAP_LIVE;
     *ret = subject;
     return NULL;
 }
@@ -149,8 +128,10 @@ static struct err *build(struct subject *subject, struct sample *sample, bool re
     }
     fill_numbers(subject, sample, snapshot);
     if (sample->changed_program)
-        fill_facts(subject);
-    session_note_snapshot(subject->session, snapshot, sample->skipped, sample->changed_program);
+        subject_enter(subject, subject->process);
+    bool several = subject->session->source.others.count;
+    session_note_snapshot(subject->session, snapshot, sample->skipped, sample->changed_program,
+                          several ? subject->sampler->live->pid : 0);
     *ret = snapshot;
     return NULL;
 }
@@ -170,6 +151,7 @@ struct err *subject_warm_up(struct subject *subject)
     struct snapshot *snapshot = NULL;
     struct sampler *sampler = subject->sampler;
     enum stop_mode mode = sampler->stop;
+    subject->warm = true;
     if (!sampler->process)
         return NULL;
     sampler->stop = STOP_NONE;
@@ -191,4 +173,9 @@ struct err *subject_baseline(struct subject *subject)
     subject->last_process_cpu_ns = live->process_cpu_ns;
     subject->last_ns = live_now_ns();
     return NULL;
+}
+
+void subject_is_new(struct subject *subject)
+{
+    subject->last_process_cpu_ns = 0;
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// See cli/subjects.h.
+// The processes of a run, and the snapshots of all: see cli/subjects.h. Who comes and goes is in
+// cli/follow.c.
 #include "cli/subjects.h"
 
+#include "cli/follow.h"
 #include "util/guard.h"
 
 struct sampler_options sampling_of(const struct options *options)
@@ -18,101 +20,177 @@ void subjects_init(struct subjects *subjects, struct session *session,
                    const struct sampler_options *sampling)
 {
     *subjects = (struct subjects){.session = session, .sampling = *sampling};
+    // Without it each of them opens the files for itself.
+    subjects->files = subjects->sampling.files = image_files_create();
+    subjects->pythons = pythons_create();
 }
 
 void subjects_deinit(struct subjects *subjects)
 {
     vec_foreach (subject, &subjects->items)
         subject_close(*subject);
+    image_files_destroy(subjects->files);
+    pythons_destroy(subjects->pythons);
     vec_deinit(&subjects->items);
+    vec_deinit(&subjects->bystanders);
+    vec_deinit(&subjects->starts);
 }
 
-struct live *subjects_first(const struct subjects *subjects)
+static void note_refusal(struct session *session, const struct live *live)
 {
-    return subjects->items.items[0]->sampler->live;
+    if (!live->refusal)
+        return;
+    session->incomplete = true;
+    snap_note(session->strings, &session->notes,
+              "no stacks: the process's memory may not be read. %s", live->refusal);
 }
 
 struct err *subjects_add(struct subjects *subjects, pid_t pid)
 {
     struct subject *subject;
+    size_t process;
     if (!vec_reserve(&subjects->items, subjects->items.count + 1))
         return err_create(ERR_NO_MEMORY, "process");
     TRY(subject_open(subjects->session, pid, &subjects->sampling, &subject));
     subjects->items.items[subjects->items.count++] = subject;
+    TRY(follow_enter(subjects, pid, &process));
+    subject_enter(subject, process);
+    note_refusal(subjects->session, subject->sampler->live);
+    return NULL;
+}
+
+struct err *subjects_gather(struct subjects *subjects)
+{
+    for (bool more = true; more;)
+        TRY(subjects_follow(subjects, &more));
     return NULL;
 }
 
 struct err *subjects_begin(struct subjects *subjects)
 {
-    vec_foreach (subject, &subjects->items)
-        TRY(subject_warm_up(*subject));
-    vec_foreach (subject, &subjects->items)
-        TRY(subject_baseline(*subject));
+    TRY(subjects_gather(subjects));
+    for (size_t i = 0; i < subjects->items.count;) {
+        struct subject *subject = subjects->items.items[i];
+        struct err *err = subject->warm ? NULL : subject_warm_up(subject);
+        if (!err)
+            err = subject_baseline(subject);
+        if (!err)
+            i++;
+        else if (!subjects->several)
+            return err;
+        else
+            TRY(follow_leave(subjects, i, err));
+    }
+    subjects->begin_ns = live_now_ns();
     return NULL;
 }
 
-// The threads of `part` become those of `whole`, its notes and numbers are added.
-static bool merge(struct snapshot *whole, struct snapshot *part)
+// ---- Snapshots -----------------------------------------------------------------------------------
+
+static bool add_part(struct snapshot *whole, pid_t pid, const struct snapshot *snapshot)
 {
-    if (!vec_reserve(&whole->threads, whole->threads.count + part->threads.count))
+    struct snap_part part = {
+        .pid = pid,
+        .pause_ns = snapshot->pause_ns,
+        .cpu_window_ns = snapshot->cpu_window_ns,
+        .has_process_cpu = snapshot->has_process_cpu,
+        .process_cpu_ns = snapshot->process_cpu_ns,
+    };
+    return vec_push(&whole->parts, part);
+}
+
+// The threads of `one` process become those of `whole`, its notes and numbers are added.
+static bool merge(struct snapshot *whole, pid_t pid, struct snapshot *one)
+{
+    whole->stopped = one->stopped && !whole->parts.count; // each at a moment of its own
+    if (!add_part(whole, pid, one) ||
+        !vec_reserve(&whole->threads, whole->threads.count + one->threads.count))
         return false;
-    vec_foreach (thread, &part->threads) {
-        thread->held_still |= part->stopped;
+    vec_foreach (thread, &one->threads) {
+        thread->held_still |= one->stopped;
         whole->threads.items[whole->threads.count++] = *thread;
     }
-    vec_clear(&part->threads);
-    vec_foreach (note, &part->notes)
+    vec_clear(&one->threads);
+    vec_foreach (note, &one->notes)
         if (!vec_push(&whole->notes, *note))
             return false;
-    if (part->pause_ns > whole->pause_ns)
-        whole->pause_ns = part->pause_ns;
-    if (part->cpu_window_ns > whole->cpu_window_ns)
-        whole->cpu_window_ns = part->cpu_window_ns;
-    whole->stopped = false; // each of them at a moment of its own
-    whole->threads_stopped += part->threads_stopped;
-    whole->interrupted_calls += part->interrupted_calls;
-    whole->overran |= part->overran;
-    whole->has_process_cpu |= part->has_process_cpu;
-    whole->process_cpu_ns += part->process_cpu_ns;
+    if (one->pause_ns > whole->pause_ns)
+        whole->pause_ns = one->pause_ns;
+    if (one->cpu_window_ns > whole->cpu_window_ns)
+        whole->cpu_window_ns = one->cpu_window_ns;
+    whole->threads_stopped += one->threads_stopped;
+    whole->interrupted_calls += one->interrupted_calls;
+    whole->overran |= one->overran;
+    whole->has_process_cpu |= one->has_process_cpu;
+    whole->process_cpu_ns += one->process_cpu_ns;
     return true;
 }
 
-// Adds one process's snapshot to that of all.
-static struct err *add_part(struct subject *subject, struct snapshot **whole)
+// When the snapshot was taken, and which processes are in it.
+static void enter_time(struct subjects *subjects, struct snapshot *snapshot)
 {
-    struct snapshot *part = NULL;
-    TRY(subject_take(subject, &part));
-    if (!*whole) {
-        *whole = part;
-        return NULL;
+    uint64_t now_ns = live_now_ns();
+    if (!subjects->first_ns)
+        subjects->first_ns = now_ns;
+    snapshot->at_ns = now_ns - subjects->first_ns;
+    vec_foreach (item, &subjects->items) {
+        struct snap_process *process = session_process(subjects->session, (*item)->process);
+        if (!(*item)->taken)
+            continue;
+        if (!process->snapshots++)
+            process->first_ns = snapshot->at_ns;
+        process->last_ns = snapshot->at_ns;
     }
-    bool done = merge(*whole, part);
-    snapshot_destroy(part);
+}
+
+static struct err *take_part(struct subject *subject, struct snapshot *whole)
+{
+    struct snapshot *one = NULL;
+    subject->taken = false;
+    TRY(subject_take(subject, &one));
+    subject->taken = true;
+    subject->lost_ns = 0;
+    bool done = merge(whole, subject->sampler->live->pid, one);
+    snapshot_destroy(one);
     return done ? NULL : err_create(ERR_NO_MEMORY, "snapshot");
+}
+
+static struct err *take_all(struct subjects *subjects, struct snapshot *whole)
+{
+    for (size_t i = 0; i < subjects->items.count;) {
+        struct subject *subject = subjects->items.items[i];
+        struct err *err = take_part(subject, whole);
+        if (!err || follow_is_between(subject, err)) {
+            err_destroy(err);
+            i++;
+        } else {
+            TRY(follow_leave(subjects, i, err));
+        }
+    }
+    return NULL;
 }
 
 struct err *subjects_take(struct subjects *subjects, struct snapshot **ret)
 {
-    struct snapshot *whole = NULL;
-    struct err *last = NULL;
-    vec_foreach (item, &subjects->items) {
-        struct subject *subject = *item;
-        if (subject->ended)
-            continue;
-        struct err *err = add_part(subject, &whole);
-        subject->ended = err && err_code(err) == ERR_GONE;
-        if (err) {
-            err_destroy(last);
-            last = err;
-        }
+    if (!subjects->several) {
+        TRY(subject_take(subjects->items.items[0], ret));
+        subjects->items.items[0]->taken = true;
+        enter_time(subjects, *ret);
+        return NULL;
     }
+    struct snapshot *whole = snapshot_create();
     if (!whole)
-        return last ? last : err_create(ERR_GONE, "all processes have ended");
-    err_destroy(last);
-    uint64_t now_ns = live_now_ns();
-    if (!subjects->first_ns)
-        subjects->first_ns = now_ns;
-    whole->at_ns = now_ns - subjects->first_ns;
+        return err_create(ERR_NO_MEMORY, "snapshot");
+    struct err *err = take_all(subjects, whole);
+    if (!err && !subjects->items.count && !subjects->bystanders.count)
+        err = err_create(ERR_GONE, "all processes have ended");
+    if (err) {
+        snapshot_destroy(whole);
+        return err;
+    }
+    enter_time(subjects, whole);
+    if (!subjects->session->source.others.count)
+        vec_deinit(&whole->parts);
     *ret = whole;
     return NULL;
 }

@@ -154,14 +154,30 @@ static struct err *refusal(struct search *search)
                       target->exe ? target->exe : "not known");
 }
 
-static void find(struct search *search)
+// By symbols and sections.
+static void find_named(struct search *search)
 {
     struct image *image = search->process->image;
-    for (size_t i = 0; i < image_module_count(image); i++) {
-        if (try_module(search, image_module(image, i)))
-            return;
-    }
-    py_scan(search->process->target, try_candidate, search);
+    for (size_t i = 0; !search->found && i < image_module_count(image); i++)
+        try_module(search, image_module(image, i));
+}
+
+static void find(struct search *search)
+{
+    find_named(search);
+    if (!search->found)
+        py_scan(search->process->target, try_candidate, search);
+}
+
+bool py_process_may_have_begun(struct target *target, struct image *image, struct strtab *strings)
+{
+    struct py_process process = {.target = target, .image = image};
+    struct search search = {.process = &process, .strings = strings};
+    find_named(&search);
+    bool dead = !search.found && search.best && err_code(search.best) != ERR_UNSUPPORTED;
+    err_destroy(search.best);
+    py_decoder_deinit(&process.dec);
+    return !dead;
 }
 
 struct err *py_process_open(struct target *target, struct image *image, struct strtab *strings,

@@ -233,6 +233,7 @@ static void fill_wanted(struct image_module *module, struct wanted *ret)
 Elf *image_module_debug_elf(struct image_module *module)
 {
     const struct image *image = module->image;
+    image_files_take(module);
     if (module->debug_tried)
         return module->debug;
     module->debug_tried = true;
@@ -251,6 +252,7 @@ Elf *image_module_debug_elf(struct image_module *module)
         module->debug = by_name(&wanted, image->debug_dir);
     if (!module->debug)
         module->debug = by_link(&wanted, &roots);
+    image_files_give(module);
     return module->debug;
 }
 
@@ -262,5 +264,6 @@ Elf *image_module_fetched_debug_elf(struct image_module *module)
     struct wanted wanted;
     fill_wanted(module, &wanted);
     module->debug = by_debuginfod(&wanted);
+    image_files_give(module);
     return module->debug;
 }

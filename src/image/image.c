@@ -157,6 +157,7 @@ struct err *image_open(struct target *target, const struct image_options *option
                     !copy_option(options->sysroot, &image->sysroot) ||
                     !copy_option(options->debug_dir, &image->debug_dir)))
         return err_create(ERR_NO_MEMORY, "out of memory");
+    image->files = options ? options->files : NULL;
     image->use_debuginfod = options && options->debuginfod;
     image->record = options ? options->record : NULL;
     // Needs files. What they say is in the mappings that whoever records has copied.

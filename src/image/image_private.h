@@ -59,6 +59,8 @@ struct image_loan {
     uint64_t start, offset, size;
 };
 
+struct image_shared;
+
 struct image_module {
     struct module public; // first: image_module() hands out its address
     struct image *image;
@@ -85,6 +87,7 @@ struct image_module {
     uint64_t jit_descriptor; // 0: none
     VEC(struct image_loan *) loans;
     bool keep, dropped;            // while modules are listed anew
+    struct image_shared *shared;   // files.c's; NULL: not looked for yet, or not to be shared
     struct image_symbols *symbols; // made when first asked for
     struct image_lines *lines;
 };
@@ -101,8 +104,9 @@ struct image {
     bool use_debuginfod;
     void *debuginfod; // debuginfod.c's
     struct image_jits *jits;
-    uint64_t from_memory_bytes;                   // LIMIT_FROM_MEMORY_BYTES
-    struct strtab *names; // demangled ones, files; made when first asked for
+    uint64_t from_memory_bytes;  // LIMIT_FROM_MEMORY_BYTES
+    struct image_files *files;   // borrowed; NULL: nothing is shared
+    struct strtab *names;        // demangled ones, files; made when first asked for
     struct image_record *record; // borrowed; NULL: modules have files
 };
 
@@ -164,6 +168,18 @@ void image_module_close(struct image_module *module);
 
 struct image_search;
 void image_search_core(struct image_search *search);
+
+// ---- files.c: what modules of the same file share -----------------------------------------------
+
+// Before something is made of the module's file: what others have made already is the module's, too
+// (elf, debug, symbols, lines).
+void image_files_take(struct image_module *module);
+// Once it is made.
+void image_files_give(struct image_module *module);
+// It is the store's, and not to be freed with the module.
+bool image_files_own(const struct image_module *module);
+// Where names are kept that those refer to.
+struct strtab **image_files_names(struct image_files *files);
 
 // ---- missing.c: what is said of files that are not at hand --------------------------------------
 

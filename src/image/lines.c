@@ -128,6 +128,7 @@ static void find_calls(const struct place *place, const Dwarf_Die *function, str
 static struct image_lines *lines_of(struct image *image, struct module *module)
 {
     struct image_module *self = (struct image_module *)module;
+    image_files_take(self);
     if (self->lines)
         return self->lines;
     self->lines = calloc(1, sizeof(*self->lines));
@@ -136,6 +137,7 @@ static struct image_lines *lines_of(struct image *image, struct module *module)
     self->lines->alt_file.fd = -1;
     if (!image_dwarf_open(self, image_elf(image, module), self->lines))
         image_dwarf_open(self, image_debug_elf(image, module), self->lines);
+    image_files_give(self);
     return self->lines;
 }
 

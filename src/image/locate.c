@@ -239,6 +239,7 @@ Elf *image_module_elf(struct image_module *module)
 {
     if (module->is_vdso)
         return module->rebuilt;
+    image_files_take(module);
     if (module->elf)
         return module->elf;
     bool was_open = module->file.fd >= 0;
@@ -247,6 +248,7 @@ Elf *image_module_elf(struct image_module *module)
     module->elf = image_file_map(&module->file);
     if (!module->elf)
         module->file_failed = true;
+    image_files_give(module);
     if (!was_open)
         image_module_close(module);
     return module->elf;

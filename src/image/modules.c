@@ -21,11 +21,13 @@ void image_module_destroy(struct image_module *module)
     vec_deinit(&module->ranges);
     elf_headers_deinit(&module->headers);
     image_place_deinit(&module->place);
-    image_lines_destroy(module->lines);
-    image_symbols_destroy(module->symbols);
     image_file_close(&module->file);
-    elf_end(module->elf);
-    elf_end(module->debug);
+    if (!image_files_own(module)) {
+        image_lines_destroy(module->lines);
+        image_symbols_destroy(module->symbols);
+        elf_end(module->elf);
+        elf_end(module->debug);
+    }
     elf_end(module->rebuilt);
     free(module->rebuilt_bytes);
     vec_foreach (loan, &module->loans)

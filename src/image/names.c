@@ -15,9 +15,10 @@
 
 const char *image_keep_name(struct image *image, const char *text, size_t size)
 {
-    if (!image->names)
-        image->names = strtab_create();
-    return image->names ? strtab_get(image->names, strtab_add(image->names, text, size)) : NULL;
+    struct strtab **names = image->files ? image_files_names(image->files) : &image->names;
+    if (!*names)
+        *names = strtab_create();
+    return *names ? strtab_get(*names, strtab_add(*names, text, size)) : NULL;
 }
 
 const char *image_pretty_name(struct image *image, const char *name)
@@ -126,8 +127,11 @@ bool image_symbol_at(struct image *image, struct module *module, uint64_t addr,
         return false;
     if (image->record)
         return image_record_symbol_at(self, addr, ret);
-    if (!self->symbols)
+    image_files_take(self);
+    if (!self->symbols) {
         self->symbols = make_table(image, self);
+        image_files_give(self);
+    }
     struct function_symbol *found =
         self->symbols ? symbol_table_find(self->symbols, addr - module->bias) : NULL;
     if (!found || strnlen(found->name, LIMIT_STRING_CHARS) == LIMIT_STRING_CHARS)

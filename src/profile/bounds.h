@@ -24,6 +24,8 @@
 #define PROF_MOMENT_STACKS_MAX 8000000
 // A server with a thread per request, for hours. Further ones share one thread without TID.
 #define PROF_THREADS_MAX 100000
+// Short-lived children of a server that runs for hours. Further ones share one process without PID.
+#define PROF_PROCESSES_MAX 10000
 // (thread, innermost function): what says which function was a thread's hottest.
 #define PROF_PAIRS_MAX 300000
 // Points of the series behind the confidence bounds (48 MB). When there are more, neighbouring

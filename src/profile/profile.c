@@ -11,7 +11,7 @@ struct profile *profile_create(struct strtab *strings)
     profile->strings = strings;
     profile->group = 1;
     profile->pause_stride = 1;
-    profile->spare_thread = PROF_NONE;
+    profile->spare_thread = profile->spare_process = PROF_NONE;
     if (!vec_push(&profile->nodes, (struct prof_node){.function = UINT32_MAX})) {
         profile_destroy(profile);
         return NULL;
@@ -39,6 +39,7 @@ void profile_destroy(struct profile *profile)
     vec_deinit(&profile->moments);
     vec_deinit(&profile->moment_stacks);
     vec_deinit(&profile->threads);
+    vec_deinit(&profile->processes);
     vec_deinit(&profile->pairs);
     vec_deinit(&profile->pauses);
     vec_deinit(&profile->path);
@@ -47,7 +48,7 @@ void profile_destroy(struct profile *profile)
     struct prof_index *indexes[] = {
         &profile->function_index, &profile->frame_index, &profile->edge_index,
         &profile->node_index,     &profile->stack_index, &profile->thread_index,
-        &profile->pair_index,     &profile->call_index,
+        &profile->pair_index,     &profile->call_index,  &profile->process_index,
     };
     for (size_t i = 0; i < sizeof(indexes) / sizeof(indexes[0]); i++)
         prof_index_deinit(indexes[i]);
@@ -95,7 +96,8 @@ static bool add_thread(struct profile *profile, const struct snapshot *snapshot,
     struct prof_report *sum = &profile->sum;
     struct prof_sample sample = {
         .thread = thread, .works = snap_state_works(thread->state), .at_ns = snapshot->at_ns};
-    if (!prof_thread(profile, thread, &sample.thread_id) || !resolve_path(profile, thread))
+    if (!prof_process(profile, thread->pid, &sample.process_id) ||
+        !prof_thread(profile, thread, &sample.thread_id) || !resolve_path(profile, thread))
         return false;
     if (thread->has_cpu && sample.works)
         sample.cpu_ns = thread->cpu_ns;
@@ -115,6 +117,7 @@ static bool add_thread(struct profile *profile, const struct snapshot *snapshot,
         sum->samples_working++;
         profile->working[profile->items - 1]++;
     }
+    prof_count_process(profile, &sample);
     return prof_count_functions(profile, &sample) && prof_count_edges(profile, &sample) &&
            prof_count_calls(profile, &sample) && prof_count_stack(profile, &sample) &&
            prof_count_thread(profile, &sample);
@@ -133,7 +136,8 @@ bool profile_add(struct profile *profile, const struct snapshot *snapshot)
         profile->sum.has_process_cpu = true;
         profile->sum.process_cpu_ns += snapshot->process_cpu_ns;
     }
-    prof_count_pool(profile, snapshot);
+    done = prof_count_parts(profile, snapshot) && done;
+    done = prof_count_pool(profile, snapshot) && done;
     vec_foreach (thread, &snapshot->threads) {
         if (thread->left_out)
             prof_keep_calls(profile, thread);

@@ -54,6 +54,15 @@ struct prof_thread_entry {
     struct prof_calls calls; // in that snapshot, outermost first
 };
 
+struct prof_process_entry {
+    struct prof_process p;
+    uint64_t seen;        // number of the last snapshot that had it, from 1
+    bool has_process_cpu; // .p.cpu_ns is the process's; else:
+    uint64_t thread_cpu_ns;
+    struct prof_pool pool; // samples_working, snapshots
+    bool pool_works;       // in the snapshot being added: a thread that Python does not know
+};
+
 struct prof_pair { // a thread and a function that was its own, or its innermost of Python
     uint32_t thread, function;
     uint64_t own, own_working;
@@ -78,10 +87,12 @@ struct profile {
     VEC(struct prof_moment) moments;
     VEC(uint32_t) moment_stacks;
     VEC(struct prof_thread_entry) threads;
+    VEC(struct prof_process_entry) processes;
     VEC(struct prof_pair) pairs;
     struct prof_index function_index, frame_index, edge_index, node_index, stack_index,
-        thread_index, pair_index;
-    uint32_t spare_thread; // that stands for all beyond the bound; PROF_NONE: not needed yet
+        thread_index, pair_index, process_index;
+    // That stand for all beyond the bound; PROF_NONE: not needed yet.
+    uint32_t spare_thread, spare_process;
 
     // Series: each item is the sum of `group` snapshots.
     uint32_t working[PROF_ITEMS_MAX];
@@ -92,8 +103,6 @@ struct profile {
     uint64_t pause_stride; // every so many snapshots one of `pauses`
 
     struct prof_id_set generators, generators_before;
-
-    bool pool_works; // in the snapshot being added: a thread that Python does not know
 
     // Of the thread sample being added.
     VEC(uint32_t) path; // its frames, innermost first
@@ -106,7 +115,8 @@ struct profile {
 
 struct prof_sample {
     const struct snap_thread *thread;
-    uint32_t thread_id; // in profile.threads
+    uint32_t thread_id;  // in profile.threads
+    uint32_t process_id; // in profile.processes
     bool works;
     uint64_t cpu_ns; // to be booked to the stack
     uint64_t at_ns;
@@ -140,10 +150,14 @@ bool prof_thread(struct profile *profile, const struct snap_thread *thread, uint
 bool prof_count_thread(struct profile *profile, const struct prof_sample *sample);
 void prof_threads_gone(struct profile *profile);
 void prof_keep_calls(struct profile *profile, const struct snap_thread *thread);
+// processes.c: the one with that pid; what the snapshot says of each; one more sample of it
+bool prof_process(struct profile *profile, pid_t pid, uint32_t *ret_process);
+bool prof_count_parts(struct profile *profile, const struct snapshot *snapshot);
+void prof_count_process(struct profile *profile, const struct prof_sample *sample);
 // pool.c: whether native threads work in this snapshot; which call goes with them. order[i] is the
 // entry that report->threads[i] comes from, place[f] the index of function f in the report.
-void prof_count_pool(struct profile *profile, const struct snapshot *snapshot);
-void prof_find_pool(const struct profile *profile, const uint32_t *order, const uint32_t *place,
+bool prof_count_pool(struct profile *profile, const struct snapshot *snapshot);
+bool prof_find_pool(struct profile *profile, const uint32_t *order, const uint32_t *place,
                     struct prof_report *report);
 
 // bounds.c: the 95 % bounds of `count` functions; from[i] is the entry that ret[i] comes from

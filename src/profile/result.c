@@ -290,8 +290,8 @@ static bool copy_threads(struct prof_result *result)
         t->cpu_share = report->duration_ns ? (double)t->cpu_ns / (double)report->duration_ns : 0;
         t->hottest = t->top_frame = UINT32_MAX;
     }
-    prof_find_pool(profile, order, result->function_place, report);
-    return find_hottest(result, order);
+    return prof_find_pool(profile, order, result->function_place, report) &&
+           find_hottest(result, order);
 }
 
 // The median: the mean of the two in the middle where their number is even. The 95th percentile:
@@ -345,7 +345,7 @@ struct prof_report *profile_report(struct profile *profile, const struct prof_ru
     struct prof_result result = {.profile = profile, .report = &box->report};
     bool done = find_pauses(profile, &box->report) && copy_functions(&result) &&
                 copy_frames(&result) && copy_edges(&result) && copy_stacks(&result) &&
-                prof_copy_tree(&result) && copy_threads(&result);
+                prof_copy_tree(&result) && copy_threads(&result) && prof_copy_processes(&result);
     box->stack_frames = result.stack_frames;
     free(result.function_place);
     free(result.frame_place);
@@ -370,6 +370,7 @@ void prof_report_destroy(struct prof_report *report)
     free(report->moments);
     free(report->moment_stacks);
     free(report->threads);
+    free(report->processes);
     free(box->stack_frames);
     free(box);
 }

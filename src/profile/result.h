@@ -18,5 +18,7 @@ uint32_t *prof_order(size_t count, int (*compare)(const void *, const void *, vo
 
 // result_tree.c
 bool prof_copy_tree(struct prof_result *result);
+// result_processes.c; after the threads
+bool prof_copy_processes(struct prof_result *result);
 
 #endif

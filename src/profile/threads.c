@@ -117,7 +117,7 @@ static bool count_pairs(struct profile *profile, const struct prof_sample *sampl
         return false;
     if (pair) {
         pair->active++;
-        pair->with_pool += profile->pool_works;
+        pair->with_pool += profile->processes.items[sample->process_id].pool_works;
     }
     return true;
 }

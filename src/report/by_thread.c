@@ -252,7 +252,7 @@ static void add_head(struct page *page, const struct kind *kind)
     const struct prof_thread *thread = &page->profile->threads[kind->first];
     GUARD(plain_deinit) struct plain head = {0};
     if (kind->threads == 1) {
-        page_say_thread(&head, page, thread->name, thread->tid);
+        page_say_thread(&head, page, thread->name, thread->pid, thread->tid);
     } else {
         plain_str(&head, PLAIN_CODE);
         plain_safe(&head, kind->stem, strlen(kind->stem));

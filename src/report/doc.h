@@ -96,4 +96,7 @@ void doc_fit(struct doc *doc, doc_render_fn *render, void *arg, size_t limit);
 // "Left out for length: Call tree, ...; --full shows them"; NULL: nothing was. To be freed.
 char *doc_left_out(struct doc *doc);
 
+// As text for a terminal (text.c).
+void doc_text_render(FILE *out, struct doc *doc, const struct report_options *options);
+
 #endif

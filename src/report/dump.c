@@ -42,12 +42,13 @@ static void add_details(struct plain *line, const struct page *page,
         plain_id(&text, page->names.strings, thread->syscall, 40, PLAIN_KEEP_START);
         plain_str(&text, PLAIN_CODE_END ")");
     }
-    double share = weigh_ratio(thread->cpu_ns, snapshot->cpu_window_ns);
+    uint64_t window_ns = snap_window_of(snapshot, thread->pid);
+    double share = weigh_ratio(thread->cpu_ns, window_ns);
     if (thread->has_cpu && share >= 0.01) {
         add_part(&text, "CPU ");
         plain_percent(&text, share);
         plain_str(&text, " %");
-    } else if (thread->has_cpu && !snapshot->cpu_window_ns && thread->cpu_total_ns >= 10000000) {
+    } else if (thread->has_cpu && !window_ns && thread->cpu_total_ns >= 10000000) {
         add_part(&text, "CPU ");
         plain_duration(&text, thread->cpu_total_ns);
         plain_str(&text, " in all");
@@ -82,6 +83,15 @@ static bool all_alike(const struct page *page, const struct snap_thread *threads
     return alike;
 }
 
+// Of threads in the order of the snapshot, where those of a process stand together.
+static size_t processes_of(const struct snap_thread *threads, const uint32_t *order, size_t count)
+{
+    size_t processes = 1;
+    for (size_t i = 1; i < count; i++)
+        processes += threads[order[i]].pid != threads[order[i - 1]].pid;
+    return processes;
+}
+
 static void add_heading(struct page *page, const struct snap_thread *threads, const uint32_t *order,
                         const struct group *group)
 {
@@ -89,10 +99,15 @@ static void add_heading(struct page *page, const struct snap_thread *threads, co
     bool alike = all_alike(page, threads, order, group->count, &details);
     if (group->count == 1) {
         plain_str(&head, "Thread ");
-        page_say_thread(&head, page, threads[order[0]].name, threads[order[0]].tid);
+        page_say_thread(&head, page, threads[order[0]].name, threads[order[0]].pid,
+                        threads[order[0]].tid);
         plain_add(&head, "%s%s", details.size ? ": " : "", plain_text(&details));
     } else {
         plain_things(&head, group->count, "thread");
+        if (page->pythons > 1) {
+            plain_str(&head, " of ");
+            plain_things(&head, processes_of(threads, order, group->count), "process");
+        }
         if (alike && details.size)
             plain_add(&head, ", each %s", plain_text(&details));
         plain_str(&head, ": ");
@@ -101,7 +116,7 @@ static void add_heading(struct page *page, const struct snap_thread *threads, co
         for (size_t i = 0; i < named; i++) {
             const struct snap_thread *thread = &threads[order[i]];
             plain_str(&head, i == 0 ? "" : alike ? ", " : "; ");
-            page_say_thread(&head, page, thread->name, thread->tid);
+            page_say_thread(&head, page, thread->name, thread->pid, thread->tid);
             if (!alike) {
                 plain_str(&head, " ");
                 add_details(&head, page, thread);
@@ -231,6 +246,7 @@ static void add_pause(struct page *page, const struct snapshot *snapshot)
         plain_str(&line,
                   snapshot->threads_stopped == 1 ? " was stopped, for " : " were stopped, for ");
         plain_duration(&line, snapshot->pause_ns);
+        plain_str(&line, page->pythons > 1 ? " in a process at the longest" : "");
     } else if (snapshot->pause_ns) {
         plain_str(&line, "the target stood still for ");
         plain_duration(&line, snapshot->pause_ns);
@@ -253,21 +269,43 @@ static void add_pause(struct page *page, const struct snapshot *snapshot)
     page->failed |= line.failed;
 }
 
-static void add_gil(struct page *page, const struct snapshot *snapshot)
+// The GIL of one process: who holds it, who waits for it.
+static void say_gil(struct page *page, const struct snapshot *snapshot, pid_t pid,
+                    struct plain *ret)
 {
     size_t waiting = 0;
     GUARD(plain_deinit) struct plain line = {0};
     vec_foreach (thread, &snapshot->threads) {
+        if (thread->pid != pid)
+            continue;
         waiting += thread->state == SNAP_GIL_WAIT;
         if (thread->has_holds_gil && thread->holds_gil) {
             plain_str(&line, line.size ? ", " : "held by ");
-            page_say_thread(&line, page, thread->name, thread->tid);
+            page_say_thread(&line, page, thread->name, thread->pid, thread->tid);
         }
     }
     if (waiting) {
         plain_str(&line, line.size ? "; " : "");
         plain_things(&line, waiting, "thread");
         plain_str(&line, waiting == 1 ? " waits for it" : " wait for it");
+    }
+    if (!line.size)
+        return;
+    plain_str(ret, ret->size ? ". " : "");
+    if (page->pythons > 1)
+        plain_add(ret, "Of process %d: ", (int)pid);
+    plain_str(ret, plain_text(&line));
+    ret->failed |= line.failed;
+}
+
+static void add_gils(struct page *page, const struct snapshot *snapshot)
+{
+    GUARD(plain_deinit) struct plain line = {0};
+    pid_t last = -1;
+    vec_foreach (thread, &snapshot->threads) {
+        if (thread->pid != last)
+            say_gil(page, snapshot, thread->pid, &line);
+        last = thread->pid;
     }
     if (line.size) {
         plain_str(&line, ".");
@@ -318,7 +356,8 @@ void page_dump(struct page *page)
         page_dump_table(page, snapshot);
         return;
     }
-    add_gil(page, snapshot);
+    add_gils(page, snapshot);
+    page_processes(page);
     add_section(page, &groups, true);
     add_section(page, &groups, false);
     GUARD(plain_deinit) struct plain line = {0};

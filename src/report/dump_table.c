@@ -19,8 +19,9 @@ static void add_thread(struct page *page, const struct snapshot *snapshot,
     plain_add(&row, "%d" DOC_NEXT, (int)thread->tid);
     plain_id(&row, page->names.strings, thread->name, 40, PLAIN_KEEP_START);
     plain_str(&row, DOC_NEXT);
-    if (thread->has_cpu && snapshot->cpu_window_ns)
-        plain_percent(&row, weigh_ratio(thread->cpu_ns, snapshot->cpu_window_ns));
+    uint64_t window_ns = snap_window_of(snapshot, thread->pid);
+    if (thread->has_cpu && window_ns)
+        plain_percent(&row, weigh_ratio(thread->cpu_ns, window_ns));
     plain_str(&row, DOC_NEXT);
     plain_str(&row,
               thread->state == SNAP_UNKNOWN ? "waits or sleeps" : snap_state_name(thread->state));

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "util/guard.h"
 
@@ -60,6 +59,15 @@ static void if_true(struct json_report *report, const char *key, bool value)
         json_bool(&report->json, key, true);
 }
 
+// Where Python could not be read, nothing is known of that.
+void json_known_to_python(struct json_report *report, pid_t pid, bool known)
+{
+    if (snap_process_of(report->input->source, pid)->python_version)
+        json_bool(&report->json, "known_to_python", known);
+    else
+        json_null(&report->json, "known_to_python");
+}
+
 static void native_frame(struct json_report *report, const struct snap_frame *frame)
 {
     json_text(&report->json, "kind", "native");
@@ -67,8 +75,8 @@ static void native_frame(struct json_report *report, const struct snap_frame *fr
     json_name(report, "module", frame->module);
     hex_if(report, "address", frame->address != SNAP_NO_ADDRESS, frame->address);
     // From the start of the function, without one from the start of the module.
-    hex_if(report, "offset", frame->address != SNAP_NO_ADDRESS && (frame->function || frame->module),
-           frame->offset);
+    hex_if(report, "offset",
+           frame->address != SNAP_NO_ADDRESS && (frame->function || frame->module), frame->offset);
     json_name(report, "file", frame->file);
     number_if(report, "line", frame->line >= 0, frame->line);
     json_bool(&report->json, "inlined", frame->flags & SNAP_FRAME_INLINED);
@@ -120,6 +128,8 @@ static bool stood_still(const struct snapshot *snapshot, const struct snap_threa
 
 static bool is_atomic(const struct snapshot *snapshot)
 {
+    if (snapshot->parts.count > 1)
+        return false; // each process at a moment of its own
     vec_foreach (thread, &snapshot->threads)
         if (!stood_still(snapshot, thread))
             return false;
@@ -136,10 +146,7 @@ static void thread_facts(struct json_report *report, const struct snapshot *snap
     json_bool(json, "name_from_kernel", thread->name && thread->name_from_kernel);
     hex_if(report, "python_thread_id", thread->python_id != 0, thread->python_id);
     number_if(report, "interpreter", thread->interpreter >= 0, thread->interpreter);
-    if (report->input->source->process.python_version)
-        json_bool(json, "known_to_python", thread->known_to_python);
-    else
-        json_null(json, "known_to_python");
+    json_known_to_python(report, thread->pid, thread->known_to_python);
     json_text(json, "state", snap_state_name(thread->state));
     json_name(report, "syscall", thread->syscall);
     if (thread->has_holds_gil)
@@ -197,6 +204,7 @@ static void write_snapshots(struct json_report *report)
         if_true(report, "overran", snapshot->overran);
         json_u64_if(report, "cpu_window_ns", snapshot->cpu_window_ns != 0, snapshot->cpu_window_ns);
         json_u64_if(report, "process_cpu_ns", snapshot->has_process_cpu, snapshot->process_cpu_ns);
+        json_parts(report, snapshot);
         json_line(json);
         json_begin_array(json, "threads");
         vec_foreach (thread, &snapshot->threads)
@@ -209,10 +217,10 @@ static void write_snapshots(struct json_report *report)
     json_end_array(json, JSON_LINES);
 }
 
-static void write_processes(struct json_report *report, const struct snap_process *process)
+static void write_process(struct json_report *report, const struct snap_process *process,
+                          bool of_several)
 {
     struct json_writer *json = &report->json;
-    json_begin_array(json, "processes");
     json_begin_object(json, NULL);
     number_if(report, "pid", process->pid != 0, process->pid);
     json_name(report, "exe", process->exe);
@@ -222,21 +230,27 @@ static void write_processes(struct json_report *report, const struct snap_proces
     json_name(report, "build", process->python_build);
     json_end_object(json, JSON_LINE);
     json_u64_if(report, "start_time_ns", process->start_time_ns != 0, process->start_time_ns);
+    if (of_several) {
+        number_if(report, "parent", process->parent != 0, process->parent);
+        json_u64(json, "snapshots", process->snapshots);
+        json_u64(json, "first_ns", process->first_ns);
+        json_u64(json, "last_ns", process->last_ns);
+        json_bool(json, "ended", process->ended);
+        json_name(report, "why", process->why);
+    }
     json_end_object(json, JSON_LINE);
-    json_end_array(json, JSON_LINE);
 }
 
-// ISO 8601 in UTC, whole seconds; floored, also before 1970.
-static void write_time(struct json_report *report, const char *key, int64_t at_ns)
+static void write_processes(struct json_report *report, const struct snap_source *source)
 {
-    time_t seconds = at_ns / 1000000000 - (at_ns % 1000000000 < 0);
-    struct tm utc;
-    char text[40];
-    if (at_ns && gmtime_r(&seconds, &utc) &&
-        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc))
-        json_text(&report->json, key, text);
-    else
-        json_null(&report->json, key);
+    size_t count = snap_process_count(source);
+    json_begin_array(&report->json, "processes");
+    for (size_t i = 0; i < count; i++) {
+        if (count > 1)
+            json_line(&report->json);
+        write_process(report, snap_process_at(source, i), count > 1);
+    }
+    json_end_array(&report->json, count > 1 ? JSON_LINES : JSON_LINE);
 }
 
 static void write_signal(struct json_report *report, const struct snap_signal *signal)
@@ -272,9 +286,9 @@ static void write_source(struct json_report *report)
     number_if(report, "pid", source->pid != 0, source->pid);
     json_name(report, "arch", source->arch);
     json_line(json);
-    write_processes(report, &source->process);
+    write_processes(report, source);
     json_line(json);
-    write_time(report, "taken_at", source->taken_at_ns);
+    json_utc(json, "taken_at", source->taken_at_ns);
     json_name(report, "host", source->host);
     json_line(json);
     write_signal(report, &source->signal);

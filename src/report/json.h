@@ -16,8 +16,17 @@ void json_name(struct json_report *report, const char *key, uint32_t id);
 void json_names(struct json_report *report, const char *key, const uint32_t *ids, size_t count);
 // Null when not `has`.
 void json_u64_if(struct json_report *report, const char *key, bool has, uint64_t value);
+// Of a thread of that process; null where nothing is known.
+void json_known_to_python(struct json_report *report, pid_t pid, bool known);
 // All of a frame except the closing brace.
 void json_frame(struct json_report *report, const struct snap_frame *frame);
+
+// json_processes.c: "processes" of the profile and of a snapshot; nothing where there is but one
+void json_processes(struct json_report *report, const struct prof_report *profile);
+void json_parts(struct json_report *report, const struct snapshot *snapshot);
+
+// json_profile.c: "states": {...}
+void json_states(struct json_report *report, const uint64_t states[SNAP_STATE_COUNT]);
 
 // json_profile.c: the value of "profile"
 struct err *json_profile(struct json_report *report, const struct prof_report *profile);

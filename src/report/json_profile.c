@@ -26,7 +26,7 @@
 // recursion limit, 1000 by default. "stacks" hold all frames.
 #define TREE_DEPTH_MAX 400
 
-static void write_states(struct json_report *report, const uint64_t states[SNAP_STATE_COUNT])
+void json_states(struct json_report *report, const uint64_t states[SNAP_STATE_COUNT])
 {
     json_begin_object(&report->json, "states");
     for (int state = 0; state < SNAP_STATE_COUNT; state++)
@@ -68,7 +68,7 @@ static void write_sums(struct json_report *report, const struct prof_report *pro
     json_u64(json, "samples", profile->samples);
     json_u64(json, "samples_working", profile->samples_working);
     json_u64(json, "samples_held_still", profile->held_still);
-    write_states(report, profile->states);
+    json_states(report, profile->states);
     json_double(json, "unseen_high", profile->unseen_high);
     json_line(json);
     bool has_cpu = profile->has_process_cpu;
@@ -95,10 +95,7 @@ static void write_thread(struct json_report *report, const struct prof_thread *t
         json_hex(json, "python_thread_id", thread->python_id);
     else
         json_null(json, "python_thread_id");
-    if (report->input->source->process.python_version)
-        json_bool(json, "known_to_python", thread->known_to_python);
-    else
-        json_null(json, "known_to_python");
+    json_known_to_python(report, thread->pid, thread->known_to_python);
     json_u64_if(report, "cpu_ns", thread->has_cpu, thread->cpu_ns);
     json_u64_if(report, "cpu_between_ns", thread->has_cpu, thread->cpu_between_ns);
     if (thread->has_cpu)
@@ -106,7 +103,7 @@ static void write_thread(struct json_report *report, const struct prof_thread *t
     else
         json_null(json, "cpu_share");
     json_u64(json, "samples", thread->samples);
-    write_states(report, thread->states);
+    json_states(report, thread->states);
     json_u64(json, "holds_gil", thread->gil_held);
     json_u64(json, "in_gc", thread->in_gc);
     json_u64(json, "on_cpu", thread->on_cpu);
@@ -166,7 +163,7 @@ static void write_function(struct json_report *report, const struct prof_functio
     json_u64(json, "activations", f->activations);
     json_u64(json, "longest_snapshots", f->longest_snapshots);
     json_u64(json, "longest_ns", f->longest_ns);
-    write_states(report, f->states);
+    json_states(report, f->states);
     json_end_object(json, JSON_LINE);
 }
 
@@ -350,6 +347,7 @@ struct err *json_profile(struct json_report *report, const struct prof_report *p
     json_begin_object(json, "profile");
     write_sums(report, profile);
     write_pool(report, &profile->pool);
+    json_processes(report, profile);
     WRITE_LIST("threads", profile->threads, profile->thread_count, write_thread);
     WRITE_LIST("functions", profile->functions, profile->function_count, write_function);
     WRITE_LIST("lines", profile->lines, profile->line_count, write_line);

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 #include "util/clean.h"
 
@@ -189,4 +190,17 @@ void json_double(struct json_writer *json, const char *key, double value)
     put_key(json, key);
     fprintf(json->out, "%s%" PRIu64 ".%.*s", value < 0 && millionths ? "-" : "",
             millionths / 1000000, (int)digits, fraction);
+}
+
+// Floored, also before 1970.
+void json_utc(struct json_writer *json, const char *key, int64_t at_ns)
+{
+    time_t seconds = at_ns / 1000000000 - (at_ns % 1000000000 < 0);
+    struct tm utc;
+    char text[40];
+    if (at_ns && gmtime_r(&seconds, &utc) &&
+        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc))
+        json_text(json, key, text);
+    else
+        json_null(json, key);
 }

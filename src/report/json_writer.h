@@ -38,5 +38,7 @@ void json_bool(struct json_writer *json, const char *key, bool value);
 void json_null(struct json_writer *json, const char *key);
 // Up to six digits after the point; null for what is not a number.
 void json_double(struct json_writer *json, const char *key, double value);
+// Wall clock, ns since 1970, as ISO 8601 in UTC, whole seconds; null for 0.
+void json_utc(struct json_writer *json, const char *key, int64_t at_ns);
 
 #endif

@@ -24,11 +24,14 @@ const struct prof_function *page_function(const struct page *page, uint32_t inde
     return index < page->profile->function_count ? &page->profile->functions[index] : NULL;
 }
 
-void page_say_thread(struct plain *plain, const struct page *page, uint32_t name, pid_t tid)
+void page_say_thread(struct plain *plain, const struct page *page, uint32_t name, pid_t pid,
+                     pid_t tid)
 {
     plain_str(plain, PLAIN_CODE);
     plain_id(plain, page->names.strings, name, THREAD_COLUMNS, PLAIN_KEEP_START);
-    if (tid)
+    if (tid && page->pythons > 1 && tid != pid)
+        plain_add(plain, " (%d, process %d)", (int)tid, (int)pid);
+    else if (tid)
         plain_add(plain, " (%d)", (int)tid);
     plain_str(plain, PLAIN_CODE_END);
 }
@@ -91,11 +94,20 @@ uint32_t page_thread_of(const struct page *page, const struct prof_stack *stack)
     return found ? found->index : UINT32_MAX;
 }
 
+const struct snap_process *page_first(const struct page *page)
+{
+    const struct snap_source *source = page->input->source;
+    for (size_t i = 0; i < snap_process_count(source); i++)
+        if (!snap_process_at(source, i)->why)
+            return snap_process_at(source, i);
+    return &source->process;
+}
+
 // ---- Heading -------------------------------------------------------------------------------------
 
-void page_say_command(struct plain *plain, const struct page *page)
+void page_say_command(struct plain *plain, const struct page *page,
+                      const struct snap_process *process, size_t columns)
 {
-    const struct snap_process *process = &page->input->source->process;
     GUARD(plain_deinit) struct plain whole = {0};
     for (size_t i = 0; i < process->argc; i++) {
         const char *word = strtab_get(page->names.strings, process->argv[i]);
@@ -113,7 +125,7 @@ void page_say_command(struct plain *plain, const struct page *page)
     if (!whole.size)
         plain_str(&whole, "unknown program");
     plain_str(plain, PLAIN_CODE);
-    plain_clip(plain, plain_text(&whole), COMMAND_COLUMNS, PLAIN_KEEP_START);
+    plain_clip(plain, plain_text(&whole), columns, PLAIN_KEEP_START);
     plain_str(plain, PLAIN_CODE_END);
     plain->failed |= whole.failed;
 }
@@ -134,14 +146,19 @@ static void add_identity(struct page *page)
     const struct snap_process *process = &source->process;
     GUARD(plain_deinit) struct plain line = {0};
     pid_t pid = process->pid ? process->pid : source->pid;
-    if (pid)
+    if (source->others.count)
+        page_say_processes(page, &line);
+    else if (pid)
         plain_add(&line, "Process %d", (int)pid);
     else
         plain_str(&line, "Process of unknown pid");
     add_named(&line, page, " on ", source->host);
+    if (page->pythons > 1)
+        process = page_first(page);
     if (process->python_version) {
         add_named(&line, page, ", Python ", process->python_version);
         add_named(&line, page, " ", process->python_build);
+        plain_str(&line, page_same_python(page) ? "" : " and others");
     } else {
         plain_str(&line, ", Python version not known");
     }
@@ -165,6 +182,8 @@ static void add_identity(struct page *page)
 
 static void add_state_of_report(struct page *page)
 {
+    if (page->input->interim)
+        doc_text(page->doc, "Interim report: this is what was seen so far; the run goes on.");
     if (page->input->interrupted)
         doc_text(page->doc, "Interrupted: this is what was seen until then.");
     if (!page->input->source->complete)
@@ -186,7 +205,8 @@ static void say_pauses(struct plain *line, const struct page *page)
     if (!profile->pause_total_ns) {
         plain_str(line, "The target was never stopped.");
     } else {
-        plain_str(line, "The target stood still for ");
+        plain_str(line, page->pythons > 1 ? "Each process stood still for at most "
+                                          : "The target stood still for ");
         plain_duration(line, profile->pause_total_ns);
         plain_str(line, " in all (");
         plain_percent(line, profile->pause_share);
@@ -240,7 +260,9 @@ static void add_heading(struct page *page)
 {
     GUARD(plain_deinit) struct plain title = {0}, whole = {0};
     plain_str(&title, page->profile ? "Hotspots of " : "Threads of ");
-    page_say_command(&title, page);
+    if (page->pythons > 1)
+        plain_add(&title, "%zu processes: ", page->pythons);
+    page_say_command(&title, page, page_first(page), COMMAND_COLUMNS);
     doc_title(page->doc, plain_text(&title));
     doc_section(page->doc, NULL, NULL, 0, 0);
     add_identity(page);
@@ -256,46 +278,6 @@ static void add_heading(struct page *page)
     }
     add_state_of_report(page);
     page->failed |= title.failed;
-}
-
-// ---- CPU time ------------------------------------------------------------------------------------
-
-static void add_cpu_row(struct page *page, uint64_t ns, uint64_t of_ns, const char *what)
-{
-    GUARD(plain_deinit) struct plain row = {0};
-    plain_duration(&row, ns);
-    plain_str(&row, DOC_NEXT);
-    if (of_ns) {
-        plain_percent(&row, weigh_ratio(ns, of_ns));
-        plain_str(&row, " %");
-    }
-    plain_add(&row, DOC_NEXT "%s", what);
-    doc_row(page->doc, DOC_NORMAL, 1, plain_text(&row));
-    page->failed |= row.failed;
-}
-
-void page_cpu(struct page *page)
-{
-    static const struct doc_column columns[] = {
-        {.title = "TIME", .right = true},
-        {.title = "SHARE", .right = true},
-        {.title = "WHERE"},
-    };
-    const struct prof_report *profile = page->profile;
-    uint64_t seen = profile->cpu_on_stacks_ns + profile->cpu_between_ns;
-    if (seen == 0 && !profile->has_process_cpu)
-        return;
-    uint64_t all = profile->has_process_cpu ? profile->process_cpu_ns : seen;
-    doc_section(page->doc, "CPU time", NULL, 0, 0);
-    doc_table(page->doc, columns, ARRAY_SIZE(columns));
-    add_cpu_row(page, profile->cpu_on_stacks_ns, all,
-                "by threads seen working: in the tables above");
-    add_cpu_row(page, profile->cpu_between_ns, all,
-                "by threads seen waiting: used between the snapshots, in no table");
-    if (profile->cpu_unseen_ns)
-        add_cpu_row(page, profile->cpu_unseen_ns, all, "by threads that came and went unseen");
-    add_cpu_row(page, all, 0,
-                profile->has_process_cpu ? "by the process in all" : "by the threads in all");
 }
 
 // ---- Notes ---------------------------------------------------------------------------------------
@@ -395,6 +377,19 @@ void page_deinit(struct page *page)
     free(page->threads);
 }
 
+// Of the program that runs in one of the processes, under its own name.
+static bool is_program(const struct page *page, uint32_t module)
+{
+    const struct snap_source *source = page->input->source;
+    const char *name = strtab_get(page->names.strings, module);
+    for (size_t i = 0; name && i < snap_process_count(source); i++) {
+        const char *exe = strtab_get(page->names.strings, snap_process_at(source, i)->exe);
+        if (exe && strcmp(name, names_base(exe)) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool page_prepare(struct page *page)
 {
     const struct prof_report *profile = page->profile;
@@ -413,11 +408,10 @@ bool page_prepare(struct page *page)
         any |= page->interpreter[i];
     }
     // A static interpreter under another name.
-    const char *exe = strtab_get(page->names.strings, page->input->source->process.exe);
-    for (size_t i = 0; i < functions && exe && !any; i++) {
-        const char *module = strtab_get(page->names.strings, profile->functions[i].module);
-        page->interpreter[i] = module && strcmp(module, names_base(exe)) == 0;
-    }
+    for (size_t i = 0; i < functions && !any; i++)
+        page->interpreter[i] = is_program(page, profile->functions[i].module);
+    for (size_t i = 0; i < snap_process_count(page->input->source); i++)
+        page->pythons += !snap_process_at(page->input->source, i)->why;
     for (size_t i = 0; i < threads; i++)
         page->threads[i] =
             (struct page_thread){profile->threads[i].pid, profile->threads[i].tid, (uint32_t)i};
@@ -439,6 +433,7 @@ struct err *page_build(struct doc *doc, const struct report_input *input,
     add_heading(&page);
     if (page.profile) {
         page_summary(&page);
+        page_processes(&page);
         page_threads(&page);
         page_by_thread(&page);
         page_functions(&page);

@@ -20,6 +20,7 @@ struct page {
     const struct report_options *options;
     const struct prof_report *profile; // NULL: a thread dump
     struct names names;
+    size_t pythons;              // processes of which there are stacks
     struct weigh weigh;          // with a profile
     struct page_thread *threads; // sorted
     bool *own_code;              // by function: neither library nor package
@@ -39,6 +40,7 @@ struct err *page_finish(const struct doc *doc, FILE *out);
 
 // Sections of a hotspot report.
 void page_summary(struct page *page);   // summary.c
+void page_processes(struct page *page); // processes.c
 void page_threads(struct page *page);   // threads.c
 void page_by_thread(struct page *page); // by_thread.c
 void page_functions(struct page *page); // functions.c
@@ -46,9 +48,13 @@ void page_natives(struct page *page);   // natives.c
 void page_hottest(struct page *page);   // hottest.c
 void page_tree(struct page *page);      // tree.c
 void page_waiting(struct page *page);   // waiting.c
-void page_cpu(struct page *page);       // page.c
+void page_cpu(struct page *page);       // cpu.c
 // A sentence of the summary: where native code takes the time.
 void page_say_native(struct page *page); // natives.c
+// Where there are several: who they are; a sentence on the one that used most. processes.c
+void page_say_processes(struct page *page, struct plain *line);
+bool page_same_python(const struct page *page); // in all of them
+void page_say_busiest_process(struct page *page);
 // The one of a thread dump.
 void page_dump(struct page *page);                                        // dump.c
 void page_dump_table(struct page *page, const struct snapshot *snapshot); // dump_table.c
@@ -58,14 +64,19 @@ void page_frames(struct page *page, const struct snap_frames *whole, bool sparin
 // Rows of a table: --top, all with --full, or the default.
 size_t page_rows(const struct page *page, size_t usual, size_t there);
 const struct prof_function *page_function(const struct page *page, uint32_t index);
-// A thread for sentences, in code marks: pricing (4712). `tid` 0 is left out.
-void page_say_thread(struct plain *plain, const struct page *page, uint32_t name, pid_t tid);
+// The first process of which there are stacks.
+const struct snap_process *page_first(const struct page *page);
+// What a process runs, in code marks: "gunicorn app:app".
+void page_say_command(struct plain *plain, const struct page *page,
+                      const struct snap_process *process, size_t columns);
+// A thread for sentences, in code marks: pricing (4712), where there are several processes pricing
+// (4712, process 4711). `tid` 0 is left out.
+void page_say_thread(struct plain *plain, const struct page *page, uint32_t name, pid_t pid,
+                     pid_t tid);
 // A thread's name for table cells; marked when Python does not know the thread.
 void page_thread_name(struct plain *plain, const struct page *page, uint32_t name,
                       bool known_to_python);
 
-// The program and its arguments, in code marks.
-void page_say_command(struct plain *plain, const struct page *page);
 // The state that it was seen in most.
 enum snap_state page_usual_state(const struct prof_thread *thread); // threads.c
 // The function each thread is mostly in, as a reader wants it named: an index, or UINT32_MAX, for each of

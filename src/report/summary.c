@@ -198,7 +198,7 @@ static void say_pool(struct plain *line, const struct page *page)
     say_percent(line, weigh_ratio(pool->together, pool->snapshots));
     plain_str(line, " of the snapshots while ");
     page_say_thread(line, page, profile->threads[pool->thread].name,
-                    profile->threads[pool->thread].tid);
+                    profile->threads[pool->thread].pid, profile->threads[pool->thread].tid);
     plain_str(line, " was in ");
     names_say(line, &page->names, &profile->functions[pool->function]);
     plain_str(line, ": it seems to wait for them (inferred)");
@@ -221,7 +221,7 @@ static void say_busiest(struct page *page, struct plain *line)
         }
     }
     if (busiest && busiest->cpu_share >= 0.1) {
-        page_say_thread(line, page, busiest->name, busiest->tid);
+        page_say_thread(line, page, busiest->name, busiest->pid, busiest->tid);
         plain_str(line, " used ");
         say_percent(line, busiest->cpu_share);
         plain_str(line, " of a processor, ");
@@ -266,7 +266,7 @@ static void say_gil(struct page *page, struct plain *line)
     if (worst) {
         plain_things(line, count, "thread");
         plain_str(line, count == 1 ? " waits for the GIL: " : " wait for the GIL, most of all ");
-        page_say_thread(line, page, worst->name, worst->tid);
+        page_say_thread(line, page, worst->name, worst->pid, worst->tid);
         plain_str(line, ", in ");
         say_percent(line, weigh_ratio(worst->states[SNAP_GIL_WAIT], worst->samples));
         plain_str(line, " of the snapshots.");
@@ -312,12 +312,12 @@ static void say_who(struct plain *line, const struct page *page, const struct wa
 {
     const struct prof_thread *thread = &page->profile->threads[place->one_thread];
     if (place->threads == 1) {
-        page_say_thread(line, page, thread->name, thread->tid);
+        page_say_thread(line, page, thread->name, thread->pid, thread->tid);
         return;
     }
     plain_things(line, place->threads, "thread");
     plain_str(line, " (");
-    page_say_thread(line, page, thread->name, 0);
+    page_say_thread(line, page, thread->name, 0, 0);
     plain_str(line, place->threads == 2 ? " and another)" : " and others)");
 }
 
@@ -435,6 +435,7 @@ void page_summary(struct page *page)
     say_load(page, &line);
     say_hottest(page, &line);
     page_say_native(page);
+    page_say_busiest_process(page);
     say_busiest(page, &line);
     say_gil(page, &line);
     say_ready(page, &line);

@@ -265,31 +265,43 @@ static void put_section(FILE *out, const struct doc_section *section, size_t kee
     }
 }
 
-struct err *report_text(FILE *out, const struct report_input *input,
-                        const struct report_options *options)
+static struct text text_of(const struct report_options *options)
 {
     struct text text = {.width = options->width ? options->width : DEFAULT_WIDTH,
                         .color = options->color};
     if (text.width < 40)
         text.width = 40;
-    GUARD(doc_deinit) struct doc doc = {0};
-    TRY(page_build(&doc, input, options));
-    // The title, the line about what was left out, and the difference of bytes and characters.
-    if (!options->full)
-        doc_fit(&doc, put_section, &text, REPORT_CUT_CHARS - 1000);
+    return text;
+}
+
+void doc_text_render(FILE *out, struct doc *doc, const struct report_options *options)
+{
+    struct text text = text_of(options);
     fprintf(out, "%s", text.color ? "\x1b[1m" : "");
-    put_wrapped(out, &text, doc.title ? doc.title : "", 0, 4);
+    put_wrapped(out, &text, doc->title ? doc->title : "", 0, 4);
     fprintf(out, "%s\n", text.color ? "\x1b[0m" : "");
-    vec_foreach (section, &doc.sections) {
-        if (!section->title && section != doc.sections.items)
+    vec_foreach (section, &doc->sections) {
+        if (!section->title && section != doc->sections.items)
             fputc('\n', out);
         put_section(out, section, section->keep, &text);
     }
-    AUTO_FREE char *left_out = doc_left_out(&doc);
+    AUTO_FREE char *left_out = doc_left_out(doc);
     if (left_out) {
         fputc('\n', out);
         put_wrapped(out, &text, left_out, 0, 0);
         fputc('\n', out);
     }
+}
+
+struct err *report_text(FILE *out, const struct report_input *input,
+                        const struct report_options *options)
+{
+    struct text text = text_of(options);
+    GUARD(doc_deinit) struct doc doc = {0};
+    TRY(page_build(&doc, input, options));
+    // The title, the line about what was left out, and the difference of bytes and characters.
+    if (!options->full)
+        doc_fit(&doc, put_section, &text, REPORT_CUT_CHARS - 1000);
+    doc_text_render(out, &doc, options);
     return page_finish(&doc, out);
 }

@@ -98,6 +98,7 @@ void page_mostly_in(const struct page *page, uint32_t *ret)
 struct sum {
     struct prof_thread all;
     size_t count;
+    bool same_process;
     uint32_t first;   // index
     const char *stem; // of several
 };
@@ -108,8 +109,10 @@ static void add_to_sum(struct sum *sum, const struct prof_report *profile, uint3
     if (sum->count++ == 0) {
         sum->all = *thread;
         sum->first = index;
+        sum->same_process = true;
         return;
     }
+    sum->same_process &= thread->pid == sum->all.pid;
     sum->all.samples += thread->samples;
     sum->all.cpu_share += thread->cpu_share;
     for (int state = 0; state < SNAP_STATE_COUNT; state++)
@@ -135,6 +138,9 @@ static void add_row(const struct table *table, const struct sum *sum)
     struct page *page = table->page;
     const struct prof_thread *thread = &sum->all;
     GUARD(plain_deinit) struct plain row = {0};
+    if (page->pythons > 1 && sum->same_process)
+        plain_add(&row, "%d", (int)thread->pid);
+    plain_str(&row, DOC_NEXT);
     if (sum->count > 1)
         plain_add(&row, "x %zu", sum->count);
     else
@@ -238,16 +244,17 @@ static void table_deinit(struct table *table)
 void page_threads(struct page *page)
 {
     static const struct doc_column columns[] = {
+        {.title = "PID", .right = true},
         {.title = "TID", .right = true},
         {.title = "THREAD", .code = true, .least = 18},
         {.title = "CPU", .right = true},
-        [3 + SNAP_RUNNING] = {.title = "RUN", .tight = true, .right = true},
-        [3 + SNAP_RUNNABLE] = {.title = "READY", .tight = true, .right = true, .drop = 1},
-        [3 + SNAP_GIL_WAIT] = {.title = "GIL", .tight = true, .right = true},
-        [3 + SNAP_LOCK_WAIT] = {.title = "LOCK", .tight = true, .right = true},
-        [3 + SNAP_IO_WAIT] = {.title = "IO", .tight = true, .right = true},
-        [3 + SNAP_SLEEP] = {.title = "SLEEP", .tight = true, .right = true},
-        [3 + SNAP_UNKNOWN] = {.title = "?", .tight = true, .right = true, .drop = 2},
+        [4 + SNAP_RUNNING] = {.title = "RUN", .tight = true, .right = true},
+        [4 + SNAP_RUNNABLE] = {.title = "READY", .tight = true, .right = true, .drop = 1},
+        [4 + SNAP_GIL_WAIT] = {.title = "GIL", .tight = true, .right = true},
+        [4 + SNAP_LOCK_WAIT] = {.title = "LOCK", .tight = true, .right = true},
+        [4 + SNAP_IO_WAIT] = {.title = "IO", .tight = true, .right = true},
+        [4 + SNAP_SLEEP] = {.title = "SLEEP", .tight = true, .right = true},
+        [4 + SNAP_UNKNOWN] = {.title = "?", .tight = true, .right = true, .drop = 2},
         {.title = "MOSTLY IN", .code = true, .keep = PLAIN_KEEP_END, .least = 24},
     };
     const struct prof_report *profile = page->profile;

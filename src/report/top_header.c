@@ -7,6 +7,8 @@
 #include "report/top_private.h"
 #include "util/guard.h"
 
+#define COMMAND_COLUMNS 400
+
 // ---- Which process -------------------------------------------------------------------------------
 
 // The program and its arguments; where that is too long, paths without their folders.
@@ -15,7 +17,7 @@ static void say_command(struct plain *out, const struct top *top, unsigned colum
     const struct snap_process *process = &top->values->input->source->process;
     const struct strtab *strings = top->page.names.strings;
     GUARD(plain_deinit) struct plain whole = {0};
-    page_say_command(&whole, &top->page);
+    page_say_command(&whole, &top->page, process, COMMAND_COLUMNS);
     if (plain_columns(plain_text(&whole)) <= columns || !process->argc) {
         plain_str(out, plain_text(&whole));
         return;

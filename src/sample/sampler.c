@@ -24,7 +24,7 @@ static void close_python(struct sampler *sampler)
 
 static struct err *open_python(struct sampler *sampler)
 {
-    struct image_options options = {.debuginfod = sampler->debuginfod};
+    struct image_options options = {.debuginfod = sampler->debuginfod, .files = sampler->files};
     TRY(image_open(sampler->live->target, &options, &sampler->image));
     struct err *err =
         py_process_open(sampler->live->target, sampler->image, sampler->strings, &sampler->process);
@@ -48,6 +48,7 @@ struct err *sampler_open(pid_t pid, struct strtab *strings, const struct sampler
     sampler->no_native = options->no_native;
     sampler->debuginfod = options->debuginfod;
     sampler->max_pause_ns = options->max_pause_ns;
+    sampler->files = options->files;
     sampler->read_cost = 1024;
     sampler->list = mem_copy_create();
     sampler->still = mem_copy_create();

@@ -43,8 +43,17 @@ void snapshot_destroy(struct snapshot *snapshot)
     vec_foreach (thread, &snapshot->threads)
         snap_thread_deinit(thread);
     vec_deinit(&snapshot->threads);
+    vec_deinit(&snapshot->parts);
     vec_deinit(&snapshot->notes);
     free(snapshot);
+}
+
+uint64_t snap_window_of(const struct snapshot *snapshot, pid_t pid)
+{
+    vec_foreach (part, &snapshot->parts)
+        if (part->pid == pid)
+            return part->cpu_window_ns;
+    return snapshot->cpu_window_ns;
 }
 
 bool snap_note(struct strtab *strings, struct snap_notes *notes, const char *fmt, ...)

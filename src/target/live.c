@@ -216,6 +216,7 @@ static void probe_reading(struct live *live)
     live->use_proc_mem = live->can_read = false;
     free(live->refusal);
     live->refusal = proc_why_refused(live->pid, refusal ? refusal : EPERM);
+    live->refused_by = proc_refused_by(live->pid, refusal ? refusal : EPERM);
 }
 
 bool live_has_memory(struct live *live)

@@ -99,8 +99,8 @@ struct err *proc_thread_stat(pid_t pid, pid_t tid, struct proc_stat *ret)
     unsigned flags;
     unsigned long long user, system, start;
     if (sscanf(close + 1,
-               " %c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu",
-               &ret->state, &flags, &user, &system, &start) != 5)
+               " %c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %*d %*d %llu",
+               &ret->state, &ret->parent, &flags, &user, &system, &start) != 6)
         return err_create(ERR_BAD_DATA, "%s", path);
     ret->kernel_thread = flags & KERNEL_THREAD;
     ret->exiting = flags & EXITING;
@@ -301,45 +301,6 @@ bool proc_blocked_syscall(pid_t pid, pid_t tid, struct arch_regs *ret)
 {
     AUTO_CLOSE int fd = proc_open_syscall(pid, tid);
     return fd >= 0 && proc_read_syscall(fd, ret);
-}
-
-static bool same_program(pid_t a, pid_t b)
-{
-    char path[64];
-    struct stat stat_a, stat_b;
-    snprintf(path, sizeof(path), "/proc/%d/exe", a);
-    if (stat(path, &stat_a) != 0)
-        return false;
-    snprintf(path, sizeof(path), "/proc/%d/exe", b);
-    return stat(path, &stat_b) == 0 && stat_a.st_ino == stat_b.st_ino &&
-           stat_a.st_dev == stat_b.st_dev;
-}
-
-bool proc_may_share_pages(pid_t pid)
-{
-    char path[80];
-    AUTO_FREE char *parent = status_line(pid, pid, "PPid");
-    if (parent && same_program(pid, (pid_t)strtol(parent, NULL, 10)))
-        return true;
-    struct proc_tids tids = {0};
-    bool found = false;
-    struct err *err = proc_tasks(pid, &tids);
-    for (size_t i = 0; !err && !found && i < tids.count; i++) {
-        // CONFIG_PROC_CHILDREN; without it nothing is known.
-        snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, tids.items[i]);
-        AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-        char text[1024];
-        ssize_t got = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
-        text[got > 0 ? got : 0] = '\0';
-        found = fd < 0 && errno == ENOENT && tids.items[i] == pid;
-        // Those that executed another program have memory of their own.
-        for (char *at = text, *end; !found && (end = at, strtol(at, &end, 10) > 0) && end != at;
-             at = end)
-            found = same_program(pid, (pid_t)strtol(at, NULL, 10));
-    }
-    err_destroy(err);
-    vec_deinit(&tids);
-    return found;
 }
 
 size_t proc_groups(pid_t pid, gid_t *ret, size_t limit)

@@ -60,54 +60,115 @@ static bool reaches_user_namespace(pid_t pid, bool capable)
                                  : !capable || in_first_user_namespace();
 }
 
-char *proc_why_refused(pid_t pid, int errno_value)
+enum refusal {
+    BY_SECCOMP,
+    BY_USER,
+    BY_YAMA,
+    BY_YAMA_WHOLLY,
+    BY_DUMPABLE,
+    BY_NAMESPACE,
+    BY_ROOT,
+    BY_OTHER
+};
+
+struct reason {
+    enum refusal by;
+    uid_t owner, me;
+    long yama;
+};
+
+static struct reason find_reason(pid_t pid, int errno_value)
 {
-    char *text = NULL;
-    uid_t uids[4] = {0}, me = geteuid();
+    uid_t uids[4] = {0};
     gid_t gids[4];
     bool have_ids = proc_uids(pid, uids, gids);
     bool capable = have_ptrace_capability();
-    int made;
+    struct reason reason = {.owner = uids[0], .me = geteuid(), .yama = yama_scope()};
     if (errno_value == ENOSYS)
+        reason.by = BY_SECCOMP;
+    else if (have_ids && !capable && uids[0] != reason.me)
+        reason.by = BY_USER;
+    else if (!capable && reason.yama >= 1)
+        reason.by = BY_YAMA;
+    else if (reason.yama == 3)
+        reason.by = BY_YAMA_WHOLLY;
+    else if (!capable && have_ids && not_dumpable(pid, uids[1]))
+        reason.by = BY_DUMPABLE;
+    else if (!reaches_user_namespace(pid, capable))
+        reason.by = BY_NAMESPACE;
+    else
+        reason.by = reason.me == 0 && !capable ? BY_ROOT : BY_OTHER;
+    return reason;
+}
+
+const char *proc_refused_by(pid_t pid, int errno_value)
+{
+    static const char *const words[] = {[BY_SECCOMP] = "seccomp",
+                                        [BY_USER] = "other user",
+                                        [BY_YAMA] = "Yama",
+                                        [BY_YAMA_WHOLLY] = "Yama",
+                                        [BY_DUMPABLE] = "not dumpable",
+                                        [BY_NAMESPACE] = "user namespace",
+                                        [BY_ROOT] = "no capability",
+                                        [BY_OTHER] = "refused"};
+    return words[find_reason(pid, errno_value).by];
+}
+
+char *proc_why_refused(pid_t pid, int errno_value)
+{
+    char *text = NULL;
+    int made = -1;
+    struct reason reason = find_reason(pid, errno_value);
+    switch (reason.by) {
+    case BY_SECCOMP:
         made = asprintf(&text,
                         "the system call process_vm_readv is blocked by a seccomp filter "
                         "and /proc/%d/mem cannot be opened: run pycore outside that "
                         "sandbox, or with --cap-add=SYS_PTRACE",
                         pid);
-    else if (have_ids && !capable && uids[0] != me)
+        break;
+    case BY_USER:
         made = asprintf(&text,
                         "process %d belongs to user %u and you are user %u: run "
                         "\"sudo pycore ...\" (capability CAP_SYS_PTRACE)",
-                        pid, uids[0], me);
-    else if (!capable && yama_scope() >= 1)
+                        pid, reason.owner, reason.me);
+        break;
+    case BY_YAMA:
         made = asprintf(&text,
                         "Yama forbids it (kernel.yama.ptrace_scope = %ld): run "
                         "\"sudo pycore ...\", or \"sudo sysctl kernel.yama.ptrace_scope=0\"",
-                        yama_scope());
-    else if (yama_scope() == 3)
+                        reason.yama);
+        break;
+    case BY_YAMA_WHOLLY:
         made = asprintf(&text, "Yama forbids all tracing until the next boot "
                                "(kernel.yama.ptrace_scope = 3): take a core instead, and "
                                "\"pycore analyze\" it");
-    else if (!capable && have_ids && not_dumpable(pid, uids[1]))
+        break;
+    case BY_DUMPABLE:
         made = asprintf(&text,
                         "process %d is not dumpable (it changed its user, has file "
                         "capabilities, or called prctl(PR_SET_DUMPABLE, 0)): run "
                         "\"sudo pycore ...\"",
                         pid);
-    else if (!reaches_user_namespace(pid, capable))
+        break;
+    case BY_NAMESPACE:
         made = asprintf(&text,
                         "process %d is in another user namespace: run pycore as root of "
                         "the host, or inside that container",
                         pid);
-    else if (me == 0 && !capable)
+        break;
+    case BY_ROOT:
         made = asprintf(&text, "this root lacks the capability CAP_SYS_PTRACE (a container?): "
                                "start the container with --cap-add=SYS_PTRACE, or run pycore on "
                                "the host");
-    else
+        break;
+    case BY_OTHER:
         made = asprintf(&text,
                         "the kernel refused access to process %d (%s): a security module "
                         "(SELinux, AppArmor) or seccomp may forbid it; try as root on the "
                         "host",
                         pid, strerror(errno_value));
+        break;
+    }
     return made < 0 ? NULL : text;
 }

@@ -13,6 +13,30 @@
 
 #define EVENT_STOP 128 // PTRACE_EVENT_STOP, <linux/ptrace.h>
 
+static pid_t kept_pid;
+static volatile sig_atomic_t kept_status = -1;
+
+void live_keep_status(pid_t child)
+{
+    kept_pid = child;
+    kept_status = -1;
+}
+
+bool live_kept_status(int *ret_status)
+{
+    *ret_status = kept_status;
+    return kept_status != -1;
+}
+
+// Its exit must be collected here, or neither exec nor the parent's wait would get past it.
+static void collect(pid_t tid)
+{
+    int status;
+    if (waitpid(tid, &status, __WALL | WNOHANG) == tid && tid == kept_pid &&
+        (WIFEXITED(status) || WIFSIGNALED(status)))
+        kept_status = status;
+}
+
 // A stop is looked at and left where it is (WNOWAIT): were it consumed and pycore killed before the
 // detach, the kernel would resume the thread without the signal that it was about to take
 // (kernel/signal.c, ptrace_signal: the signal is what task->exit_code holds, and a consuming wait
@@ -31,8 +55,7 @@ enum live_answer live_ask(pid_t tid, int *ret_status)
         *ret_status = info.si_status;
         return LIVE_HAS_STOPPED;
     }
-    // Its exit must be collected here, or neither exec nor the parent's wait would get past it.
-    waitpid(tid, NULL, __WALL | WNOHANG);
+    collect(tid);
     return LIVE_HAS_ENDED;
 }
 

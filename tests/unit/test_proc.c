@@ -310,13 +310,56 @@ static void test_exe_and_argv(void **state)
     free(cmdline);
 }
 
+static bool has_pid(const struct proc_tids *pids, pid_t pid)
+{
+    for (size_t i = 0; i < pids->count; i++)
+        if (pids->items[i] == pid)
+            return true;
+    return false;
+}
+
+static void test_kin(void **state)
+{
+    (void)state;
+    struct child child = start_child("kin", NULL);
+    struct proc_tids all = {0}, children = {0}, none = {0};
+    struct proc_stat stat;
+    assert_null(proc_processes(&all));
+    assert_true(has_pid(&all, getpid()));
+    assert_true(has_pid(&all, child.pid));
+    assert_null(proc_thread_stat(child.pid, child.pid, &stat));
+    assert_int_equal(stat.parent, getpid());
+    if (!proc_children(getpid(), &children)) {
+        end_child(&child);
+        vec_deinit(&all);
+        skip(); // a kernel without CONFIG_PROC_CHILDREN
+    }
+    assert_true(has_pid(&children, child.pid));
+    assert_true(proc_children(child.pid, &none));
+    assert_int_equal(none.count, 0);
+    struct proc_program mine, its;
+    assert_true(proc_program(getpid(), &mine) && proc_program(child.pid, &its));
+    assert_true(mine.inode == its.inode && mine.device == its.device);
+    assert_true(proc_same_program(getpid(), child.pid));
+    assert_true(proc_may_share_pages(getpid()));
+    assert_true(proc_may_share_pages(child.pid));
+    end_child(&child);
+    vec_clear(&children);
+    assert_true(proc_children(getpid(), &children));
+    assert_false(has_pid(&children, child.pid));
+    assert_false(proc_program(child.pid, &its));
+    vec_deinit(&all);
+    vec_deinit(&children);
+    vec_deinit(&none);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stat),          cmocka_unit_test(test_status),
         cmocka_unit_test(test_blocked_syscall), cmocka_unit_test(test_clock),
         cmocka_unit_test(test_mappings),      cmocka_unit_test(test_not_there),
-        cmocka_unit_test(test_exe_and_argv),
+        cmocka_unit_test(test_exe_and_argv),  cmocka_unit_test(test_kin),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
