@@ -207,6 +207,16 @@ static void show_unpacking(void *arg, const char *path, uint64_t done_bytes, uin
     progress_bytes(arg, path, done_bytes, total_bytes);
 }
 
+static void tell_reading(const struct options *options, const char *path)
+{
+    AUTO_FREE char *text = NULL;
+    const char *slash = strrchr(path, '/');
+    if (asprintf(&text, "reading %s (Ctrl-C ends)", slash ? slash + 1 : path) < 0)
+        text = NULL;
+    if (text)
+        progress_later(options, text);
+}
+
 static struct err *add(struct session *session, struct inputs *inputs, const char *path)
 {
     struct target *target;
@@ -216,6 +226,7 @@ static struct err *add(struct session *session, struct inputs *inputs, const cha
     struct err *unreadable = target_open_core_with(path, &opening, &target);
     progress_end(session->options);
     TRY(unreadable);
+    tell_reading(session->options, path);
     if (!vec_push(&inputs->targets, target)) {
         target_destroy(target);
         return err_create(ERR_NO_MEMORY, "out of memory");
@@ -288,6 +299,7 @@ int run_analyze(const struct options *options, int argc, char **argv)
         err = recording_create(&session, true, &inputs.recording);
     for (int i = 0; !err && i < options->file_count; i++)
         err = add(&session, &inputs, options->files[i]);
+    progress_end(options);
     int code = err ? fail(err) : finish(&session, &inputs, argc, argv);
     inputs_deinit(&inputs);
     session_deinit(&session);

@@ -58,16 +58,19 @@ static void fill_cpu(const struct look *old, const struct look *now, struct when
     values->of[WHEN_CPU] = 100.0 * (double)used_ns / (double)(now->at_ns - old->at_ns);
 }
 
-static struct err *look(const struct subjects *subjects, const struct when *when,
+static struct err *look(struct subjects *subjects, const struct when *when,
                         struct look *looks, size_t turn, struct when_values *ret)
 {
     struct look *now = &looks[turn % (CPU_LOOKS + 1)];
+    bool more = true;
+    while (more && !interrupted)
+        TRY(subjects_follow(subjects, &more));
     *ret = (struct when_values){0};
     vec_clear(&now->readings);
     now->at_ns = live_now_ns();
     vec_foreach (subject, &subjects->items)
         TRY(add_process(now, when, (*subject)->sampler->live->pid, ret));
-    if (!now->readings.count)
+    if (!now->readings.count && !subjects->bystanders.count)
         return err_create(ERR_GONE, "process %d has ended", subjects->session->source.pid);
     fill_cpu(&looks[(turn + 1) % (CPU_LOOKS + 1)], now, ret);
     return NULL;

@@ -12,9 +12,7 @@ import select
 import shutil
 import signal
 import subprocess
-import sys
 import time
-import unittest
 
 import harm
 import support
@@ -142,7 +140,8 @@ class Whole(Run):
             self.check_one_line(support.pycore("run", "--", program), code, program)
 
     def test_usage(self):
-        for words in ((), ("--",), ("-n", "0", "--", "true"), ("--when", "cpu>9", "--", "true")):
+        for words in ((), ("--",), ("-n", "0", "--", "true"), ("--when", "cpu>9", "--", "true"),
+                      ("--children", "--save", "x", "--", "true")):
             self.assertEqual(support.pycore("run", *words).rc, 64)
 
     def test_nothing_to_see(self):
@@ -183,6 +182,39 @@ class Whole(Run):
             self.assertEqual(document["profile"]["snapshots"], 3)
             self.check_end(document)
             self.assertEqual(process.wait(60), 6)
+
+    def test_ends_under_a_stop(self):
+        """Whoever of tracer and parent collects it, its status is told."""
+        code = ("import os, threading\nthreads = [threading.Thread(target=hot, args=(0.3,)) for _ in"
+                " range(3)]\n[thread.start() for thread in threads]\nhot(0.3); %s")
+        for end, wanted in (("os._exit(7)", 7), ("os.kill(os.getpid(), 9)", -9)) * 5:
+            done = subprocess.run([support.PYCORE, *arguments(self.report, code % end, "-i", "200us",
+                                                              "--stop=all")],
+                                  env=support.clean_environment(), timeout=60,
+                                  stderr=subprocess.DEVNULL)
+            self.assertEqual(done.returncode, wanted)
+
+    def test_children(self):
+        """A script is not Python, and what it starts is."""
+        script = os.path.join(self.folder, "start.sh")
+        with open(script, "w") as stream:
+            stream.write("#!/bin/sh\n'%s' -c '%s\nhot(4)'\nexit 5\n"
+                         % (inputs.some_python().path, BUSY))
+        os.chmod(script, 0o755)
+        outcome = support.pycore("run", "--children", "-o", self.report, "--", script)
+        self.assertEqual(outcome.rc, 5, outcome.err)
+        self.assertIn("hot", self.functions())
+        whys = [process.get("why") for process in self.read()["source"]["processes"]]
+        self.assertEqual(sum(why is None for why in whys), 1, whys)
+        self.check_end(self.read())
+
+    def test_children_of_a_python(self):
+        code = ("import os\nfor _ in range(2):\n    if os.fork() == 0:\n        hot(4); os._exit(0)\n"
+                "os.wait(); os.wait()")
+        outcome = support.pycore(*arguments(self.report, code, "--children"))
+        self.assertEqual(outcome.rc, 0, outcome.err)
+        self.assertEqual(len(self.read()["source"]["processes"]), 3)
+        self.assertIn("hot", self.functions())
 
     def test_save(self):
         capture = os.path.join(self.folder, "capture")

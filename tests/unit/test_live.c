@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "target/live.h"
+#include "target/stop_private.h"
 
 static void *sleep_on(void *arg)
 {
@@ -140,6 +141,24 @@ static void test_reused_number(void **state)
     end(pid, true);
 }
 
+// Whoever collects the end of a child that is traced, its status is not lost.
+static void test_kept_status(void **state)
+{
+    (void)state;
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(7);
+    live_keep_status(pid);
+    assert_false(live_kept_status(&status));
+    while (live_ask(pid, &status) == LIVE_NO_ANSWER)
+        usleep(1000);
+    assert_int_equal(waitpid(pid, NULL, 0), -1);
+    assert_true(live_kept_status(&status));
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +166,7 @@ int main(void)
         cmocka_unit_test(test_ended),
         cmocka_unit_test(test_main_thread_ended),
         cmocka_unit_test(test_reused_number),
+        cmocka_unit_test(test_kept_status),
     };
     return cmocka_run_group_tests_name("live", tests, NULL, NULL);
 }
