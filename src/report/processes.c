@@ -173,7 +173,7 @@ static void add_row(struct page *page, const struct prof_process *process)
     plain_str(&row, DOC_NEXT);
     if (process->has_cpu)
         plain_percent(&row, process->cpu_share);
-    plain_add(&row, DOC_NEXT "%zu" DOC_NEXT, process->threads);
+    plain_add(&row, DOC_NEXT "%llu" DOC_NEXT, (unsigned long long)process->threads);
     add_states(&row, process);
     if (facts)
         add_times(&row, page, facts);
