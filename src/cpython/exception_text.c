@@ -8,7 +8,6 @@
 #include "util/guard.h"
 #include "util/limits.h"
 
-#define TPFLAGS_HEAPTYPE (1ull << 9)
 #define TEXT_MAX_BYTES 4096
 #define ITEMS_MAX 64
 #define DEPTH_MAX 6
@@ -530,10 +529,8 @@ struct err *py_exception_notes(struct py_decoder *dec, uint64_t object, struct p
     TRY(py_type_of(dec, list, &info));
     if (info.heap || strcmp(strtab_get(dec->strings, info.name), "list") != 0)
         return NULL;
-    // PyListObject (Include/cpython/listobject.h): ob_size lies where a tuple's does, ob_item next.
-    uint32_t size_at = py_offset(&dec->layout, PY_TUPLE_size);
-    TRY(mem_read_u64(dec->mem, list + size_at, &count));
-    TRY(mem_read_u64(dec->mem, list + size_at + 8, &items));
+    TRY(py_read(dec->mem, &dec->layout, list, PY_LIST_size, &count));
+    TRY(py_read(dec->mem, &dec->layout, list, PY_LIST_items, &items));
     for (size_t i = 0; i < count && i < NOTES_MAX; i++) {
         GUARD(text_deinit) struct text text = {0};
         uint32_t id;

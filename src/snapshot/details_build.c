@@ -9,7 +9,7 @@
 
 // In this order. To add a kind of details: its line here.
 static details_reader *const readers[] = {
-    NULL,
+    details_exceptions,
 };
 
 uint32_t details_frame(const struct details_thread *of, size_t stack, size_t index)

@@ -28,6 +28,8 @@ uint32_t details_frame(const struct details_thread *of, size_t stack, size_t ind
 // be read is left out; errors are those that end the run (no memory).
 typedef struct err *details_reader(const struct details_thread *of);
 
+details_reader details_exceptions;
+
 // ---- For build.c --------------------------------------------------------------------------------
 
 // Once the thread's frames are known. *kernel NULL: an orphan.
