@@ -34,6 +34,11 @@ struct snap_input {
     bool raw_native;                          // keep the frames of the interpreter's own machinery
     bool is_core;
     bool stopped;
+    bool show_secrets; // texts of exceptions as they are
+    // Details (snapshot/details.h) are read while a live process runs. False: thread `index` has run
+    // since it was looked at. NULL: it cannot have.
+    bool (*still)(void *arg, size_t index);
+    void *still_arg;
 };
 
 // Fills threads and notes of *ret.

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "util/redact.h"
 
@@ -43,6 +44,105 @@ static const struct {
     {NULL, "--max-tokens=100", "--max-tokens=100"},
     {NULL, "a://x/ b://u:p@h/ c://v:q@i", "a://x/ b://u:***@h/ c://v:***@i"},
     {NULL, "--tokenizer-path=/srv/model", "--tokenizer-path=/srv/model"},
+    {NULL, "-----BEGIN RSA PRIVATE KEY-----\nMII=\n-----END RSA PRIVATE KEY----- x", "*** x"},
+};
+
+static const struct {
+    const char *name;
+    bool secret;
+} names[] = {
+    {"password", true},
+    {"PGPASSWORD", true},
+    {"db_passwd", true},
+    {"userPassword", true},
+    {"DBPassword2", true},
+    {"x-api-key", true},
+    {"apiKey", true},
+    {"APIKey", true},
+    {"API_KEY", true},
+    {"api_keys", true},
+    {"authToken", true},
+    {"csrf_token", true},
+    {"csrftoken", true},
+    {"token", true},
+    {"tokens", true},
+    {"client_secret", true},
+    {"SECRET_KEY", true},
+    {"Authorization", true},
+    {"Set-Cookie", true},
+    {"sessionid", true},
+    {"session", true},
+    {"aws_secret_access_key", true},
+    {"credentials", true},
+    {"private_key", true},
+    {"db_pass", true},
+    {"self.password", true},
+    {"pwd", true},
+    {"keyboard", false},
+    {"monkey", false},
+    {"tokenizer", false},
+    {"tokenize", false},
+    {"key", false},
+    {"sort_key", false},
+    {"author", false},
+    {"max_tokens", false},
+    {"passed", false},
+    {"passenger", false},
+    {"compass", false},
+    {"password_length", false},
+    {"token_count", false},
+    {"obsession", false},
+    {"secretary", false},
+    {"path", false},
+    {"", false},
+    {"_", false},
+    {"keys", false},
+    {"bypass", false},
+};
+
+static const struct {
+    const char *text, *shown;
+    size_t hidden;
+} texts[] = {
+    {"nothing", "nothing", 0},
+    {"login failed: password=hunter2, retry", "login failed: password=***, retry", 1},
+    {"bad password 'hunter2' for bob", "bad password '***' for bob", 1},
+    {"{'password': 'hunter2', 'user': 'bob'}", "{'password': '***', 'user': 'bob'}", 1},
+    {"{\"api_key\": \"a\\\"b\", \"n\": 1}", "{\"api_key\": \"***\", \"n\": 1}", 1},
+    {"Cookie: a=b; c=d\nHost: x", "Cookie: ***\nHost: x", 1},
+    {"Authorization: Basic dXNlcjpwYXNz", "Authorization: Basic ***", 1},
+    {"[('Authorization', 'Token abc')]", "[('Authorization', 'Token ***')]", 1},
+    {"mysql --password hunter2 -u x", "mysql --password *** -u x", 1},
+    {"postgres://u:p@h/db and redis://:pw@h", "postgres://u:***@h/db and redis://:***@h", 2},
+    {"key wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY.", "key ***.", 1},
+    {"id=5f4dcc3b5aa765d61d8327deb882cf99", "id=***", 1},
+    {"ghp_0123456789abcdefghij,sk-proj-0123456789abcdef", "***,***", 2},
+    {"f81d4fae-7dec-11d0-a765-00a0c91e6bf6", "f81d4fae-7dec-11d0-a765-00a0c91e6bf6", 0},
+    {"/usr/lib/python3.11/site-packages/sqlalchemy/engine/base.py",
+     "/usr/lib/python3.11/site-packages/sqlalchemy/engine/base.py", 0},
+    {"<TestHTTPServerConnection12 object at 0x7f3a4b2c1d0e>",
+     "<TestHTTPServerConnection12 object at 0x7f3a4b2c1d0e>", 0},
+    {"12345678901234567890123456789012345678901234567890",
+     "12345678901234567890123456789012345678901234567890", 0},
+    {"2026-11-30T06:48:45Z worker-17 handled 3 requests",
+     "2026-11-30T06:48:45Z worker-17 handled 3 requests", 0},
+    {"the tokenizer: fast", "the tokenizer: fast", 0},
+    {"-----BEGIN PRIVATE KEY-----\nAAAA", "***", 1},
+};
+
+static const struct {
+    const char *line, *shown;
+} sources[] = {
+    {"    password = \"hunter2\"", "    password = \"***\""},
+    {"def login(user, password: str, token=None):", "def login(user, password: str, token=None):"},
+    {"def login(user, password: str = 'x', n=3):", "def login(user, password: str = '***', n=3):"},
+    {"connect(host, password=self.password)", "connect(host, password=self.password)"},
+    {"connect(password='a', port=5432)", "connect(password='***', port=5432)"},
+    {"os.environ[\"DB_PASSWORD\"] = \"x\"", "os.environ[\"DB_PASSWORD\"] = \"***\""},
+    {"n = 1; PASSCODE = 1234", "n = 1; PASSCODE = ***"},
+    {"secret = b'''x'y''' + z", "secret = b'''***''' + z"},
+    {"client('ghp_0123456789abcdefghij')", "client('***')"},
+    {"env.setdefault('DB_PASSWORD', 'x')", "env.setdefault('DB_PASSWORD', '***')"},
 };
 
 static void test_rows(void **state)
@@ -58,10 +158,63 @@ static void test_rows(void **state)
     }
 }
 
+static void test_names(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (redact_is_secret_name(names[i].name, strlen(names[i].name)) != names[i].secret)
+            fail_msg("%s: should be %s", names[i].name, names[i].secret ? "secret" : "shown");
+}
+
+static void test_texts(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        size_t hidden = 0, again = 0;
+        char *shown = redact_text(texts[i].text, &hidden);
+        assert_string_equal(shown, texts[i].shown);
+        assert_int_equal(hidden, texts[i].hidden);
+        // What is hidden is not hidden once more.
+        char *twice = redact_text(shown, &again);
+        assert_string_equal(twice, shown);
+        assert_int_equal(again, 0);
+        free(twice);
+        free(shown);
+    }
+}
+
+static void test_sources(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(sources) / sizeof(*sources); i++) {
+        size_t hidden = 0;
+        char *shown = redact_source(sources[i].line, &hidden);
+        assert_string_equal(shown, sources[i].shown);
+        free(shown);
+    }
+}
+
+static void test_values(void **state)
+{
+    (void)state;
+    assert_true(redact_is_secret_value("ghp_0123456789abcdefghij", 24));
+    assert_true(redact_is_secret_value("q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQ==", 34));
+    assert_false(redact_is_secret_value("hello", 5));
+    assert_false(redact_is_secret_value("", 0));
+    // NUL bytes end nothing.
+    size_t size, hidden = 0;
+    char *shown = redact_bytes("a\0token=b\0c", 11, &size, &hidden);
+    assert_int_equal(hidden, 1);
+    assert_memory_equal(shown, "a\0token=***\0c", 13);
+    assert_int_equal(size, 13);
+    free(shown);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_rows),    cmocka_unit_test(test_names),  cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_sources), cmocka_unit_test(test_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Values that are keys or tokens by their looks: see util/redact.h.
+#include <ctype.h>
+#include <string.h>
+
+#include "redact_private.h"
+#include "util/guard.h"
+#include "util/redact.h"
+
+// What keys of known services begin with, and how many letters, digits, '-', '_' and '.' follow at
+// least. Those that a word may begin with need a digit.
+static const struct {
+    const char *prefix;
+    size_t rest;
+    bool digit;
+} services[] = {
+    {"ghp_", 12, false},        {"gho_", 12, false},
+    {"ghu_", 12, false},        {"ghs_", 12, false},
+    {"ghr_", 12, false},        {"glpat-", 12, false},
+    {"sk-", 16, true},          {"sk_live_", 8, false},
+    {"sk_test_", 8, false},     {"rk_live_", 8, false},
+    {"pk_live_", 8, false},     {"whsec_", 12, false},
+    {"xoxb-", 8, false},        {"xoxp-", 8, false},
+    {"xoxa-", 8, false},        {"xoxr-", 8, false},
+    {"xoxs-", 8, false},        {"xapp-", 8, true},
+    {"AKIA", 12, true},         {"ASIA", 12, true},
+    {"AIza", 20, false},        {"ya29.", 16, false},
+    {"eyJ", 16, false},         {"SG.", 20, false},
+    {"hf_", 20, false},         {"npm_", 20, false},
+    {"pypi-", 20, false},       {"dop_v1_", 16, false},
+    {"shpat_", 16, false},      {"shpss_", 16, false},
+    {"sntrys_", 16, false},     {"xkeysib-", 16, true},
+    {"github_pat_", 12, false}, {"AGE-SECRET-KEY-", 8, false},
+};
+
+static bool is_service_char(char c)
+{
+    return isalnum((unsigned char)c) || c == '-' || c == '_' || c == '.';
+}
+
+size_t redact_service_key(const char *text, size_t size)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(services); i++) {
+        size_t head = strlen(services[i].prefix), at = head;
+        if (size < head || memcmp(text, services[i].prefix, head) != 0)
+            continue;
+        bool digit = false;
+        for (; at < size && is_service_char(text[at]); at++)
+            digit |= isdigit((unsigned char)text[at]) != 0;
+        while (at > head && text[at - 1] == '.')
+            at--;
+        if (at - head >= services[i].rest && (digit || !services[i].digit))
+            return at;
+    }
+    return 0;
+}
+
+bool redact_is_run_char(char c)
+{
+    return isalnum((unsigned char)c) || c == '+' || c == '/' || c == '_' || c == '-';
+}
+
+// 8-4-4-4-12 digits of RFC 9562: a name, not a key.
+static bool is_uuid(const char *text, size_t size)
+{
+    if (size != 36)
+        return false;
+    for (size_t i = 0; i < size; i++) {
+        bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+        if (dash ? text[i] != '-' : !isxdigit((unsigned char)text[i]))
+            return false;
+    }
+    return true;
+}
+
+struct looks {
+    size_t lower, upper, digits, others;
+    size_t hex;      // of 0-9 and a-f, or A-F
+    size_t in_words; // letters of one case, five and more in a row: random ones hardly have them
+    size_t turns;    // from one class of characters to another
+};
+
+static void look(const char *text, size_t size, struct looks *ret)
+{
+    size_t row = 0;
+    int last = -1;
+    *ret = (struct looks){0};
+    for (size_t i = 0; i <= size; i++) {
+        unsigned char c = i < size ? (unsigned char)text[i] : 0;
+        int class = islower(c) ? 0 : isupper(c) ? 1 : isdigit(c) ? 2 : 3;
+        // "Server" goes on from its capital.
+        bool goes_on = class == last || (class == 0 && last == 1);
+        if (!goes_on || class > 1) {
+            ret->in_words += row >= 5 ? row : 0;
+            row = 0;
+        }
+        if (i == size)
+            break;
+        row += class < 2;
+        ret->turns += i && class != last;
+        ret->lower += class == 0;
+        ret->upper += class == 1;
+        ret->digits += class == 2;
+        ret->others += class == 3;
+        ret->hex += isxdigit(c) != 0;
+        last = class;
+    }
+}
+
+bool redact_is_random(const char *text, size_t size)
+{
+    struct looks looks;
+    if (size < 20 || is_uuid(text, size))
+        return false;
+    look(text, size, &looks);
+    size_t letters = looks.lower + looks.upper;
+    if (!looks.digits || !letters)
+        return false;
+    // A hash in hexadecimal, or a key of 128 bits and more.
+    if (looks.hex == size)
+        return size >= 32 && looks.digits >= 4 && letters >= 4;
+    if (size < 24 || looks.in_words * 5 >= size * 2 || looks.others * 6 > size)
+        return false;
+    if (looks.lower && looks.upper)
+        return looks.turns * 4 >= size;
+    return looks.digits >= 4 && looks.turns * 4 >= size;
+}
+
+bool redact_is_secret_value(const char *text, size_t size)
+{
+    while (size && text[size - 1] == '=')
+        size--;
+    if (redact_service_key(text, size) == size && size)
+        return true;
+    for (size_t i = 0; i < size; i++)
+        if (!redact_is_run_char(text[i]))
+            return false;
+    return redact_is_random(text, size);
+}
