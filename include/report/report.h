@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "diagnose/diagnose.h"
 #include "profile/profile.h"
 #include "util/err.h"
 
@@ -26,11 +27,19 @@ struct report_input {
     const struct snapshot *const *snapshots; // one-shot use: exactly these
     size_t snapshot_count;
     const struct prof_report *profile; // NULL: a thread dump of snapshots[0]
+    const struct snapshot *last;       // with a profile: its last snapshot, of which waits, locks and
+                                       // exceptions are told; NULL: snapshots[0], or none
+    const struct diagnosis *diagnosis; // of report_last(); NULL: none was made
+    bool shows_secrets;                // nothing was hidden: a report says so
     const struct snap_notes *notes;    // of the whole run
     bool interrupted;
     bool interim; // written while the run goes on
     struct report_source_reader source_reader;
 };
+
+// The snapshot of which a report tells what threads wait for: `last`, else the last of `snapshots`.
+// NULL: there is none.
+const struct snapshot *report_last(const struct report_input *input);
 
 enum report_weight { REPORT_WEIGHT_SAMPLES, REPORT_WEIGHT_WALL, REPORT_WEIGHT_CPU };
 

@@ -50,3 +50,10 @@ const struct report_format *report_format_by_ending(const char *path)
     }
     return best;
 }
+
+const struct snapshot *report_last(const struct report_input *input)
+{
+    if (input->last || !input->snapshot_count)
+        return input->last;
+    return input->snapshots[input->snapshot_count - 1];
+}

@@ -5,8 +5,13 @@
 // Fields that are only there when true: a frame's "incomplete" (being set up), "unreadable" and
 // "generator", a native frame's "signal" (the kernel's signal frame: what follows was interrupted);
 // a thread's "crashed" and "cut" (frames may be missing; a note says why); a snapshot's "overran";
-// the source's "of_core" (a capture that was made of a core) and "interrupted". Where several
-// processes were looked at, each says when it was there, and "why" there are no stacks of it.
+// the source's "of_core" (a capture that was made of a core), "interrupted" and "shows_secrets" (nothing
+// was hidden). Where several processes were looked at, each says when it was there, and "why" there are
+// no stacks of it.
+//
+// A hotspot report has its "last_snapshot", where it was kept and "snapshots" are not there: what
+// threads waited for in the end. What is known of threads beyond their stacks: json_details.c; what is
+// wrong: json_diagnosis.c.
 //
 // report/document.h reads it back: what a renderer needs is here, and what is written of a document
 // is that document again, byte for byte.
@@ -51,7 +56,7 @@ void json_i64_if(struct json_report *report, const char *key, bool has, int64_t 
         json_null(&report->json, key);
 }
 
-static void hex_if(struct json_report *report, const char *key, bool has, uint64_t value)
+void json_hex_if(struct json_report *report, const char *key, bool has, uint64_t value)
 {
     if (has)
         json_hex(&report->json, key, value);
@@ -59,7 +64,7 @@ static void hex_if(struct json_report *report, const char *key, bool has, uint64
         json_null(&report->json, key);
 }
 
-static void if_true(struct json_report *report, const char *key, bool value)
+void json_if_true(struct json_report *report, const char *key, bool value)
 {
     if (value)
         json_bool(&report->json, key, true);
@@ -79,9 +84,9 @@ static void native_frame(struct json_report *report, const struct snap_frame *fr
     json_text(&report->json, "kind", "native");
     json_name(report, "function", frame->function);
     json_name(report, "module", frame->module);
-    hex_if(report, "address", frame->address != SNAP_NO_ADDRESS, frame->address);
+    json_hex_if(report, "address", frame->address != SNAP_NO_ADDRESS, frame->address);
     // From the start of the function, without one from the start of the module.
-    hex_if(report, "offset",
+    json_hex_if(report, "offset",
            frame->address != SNAP_NO_ADDRESS && (frame->function || frame->module), frame->offset);
     json_name(report, "file", frame->file);
     json_i64_if(report, "line", frame->line >= 0, frame->line);
@@ -90,7 +95,7 @@ static void native_frame(struct json_report *report, const struct snap_frame *fr
               frame->flags & SNAP_FRAME_GUESSED  ? "scan"
               : frame->flags & SNAP_FRAME_LIKELY ? "frame-pointer"
                                                  : "cfi");
-    if_true(report, "signal", frame->flags & SNAP_FRAME_SIGNAL);
+    json_if_true(report, "signal", frame->flags & SNAP_FRAME_SIGNAL);
 }
 
 static void builtin_frame(struct json_report *report, const struct snap_frame *frame)
@@ -121,9 +126,9 @@ void json_frame(struct json_report *report, const struct snap_frame *frame)
         builtin_frame(report, frame);
     else
         python_frame(report, frame);
-    if_true(report, "incomplete", frame->flags & SNAP_FRAME_INCOMPLETE);
-    if_true(report, "unreadable", frame->flags & SNAP_FRAME_UNREADABLE);
-    if_true(report, "generator", frame->flags & SNAP_FRAME_GENERATOR);
+    json_if_true(report, "incomplete", frame->flags & SNAP_FRAME_INCOMPLETE);
+    json_if_true(report, "unreadable", frame->flags & SNAP_FRAME_UNREADABLE);
+    json_if_true(report, "generator", frame->flags & SNAP_FRAME_GENERATOR);
 }
 
 // Whatever stopped all threads, or is a core, holds each of them still.
@@ -150,7 +155,7 @@ static void thread_facts(struct json_report *report, const struct snapshot *snap
     json_i64_if(report, "tid", thread->tid != 0, thread->tid);
     json_name(report, "name", thread->name);
     json_bool(json, "name_from_kernel", thread->name && thread->name_from_kernel);
-    hex_if(report, "python_thread_id", thread->python_id != 0, thread->python_id);
+    json_hex_if(report, "python_thread_id", thread->python_id != 0, thread->python_id);
     json_i64_if(report, "interpreter", thread->interpreter >= 0, thread->interpreter);
     json_known_to_python(report, thread->pid, thread->known_to_python);
     json_text(json, "state", snap_state_name(thread->state));
@@ -163,8 +168,8 @@ static void thread_facts(struct json_report *report, const struct snapshot *snap
     json_bool(json, "on_cpu", thread->on_cpu);
     json_bool(json, "stopped", thread->was_stopped);
     json_bool(json, "held_still", stood_still(snapshot, thread));
-    if_true(report, "crashed", thread->crashed);
-    if_true(report, "cut", thread->cut);
+    json_if_true(report, "crashed", thread->crashed);
+    json_if_true(report, "cut", thread->cut);
     json_u64_if(report, "cpu_ns", thread->has_cpu, thread->cpu_ns);
     json_u64_if(report, "cpu_total_ns", thread->has_cpu, thread->cpu_total_ns);
 }
@@ -182,12 +187,38 @@ static void snapshot_thread(struct json_report *report, const struct snapshot *s
     vec_foreach (frame, &thread->frames) {
         json_line(json);
         json_frame(report, frame);
+        json_locals(report, thread, (size_t)(frame - thread->frames.items));
         json_end_object(json, JSON_LINE);
     }
     json_end_array(json, JSON_LINES);
-    json_exceptions(report, thread);
+    json_thread_details(report, thread);
     json_line(json);
     json_names(report, "notes", thread->notes.items, thread->notes.count);
+    json_end_object(json, JSON_LINES);
+}
+
+// All of a snapshot except the closing brace of its object.
+static void write_snapshot(struct json_report *report, const struct snapshot *snapshot)
+{
+    struct json_writer *json = &report->json;
+    json_line(json);
+    json_u64(json, "at_ns", snapshot->at_ns);
+    json_u64(json, "pause_ns", snapshot->pause_ns);
+    json_bool(json, "stopped", snapshot->stopped);
+    json_bool(json, "atomic", is_atomic(snapshot));
+    json_u64(json, "threads_stopped", snapshot->threads_stopped);
+    json_u64(json, "interrupted_calls", snapshot->interrupted_calls);
+    json_if_true(report, "overran", snapshot->overran);
+    json_u64_if(report, "cpu_window_ns", snapshot->cpu_window_ns != 0, snapshot->cpu_window_ns);
+    json_u64_if(report, "process_cpu_ns", snapshot->has_process_cpu, snapshot->process_cpu_ns);
+    json_parts(report, snapshot);
+    json_line(json);
+    json_begin_array(json, "threads");
+    vec_foreach (thread, &snapshot->threads)
+        snapshot_thread(report, snapshot, thread);
+    json_end_array(json, JSON_LINES);
+    json_line(json);
+    json_names(report, "notes", snapshot->notes.items, snapshot->notes.count);
     json_end_object(json, JSON_LINES);
 }
 
@@ -198,28 +229,9 @@ static void write_snapshots(struct json_report *report)
     json_line(json);
     json_begin_array(json, "snapshots");
     for (size_t i = 0; i < input->snapshot_count; i++) {
-        const struct snapshot *snapshot = input->snapshots[i];
         json_line(json);
         json_begin_object(json, NULL);
-        json_line(json);
-        json_u64(json, "at_ns", snapshot->at_ns);
-        json_u64(json, "pause_ns", snapshot->pause_ns);
-        json_bool(json, "stopped", snapshot->stopped);
-        json_bool(json, "atomic", is_atomic(snapshot));
-        json_u64(json, "threads_stopped", snapshot->threads_stopped);
-        json_u64(json, "interrupted_calls", snapshot->interrupted_calls);
-        if_true(report, "overran", snapshot->overran);
-        json_u64_if(report, "cpu_window_ns", snapshot->cpu_window_ns != 0, snapshot->cpu_window_ns);
-        json_u64_if(report, "process_cpu_ns", snapshot->has_process_cpu, snapshot->process_cpu_ns);
-        json_parts(report, snapshot);
-        json_line(json);
-        json_begin_array(json, "threads");
-        vec_foreach (thread, &snapshot->threads)
-            snapshot_thread(report, snapshot, thread);
-        json_end_array(json, JSON_LINES);
-        json_line(json);
-        json_names(report, "notes", snapshot->notes.items, snapshot->notes.count);
-        json_end_object(json, JSON_LINES);
+        write_snapshot(report, input->snapshots[i]);
     }
     json_end_array(json, JSON_LINES);
 }
@@ -274,7 +286,7 @@ static void write_signal(struct json_report *report, const struct snap_signal *s
     json_name(report, "code_text", signal->code_text);
     json_i64_if(report, "sender_pid", signal->has_sender, signal->sender_pid);
     json_i64_if(report, "sender_uid", signal->has_sender, signal->sender_uid);
-    hex_if(report, "fault_address", signal->has_fault_address, signal->fault_address);
+    json_hex_if(report, "fault_address", signal->has_fault_address, signal->fault_address);
     json_i64_if(report, "tid", signal->tid != 0, signal->tid);
     json_end_object(json, JSON_LINE);
 }
@@ -289,7 +301,7 @@ void json_source(struct json_report *report)
     json_begin_object(json, "source");
     json_line(json);
     json_text(json, "kind", kinds[source->kind]);
-    if_true(report, "of_core", source->of_core && source->kind != SNAP_CORE);
+    json_if_true(report, "of_core", source->of_core && source->kind != SNAP_CORE);
     json_name(report, "path", source->path);
     json_i64_if(report, "pid", source->pid != 0, source->pid);
     json_name(report, "arch", source->arch);
@@ -302,9 +314,11 @@ void json_source(struct json_report *report)
     json_line(json);
     write_signal(report, &source->signal);
     json_crash(report, &source->crash);
+    json_environment(report, &source->environment);
     json_line(json);
     json_bool(json, "complete", source->complete && !report->input->interrupted);
-    if_true(report, "interrupted", report->input->interrupted);
+    json_if_true(report, "interrupted", report->input->interrupted);
+    json_if_true(report, "shows_secrets", report->input->shows_secrets);
     json_end_object(json, JSON_LINES);
 }
 
@@ -351,16 +365,21 @@ struct err *report_json(FILE *out, const struct report_input *input,
     json_text(json, "command", input->command);
     json_end_object(json, JSON_LINE);
     json_source(&report);
-    if (!input->profile || (options->snapshots && input->snapshot_count))
+    bool with_snapshots = !input->profile || (options->snapshots && input->snapshot_count);
+    if (with_snapshots)
         write_snapshots(&report);
+    if (input->last && !with_snapshots) {
+        json_line(json);
+        json_begin_object(json, "last_snapshot");
+        write_snapshot(&report, input->last);
+    }
     json_line(json);
     if (input->profile)
         TRY(json_profile(&report, input->profile, options->snapshots));
     else
         json_null(json, "profile");
-    json_line(json);
-    json_begin_array(json, "findings"); // rules that make findings do not exist yet
-    json_end_array(json, JSON_LINE);
+    json_diagnosis(&report);
+    json_waits(&report);
     write_notes(&report);
     json_end_object(json, JSON_LINES);
     fputc('\n', out);

@@ -17,10 +17,18 @@ void json_names(struct json_report *report, const char *key, const uint32_t *ids
 // Null when not `has`.
 void json_u64_if(struct json_report *report, const char *key, bool has, uint64_t value);
 void json_i64_if(struct json_report *report, const char *key, bool has, int64_t value);
+void json_hex_if(struct json_report *report, const char *key, bool has, uint64_t value);
+// Nothing when not.
+void json_if_true(struct json_report *report, const char *key, bool value);
 // Of a thread of that process; null where nothing is known.
 void json_known_to_python(struct json_report *report, pid_t pid, bool known);
 // All of a frame except the closing brace.
 void json_frame(struct json_report *report, const struct snap_frame *frame);
+
+// json_diagnosis.c: "verdict" and what belongs to it; "findings", which is always there
+void json_diagnosis(struct json_report *report);
+// json_waits.c: "waits" and "locks", made of the last snapshot; nothing where nothing is known of them
+void json_waits(struct json_report *report);
 
 // json_processes.c: "processes" of the profile and of a snapshot; nothing where there is but one
 void json_processes(struct json_report *report, const struct prof_report *profile);
