@@ -118,8 +118,11 @@ static const struct field source_fields[] = {
     FIELD(struct report_document, "taken_at_ns", FIELD_I64, source.taken_at_ns),
     FIELD(struct report_document, "host", FIELD_NAME, source.host),
     FIELD_READ("signal", read_signal),
+    FIELD_READ("crash", document_read_crash),
+    FIELD_READ("environment", document_read_environment),
     FIELD_REQUIRED(struct report_document, "complete", FIELD_BOOL, source.complete),
     FIELD(struct report_document, "interrupted", FIELD_BOOL, input.interrupted),
+    FIELD(struct report_document, "shows_secrets", FIELD_BOOL, input.shows_secrets),
 };
 
 static void read_source(struct document_in *in, void *into)
@@ -156,7 +159,14 @@ static const struct field fields[] = {
      .kind = FIELD_OTHER,
      .has = offsetof(struct report_document, has_snapshots),
      .read = document_read_snapshots},
+    FIELD_READ("last_snapshot", document_read_last),
     FIELD_READ("profile", document_read_profile),
+    FIELD_READ("verdict", document_read_verdict),
+    FIELD_READ("word", document_read_word),
+    FIELD_READ("fingerprint", document_read_fingerprint),
+    FIELD_READ("bucket", document_read_bucket),
+    FIELD_READ("chains", document_read_chains),
+    FIELD_READ("findings", document_read_findings),
     FIELD(struct report_document, "notes", FIELD_NAMES, notes),
 };
 
@@ -194,8 +204,11 @@ static void read_document(struct document_in *in, struct report_document *docume
     input->snapshots = (const struct snapshot *const *)document->snapshots.items;
     input->snapshot_count = document->snapshots.count;
     input->profile = document->profile;
+    input->last = document->last;
+    input->diagnosis = document->diagnosis;
     input->notes = &document->notes;
     input->source_reader = (struct report_source_reader){line_of, document};
+    document_check_diagnosis(in, document);
 }
 
 // What is no report of ours is refused before anything of it is taken for one.
@@ -258,7 +271,9 @@ void report_document_destroy(struct report_document *document)
     vec_deinit(&document->snapshots);
     vec_deinit(&document->lines);
     vec_deinit(&document->notes);
+    snapshot_destroy(document->last);
     prof_report_destroy(document->profile);
+    diagnosis_destroy(document->diagnosis);
     snap_source_deinit(&document->source);
     strtab_destroy(document->strings);
     free(document);

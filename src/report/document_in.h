@@ -4,6 +4,8 @@
 #ifndef REPORT_DOCUMENT_IN_H
 #define REPORT_DOCUMENT_IN_H
 
+#include <string.h>
+
 #include "report/document.h"
 #include "report/json_reader.h"
 #include "util/limits.h"
@@ -22,7 +24,9 @@ struct report_document {
     struct snap_source source;
     struct snap_notes notes;
     struct document_snapshots snapshots;
+    struct snapshot *last; // "last_snapshot"; NULL: there is none
     struct prof_report *profile;
+    struct diagnosis *diagnosis; // NULL: none was written
     struct document_lines lines; // by file and line
     bool has_snapshots;          // or moments, beside a profile
     struct report_input input;
@@ -93,6 +97,17 @@ void document_fields(struct document_in *in, const struct field *fields, size_t 
 // The id of a string; 0 for null.
 uint32_t document_name(struct document_in *in);
 
+// Which of `count` values `name(i)` names; `otherwise` for a word that is none of them.
+#define document_enum(in, name, count, otherwise)                                      \
+    ({                                                                                 \
+        size_t size_, at_ = 0;                                                         \
+        const char *text_ = json_read_string(&(in)->json, &size_);                     \
+        while (at_ < (size_t)(count) && (strlen(name(at_)) != size_ ||                 \
+                                         memcmp(name(at_), text_, size_) != 0))        \
+            at_++;                                                                     \
+        (__typeof__(otherwise))(at_ < (size_t)(count) ? at_ : (size_t)(otherwise));    \
+    })
+
 // Appends an item and gives its place; NULL after a fault. What is appended is all zeros.
 #define document_push(in, vec)                                                            \
     ((__typeof__((vec)->items))document_grow((in), (void **)&(vec)->items, &(vec)->count, \
@@ -103,8 +118,34 @@ void *document_grow(struct document_in *in, void **items, size_t *count, size_t 
 // ---- Parts --------------------------------------------------------------------------------------
 
 // document_snapshots.c. `ret_function`: "function_id", which is required then; NULL: not read.
-void document_frame(struct document_in *in, struct snap_frame *ret, uint32_t *ret_function);
+// `ret_locals` gets the frame's variables, of frame 0; NULL: they are not kept.
+void document_frame(struct document_in *in, struct snap_frame *ret, uint32_t *ret_function,
+                    struct snap_locals *ret_locals);
+void document_read_last(struct document_in *in, void *document);
 void document_read_snapshots(struct document_in *in, void *document);
+
+// document_details.c: of a struct snap_thread; NULL: no memory, after a fault
+struct snap_details *document_details(struct document_in *in, struct snap_thread *thread);
+void document_read_wait(struct document_in *in, void *thread);
+void document_read_held(struct document_in *in, void *thread);
+void document_read_exceptions(struct document_in *in, void *thread);
+void document_read_hidden(struct document_in *in, void *thread);
+// "locals" into a struct snap_locals
+void document_read_locals(struct document_in *in, struct snap_locals *ret);
+
+// document_surroundings.c: of a struct report_document
+void document_read_crash(struct document_in *in, void *document);
+void document_read_environment(struct document_in *in, void *document);
+
+// document_diagnosis.c: of a struct report_document. What it says of the last snapshot is checked once
+// all is read.
+void document_read_verdict(struct document_in *in, void *document);
+void document_read_word(struct document_in *in, void *document);
+void document_read_fingerprint(struct document_in *in, void *document);
+void document_read_bucket(struct document_in *in, void *document);
+void document_read_chains(struct document_in *in, void *document);
+void document_read_findings(struct document_in *in, void *document);
+void document_check_diagnosis(struct document_in *in, const struct report_document *document);
 
 // document_processes.c: of a struct profile_in, and of a struct snapshot
 void document_read_processes(struct document_in *in, void *profile);

@@ -131,7 +131,7 @@ static void read_edge(struct document_in *in, struct profile_in *profile, struct
 static void read_frame(struct document_in *in, struct profile_in *profile, struct snap_frame *frame)
 {
     uint32_t function = 0, *place = document_push(in, &profile->frame_function);
-    document_frame(in, frame, &function);
+    document_frame(in, frame, &function, NULL);
     if (place)
         *place = function;
 }

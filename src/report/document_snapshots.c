@@ -13,12 +13,18 @@ struct frame_in {
     bool has_function_id, has_address;
     bool inferred, inlined, incomplete, unreadable, generator, signal;
     enum found_by found;
+    struct snap_locals locals;
 };
 
 static const char *const kinds[] = {
     [SNAP_PYTHON] = "python", [SNAP_BUILTIN] = "builtin", [SNAP_NATIVE] = "native", NULL};
 static const char *const found_words[] = {
     [BY_CFI] = "cfi", [BY_FRAME_POINTER] = "frame-pointer", [BY_SCAN] = "scan", NULL};
+
+static void read_locals(struct document_in *in, void *into)
+{
+    document_read_locals(in, &((struct frame_in *)into)->locals);
+}
 
 static const struct field frame_fields[] = {
     {.key = "kind",
@@ -45,10 +51,12 @@ static const struct field frame_fields[] = {
     FIELD(struct frame_in, "incomplete", FIELD_BOOL, incomplete),
     FIELD(struct frame_in, "unreadable", FIELD_BOOL, unreadable),
     FIELD(struct frame_in, "generator", FIELD_BOOL, generator),
+    FIELD_READ("locals", read_locals),
     FIELD_HAS(struct frame_in, "function_id", FIELD_U32, function_id, has_function_id),
 };
 
-void document_frame(struct document_in *in, struct snap_frame *ret, uint32_t *ret_function)
+void document_frame(struct document_in *in, struct snap_frame *ret, uint32_t *ret_function,
+                    struct snap_locals *ret_locals)
 {
     static const uint8_t found_flags[] = {
         [BY_CFI] = 0, [BY_FRAME_POINTER] = SNAP_FRAME_LIKELY, [BY_SCAN] = SNAP_FRAME_GUESSED};
@@ -66,6 +74,10 @@ void document_frame(struct document_in *in, struct snap_frame *ret, uint32_t *re
     if (read.frame.kind == SNAP_NATIVE && !read.has_address)
         read.frame.address = SNAP_NO_ADDRESS;
     *ret = read.frame;
+    if (ret_locals)
+        *ret_locals = read.locals;
+    else
+        vec_deinit(&read.locals);
     if (!ret_function)
         return;
     if (!read.has_function_id)
@@ -75,14 +87,33 @@ void document_frame(struct document_in *in, struct snap_frame *ret, uint32_t *re
 
 // ---- Snapshots ----------------------------------------------------------------------------------
 
+// Those of the last frame.
+static void keep_locals(struct document_in *in, struct snap_thread *thread,
+                        const struct snap_locals *locals)
+{
+    struct snap_details *details = document_details(in, thread);
+    vec_foreach (local, locals) {
+        struct snap_local *to = details ? document_push(in, &details->locals) : NULL;
+        if (!to)
+            return;
+        *to = *local;
+        to->frame = (uint32_t)thread->frames.count - 1;
+    }
+}
+
 static void read_frames(struct document_in *in, void *into)
 {
     struct snap_thread *thread = into;
     struct snap_frame *frame;
     if (!json_read_array(&in->json))
         return;
-    while (json_read_item(&in->json) && (frame = document_push(in, &thread->frames)))
-        document_frame(in, frame, NULL);
+    while (json_read_item(&in->json) && (frame = document_push(in, &thread->frames))) {
+        struct snap_locals locals = {0};
+        document_frame(in, frame, NULL, &locals);
+        if (locals.count)
+            keep_locals(in, thread, &locals);
+        vec_deinit(&locals);
+    }
 }
 
 static const struct field thread_fields[] = {
@@ -105,6 +136,10 @@ static const struct field thread_fields[] = {
     FIELD_HAS(struct snap_thread, "cpu_ns", FIELD_U64, cpu_ns, has_cpu),
     FIELD(struct snap_thread, "cpu_total_ns", FIELD_U64, cpu_total_ns),
     {.key = "frames", .kind = FIELD_OTHER, .required = true, .read = read_frames},
+    FIELD_READ("wait", document_read_wait),
+    FIELD_READ("held", document_read_held),
+    FIELD_READ("exceptions", document_read_exceptions),
+    FIELD_READ("hidden_values", document_read_hidden),
     FIELD(struct snap_thread, "notes", FIELD_NAMES, notes),
 };
 
@@ -135,20 +170,27 @@ static const struct field snapshot_fields[] = {
     FIELD(struct snapshot, "notes", FIELD_NAMES, notes),
 };
 
+static void read_snapshot(struct document_in *in, struct snapshot **ret)
+{
+    *ret = snapshot_create();
+    in->bytes += sizeof(**ret);
+    if (*ret)
+        document_fields(in, snapshot_fields, ARRAY_SIZE(snapshot_fields), *ret);
+    else
+        json_fault(&in->json, "no memory for the document");
+}
+
 void document_read_snapshots(struct document_in *in, void *document)
 {
     struct document_snapshots *snapshots = &((struct report_document *)document)->snapshots;
+    struct snapshot **place;
     if (!json_read_array(&in->json))
         return;
-    while (json_read_item(&in->json)) {
-        struct snapshot **place = document_push(in, snapshots);
-        if (!place)
-            return;
-        *place = snapshot_create();
-        in->bytes += sizeof(**place);
-        if (*place)
-            document_fields(in, snapshot_fields, ARRAY_SIZE(snapshot_fields), *place);
-        else
-            json_fault(&in->json, "no memory for the document");
-    }
+    while (json_read_item(&in->json) && (place = document_push(in, snapshots)))
+        read_snapshot(in, place);
+}
+
+void document_read_last(struct document_in *in, void *document)
+{
+    read_snapshot(in, &((struct report_document *)document)->last);
 }

@@ -8,6 +8,7 @@
 // In sentences, what is the target's own stands between backticks; one within it is doubled.
 #include "report/json.h"
 #include "report/plain.h"
+#include "util/guard.h"
 
 static void words(struct json_report *report, const char *key, const char *text)
 {
@@ -59,7 +60,7 @@ static void finding(struct json_report *report, const struct diag_finding *from)
     words(report, "advice", from->advice);
     json_line(json);
     json_begin_array(json, "functions");
-    for (size_t i = 0; i < sizeof(from->bucket) / sizeof(*from->bucket); i++)
+    for (size_t i = 0; i < ARRAY_SIZE(from->bucket); i++)
         if (from->bucket[i])
             json_name(report, NULL, from->bucket[i]);
     json_end_array(json, JSON_LINE);
