@@ -92,6 +92,8 @@ struct err *details_read(const struct snap_input *in, size_t kernel,
 
 struct err *details_settle(const struct snap_input *in, struct snapshot *snapshot)
 {
+    if (in->no_details)
+        return NULL;
     details_memory_end(in);
     return details_find_owners(in, snapshot);
 }
