@@ -25,6 +25,8 @@ struct kernel_fd {
 };
 VEC_DEFINE(kernel_fds, struct kernel_fd);
 
+enum { KERNEL_FDS_MAX = 4096 }; // of one snapshot
+
 struct kernel_sockets; // private: the last look at /proc/PID/net
 
 struct kernel_facts {

@@ -158,8 +158,7 @@ static void apply(struct search *s, const struct row *row, uint64_t self)
         fits = false;
     if (fits) {
         s->ret->kind = row->kind;
-        if (row->class_name)
-            s->ret->object = self;
+        s->ret->object = row->class_name ? self : 0;
         s->named = 0;
     } else if (row->class_name && !strstr(row->file, "logging") && s->ret->kind) {
         s->named = self;

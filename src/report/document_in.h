@@ -124,10 +124,7 @@ void document_frame(struct document_in *in, struct snap_frame *ret, uint32_t *re
 void document_read_last(struct document_in *in, void *document);
 void document_read_snapshots(struct document_in *in, void *document);
 
-// document_details.c: of a struct snap_thread; NULL: no memory, after a fault
-struct snap_details *document_details(struct document_in *in, struct snap_thread *thread);
-void document_read_wait(struct document_in *in, void *thread);
-void document_read_held(struct document_in *in, void *thread);
+// document_exceptions.c: of a struct snap_thread
 void document_read_exceptions(struct document_in *in, void *thread);
 void document_read_hidden(struct document_in *in, void *thread);
 // "locals" into a struct snap_locals
@@ -150,6 +147,13 @@ void document_check_diagnosis(struct document_in *in, const struct report_docume
 // document_processes.c: of a struct profile_in, and of a struct snapshot
 void document_read_processes(struct document_in *in, void *profile);
 void document_read_parts(struct document_in *in, void *snapshot);
+
+// document_details.c: into a struct snap_thread
+void document_read_wait(struct document_in *in, void *thread);
+void document_read_held(struct document_in *in, void *thread);
+void document_check_details(struct document_in *in, const struct snap_thread *thread);
+// Its details, made if there are none; NULL after a fault.
+struct snap_details *document_details_of(struct document_in *in, struct snap_thread *thread);
 
 // document_profile.c
 void document_read_profile(struct document_in *in, void *document);

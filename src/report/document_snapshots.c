@@ -91,7 +91,7 @@ void document_frame(struct document_in *in, struct snap_frame *ret, uint32_t *re
 static void keep_locals(struct document_in *in, struct snap_thread *thread,
                         const struct snap_locals *locals)
 {
-    struct snap_details *details = document_details(in, thread);
+    struct snap_details *details = document_details_of(in, thread);
     vec_foreach (local, locals) {
         struct snap_local *to = details ? document_push(in, &details->locals) : NULL;
         if (!to)
@@ -135,9 +135,9 @@ static const struct field thread_fields[] = {
     FIELD(struct snap_thread, "cut", FIELD_BOOL, cut),
     FIELD_HAS(struct snap_thread, "cpu_ns", FIELD_U64, cpu_ns, has_cpu),
     FIELD(struct snap_thread, "cpu_total_ns", FIELD_U64, cpu_total_ns),
-    {.key = "frames", .kind = FIELD_OTHER, .required = true, .read = read_frames},
     FIELD_READ("wait", document_read_wait),
     FIELD_READ("held", document_read_held),
+    {.key = "frames", .kind = FIELD_OTHER, .required = true, .read = read_frames},
     FIELD_READ("exceptions", document_read_exceptions),
     FIELD_READ("hidden_values", document_read_hidden),
     FIELD(struct snap_thread, "notes", FIELD_NAMES, notes),
@@ -153,6 +153,7 @@ static void read_threads(struct document_in *in, void *into)
         thread->interpreter = -1;
         thread->known_to_python = true; // also where that is not known: snapshot.h
         document_fields(in, thread_fields, ARRAY_SIZE(thread_fields), thread);
+        document_check_details(in, thread);
     }
 }
 

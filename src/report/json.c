@@ -182,6 +182,7 @@ static void snapshot_thread(struct json_report *report, const struct snapshot *s
     json_begin_object(json, NULL);
     json_line(json);
     thread_facts(report, snapshot, thread);
+    json_details(report, thread->details);
     json_line(json);
     json_begin_array(json, "frames");
     vec_foreach (frame, &thread->frames) {
@@ -191,7 +192,7 @@ static void snapshot_thread(struct json_report *report, const struct snapshot *s
         json_end_object(json, JSON_LINE);
     }
     json_end_array(json, JSON_LINES);
-    json_thread_details(report, thread);
+    json_exceptions(report, thread);
     json_line(json);
     json_names(report, "notes", thread->notes.items, thread->notes.count);
     json_end_object(json, JSON_LINES);

@@ -29,6 +29,8 @@ void json_frame(struct json_report *report, const struct snap_frame *frame);
 void json_diagnosis(struct json_report *report);
 // json_waits.c: "waits" and "locks", made of the last snapshot; nothing where nothing is known of them
 void json_waits(struct json_report *report);
+// json_details.c: "wait" and "held" of a thread, where they are known
+void json_details(struct json_report *report, const struct snap_details *details);
 
 // json_processes.c: "processes" of the profile and of a snapshot; nothing where there is but one
 void json_processes(struct json_report *report, const struct prof_report *profile);

@@ -79,21 +79,19 @@ static void wait(struct json_report *report, const struct snap_wait *from)
     json_hex_if(report, "lock", from->lock != 0, from->lock);
     json_hex_if(report, "address", from->address != 0, from->address);
     json_i64_if(report, "fd", from->fd >= 0, from->fd);
-    if (from->fd_count) {
-        json_begin_array(json, "fds");
-        vec_foreach (fd, &from->fds)
-            json_i64(json, NULL, *fd);
-        json_end_array(json, JSON_LINE);
-        json_u64(json, "fd_count", from->fd_count);
-    }
+    json_begin_array(json, "fds");
+    vec_foreach (fd, &from->fds)
+        json_i64(json, NULL, *fd);
+    json_end_array(json, JSON_LINE);
+    json_u64(json, "fd_count", from->fd_count);
     json_i64_if(report, "timeout_ns", from->timeout_ns >= 0, from->timeout_ns);
     json_i64_if(report, "left_ns", from->left_ns >= 0, from->left_ns);
     json_u64_if(report, "since_ns", from->since_ns != 0, from->since_ns);
     json_i64_if(report, "owner", from->owner != 0, from->owner);
     json_text(json, "owner_known", snap_certainty_name(from->owner_known));
     json_u64_if(report, "owner_frame", from->owner_frame != UINT32_MAX, from->owner_frame);
+    json_bool(json, "owner_gone", from->owner_gone);
     json_u64_if(report, "waiting_frame", from->waiting != UINT32_MAX, from->waiting);
-    json_if_true(report, "owner_gone", from->owner_gone);
     json_end_object(json, JSON_LINE);
 }
 
@@ -114,18 +112,20 @@ static void held(struct json_report *report, const struct snap_helds *from)
     json_end_array(json, JSON_LINE);
 }
 
-void json_thread_details(struct json_report *report, const struct snap_thread *thread)
+void json_details(struct json_report *report, const struct snap_details *details)
+{
+    if (details && details->wait.kind != SNAP_WAIT_NONE)
+        wait(report, &details->wait);
+    if (details && details->held.count)
+        held(report, &details->held);
+}
+
+void json_exceptions(struct json_report *report, const struct snap_thread *thread)
 {
     const struct snap_details *details = thread->details;
-    if (!details)
-        return;
-    if (details->wait.kind != SNAP_WAIT_NONE)
-        wait(report, &details->wait);
-    if (details->held.count)
-        held(report, &details->held);
-    if (details->exceptions.count)
+    if (details && details->exceptions.count)
         exceptions(report, &details->exceptions);
-    if (details->hidden) {
+    if (details && details->hidden) {
         json_line(&report->json);
         json_u64(&report->json, "hidden_values", details->hidden);
     }

@@ -5,8 +5,8 @@
 
 #include "report/json.h"
 
-// "wait", "held", "exceptions", "hidden_values" of a thread, each only where there is one
-void json_thread_details(struct json_report *report, const struct snap_thread *thread);
+// "exceptions" and "hidden_values" of a thread, each only where there are some
+void json_exceptions(struct json_report *report, const struct snap_thread *thread);
 // "locals": [...] of the thread's frame; nothing where there are none
 void json_locals(struct json_report *report, const struct snap_thread *thread, size_t frame);
 // "crash": {...}; nothing where nothing crashed

@@ -11,8 +11,6 @@
 #include "target/kernel_sockets.h"
 #include "util/guard.h"
 
-#define FDS_MAX 4096 // of one snapshot
-
 static void fds_clear(struct kernel_fds *fds)
 {
     vec_foreach (fd, fds) {
@@ -109,7 +107,7 @@ const struct kernel_fd *kernel_fd(struct kernel_facts *facts, int32_t number)
     vec_foreach (fd, &facts->fds)
         if (fd->fd == number)
             return fd->text ? fd : NULL;
-    if (!facts->ask || facts->fds.count >= FDS_MAX)
+    if (!facts->ask || facts->fds.count >= KERNEL_FDS_MAX)
         return NULL;
     struct kernel_fd fd = {.fd = number};
     ask(facts, &fd);
