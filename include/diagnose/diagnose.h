@@ -13,6 +13,14 @@
 
 enum diag_severity { DIAG_LOW, DIAG_MEDIUM, DIAG_HIGH };
 const char *diag_severity_name(enum diag_severity severity); // "low", "medium", "high"
+// False: there is none of that name.
+bool diag_severity_by_name(const char *name, enum diag_severity *ret);
+
+// What there is a rule for, in the order of rules.def; ends with an id that is NULL.
+struct diag_rule {
+    const char *id, *word, *help; // "deadlock", "DEADLOCK" (begins a verdict), one line
+};
+extern const struct diag_rule diag_rules[];
 
 VEC_DEFINE(diag_texts, char *);
 
@@ -29,7 +37,8 @@ struct diag_finding {
     char *title;                // one sentence: the first line that a person reads
     struct diag_texts evidence; // snapshots, threads, frames, lines
     char *advice;
-    uint32_t bucket[4]; // names (strings of the run) that make up its fingerprint: own functions
+    uint32_t bucket[4]; // names (strings of the run) that make up its fingerprint: own functions,
+                        // sorted; 0: no more
 };
 VEC_DEFINE(diag_findings, struct diag_finding);
 
@@ -45,7 +54,8 @@ VEC_DEFINE(diag_chains, struct diag_chain);
 struct diagnosis {
     struct diag_findings findings; // most severe first, then by impact
     struct diag_chains chains;     // cycles first, then by how many wait
-    char *verdict;                 // one sentence, always there: "HUNG - ...", "Healthy: ..."
+    const char *word;              // "HUNG", "IDLE": what the verdict begins with
+    char *verdict;                 // one sentence, always there: "HUNG - ...", "IDLE - ..."
     char *bucket,
         *fingerprint; // "hang/pool_lock/recvfrom", "8c1f03..."; the same for the same trouble
 };
@@ -57,7 +67,10 @@ struct diag_input {
     const struct prof_report *profile; // NULL: there is only `last`
 };
 
+// `last` and `source` must be there. Deterministic: the same values, the same diagnosis.
 struct err *diagnose(const struct diag_input *input, struct diagnosis **ret);
+// A finding of that severity, or a more severe one, was made: what --fail-on asks.
+bool diagnosis_has(const struct diagnosis *diagnosis, enum diag_severity severity);
 void diagnosis_destroy(struct diagnosis *diagnosis);
 
 #endif
