@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "snapshot/paths.h"
 #include "util/guard.h"
 
 #define PATH_COLUMNS 48
@@ -18,36 +19,16 @@ const char *names_base(const char *path)
     return slash && slash[1] ? slash + 1 : path;
 }
 
-// Where the path within the installation begins: after site-packages, or lib/python3.11. NULL: it
-// is not below one. (Directories as CPython's sysconfig names them; dist-packages is Debian's.)
-static const char *installed_part(const char *path)
-{
-    static const char *const folders[] = {"/site-packages/", "/dist-packages/"};
-    for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
-        const char *at = strstr(path, folders[i]);
-        if (at)
-            return at + strlen(folders[i]);
-    }
-    static const char *const libraries[] = {"/lib/python3.", "/lib64/python3."};
-    for (size_t i = 0; i < ARRAY_SIZE(libraries); i++) {
-        const char *at = strstr(path, libraries[i]);
-        const char *slash = at ? strchr(at + strlen(libraries[i]), '/') : NULL;
-        if (slash)
-            return slash + 1;
-    }
-    return NULL;
-}
-
 static bool is_installed(const char *path)
 {
-    return path[0] == '<' || installed_part(path);
+    return path[0] == '<' || snap_installed_part(path);
 }
 
 static const char *short_path(const struct names *names, const char *path, unsigned extra)
 {
     if (path[0] == '<') // "<frozen importlib._bootstrap>", "<string>"
         return path;
-    const char *below = installed_part(path), *at = path + strlen(path);
+    const char *below = snap_installed_part(path), *at = path + strlen(path);
     if (!below && names->root && strncmp(path, names->root, names->root_size) == 0)
         below = path + names->root_size;
     unsigned components = (below ? 3 : 2) + extra;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Growing strings, and the target's bytes made harmless: what is shown can neither drive the
 // terminal, nor reorder or hide its neighbours, nor break a line.
-#include "report/plain.h"
+#include "util/plain.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the rules are given, and how they say what they found.
+#ifndef DIAGNOSE_DIAG_H
+#define DIAGNOSE_DIAG_H
+
+#include "diagnose/diagnose.h"
+#include "util/plain.h"
+
+#define DIAG_NONE UINT32_MAX
+
+// Fewer snapshots than these are a glimpse: no share of them is told. With 10, a share of 20 % or
+// more is missed by one run in ten, and one of 2 % is seen twice in one of fifty.
+#define DIAG_SNAPSHOTS_MIN 10
+// So many findings of one rule are told: the same trouble 100 times over is one trouble.
+#define DIAG_TOLD_MAX 8
+
+// A thread of the snapshot or of the profile, or a stack of one.
+struct diag_number {
+    pid_t pid, tid;
+    uint32_t index;
+};
+void numbers_sort(struct diag_number *numbers, size_t count);
+// The first one with these numbers; DIAG_NONE: there is none.
+uint32_t numbers_find(const struct diag_number *numbers, size_t count, pid_t pid, pid_t tid);
+
+// Who waits for whom: each thread waits for one other at most, so all rings are apart.
+struct diag_graph {
+    uint32_t *next;    // the thread that has what this one waits for; DIAG_NONE
+    uint32_t *behind;  // how many wait for this one, directly or through others; rings not counted
+    uint32_t *deepest; // the one through which its longest chain comes; DIAG_NONE
+};
+
+// Threads of one process that wait for the same object.
+struct diag_group {
+    pid_t pid;
+    uint64_t object;
+    enum snap_wait_kind kind;
+    size_t first, count; // in diag.waiters
+    uint32_t owner;      // a thread; DIAG_NONE: not known, or it did not hold still
+};
+VEC_DEFINE(diag_groups, struct diag_group);
+
+struct diag {
+    const struct strtab *strings;
+    const struct snap_source *source;
+    const struct snapshot *last;
+    const struct snap_thread *threads; // of `last`
+    size_t count;
+    const struct prof_report *profile; // NULL: none, or not long enough for shares
+    struct diag_number *profiled;      // its threads, sorted
+    struct diag_graph graph;
+    struct diag_groups groups;   // most threads first
+    VEC(uint32_t) waiters;       // indexes of threads, by group
+    const struct diag_rule *now; // whose turn it is
+    struct diagnosis *out;
+    bool failed; // out of memory
+};
+
+typedef void diag_rule_fn(struct diag *diag);
+#define RULE(id, word, function, help) diag_rule_fn function;
+#include "diagnose/rules.def"
+#undef RULE
+
+// ---- The graph -----------------------------------------------------------------------------------
+
+bool graph_build(struct diag *diag);
+void graph_deinit(struct diag *diag);
+// What the thread waits for; NULL: it is not known, or it did not hold still, and nothing may be
+// concluded from it.
+const struct snap_wait *diag_wait(const struct diag *diag, uint32_t thread);
+// What one thread has at a time, and the others wait until it lets go.
+bool diag_is_lock(enum snap_wait_kind kind);
+// What the profile has of a thread; NULL: nothing.
+const struct prof_thread *diag_profiled(const struct diag *diag, pid_t pid, pid_t tid);
+size_t diag_python_threads(const struct diag *diag, pid_t pid);
+
+// ---- Making a finding ----------------------------------------------------------------------------
+
+struct draft {
+    struct diag *diag;
+    struct diag_finding finding;
+    struct plain text; // the sentence that is being written
+};
+
+void draft_begin(struct draft *draft, struct diag *diag, enum diag_severity severity,
+                 enum snap_certainty certainty, double impact);
+// What was written becomes the title, or a piece of evidence.
+void draft_title(struct draft *draft);
+void draft_evidence(struct draft *draft);
+void draft_advice(struct draft *draft, const char *advice);
+// Adds a name to the fingerprint, once; the first four count.
+void draft_name(struct draft *draft, uint32_t name);
+void draft_end(struct draft *draft);
+
+// ---- Words ---------------------------------------------------------------------------------------
+
+void say_code(struct plain *out, const struct diag *diag, uint32_t id);
+void say_thread(struct plain *out, const struct diag *diag, uint32_t thread); // `worker-3`
+// `query` (app/db.py:88); builtins and native code by name and module
+void say_frame(struct plain *out, const struct diag *diag, const struct snap_frame *frame);
+void say_function(struct plain *out, const struct diag *diag, const struct prof_function *function);
+// lock `pool_lock`, an item of queue `q`, the GIL
+void say_wanted(struct plain *out, const struct diag *diag, const struct snap_wait *wait);
+// itself in `recvfrom` on `10.0.3.9:5432`, called by `query` (app/db.py:91)
+void say_itself(struct plain *out, const struct diag *diag, uint32_t thread);
+// "31 of 33 threads"
+void say_of_threads(struct plain *out, size_t count, size_t all);
+
+#endif

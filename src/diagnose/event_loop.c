@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// blocking-call-in-event-loop: a thread waits below the frame from which an event loop runs its
+// callbacks. The loop's own waiting for events is not below it. While it lasts, nothing else of that
+// loop goes on.
+#include "diagnose/stack.h"
+#include "util/guard.h"
+
+// Of the snapshots of a run: what blocks the loop in so many is felt by each request.
+#define MEDIUM_SHARE 0.02
+#define HIGH_SHARE 0.2
+#define SEEN_MIN 3 // snapshots; fewer are accidents
+// A time limit that is met by each callback at asyncio's own debug warning (slow_callback_duration).
+#define SLOW_NS 100000000ull
+
+// What runs callbacks, and what waits for events. `coroutine`: everything else that the loop does is
+// below the same frame; only a coroutine makes it a callback. CPython: Lib/asyncio/events.py,
+// Handle._run; Lib/asyncio/base_events.py, BaseEventLoop._run_once. Trio: trio/_core/_run.py.
+static const struct {
+    const char *file, *function;
+    bool coroutine;
+} loops[] = {
+    {"asyncio/events.py", "_run", false},
+    {"trio/_core/_run.py", "unrolled_run", true},
+};
+
+// asyncio itself blocks for moments (it starts child processes, for one): that is not the program's.
+static const struct snap_frame *not_the_loops(const struct diag *diag, const struct stack *inner)
+{
+    const struct snap_frame *own = stack_own(diag, inner);
+    return own && stack_origin(diag, own) != SNAP_LIBRARY ? own : NULL;
+}
+
+// The callback that blocks, in the frames further in than the loop's; NULL: the loop waits itself.
+static const struct snap_frame *blocked_callback(const struct diag *diag, const struct stack *stack)
+{
+    bool coroutine = false;
+    for (size_t i = 0; i < stack->count; i++) {
+        const struct snap_frame *frame = stack_frame(stack, i);
+        const char *module = strtab_get(diag->strings, frame->module);
+        struct stack inner = *stack;
+        inner.count = i;
+        // A loop inside of a callback of another one: it waits for events all right.
+        if (stack_is(diag, frame, "asyncio/base_events.py", "_run_once"))
+            return NULL;
+        for (size_t j = 0; j < ARRAY_SIZE(loops); j++)
+            if (stack_is(diag, frame, loops[j].file, loops[j].function) &&
+                (coroutine || !loops[j].coroutine))
+                return not_the_loops(diag, &inner);
+        // uvloop is one native module, and its callbacks run Python code, coroutines mostly.
+        if (frame->kind == SNAP_NATIVE && module && strncmp(module, "loop.cpython", 12) == 0 &&
+            coroutine)
+            return not_the_loops(diag, &inner);
+        coroutine |= (frame->flags & SNAP_FRAME_GENERATOR) != 0;
+    }
+    return NULL;
+}
+
+static bool waits(enum snap_state state)
+{
+    return state == SNAP_IO_WAIT || state == SNAP_LOCK_WAIT || state == SNAP_SLEEP;
+}
+
+struct blocked {
+    uint32_t thread; // of the snapshot; DIAG_NONE: it is seen in the profile only
+    uint32_t name;
+    pid_t tid;
+    const struct snap_frame *callback, *call;
+    uint64_t samples, of; // 0 of 0: there is no profile
+};
+
+// A sleep is there on purpose, and what has lasted is no accident.
+static bool is_long(const struct diag *diag, const struct blocked *blocked)
+{
+    if (blocked->thread == DIAG_NONE)
+        return false;
+    const struct snap_wait *wait = diag_wait(diag, blocked->thread);
+    return diag->threads[blocked->thread].state == SNAP_SLEEP ||
+           (wait && wait->since_ns >= SLOW_NS);
+}
+
+static void tell(struct diag *diag, const struct blocked *blocked)
+{
+    double share = blocked->of ? (double)blocked->samples / (double)blocked->of : -1;
+    bool high = blocked->of ? share >= HIGH_SHARE : is_long(diag, blocked);
+    struct draft draft;
+    draft_begin(&draft, diag, high ? DIAG_HIGH : DIAG_MEDIUM, SNAP_OBSERVED, share);
+    plain_str(&draft.text, "The event loop of ");
+    if (blocked->thread != DIAG_NONE)
+        say_thread(&draft.text, diag, blocked->thread);
+    else if (blocked->name)
+        say_code(&draft.text, diag, blocked->name);
+    else
+        plain_add(&draft.text, "thread %d", (int)blocked->tid);
+    plain_str(&draft.text, " stands still");
+    if (blocked->of) {
+        plain_str(&draft.text, " in ");
+        plain_percent(&draft.text, share);
+        plain_str(&draft.text, " % of the snapshots");
+    }
+    plain_str(&draft.text, ": ");
+    say_frame(&draft.text, diag, blocked->callback);
+    const struct snap_wait *wait =
+        blocked->thread != DIAG_NONE ? diag_wait(diag, blocked->thread) : NULL;
+    if (blocked->call && blocked->call->kind == SNAP_BUILTIN) {
+        plain_str(&draft.text, " blocks in ");
+        say_frame(&draft.text, diag, blocked->call);
+    } else {
+        plain_str(&draft.text, " blocks");
+    }
+    if (wait && wait->what) {
+        plain_str(&draft.text, ", waiting for ");
+        say_wanted(&draft.text, diag, wait);
+    }
+    plain_str(&draft.text, ".");
+    draft_title(&draft);
+    if (blocked->of) {
+        plain_str(&draft.text, "Seen in ");
+        plain_count(&draft.text, blocked->samples);
+        plain_str(&draft.text, " of ");
+        plain_things(&draft.text, blocked->of, "snapshot");
+        plain_str(&draft.text, ", below the frame from which the loop runs its callbacks.");
+    } else {
+        plain_str(&draft.text,
+                  "The call is below the frame from which the loop runs its callbacks; its "
+                  "own waiting for events is not.");
+    }
+    draft_evidence(&draft);
+    draft_name(&draft, blocked->callback->function);
+    draft_advice(&draft, "Await an asynchronous form of this call, or run it in a thread: await "
+                         "asyncio.to_thread(...), loop.run_in_executor(...).");
+    draft_end(&draft);
+}
+
+static void look_at_thread(struct diag *diag, uint32_t index)
+{
+    const struct snap_thread *thread = &diag->threads[index];
+    struct stack stack = stack_of_thread(thread);
+    struct blocked blocked = {.thread = index, .call = stack_call(&stack)};
+    if (waits(thread->state) && (blocked.callback = blocked_callback(diag, &stack)))
+        tell(diag, &blocked);
+}
+
+// The blocked ones among the profile's stacks, by thread; within a thread the most frequent first.
+static struct diag_number *find_stacks(const struct diag *diag, size_t *ret_count)
+{
+    const struct prof_report *profile = diag->profile;
+    struct diag_number *found = calloc(profile->stack_count + 1, sizeof(*found));
+    *ret_count = 0;
+    for (uint32_t i = 0; found && i < profile->stack_count; i++) {
+        const struct prof_stack *from = &profile->stacks[i];
+        struct stack stack = stack_of_profile(profile, from);
+        if (waits(from->state) && blocked_callback(diag, &stack))
+            found[(*ret_count)++] = (struct diag_number){from->pid, from->tid, i};
+    }
+    if (found)
+        numbers_sort(found, *ret_count);
+    return found;
+}
+
+static void look_at_stacks(struct diag *diag, const struct diag_number *stacks, size_t count)
+{
+    const struct prof_thread *thread = diag_profiled(diag, stacks[0].pid, stacks[0].tid);
+    if (!thread)
+        return;
+    const struct prof_stack *from = &diag->profile->stacks[stacks[0].index];
+    struct stack stack = stack_of_profile(diag->profile, from);
+    struct blocked blocked = {.thread = DIAG_NONE,
+                              .name = thread->name,
+                              .tid = thread->tid,
+                              .callback = blocked_callback(diag, &stack),
+                              .call = stack_call(&stack),
+                              .of = thread->samples};
+    for (size_t i = 0; i < count; i++)
+        blocked.samples += diag->profile->stacks[stacks[i].index].samples;
+    if (blocked.of >= DIAG_SNAPSHOTS_MIN && blocked.samples >= SEEN_MIN &&
+        (double)blocked.samples >= MEDIUM_SHARE * (double)blocked.of)
+        tell(diag, &blocked);
+}
+
+static void look_at_profile(struct diag *diag)
+{
+    size_t count, told = diag->out->findings.count + DIAG_TOLD_MAX;
+    AUTO_FREE struct diag_number *stacks = find_stacks(diag, &count);
+    diag->failed |= !stacks;
+    for (size_t i = 0, next; stacks && i < count && diag->out->findings.count < told; i = next) {
+        for (next = i + 1; next < count && stacks[next].pid == stacks[i].pid &&
+                           stacks[next].tid == stacks[i].tid;)
+            next++;
+        look_at_stacks(diag, &stacks[i], next - i);
+    }
+}
+
+void rule_event_loop(struct diag *diag)
+{
+    if (diag->profile) {
+        look_at_profile(diag);
+        return;
+    }
+    size_t told = diag->out->findings.count + DIAG_TOLD_MAX;
+    for (uint32_t i = 0; i < diag->count && diag->out->findings.count < told; i++)
+        look_at_thread(diag, i);
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// fork-held-lock: fork() copies locks as they are, but of the threads only the one that called it
+// (POSIX, fork()). A lock that another one held stays held for good.
+//
+// Who holds it can be read of an RLock or a pthread mutex: its owner is no thread of the process.
+// A plain lock has no owner; but when the process has one thread only, nobody is there who could
+// release what it waits for.
+#include "diagnose/stack.h"
+
+static bool is_forked_child(const struct diag *diag, const struct stack *stack)
+{
+    for (size_t i = 0; i < stack->count; i++)
+        // CPython: Lib/multiprocessing/popen_fork.py, Popen._launch: the child runs below it.
+        if (stack_is(diag, stack_frame(stack, i), "multiprocessing/popen_fork.py", "_launch"))
+            return true;
+    return false;
+}
+
+static void tell(struct diag *diag, uint32_t thread, bool gone, bool alone)
+{
+    const struct snap_wait *wait = diag_wait(diag, thread);
+    struct stack stack = stack_of_thread(&diag->threads[thread]);
+    const struct snap_frame *own =
+        stack_own_from(diag, &stack, wait->waiting < stack.count ? wait->waiting : 0);
+    struct draft draft;
+    draft_begin(&draft, diag, DIAG_HIGH, gone ? wait->owner_known : SNAP_INFERRED,
+                1.0 / (double)diag_python_threads(diag, diag->threads[thread].pid));
+    say_thread(&draft.text, diag, thread);
+    plain_str(&draft.text, " waits for ");
+    say_wanted(&draft.text, diag, wait);
+    if (own) {
+        plain_str(&draft.text, " in ");
+        say_frame(&draft.text, diag, own);
+        draft_name(&draft, own->function);
+    }
+    plain_str(&draft.text, gone ? ", held by a thread that this process does not have."
+                                : ", and this process has no other thread that could release it.");
+    draft_title(&draft);
+    if (gone && wait->owner)
+        plain_add(&draft.text,
+                  "The lock names thread %d as its owner; there is no such thread here.",
+                  (int)wait->owner);
+    else
+        plain_str(&draft.text,
+                  "The lock does not say who holds it; it is held, and nobody is left.");
+    draft_evidence(&draft);
+    if (is_forked_child(diag, &stack)) {
+        plain_str(&draft.text, "The process was forked by multiprocessing.");
+        draft_evidence(&draft);
+    }
+    draft_advice(&draft,
+                 alone && !gone
+                     ? "Was it forked while another thread of its parent held the lock, or "
+                       "is it taken twice? Start processes with \"spawn\" or \"forkserver\", "
+                       "or fork before threads are started."
+                     : "A fork was made while that thread of the parent held it (or it ended "
+                       "without releasing it). Start processes with \"spawn\" or "
+                       "\"forkserver\", or fork before threads are started; "
+                       "os.register_at_fork() can make the lock anew in the child.");
+    draft_end(&draft);
+}
+
+void rule_fork_held_lock(struct diag *diag)
+{
+    size_t told = 0;
+    for (uint32_t i = 0; i < diag->count && told < DIAG_TOLD_MAX; i++) {
+        const struct snap_wait *wait = diag_wait(diag, i);
+        if (!wait || !diag_is_lock(wait->kind) || wait->kind == SNAP_WAIT_CONDITION ||
+            wait->timeout_ns >= 0)
+            continue;
+        bool gone = wait->owner_gone && wait->owner_known != SNAP_NOT_KNOWN;
+        bool alone = wait->owner_known == SNAP_NOT_KNOWN && wait->kind == SNAP_WAIT_LOCK &&
+                     diag->threads[i].known_to_python &&
+                     diag_python_threads(diag, diag->threads[i].pid) == 1;
+        if (gone || alone) {
+            tell(diag, i, gone, alone);
+            told++;
+        }
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// lock-convoy: several threads wait at one place for a lock, get it, and come back for it. The waits are
+// many and short, which is what sets it apart from a lock that somebody keeps.
+#include "diagnose/stack.h"
+#include "util/guard.h"
+
+// Of the samples that work or wait there.
+#define MEDIUM_SHARE 0.2
+#define HIGH_SHARE 0.5
+#define THREADS_MIN 3
+#define SEEN_MIN 20 // samples
+// A call of the function is seen so often at most, on average: the waits are of many calls.
+#define SAMPLES_PER_CALL 3.0
+
+// Python code that waits for work, for a result or for an end with a lock of its own: no convoy.
+static bool waits_by_library(const struct diag *diag, const struct snap_frame *frame)
+{
+    static const char *const files[] = {"/threading.py",
+                                        "/queue.py",
+                                        "concurrent/futures/_base.py",
+                                        "concurrent/futures/thread.py",
+                                        "/selectors.py",
+                                        "/socketserver.py"};
+    for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+        if (stack_is(diag, frame, files[i], NULL))
+            return true;
+    return false;
+}
+
+// The frame in Python code that takes a lock and waits for it; DIAG_NONE: the stack waits otherwise.
+static uint32_t place_of(const struct diag *diag, const struct prof_stack *from)
+{
+    struct stack stack = stack_of_profile(diag->profile, from);
+    bool takes = false;
+    for (size_t i = 0; from->state == SNAP_LOCK_WAIT && i < stack.count; i++) {
+        const struct snap_frame *frame = stack_frame(&stack, i);
+        if (frame->kind == SNAP_BUILTIN) {
+            takes = stack_named(diag, frame->function, "acquire") ||
+                    stack_named(diag, frame->function, "__enter__");
+            if (!takes)
+                return DIAG_NONE;
+        } else if (frame->kind == SNAP_NATIVE) {
+            takes |= stack_named(diag, frame->function, "lock_PyThread_acquire_lock") ||
+                     stack_named(diag, frame->function, "rlock_acquire");
+        } else {
+            return takes && !waits_by_library(diag, frame) ? stack.index[i] : DIAG_NONE;
+        }
+    }
+    return DIAG_NONE;
+}
+
+struct place {
+    uint32_t frame;
+    pid_t pid, tid;
+    uint64_t samples;
+};
+
+static int by_frame(const void *left, const void *right)
+{
+    const struct place *a = left, *b = right;
+    if (a->frame != b->frame)
+        return a->frame < b->frame ? -1 : 1;
+    if (a->pid != b->pid)
+        return a->pid < b->pid ? -1 : 1;
+    return a->tid < b->tid ? -1 : a->tid > b->tid;
+}
+
+static void look_at(struct diag *diag, const struct place *places, size_t count)
+{
+    const struct prof_report *profile = diag->profile;
+    uint64_t samples = 0;
+    size_t threads = 0;
+    for (size_t i = 0; i < count; i++) {
+        samples += places[i].samples;
+        threads +=
+            i == 0 || places[i].tid != places[i - 1].tid || places[i].pid != places[i - 1].pid;
+    }
+    const struct prof_function *function =
+        &profile->functions[profile->frame_function[places[0].frame]];
+    double share = (double)samples / (double)(samples + profile->samples_working);
+    if (threads < THREADS_MIN || samples < SEEN_MIN || share < MEDIUM_SHARE ||
+        (double)function->total > SAMPLES_PER_CALL * (double)function->activations)
+        return;
+    struct draft draft;
+    draft_begin(&draft, diag, share >= HIGH_SHARE ? DIAG_HIGH : DIAG_MEDIUM, SNAP_INFERRED, share);
+    plain_things(&draft.text, threads, "thread");
+    plain_str(&draft.text, " queue up for a lock in ");
+    say_frame(&draft.text, diag, &profile->frames[places[0].frame]);
+    plain_add(&draft.text, ", again and again: on average %.1f wait there at a time.",
+              (double)samples / (double)profile->snapshots);
+    draft_title(&draft);
+    plain_things(&draft.text, samples, "sample");
+    plain_str(&draft.text, " wait there, ");
+    plain_count(&draft.text, profile->samples_working);
+    plain_str(&draft.text, " work anywhere; at least ");
+    plain_things(&draft.text, function->activations, "call");
+    plain_str(&draft.text, " of the function were seen.");
+    draft_evidence(&draft);
+    draft_name(&draft, function->function);
+    draft_advice(&draft,
+                 "Do less while holding it, or split it: a lock per shard, a copy per thread, "
+                 "work handed over by a queue.");
+    draft_end(&draft);
+}
+
+void rule_lock_convoy(struct diag *diag)
+{
+    const struct prof_report *profile = diag->profile;
+    if (!profile)
+        return;
+    AUTO_FREE struct place *places = calloc(profile->stack_count + 1, sizeof(*places));
+    size_t count = 0;
+    for (size_t i = 0; places && i < profile->stack_count; i++) {
+        const struct prof_stack *from = &profile->stacks[i];
+        uint32_t frame = place_of(diag, from);
+        if (frame != DIAG_NONE)
+            places[count++] = (struct place){frame, from->pid, from->tid, from->samples};
+    }
+    diag->failed |= !places;
+    if (places)
+        qsort(places, count, sizeof(*places), by_frame);
+    for (size_t i = 0, next; i < count; i = next) {
+        for (next = i + 1; next < count && places[next].frame == places[i].frame;)
+            next++;
+        look_at(diag, &places[i], next - i);
+    }
+}

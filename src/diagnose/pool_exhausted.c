@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// pool-exhausted: threads wait to borrow something (a connection out of a queue, a semaphore), and all
+// who have one are in the same place.
+//
+// A pool of workers at rest looks much the same: they wait for work out of a queue, and the busy ones
+// among them are in the same place, too. So one of these has to be so:
+//  - who has it is known: the object is among what the threads hold;
+//  - who waits is in the middle of a unit of work that an executor or a server gave to its thread, so
+//    it does not wait for work;
+//  - nobody is left who could bring work: each other thread waits for the end of one of these.
+#include "diagnose/stack.h"
+#include "util/guard.h"
+
+#define WAITERS_MIN 3  // two may meet by accident
+#define HIGH_SHARE 0.5 // of the process's threads: the service is down
+
+// What gives a thread its units of work. CPython: Lib/concurrent/futures/thread.py, _WorkItem.run;
+// Lib/socketserver.py; Lib/wsgiref/handlers.py, BaseHandler.run; Lib/multiprocessing/pool.py, worker.
+// Packages: anyio/_backends/_asyncio.py, WorkerThread; waitress/task.py; cheroot/workers/threadpool.py.
+static const struct {
+    const char *file, *function;
+} dispatchers[] = {
+    {"concurrent/futures/thread.py", "run"}, {"socketserver.py", "process_request_thread"},
+    {"socketserver.py", "finish_request"},   {"wsgiref/handlers.py", "run"},
+    {"multiprocessing/pool.py", "worker"},   {"anyio/_backends/_asyncio.py", "run"},
+    {"waitress/task.py", "service"},         {"cheroot/workers/threadpool.py", "run"},
+};
+
+static bool is_dispatcher(const struct diag *diag, const struct snap_frame *frame)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(dispatchers); i++)
+        if (stack_is(diag, frame, dispatchers[i].file, dispatchers[i].function))
+            return true;
+    return false;
+}
+
+// A dispatcher is on the stack, and code that is neither its own nor Python's own further in.
+static bool in_work(const struct diag *diag, const struct snap_thread *thread)
+{
+    bool code = false;
+    struct stack stack = stack_of_thread(thread);
+    for (size_t i = 0; i < stack.count; i++) {
+        const struct snap_frame *frame = stack_frame(&stack, i);
+        if (frame->kind == SNAP_PYTHON && is_dispatcher(diag, frame))
+            return code;
+        code |= frame->kind == SNAP_PYTHON && stack_origin(diag, frame) != SNAP_LIBRARY;
+    }
+    return false;
+}
+
+static bool has_it(const struct snap_thread *thread, uint64_t object)
+{
+    if (thread->details)
+        vec_foreach (held, &thread->details->held)
+            if (object && held->object == object)
+                return true;
+    return false;
+}
+
+// It went on in a function in which the waiter stands still.
+static bool went_on(const struct diag *diag, const struct snap_thread *waiter,
+                    const struct snap_thread *other)
+{
+    struct stack a = stack_of_thread(waiter), b = stack_of_thread(other);
+    const struct snap_frame *at = stack_own(diag, &a);
+    if (!at || stack_origin(diag, at) == SNAP_LIBRARY)
+        return false;
+    for (size_t i = 0; i < b.count; i++) {
+        const struct snap_frame *frame = stack_frame(&b, i);
+        if (stack_same_function(frame, at))
+            return frame->line != at->line;
+    }
+    return false;
+}
+
+struct pool {
+    const struct diag_group *group;
+    bool known; // who has it was read of their frames
+    bool nobody_else;
+    size_t holders;
+    uint32_t holder; // the first of them
+};
+
+static bool waits_for_group(const struct diag *diag, const struct diag_group *group,
+                            uint32_t thread)
+{
+    const struct snap_wait *wait = diag_wait(diag, thread);
+    for (size_t i = 0; wait && i < group->count; i++)
+        if (diag->waiters.items[group->first + i] == thread)
+            return true;
+    return false;
+}
+
+static bool same_place(const struct diag *diag, uint32_t one, uint32_t other)
+{
+    struct stack a = stack_of_thread(&diag->threads[one]),
+                 b = stack_of_thread(&diag->threads[other]);
+    const struct snap_frame *x = stack_own(diag, &a), *y = stack_own(diag, &b);
+    return x && y && stack_same_function(x, y) && x->line == y->line;
+}
+
+// False: they are in several places, or there are none.
+static bool find_holders(const struct diag *diag, struct pool *pool)
+{
+    const struct diag_group *group = pool->group;
+    const struct snap_thread *waiter = &diag->threads[diag->waiters.items[group->first]];
+    for (uint32_t i = 0; i < diag->count; i++)
+        if (diag->threads[i].pid == group->pid && has_it(&diag->threads[i], group->object))
+            pool->known = true;
+    pool->nobody_else = true;
+    for (uint32_t i = 0; i < diag->count; i++) {
+        const struct snap_thread *thread = &diag->threads[i];
+        if (thread->pid != group->pid || !thread->known_to_python ||
+            waits_for_group(diag, group, i))
+            continue;
+        bool holds = pool->known ? has_it(thread, group->object) : went_on(diag, waiter, thread);
+        const struct snap_wait *wait = diag_wait(diag, i);
+        pool->nobody_else &= holds || (wait && wait->kind == SNAP_WAIT_JOIN);
+        if (!holds)
+            continue;
+        if (pool->holders && !same_place(diag, pool->holder, i))
+            return false;
+        pool->holder = pool->holders++ ? pool->holder : i;
+    }
+    return pool->holders > 0;
+}
+
+// Somebody waits for all its items to be done, or for room in it: it has tasks, nothing to borrow.
+static bool is_task_queue(const struct diag *diag, const struct diag_group *group)
+{
+    for (uint32_t i = 0; i < diag->count; i++) {
+        const struct snap_wait *wait = diag_wait(diag, i);
+        if (wait && wait->object == group->object && diag->threads[i].pid == group->pid &&
+            (wait->kind == SNAP_WAIT_QUEUE_JOIN || wait->kind == SNAP_WAIT_QUEUE_PUT))
+            return true;
+    }
+    return false;
+}
+
+static void tell(struct diag *diag, const struct pool *pool)
+{
+    const struct diag_group *group = pool->group;
+    uint32_t first = diag->waiters.items[group->first];
+    struct stack waits = stack_of_thread(&diag->threads[first]),
+                 has = stack_of_thread(&diag->threads[pool->holder]);
+    const struct snap_frame *at = stack_own(diag, &waits), *in = stack_own(diag, &has);
+    size_t all = diag_python_threads(diag, group->pid);
+    all = all > group->count ? all : group->count;
+    bool sure = pool->known || in_work(diag, &diag->threads[first]);
+    struct draft draft;
+    draft_begin(&draft, diag,
+                sure && (double)group->count >= HIGH_SHARE * (double)all ? DIAG_HIGH : DIAG_MEDIUM,
+                SNAP_INFERRED, (double)group->count / (double)all);
+    say_of_threads(&draft.text, group->count, all);
+    plain_str(&draft.text, " wait for ");
+    say_wanted(&draft.text, diag, diag_wait(diag, first));
+    if (at) {
+        plain_str(&draft.text, " in ");
+        say_frame(&draft.text, diag, at);
+        draft_name(&draft, at->function);
+    }
+    plain_str(&draft.text,
+              pool->holders == 1 ? "; " : "; those who went on are all in one place, ");
+    say_thread(&draft.text, diag, pool->holder);
+    plain_str(&draft.text, pool->holders == 1 ? " has one, " : " ");
+    say_itself(&draft.text, diag, pool->holder);
+    plain_str(&draft.text, ".");
+    draft_title(&draft);
+    plain_str(&draft.text, pool->known ? "It is among what these threads hold: "
+                                       : "These went on where the others wait: ");
+    plain_things(&draft.text, pool->holders, "thread");
+    plain_str(&draft.text, ".");
+    draft_evidence(&draft);
+    if (in)
+        draft_name(&draft, in->function);
+    draft_advice(&draft,
+                 "What has them all busy is the trouble, not the pool's size: give that call a "
+                 "time limit, and waiting for the pool one, too.");
+    draft_end(&draft);
+}
+
+void rule_pool_exhausted(struct diag *diag)
+{
+    size_t told = 0;
+    for (size_t i = 0; i < diag->groups.count && told < DIAG_TOLD_MAX; i++) {
+        struct pool pool = {.group = &diag->groups.items[i]};
+        if (pool.group->count < WAITERS_MIN)
+            return; // the largest come first
+        if ((pool.group->kind != SNAP_WAIT_QUEUE_GET && pool.group->kind != SNAP_WAIT_SEMAPHORE &&
+             pool.group->kind != SNAP_WAIT_CONDITION) ||
+            pool.group->owner != DIAG_NONE || !find_holders(diag, &pool) ||
+            is_task_queue(diag, pool.group))
+            continue;
+        uint32_t first = diag->waiters.items[pool.group->first];
+        if (pool.known || pool.nobody_else || in_work(diag, &diag->threads[first])) {
+            tell(diag, &pool);
+            told++;
+        }
+    }
+}

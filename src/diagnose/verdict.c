@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The verdict: the first finding that matters, else what the process does: it is HOT, BUSY or IDLE,
+// and nothing wrong was seen.
+#include "diagnose/verdict.h"
+
+#include "diagnose/stack.h"
+
+// A process that uses less of a processor than this, on average, has no hot spot worth the first
+// line of a report.
+#define HOT_CPU_SHARE 0.5
+// A function that has less of the working time leads nobody to anything.
+#define HOT_SHARE 0.25
+// Kinds of waits that an idle verdict counts up.
+#define IDLE_KINDS_TOLD 3
+
+static const char *word_of(const char *id)
+{
+    for (const struct diag_rule *rule = diag_rules; rule->id; rule++)
+        if (rule->id == id)
+            return rule->word;
+    return "";
+}
+
+static void finish(struct diag *diag, const char *word, struct plain *text)
+{
+    diag->out->word = word;
+    diag->out->verdict = text->bytes;
+    diag->failed |= text->failed || !text->bytes;
+}
+
+static bool say_finding(struct diag *diag)
+{
+    const struct diag_findings *findings = &diag->out->findings;
+    if (!findings->count || findings->items[0].severity < DIAG_MEDIUM)
+        return false;
+    const struct diag_finding *first = &findings->items[0];
+    struct plain text = {0};
+    plain_add(&text, "%s - %s", word_of(first->id), first->title);
+    finish(diag, word_of(first->id), &text);
+    fingerprint_make(diag, first->id, first->bucket, 4);
+    return true;
+}
+
+static const struct prof_function *hottest(const struct prof_report *profile)
+{
+    const struct prof_function *best = NULL;
+    for (size_t i = 0; i < profile->function_count; i++)
+        if (!best || profile->functions[i].own_working > best->own_working)
+            best = &profile->functions[i];
+    return best && best->own_working ? best : NULL;
+}
+
+static bool say_hot(struct diag *diag)
+{
+    const struct prof_report *profile = diag->profile;
+    if (!profile || !profile->samples_working || !profile->duration_ns)
+        return false;
+    double cpu = profile->has_process_cpu
+                     ? (double)profile->process_cpu_ns / (double)profile->duration_ns
+                     : (double)profile->samples_working / (double)profile->snapshots;
+    const struct prof_function *function = hottest(profile);
+    if (!function || cpu < HOT_CPU_SHARE)
+        return false;
+    double share = (double)function->own_working / (double)profile->samples_working;
+    if (share < HOT_SHARE)
+        return false;
+    struct plain text = {0};
+    plain_str(&text, "HOT - ");
+    plain_percent(&text, share);
+    plain_str(&text, " % of the working time is in ");
+    say_function(&text, diag, function);
+    if (function->own_high > 0) {
+        plain_str(&text, " (95 % sure: ");
+        plain_range(&text, function->own_low, function->own_high);
+        plain_str(&text, " %)");
+    }
+    plain_str(&text, "; nothing waits for what it should not.");
+    finish(diag, "HOT", &text);
+    fingerprint_make(diag, "hot", &function->function, 1);
+    return true;
+}
+
+struct tally {
+    size_t works, waits, unknown, kinds[SNAP_WAIT_COUNT];
+};
+
+static struct tally count_threads(const struct diag *diag)
+{
+    struct tally tally = {0};
+    for (uint32_t i = 0; i < diag->count; i++) {
+        const struct snap_thread *thread = &diag->threads[i];
+        const struct snap_details *details = thread->details;
+        tally.works += snap_state_works(thread->state);
+        tally.unknown += thread->state == SNAP_UNKNOWN;
+        if (!snap_state_works(thread->state) && thread->state != SNAP_UNKNOWN) {
+            tally.waits++;
+            if (details && details->wait.kind < SNAP_WAIT_COUNT)
+                tally.kinds[details->wait.kind]++;
+        }
+    }
+    return tally;
+}
+
+// "(10 queue-get, 2 poll)"
+static void say_kinds(struct plain *text, struct tally *tally)
+{
+    for (size_t told = 0; told < IDLE_KINDS_TOLD; told++) {
+        size_t best = SNAP_WAIT_NONE;
+        for (size_t kind = SNAP_WAIT_NONE + 1; kind < SNAP_WAIT_COUNT; kind++)
+            if (tally->kinds[kind] > (best ? tally->kinds[best] : 0))
+                best = kind;
+        if (!best) {
+            if (told)
+                plain_str(text, ")");
+            return;
+        }
+        plain_str(text, told ? ", " : " (");
+        plain_count(text, tally->kinds[best]);
+        plain_add(text, " %s", snap_wait_name((enum snap_wait_kind)best));
+        tally->kinds[best] = 0;
+    }
+    plain_str(text, ")");
+}
+
+// A thread that works, with the code that a person looks for.
+static const struct snap_frame *find_working(const struct diag *diag, uint32_t *ret_thread)
+{
+    for (uint32_t i = 0; i < diag->count; i++) {
+        struct stack stack = stack_of_thread(&diag->threads[i]);
+        const struct snap_frame *own = stack_own(diag, &stack);
+        if (own && snap_state_works(diag->threads[i].state)) {
+            *ret_thread = i;
+            return own;
+        }
+    }
+    return NULL;
+}
+
+static void say_quiet(struct diag *diag)
+{
+    struct tally tally = count_threads(diag);
+    uint32_t thread = 0;
+    const struct snap_frame *working = find_working(diag, &thread);
+    bool busy = tally.works > 0;
+    struct plain text = {0};
+    plain_add(&text, "%s - nothing is wrong that can be seen: ", busy ? "BUSY" : "IDLE");
+    if (busy) {
+        plain_count(&text, tally.works);
+        plain_add(&text, " of %zu threads %s", diag->count, tally.works == 1 ? "works" : "work");
+        if (working) {
+            plain_str(&text, ", ");
+            say_thread(&text, diag, thread);
+            plain_str(&text, " in ");
+            say_frame(&text, diag, working);
+        }
+    } else if (!tally.waits) {
+        plain_str(&text, "what its threads do is not known");
+    } else if (tally.unknown) {
+        plain_count(&text, tally.waits);
+        plain_add(&text, " of %zu threads %s", diag->count, tally.waits == 1 ? "waits" : "wait");
+    } else {
+        plain_str(&text, tally.waits == 1 ? "the only thread waits" : "all ");
+        if (tally.waits > 1) {
+            plain_things(&text, tally.waits, "thread");
+            plain_str(&text, " wait");
+        }
+    }
+    if (!busy)
+        say_kinds(&text, &tally);
+    const struct snap_signal *signal = &diag->source->signal;
+    if (diag->source->of_core && signal->name) {
+        plain_str(&text, "; ");
+        say_code(&text, diag, signal->name);
+        if (signal->has_sender)
+            plain_add(&text, ", sent by process %d,", (int)signal->sender_pid);
+        plain_str(&text, " made this core");
+    }
+    plain_str(&text, ".");
+    finish(diag, busy ? "BUSY" : "IDLE", &text);
+    fingerprint_make(diag, busy ? "busy" : "idle", working ? &working->function : NULL,
+                     working ? 1 : 0);
+}
+
+void verdict_say(struct diag *diag)
+{
+    if (!say_finding(diag) && !say_hot(diag))
+        say_quiet(diag);
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// One sentence for all of it, and the names under which the same trouble is found again.
+#ifndef DIAGNOSE_VERDICT_H
+#define DIAGNOSE_VERDICT_H
+
+#include "diagnose/diag.h"
+
+// The findings are sorted.
+void verdict_say(struct diag *diag);
+// Bucket and fingerprint: of a finding, or of a state without one ("hot", "idle") and its function.
+void fingerprint_make(struct diag *diag, const char *id, const uint32_t *names, size_t count);
+
+#endif
