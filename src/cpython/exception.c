@@ -5,12 +5,15 @@
 
 #include <string.h>
 
+#include "cpython/callsite_tables.h"
 #include "cpython/exception_parts.h"
 #include "util/guard.h"
 #include "util/limits.h"
 
 #define TPFLAGS_BASE_EXC_SUBCLASS (1ull << 30)
-#define MEMBERS_MAX 5 // of a group
+#define MEMBERS_MAX 5        // of a group
+#define STACK_MAX 128        // slots of a value stack that are looked at
+#define FRAMES_SEARCHED 2000 // for what is handled
 
 struct reader {
     struct py_process *process;
@@ -194,8 +197,8 @@ static struct err *add_items(struct reader *r, uint64_t tstate)
 
 enum { EXCEPT_HANDLER = 257, BLOCKS_MAX = 20 }; // Include/opcode.h; CO_MAXBLOCKS
 
-// 3.6 (Python/ceval.c): an `except` block keeps on the value stack what was handled before it:
-// traceback, value, type; a generator that runs keeps it in its frame, too (save_exc_state).
+// Up to 3.10 (Python/ceval.c): an `except` block keeps on the value stack what was handled before it:
+// traceback, value, type. In 3.6 a generator that runs has it in its frame, too (save_exc_state).
 static struct err *add_saved(struct reader *r, const struct py_frame *frame)
 {
     struct {
@@ -223,18 +226,55 @@ static struct err *add_saved(struct reader *r, const struct py_frame *frame)
                     field_of(r, frame->addr, PY_FO_exc_traceback));
 }
 
+// Slots of the value stack that the handler of an exception raised now would leave there: 0 for most.
+static size_t slots_kept(struct reader *r, const struct py_frame *frame, const struct py_code *code)
+{
+    const struct py_bytecode bytecode = {.version = r->dec->layout.version,
+                                         .exception_table = code->exception_table,
+                                         .exception_table_size = code->exception_table_bytes};
+    uint32_t unit = (uint32_t)frame->offset_bytes / 2;
+    struct py_handler handler;
+    size_t at = 0, kept = 0;
+    if (frame->offset_bytes < 0 || !py_codes_may_walk(r->dec->codes, code->exception_table_bytes))
+        return 0;
+    while (py_handler_next(&bytecode, &at, &handler) && handler.start <= unit)
+        if (unit < handler.end)
+            kept = handler.kept;
+    return kept < STACK_MAX ? kept : STACK_MAX;
+}
+
+// 3.11+: an `except` block keeps what was handled before it (PUSH_EXC_INFO) below what its own handler
+// would leave. There, in full statements, lies no exception for another reason.
+static struct err *add_pushed(struct reader *r, const struct py_frame *frame)
+{
+    uint64_t slots[STACK_MAX];
+    struct py_code *code;
+    AUTO_ERR struct err *err = py_code_get(r->dec, frame->code_addr, &code);
+    if (err)
+        return NULL;
+    size_t count = slots_kept(r, frame, code);
+    count =
+        mem_read_some(r->dec->mem, frame->slots_addr + 8ull * code->slot_count, slots, count * 8) /
+        8;
+    while (count-- > 0)
+        TRY(add_root(r, py_untag(r->dec, slots[count]), PY_EXC_HANDLED, 0));
+    return NULL;
+}
+
 static struct err *add_handled(struct reader *r, const struct py_stack *stack)
 {
     uint64_t tstate = stack->thread.tstate;
     if (py_layout_has(&r->dec->layout, PY_TS_exc_info))
-        return add_items(r, tstate);
-    TRY(add_root(r, field_of(r, tstate, PY_TS_exc_value), PY_EXC_HANDLED,
-                 field_of(r, tstate, PY_TS_exc_traceback)));
-    vec_foreach (frame, &stack->frames) {
-        if (is_full(r))
-            break;
-        TRY(add_saved(r, frame));
-    }
+        TRY(add_items(r, tstate));
+    else
+        TRY(add_root(r, field_of(r, tstate, PY_TS_exc_value), PY_EXC_HANDLED,
+                     field_of(r, tstate, PY_TS_exc_traceback)));
+    // What is handled further out has something that is handled in it, which came first.
+    bool blocks = py_layout_has(&r->dec->layout, PY_FO_blockstack);
+    bool any = r->out->count > r->begin;
+    for (size_t i = 0; any && i < stack->frames.count && i < FRAMES_SEARCHED && !is_full(r); i++)
+        TRY(blocks ? add_saved(r, &stack->frames.items[i])
+                   : add_pushed(r, &stack->frames.items[i]));
     return NULL;
 }
 
