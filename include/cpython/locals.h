@@ -21,7 +21,7 @@ VEC_DEFINE(py_variables, struct py_variable);
 
 // Appends those that are set, at most `limit`, in the order in which the code object lists them. Of a
 // module or a class body: what its namespace holds, without __special__ names. Reads from dec->mem.
-// frame->code must be there. A variable that cannot be read is left out.
+// A variable that cannot be read is left out.
 struct err *py_frame_variables(struct py_decoder *dec, const struct py_frame *frame, size_t limit,
                                struct py_variables *ret);
 

@@ -20,6 +20,7 @@
 struct slots {
     struct py_decoder *dec;
     const struct py_frame *frame;
+    struct py_code *code;
     size_t limit;
     struct py_variables *ret;
     uint64_t args;   // so many of the first locals are arguments
@@ -74,7 +75,7 @@ static struct err *tuple_size(struct slots *slots, uint64_t tuple, uint64_t *ret
 static struct err *read_modern(struct slots *slots)
 {
     struct py_decoder *dec = slots->dec;
-    uint64_t code = slots->frame->code->addr, names, kinds, count;
+    uint64_t code = slots->frame->code_addr, names, kinds, count;
     TRY(py_read(dec->mem, &dec->layout, code, PY_CO_localsplusnames, &names));
     TRY(py_read(dec->mem, &dec->layout, code, PY_CO_localspluskinds, &kinds));
     AUTO_FREE uint8_t *bytes = NULL;
@@ -123,7 +124,7 @@ static struct err *read_old(struct slots *slots)
     uint64_t varnames = 0;
     for (size_t part = 0, slot = 0; part < ARRAY_SIZE(parts); part++) {
         uint64_t names, count;
-        TRY(py_read(dec->mem, &dec->layout, slots->frame->code->addr, parts[part].field, &names));
+        TRY(py_read(dec->mem, &dec->layout, slots->frame->code_addr, parts[part].field, &names));
         TRY(tuple_size(slots, names, &count));
         varnames = part == 0 ? names : varnames;
         for (uint64_t i = 0; i < count && slot < slots->count; i++, slot++) {
@@ -142,8 +143,8 @@ static struct err *read_old(struct slots *slots)
 static struct err *count_args(struct slots *slots)
 {
     struct py_decoder *dec = slots->dec;
-    uint64_t positional, keywords, code = slots->frame->code->addr;
-    uint32_t flags = slots->frame->code->flags;
+    uint64_t positional, keywords, code = slots->frame->code_addr;
+    uint32_t flags = slots->code->flags;
     TRY(py_read(dec->mem, &dec->layout, code, PY_CO_argcount, &positional));
     TRY(py_read(dec->mem, &dec->layout, code, PY_CO_kwonlyargcount, &keywords));
     slots->args = (uint32_t)positional + (uint64_t)(uint32_t)keywords + !!(flags & CO_VARARGS) +
@@ -191,7 +192,8 @@ struct err *py_frame_variables(struct py_decoder *dec, const struct py_frame *fr
 {
     struct slots slots = {.dec = dec, .frame = frame, .limit = ret->count + limit, .ret = ret};
     bool modern = dec->layout.version >= 0x030b;
-    slots.count = modern ? frame->code->slot_count : frame->stack_offset;
+    TRY(py_code_get(dec, frame->code_addr, &slots.code));
+    slots.count = modern ? slots.code->slot_count : frame->stack_offset;
     if (slots.count > LIMIT_FRAME_SLOTS)
         slots.count = LIMIT_FRAME_SLOTS;
     slots.words = calloc(slots.count + 1, 8);
@@ -201,5 +203,5 @@ struct err *py_frame_variables(struct py_decoder *dec, const struct py_frame *fr
     TRY(mem_read(dec->mem, frame->slots_addr, words, 8 * slots.count));
     TRY(count_args(&slots));
     TRY(modern ? read_modern(&slots) : read_old(&slots));
-    return frame->code->flags & CO_OPTIMIZED ? NULL : read_namespace(&slots);
+    return slots.code->flags & CO_OPTIMIZED ? NULL : read_namespace(&slots);
 }

@@ -182,6 +182,7 @@ static void snapshot_thread(struct json_report *report, const struct snapshot *s
     vec_foreach (frame, &thread->frames) {
         json_line(json);
         json_frame(report, frame);
+        json_locals(report, thread, (size_t)(frame - thread->frames.items));
         json_end_object(json, JSON_LINE);
     }
     json_end_array(json, JSON_LINES);

@@ -21,6 +21,8 @@ void json_known_to_python(struct json_report *report, pid_t pid, bool known);
 // All of a frame except the closing brace.
 void json_frame(struct json_report *report, const struct snap_frame *frame);
 
+// json_details.c: "locals" of a frame
+void json_locals(struct json_report *report, const struct snap_thread *thread, size_t frame);
 // json_details.c: "wait" and "held" of a thread, where they are known
 void json_details(struct json_report *report, const struct snap_details *details);
 

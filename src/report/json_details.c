@@ -61,6 +61,29 @@ static void write_held(struct json_report *report, const struct snap_held *held)
     json_end_object(json, JSON_LINE);
 }
 
+void json_locals(struct json_report *report, const struct snap_thread *thread, size_t frame)
+{
+    struct json_writer *json = &report->json;
+    bool any = false;
+    for (size_t i = 0; thread->details && i < thread->details->locals.count; i++) {
+        const struct snap_local *local = &thread->details->locals.items[i];
+        if (local->frame != frame)
+            continue;
+        if (!any)
+            json_begin_array(json, "locals");
+        any = true;
+        json_begin_object(json, NULL);
+        json_name(report, "name", local->name);
+        json_text(json, "kind", snap_local_kind_name(local->kind));
+        json_name(report, "value", local->value);
+        if (local->hidden)
+            json_bool(json, "hidden", true);
+        json_end_object(json, JSON_LINE);
+    }
+    if (any)
+        json_end_array(json, JSON_LINE);
+}
+
 void json_details(struct json_report *report, const struct snap_details *details)
 {
     struct json_writer *json = &report->json;
