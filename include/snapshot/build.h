@@ -40,6 +40,8 @@ struct snap_input {
     struct mem *stack_memory;                 // the stacks' bytes of that moment, as unwound; NULL:
                                               // gone. Up to 3.10 evidence may be looked for there
     bool raw_native;                          // keep the frames of the interpreter's own machinery
+    bool locals;                              // read the values of variables
+    bool show_secrets;                        // also of what looks like one
     bool is_core;
     bool stopped;
     bool show_secrets; // texts of exceptions as they are

@@ -106,6 +106,8 @@ static struct err *decode(struct core *core, const struct options *options, stru
         .native_stacks = core->unwinder ? core->still.natives.items : NULL,
         .stack_memory = target->mem,
         .raw_native = options->raw_native,
+        .locals = options->locals,
+        .show_secrets = options->show_secrets,
         .is_core = true,
         .stopped = true,
     };

@@ -91,6 +91,8 @@ static void fill_input(const struct session *session, const struct recorded *rec
         .threads = snapshot->moment.threads.items,
         .thread_count = snapshot->moment.threads.count,
         .raw_native = session->options->raw_native,
+        .locals = session->options->locals,
+        .show_secrets = session->options->show_secrets,
         .is_core = is_core,
         .stopped = is_core || snapshot->atomic,
         .kernel = &snapshot->kernel,

@@ -109,6 +109,8 @@ static struct err *gather_input(struct subject *subject, struct sample *sample, 
             .thread_count = live->threads.count,
             .native_stacks = sample->natives,
             .raw_native = subject->session->options->raw_native,
+            .locals = subject->session->options->locals,
+            .show_secrets = subject->session->options->show_secrets,
             .stopped = sample->atomic,
             .kernel = &subject->kernel,
         };

@@ -29,6 +29,8 @@ void json_frame(struct json_report *report, const struct snap_frame *frame);
 void json_diagnosis(struct json_report *report);
 // json_waits.c: "waits" and "locks", made of the last snapshot; nothing where nothing is known of them
 void json_waits(struct json_report *report);
+// json_details.c: "locals" of a frame
+void json_locals(struct json_report *report, const struct snap_thread *thread, size_t frame);
 // json_details.c: "wait" and "held" of a thread, where they are known
 void json_details(struct json_report *report, const struct snap_details *details);
 

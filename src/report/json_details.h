@@ -7,8 +7,6 @@
 
 // "exceptions" and "hidden_values" of a thread, each only where there are some
 void json_exceptions(struct json_report *report, const struct snap_thread *thread);
-// "locals": [...] of the thread's frame; nothing where there are none
-void json_locals(struct json_report *report, const struct snap_thread *thread, size_t frame);
 // "crash": {...}; nothing where nothing crashed
 void json_crash(struct json_report *report, const struct snap_crash *crash);
 // "environment": {...}; nothing where nothing is known of it (json_environment.c)

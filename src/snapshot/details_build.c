@@ -12,6 +12,7 @@ static details_reader *const readers[] = {
     details_read_wait,
     details_read_held,
     details_exceptions,
+    details_read_locals,
 };
 
 uint32_t details_frame(const struct details_thread *of, size_t stack, size_t index)

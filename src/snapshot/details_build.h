@@ -33,6 +33,7 @@ details_reader details_exceptions;
 
 details_reader details_read_wait; // waits.c
 details_reader details_read_held; // held.c
+details_reader details_read_locals; // locals.c
 // Who has what the threads wait for (owners.c). Once all threads are known.
 struct err *details_find_owners(const struct snap_input *in, struct snapshot *snapshot);
 
