@@ -44,7 +44,6 @@ struct snap_input {
     bool show_secrets;                        // also of what looks like one
     bool is_core;
     bool stopped;
-    bool show_secrets; // texts of exceptions as they are
     // Details (snapshot/details.h) are read while a live process runs. False: thread `index` has run
     // since it was looked at. NULL: it cannot have.
     bool (*still)(void *arg, size_t index);

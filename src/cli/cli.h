@@ -12,7 +12,7 @@
 #include "sample/sampler.h"
 #include "util/err.h"
 
-enum exit_code { EXIT_COMPLETE = 0, EXIT_PARTIAL = 1, EXIT_NO_REPORT = 2, EXIT_USAGE = 64 };
+enum exit_code { EXIT_COMPLETE = 0, EXIT_PARTIAL = 1, EXIT_NO_REPORT = 2, EXIT_FINDING = 3, EXIT_USAGE = 64 };
 
 enum { MAX_OUTPUTS = 16 };
 
@@ -32,6 +32,8 @@ struct options {
     // Which samples count (cli/filter.h).
     const char *thread;
     bool gil, on_cpu;
+    bool fail_on; // exit with EXIT_FINDING for findings at least as severe as ...
+    enum diag_severity fail_from;
     const struct report_format *format;
     const char *outputs[MAX_OUTPUTS];
     size_t output_count;

@@ -2,6 +2,7 @@
 // pycore report: what a capture, a core or a JSON document says, in any format.
 #include "cli/filter.h"
 #include "cli/loaded.h"
+#include "cli/session.h"
 #include "util/guard.h"
 
 // `command` is shown where the file does not say how it was made: a core.
@@ -18,10 +19,8 @@ static struct err *render(const struct options *options, struct loaded *loaded, 
     }
     if (!input.command)
         input.command = of_profile.command = command;
-    bool complete = input.source->complete && !input.interrupted;
-    *ret_code = !write_report(&shown, &input, &of_profile) ? EXIT_NO_REPORT
-                : complete                                 ? EXIT_COMPLETE
-                                                           : EXIT_PARTIAL;
+    *ret_code = write_report(&shown, &input, &of_profile) ? session_exit_code(options, &input)
+                                                          : EXIT_NO_REPORT;
     return NULL;
 }
 

@@ -169,5 +169,8 @@ int run_run(const struct options *options, int argc, char **argv)
     pythons_destroy(run.pythons);
     loop_deinit(&loop);
     session_deinit(&session);
-    return child_wait(run.pid, &status) ? child_exit_code(status) : code ? code : EXIT_PARTIAL;
+    bool ended = child_wait(run.pid, &status);
+    if (code == EXIT_FINDING) // --fail-on: asked for, so it goes before what the program says
+        return code;
+    return ended ? child_exit_code(status) : code ? code : EXIT_PARTIAL;
 }

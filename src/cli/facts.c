@@ -21,11 +21,15 @@ char *command_text(int argc, char **argv)
         return NULL;
     fputs("pycore", out);
     for (int i = 0; i < argc; i++) {
-        bool plain = argv[i][0] && !argv[i][strspn(argv[i], "abcdefghijklmnopqrstuvwxyz"
-                                                            "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                                            "0123456789-_./:=,@%+")];
+        // "pycore run" has the arguments of a program.
+        AUTO_FREE char *argument = redact_argument(i ? argv[i - 1] : NULL, argv[i]);
+        if (!argument)
+            break;
+        bool plain = argument[0] && !argument[strspn(argument, "abcdefghijklmnopqrstuvwxyz"
+                                                               "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                                               "0123456789-_./:=,@%+")];
         fputs(plain ? " " : " '", out);
-        for (const char *at = argv[i]; *at; at++)
+        for (const char *at = argument; *at; at++)
             if (*at == '\'')
                 fputs("'\\''", out);
             else

@@ -20,6 +20,7 @@ struct loaded {
     struct report_input input, with_profile;
     struct prof_report *report; // of the session, of a single snapshot, or of a filter
     struct snap_notes notes;    // of a filtered document
+    struct diagnosis unchained; // what its diagnosis says without chains
     bool aggregate;
 };
 
@@ -167,6 +168,11 @@ struct err *loaded_filter(struct loaded *loaded, const struct options *options)
         TRY(count_anew(loaded));
     for (size_t i = 0; i < input->snapshot_count; i++)
         filter_drop(snapshots[i]);
+    if (input->diagnosis) { // chains name threads by their place
+        loaded->unchained = *input->diagnosis;
+        loaded->unchained.chains = (struct diag_chains){0};
+        input->diagnosis = &loaded->unchained;
+    }
     vec_foreach (note, input->notes)
         snap_note(strings, &loaded->notes, "%s", strtab_get(strings, *note));
     filter_note(options, &counts, strings, &loaded->notes);

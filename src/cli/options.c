@@ -230,6 +230,10 @@ static const char *take(enum option_id id, const char *value, struct options *re
     case OPT_ON_CPU:
         ret->on_cpu = true;
         return NULL;
+    case OPT_FAIL_ON:
+        ret->fail_on = true;
+        ret->fail_from = (enum diag_severity)choice;
+        return NULL;
     case OPT_IDLE:
         ret->report.weight = REPORT_WEIGHT_WALL;
         return NULL;

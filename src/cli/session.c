@@ -7,6 +7,7 @@
 
 #include "target/source.h"
 #include "util/guard.h"
+#include "util/redact.h"
 
 #define NOTES_MAX 100
 #define PAUSE_SHARE_MAX 0.01 // above it a note tells
@@ -36,6 +37,9 @@ void session_deinit(struct session *session)
     vec_foreach (snapshot, &session->kept)
         snapshot_destroy(*snapshot);
     vec_deinit(&session->kept);
+    snapshot_destroy(session->last);
+    diagnosis_destroy(session->diagnosis);
+    free(session->line);
     profile_destroy(session->profile);
     snap_source_deinit(&session->source);
     vec_deinit(&session->notes);
@@ -85,14 +89,37 @@ void session_count(struct session *session, struct snapshot *snapshot)
     }
 }
 
+static struct err *find_what_is_wrong(struct session *session, const struct snapshot *last,
+                                      const struct prof_report *profile)
+{
+    const struct diag_input input = {session->strings, &session->source, last, profile};
+    diagnosis_destroy(TAKE(session->diagnosis));
+    return last ? diagnose(&input, &session->diagnosis) : NULL;
+}
+
+// Threads that a filter leaves out may have what the others wait for: what is wrong is looked for among
+// all of them, while they are there.
+static void find_before_filter(struct session *session, const struct snapshot *snapshot)
+{
+    if (!filter_is_set(session->options))
+        return;
+    AUTO_ERR struct err *err = find_what_is_wrong(session, snapshot, NULL);
+    vec_foreach (chain, session->diagnosis ? &session->diagnosis->chains : &(struct diag_chains){0})
+        vec_deinit(&chain->threads); // they name threads by their place
+    if (session->diagnosis)
+        vec_clear(&session->diagnosis->chains);
+}
+
 void session_add(struct session *session, struct snapshot *snapshot)
 {
     session_count(session, snapshot);
+    find_before_filter(session, snapshot);
     filter_drop(snapshot);
     if ((!session->profile || session->options->report.snapshots) &&
         vec_push(&session->kept, snapshot))
         return;
-    snapshot_destroy(snapshot);
+    snapshot_destroy(session->last);
+    session->last = snapshot;
 }
 
 bool session_restart(struct session *session)
@@ -171,6 +198,20 @@ struct report_source_reader session_lines(struct source *source)
     return (struct report_source_reader){source ? line_of : NULL, source};
 }
 
+// Source text without what looks like a secret; NULL where there is no memory for it.
+static const char *shown_line(void *arg, const char *file, int32_t line, bool *ret_newer)
+{
+    struct session *session = arg;
+    size_t hidden = 0;
+    const char *text = session->lines.line
+                           ? session->lines.line(session->lines.arg, file, line, ret_newer)
+                           : NULL;
+    if (!text || session->options->show_secrets)
+        return text;
+    free(session->line);
+    return session->line = redact_source(text, &hidden);
+}
+
 // What the run cost the target, where it is more than it should.
 static void note_pauses(struct session *session, const struct prof_report *report)
 {
@@ -220,6 +261,17 @@ struct err *session_report(struct session *session, const struct prof_run *run,
                   (unsigned long long)session->notes_left_out);
     filter_note(session->options, &session->filtered, session->strings, &session->notes);
     session->source.complete = !session->incomplete && !session->interrupted;
+    session->lines = lines;
+    const struct snapshot *last =
+        session->last           ? session->last
+        : session->kept.count ? session->kept.items[session->kept.count - 1]
+                              : NULL;
+    struct err *err =
+        filter_is_set(session->options) ? NULL : find_what_is_wrong(session, last, report);
+    if (err) {
+        prof_report_destroy(report);
+        return err;
+    }
     *ret = (struct report_input){
         .tool_version = PACKAGE_VERSION,
         .command = command,
@@ -228,12 +280,22 @@ struct err *session_report(struct session *session, const struct prof_run *run,
         .snapshots = (const struct snapshot *const *)session->kept.items,
         .snapshot_count = session->kept.count,
         .profile = report,
+        .last = session->last,
+        .diagnosis = session->diagnosis,
+        .shows_secrets = session->options->show_secrets,
         .notes = &session->notes,
         .interrupted = session->interrupted,
         .interim = session->interim,
-        .source_reader = lines,
+        .source_reader = {shown_line, session},
     };
     return NULL;
+}
+
+int session_exit_code(const struct options *options, const struct report_input *input)
+{
+    if (options->fail_on && input->diagnosis && diagnosis_has(input->diagnosis, options->fail_from))
+        return EXIT_FINDING;
+    return input->source->complete && !input->interrupted ? EXIT_COMPLETE : EXIT_PARTIAL;
 }
 
 int session_finish(struct session *session, const struct prof_run *run,
@@ -256,5 +318,5 @@ int session_finish(struct session *session, const struct prof_run *run,
     bool written = write_report(session->options, &input, &of_profile);
     prof_report_destroy((struct prof_report *)(uintptr_t)input.profile);
     prof_report_destroy(single);
-    return !written ? EXIT_NO_REPORT : session->source.complete ? EXIT_COMPLETE : EXIT_PARTIAL;
+    return written ? session_exit_code(session->options, &input) : EXIT_NO_REPORT;
 }

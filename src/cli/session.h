@@ -14,6 +14,10 @@ struct session {
     struct snap_notes notes;
     struct profile *profile; // NULL: one snapshot, a thread dump
     VEC(struct snapshot *) kept;
+    struct snapshot *last;       // of a profile whose snapshots are not kept
+    struct diagnosis *diagnosis; // of the last report, or with filters of the last snapshot
+    struct report_source_reader lines;
+    char *line; // the last one that was read, without secrets
     uint64_t taken;
     uint64_t cpu_begin_ns;   // pycore's own CPU time before the run
     struct filter_counts filtered;
@@ -31,6 +35,8 @@ void session_add(struct session *session, struct snapshot *snapshot);
 struct err *session_report(struct session *session, const struct prof_run *run,
                            struct report_source_reader lines, const char *command,
                            struct report_input *ret);
+// EXIT_FINDING where a finding is as severe as --fail-on says; else as `complete` says.
+int session_exit_code(const struct options *options, const struct report_input *input);
 // For formats that show profiles only: snapshots as a profile of their own; `run` may be all zeros.
 // NULL: out of memory.
 struct prof_report *session_profile_of(struct strtab *strings,
