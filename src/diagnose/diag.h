@@ -57,7 +57,7 @@ struct diag {
 };
 
 typedef void diag_rule_fn(struct diag *diag);
-#define RULE(id, word, function, help) diag_rule_fn function;
+#define RULE(id, word, milder, function, help) diag_rule_fn function;
 #include "diagnose/rules.def"
 #undef RULE
 

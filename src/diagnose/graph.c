@@ -161,8 +161,10 @@ static bool find_chains(struct diag *diag, uint32_t *waits_left)
     struct diag_chains *chains = &diag->out->chains;
     if (chains->count)
         qsort(chains->items, chains->count, sizeof(*chains->items), by_weight);
-    while (chains->count > CHAINS_MAX)
-        vec_deinit(&chains->items[--chains->count].threads);
+    while (chains->count > CHAINS_MAX) {
+        chains->count--;
+        vec_deinit(&chains->items[chains->count].threads);
+    }
     return true;
 }
 

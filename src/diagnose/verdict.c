@@ -3,6 +3,8 @@
 // and nothing wrong was seen.
 #include "diagnose/verdict.h"
 
+#include <signal.h>
+
 #include "diagnose/stack.h"
 
 // A process that uses less of a processor than this, on average, has no hot spot worth the first
@@ -13,11 +15,11 @@
 // Kinds of waits that an idle verdict counts up.
 #define IDLE_KINDS_TOLD 3
 
-static const char *word_of(const char *id)
+static const char *word_of(const struct diag_finding *finding)
 {
     for (const struct diag_rule *rule = diag_rules; rule->id; rule++)
-        if (rule->id == id)
-            return rule->word;
+        if (rule->id == finding->id)
+            return finding->severity == DIAG_HIGH ? rule->word : rule->milder;
     return "";
 }
 
@@ -35,8 +37,8 @@ static bool say_finding(struct diag *diag)
         return false;
     const struct diag_finding *first = &findings->items[0];
     struct plain text = {0};
-    plain_add(&text, "%s - %s", word_of(first->id), first->title);
-    finish(diag, word_of(first->id), &text);
+    plain_add(&text, "%s - %s", word_of(first), first->title);
+    finish(diag, word_of(first), &text);
     fingerprint_make(diag, first->id, first->bucket, 4);
     return true;
 }
@@ -168,12 +170,13 @@ static void say_quiet(struct diag *diag)
     if (!busy)
         say_kinds(&text, &tally);
     const struct snap_signal *signal = &diag->source->signal;
-    if (diag->source->of_core && signal->name) {
-        plain_str(&text, "; ");
+    // Debuggers leave one of these two in the cores that they write.
+    if (diag->source->of_core && signal->name && signal->signo != SIGTRAP &&
+        signal->signo != SIGSTOP) {
+        plain_str(&text, "; the core was made by ");
         say_code(&text, diag, signal->name);
         if (signal->has_sender)
-            plain_add(&text, ", sent by process %d,", (int)signal->sender_pid);
-        plain_str(&text, " made this core");
+            plain_add(&text, ", which process %d sent", (int)signal->sender_pid);
     }
     plain_str(&text, ".");
     finish(diag, busy ? "BUSY" : "IDLE", &text);
