@@ -117,6 +117,32 @@ static void test_chains(void **state)
     scene_destroy(&scene);
 }
 
+// As many as there may be, in one line, in one ring, and in pairs.
+static void test_many_threads(void **state)
+{
+    (void)state;
+    enum { MANY = 40000 };
+    for (int shape = 0; shape < 3; shape++) {
+        struct scene scene = scene_create(false);
+        assert_true(vec_reserve(&scene.last->threads, MANY));
+        for (unsigned i = 1; i <= MANY; i++) {
+            unsigned owner = shape == 2 ? ((i - 1) ^ 1) + 1 : i % MANY + 1;
+            struct snap_wait *wait = scene_waits(&scene, SNAP_WAIT_LOCK, i, owner, "acquire! f:3");
+            if (shape == 0 && i == MANY)
+                wait->owner = 0;
+        }
+        struct diagnosis *diagnosis = scene_diagnose(&scene);
+        assert_non_null(diagnosis);
+        assert_true(diagnosis->chains.count == 1 || (shape == 2 && diagnosis->chains.count == 100));
+        assert_int_equal(diagnosis->chains.items[0].cycle, shape > 0);
+        assert_int_equal(diagnosis->chains.items[0].threads.count, shape == 2 ? 2 : MANY);
+        assert_int_equal(diagnosis->chains.items[0].behind, shape == 0 ? MANY - 1 : 0);
+        assert_true(diagnosis->findings.count >= 1 && diagnosis->findings.count <= 8);
+        diagnosis_destroy(diagnosis);
+        scene_destroy(&scene);
+    }
+}
+
 // ---- Root blocker --------------------------------------------------------------------------------
 
 static void slow_query(struct scene *s)
@@ -569,19 +595,13 @@ static void test_fail_on(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_deadlock),
-        cmocka_unit_test(test_no_deadlock),
-        cmocka_unit_test(test_chains),
-        cmocka_unit_test(test_root_blocker),
-        cmocka_unit_test(test_no_root_blocker),
-        cmocka_unit_test(test_pool_exhausted),
-        cmocka_unit_test(test_no_pool_exhausted),
-        cmocka_unit_test(test_fork),
-        cmocka_unit_test(test_event_loop),
-        cmocka_unit_test(test_gil_held),
-        cmocka_unit_test(test_recursion),
-        cmocka_unit_test(test_crash),
-        cmocka_unit_test(test_fingerprint),
+        cmocka_unit_test(test_deadlock),       cmocka_unit_test(test_no_deadlock),
+        cmocka_unit_test(test_chains),         cmocka_unit_test(test_many_threads),
+        cmocka_unit_test(test_root_blocker),   cmocka_unit_test(test_no_root_blocker),
+        cmocka_unit_test(test_pool_exhausted), cmocka_unit_test(test_no_pool_exhausted),
+        cmocka_unit_test(test_fork),           cmocka_unit_test(test_event_loop),
+        cmocka_unit_test(test_gil_held),       cmocka_unit_test(test_recursion),
+        cmocka_unit_test(test_crash),          cmocka_unit_test(test_fingerprint),
         cmocka_unit_test(test_fail_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
