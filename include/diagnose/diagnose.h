@@ -18,7 +18,9 @@ bool diag_severity_by_name(const char *name, enum diag_severity *ret);
 
 // What there is a rule for, in the order of rules.def; ends with an id that is NULL.
 struct diag_rule {
-    const char *id, *word, *help; // "deadlock", "DEADLOCK" (begins a verdict), one line
+    const char *id;            // "root-blocker"
+    const char *word, *milder; // begins a verdict: "HUNG"; of less than high severity: "BLOCKED"
+    const char *help;          // one line
 };
 extern const struct diag_rule diag_rules[];
 

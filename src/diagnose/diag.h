@@ -49,7 +49,9 @@ struct diag {
     const struct prof_report *profile; // NULL: none, or not long enough for shares
     struct diag_number *profiled;      // its threads, sorted
     struct diag_graph graph;
+    struct diag_number *numbers; // the threads of `last`, sorted
     struct diag_groups groups;   // most threads first
+    uint32_t *group_of;          // of each thread; DIAG_NONE: it waits for nothing with an address
     VEC(uint32_t) waiters;       // indexes of threads, by group
     const struct diag_rule *now; // whose turn it is
     struct diagnosis *out;
@@ -57,7 +59,7 @@ struct diag {
 };
 
 typedef void diag_rule_fn(struct diag *diag);
-#define RULE(id, word, function, help) diag_rule_fn function;
+#define RULE(id, word, milder, function, help) diag_rule_fn function;
 #include "diagnose/rules.def"
 #undef RULE
 
@@ -73,6 +75,8 @@ bool diag_is_lock(enum snap_wait_kind kind);
 // What the profile has of a thread; NULL: nothing.
 const struct prof_thread *diag_profiled(const struct diag *diag, pid_t pid, pid_t tid);
 size_t diag_python_threads(const struct diag *diag, pid_t pid);
+// Python knows the thread, and no other one of its process.
+bool diag_is_alone(const struct diag *diag, uint32_t thread);
 
 // ---- Making a finding ----------------------------------------------------------------------------
 

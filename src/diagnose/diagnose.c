@@ -8,14 +8,14 @@
 #include "util/guard.h"
 
 const struct diag_rule diag_rules[] = {
-#define RULE(id, word, function, help) {id, word, help},
+#define RULE(id, word, milder, function, help) {id, word, milder, help},
 #include "diagnose/rules.def"
 #undef RULE
-    {NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL},
 };
 
 static diag_rule_fn *const functions[] = {
-#define RULE(id, word, function, help) function,
+#define RULE(id, word, milder, function, help) function,
 #include "diagnose/rules.def"
 #undef RULE
 };

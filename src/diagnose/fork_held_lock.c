@@ -22,9 +22,10 @@ static void tell(struct diag *diag, uint32_t thread, bool gone, bool alone)
     struct stack stack = stack_of_thread(&diag->threads[thread]);
     const struct snap_frame *own =
         stack_own_from(diag, &stack, wait->waiting < stack.count ? wait->waiting : 0);
+    size_t all = diag_python_threads(diag, diag->threads[thread].pid);
     struct draft draft;
     draft_begin(&draft, diag, DIAG_HIGH, gone ? wait->owner_known : SNAP_INFERRED,
-                1.0 / (double)diag_python_threads(diag, diag->threads[thread].pid));
+                all ? 1.0 / (double)all : -1);
     say_thread(&draft.text, diag, thread);
     plain_str(&draft.text, " waits for ");
     say_wanted(&draft.text, diag, wait);
@@ -70,8 +71,7 @@ void rule_fork_held_lock(struct diag *diag)
             continue;
         bool gone = wait->owner_gone && wait->owner_known != SNAP_NOT_KNOWN;
         bool alone = wait->owner_known == SNAP_NOT_KNOWN && wait->kind == SNAP_WAIT_LOCK &&
-                     diag->threads[i].known_to_python &&
-                     diag_python_threads(diag, diag->threads[i].pid) == 1;
+                     diag_is_alone(diag, i);
         if (gone || alone) {
             tell(diag, i, gone, alone);
             told++;

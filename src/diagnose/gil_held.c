@@ -93,10 +93,12 @@ static void tell_snapshot(struct diag *diag, uint32_t holder, size_t waiters)
 
 static void look_at_snapshot(struct diag *diag)
 {
-    for (uint32_t i = 0; i < diag->count; i++) {
+    size_t holders = 0;
+    for (uint32_t i = 0; i < diag->count && holders < DIAG_TOLD_MAX; i++) {
         const struct snap_thread *thread = &diag->threads[i];
         if (!thread->has_holds_gil || !thread->holds_gil)
             continue;
+        holders++; // one for each interpreter and process at most
         struct stack stack = stack_of_thread(thread);
         size_t waiters = gil_waiters(diag, thread);
         bool sleeps = blocks(thread->state) && (thread->held_still || diag->source->of_core);

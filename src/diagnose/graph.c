@@ -45,26 +45,41 @@ size_t diag_python_threads(const struct diag *diag, pid_t pid)
     return count;
 }
 
+bool diag_is_alone(const struct diag *diag, uint32_t thread)
+{
+    pid_t pid = diag->threads[thread].pid;
+    size_t low = 0, high = diag->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (diag->numbers[middle].pid < pid)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < diag->count && diag->numbers[low].pid == pid; low++)
+        if (diag->numbers[low].index != thread &&
+            diag->threads[diag->numbers[low].index].known_to_python)
+            return false;
+    return diag->threads[thread].known_to_python;
+}
+
 // ---- Edges ---------------------------------------------------------------------------------------
 
-static bool find_owners(struct diag *diag)
+static void find_owners(struct diag *diag)
 {
-    AUTO_FREE struct diag_number *all = calloc(diag->count + 1, sizeof(*all));
-    if (!all)
-        return false;
     for (uint32_t i = 0; i < diag->count; i++)
-        all[i] = (struct diag_number){diag->threads[i].pid, diag->threads[i].tid, i};
-    numbers_sort(all, diag->count);
+        diag->numbers[i] = (struct diag_number){diag->threads[i].pid, diag->threads[i].tid, i};
+    numbers_sort(diag->numbers, diag->count);
     for (uint32_t i = 0; i < diag->count; i++) {
         const struct snap_wait *wait = diag_wait(diag, i);
         diag->graph.next[i] = diag->graph.deepest[i] = DIAG_NONE;
         if (!wait || !wait->owner || wait->owner_known == SNAP_NOT_KNOWN || wait->owner_gone)
             continue;
-        uint32_t owner = numbers_find(all, diag->count, diag->threads[i].pid, wait->owner);
+        uint32_t owner =
+            numbers_find(diag->numbers, diag->count, diag->threads[i].pid, wait->owner);
         if (owner != DIAG_NONE && is_still(diag, &diag->threads[owner]))
             diag->graph.next[i] = owner;
     }
-    return true;
 }
 
 // Leaves in `waits_left` how many of those who wait directly were not handed on: in the end they
@@ -161,8 +176,10 @@ static bool find_chains(struct diag *diag, uint32_t *waits_left)
     struct diag_chains *chains = &diag->out->chains;
     if (chains->count)
         qsort(chains->items, chains->count, sizeof(*chains->items), by_weight);
-    while (chains->count > CHAINS_MAX)
-        vec_deinit(&chains->items[--chains->count].threads);
+    while (chains->count > CHAINS_MAX) {
+        chains->count--;
+        vec_deinit(&chains->items[chains->count].threads);
+    }
     return true;
 }
 
@@ -234,6 +251,10 @@ static bool group_waits(struct diag *diag)
             return false;
     if (diag->groups.count)
         qsort(diag->groups.items, diag->groups.count, sizeof(*diag->groups.items), by_size);
+    memset(diag->group_of, 0xff, diag->count * sizeof(*diag->group_of)); // DIAG_NONE
+    for (uint32_t i = 0; i < diag->groups.count; i++)
+        for (size_t j = 0; j < diag->groups.items[i].count; j++)
+            diag->group_of[diag->waiters.items[diag->groups.items[i].first + j]] = i;
     return true;
 }
 
@@ -244,8 +265,12 @@ bool graph_build(struct diag *diag)
     g->behind = calloc(diag->count + 1, sizeof(*g->behind));
     g->deepest = calloc(diag->count + 1, sizeof(*g->deepest));
     AUTO_FREE uint32_t *waits_left = calloc(diag->count + 1, sizeof(*waits_left));
-    return g->next && g->behind && g->deepest && waits_left && find_owners(diag) &&
-           hand_on(diag, waits_left) && find_chains(diag, waits_left) && group_waits(diag);
+    diag->numbers = calloc(diag->count + 1, sizeof(*diag->numbers));
+    diag->group_of = calloc(diag->count + 1, sizeof(*diag->group_of));
+    if (!g->next || !g->behind || !g->deepest || !waits_left || !diag->numbers || !diag->group_of)
+        return false;
+    find_owners(diag);
+    return hand_on(diag, waits_left) && find_chains(diag, waits_left) && group_waits(diag);
 }
 
 void graph_deinit(struct diag *diag)
@@ -253,6 +278,8 @@ void graph_deinit(struct diag *diag)
     free(diag->graph.next);
     free(diag->graph.behind);
     free(diag->graph.deepest);
+    free(diag->numbers);
+    free(diag->group_of);
     vec_deinit(&diag->groups);
     vec_deinit(&diag->waiters);
 }

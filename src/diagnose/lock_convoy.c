@@ -119,7 +119,8 @@ void rule_lock_convoy(struct diag *diag)
     diag->failed |= !places;
     if (places)
         qsort(places, count, sizeof(*places), by_frame);
-    for (size_t i = 0, next; i < count; i = next) {
+    size_t told = diag->out->findings.count + DIAG_TOLD_MAX;
+    for (size_t i = 0, next; i < count && diag->out->findings.count < told; i = next) {
         for (next = i + 1; next < count && places[next].frame == places[i].frame;)
             next++;
         look_at(diag, &places[i], next - i);

@@ -11,7 +11,9 @@
 #include "diagnose/stack.h"
 #include "util/guard.h"
 
-#define WAITERS_MIN 3  // two may meet by accident
+#define WAITERS_MIN 3 // two may meet by accident
+// For each of them all stacks are looked through; the largest come first.
+#define POOLS_MAX 32
 #define HIGH_SHARE 0.5 // of the process's threads: the service is down
 
 // What gives a thread its units of work. CPython: Lib/concurrent/futures/thread.py, _WorkItem.run;
@@ -75,21 +77,12 @@ static bool went_on(const struct diag *diag, const struct snap_thread *waiter,
 
 struct pool {
     const struct diag_group *group;
+    uint32_t index;
     bool known; // who has it was read of their frames
     bool nobody_else;
     size_t holders;
     uint32_t holder; // the first of them
 };
-
-static bool waits_for_group(const struct diag *diag, const struct diag_group *group,
-                            uint32_t thread)
-{
-    const struct snap_wait *wait = diag_wait(diag, thread);
-    for (size_t i = 0; wait && i < group->count; i++)
-        if (diag->waiters.items[group->first + i] == thread)
-            return true;
-    return false;
-}
 
 static bool same_place(const struct diag *diag, uint32_t one, uint32_t other)
 {
@@ -111,7 +104,7 @@ static bool find_holders(const struct diag *diag, struct pool *pool)
     for (uint32_t i = 0; i < diag->count; i++) {
         const struct snap_thread *thread = &diag->threads[i];
         if (thread->pid != group->pid || !thread->known_to_python ||
-            waits_for_group(diag, group, i))
+            diag->group_of[i] == pool->index)
             continue;
         bool holds = pool->known ? has_it(thread, group->object) : went_on(diag, waiter, thread);
         const struct snap_wait *wait = diag_wait(diag, i);
@@ -181,14 +174,14 @@ static void tell(struct diag *diag, const struct pool *pool)
 
 void rule_pool_exhausted(struct diag *diag)
 {
-    size_t told = 0;
-    for (size_t i = 0; i < diag->groups.count && told < DIAG_TOLD_MAX; i++) {
-        struct pool pool = {.group = &diag->groups.items[i]};
+    size_t told = 0, looked = 0;
+    for (uint32_t i = 0; i < diag->groups.count && told < DIAG_TOLD_MAX; i++) {
+        struct pool pool = {.group = &diag->groups.items[i], .index = i};
         if (pool.group->count < WAITERS_MIN)
             return; // the largest come first
         if ((pool.group->kind != SNAP_WAIT_QUEUE_GET && pool.group->kind != SNAP_WAIT_SEMAPHORE &&
              pool.group->kind != SNAP_WAIT_CONDITION) ||
-            pool.group->owner != DIAG_NONE || !find_holders(diag, &pool) ||
+            pool.group->owner != DIAG_NONE || looked++ >= POOLS_MAX || !find_holders(diag, &pool) ||
             is_task_queue(diag, pool.group))
             continue;
         uint32_t first = diag->waiters.items[pool.group->first];

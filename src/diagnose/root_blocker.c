@@ -73,7 +73,11 @@ static enum diag_severity severity_of(const struct diag *diag, const struct diag
     // With a profile at hand, what does not last is the business of lock-convoy.
     if (nobody_left(diag, root, behind, all) || lasts(diag, group) || (queue && !diag->profile))
         return DIAG_HIGH;
-    return DIAG_MEDIUM;
+    // A moment of a program that runs: few wait, and the holder is served from outside before long.
+    const struct snap_wait *wait = diag_wait(diag, root);
+    bool outside = !wait || !snap_wait_is_internal(wait->kind);
+    bool few = behind < QUEUE_THREADS && (double)behind < QUEUE_SHARE * (double)all;
+    return outside && few && !diag->source->of_core ? DIAG_LOW : DIAG_MEDIUM;
 }
 
 static const struct snap_frame *frame_of(const struct diag *diag, uint32_t thread, uint32_t from)

@@ -3,21 +3,25 @@
 // and nothing wrong was seen.
 #include "diagnose/verdict.h"
 
+#include <signal.h>
+
 #include "diagnose/stack.h"
 
 // A process that uses less of a processor than this, on average, has no hot spot worth the first
 // line of a report.
 #define HOT_CPU_SHARE 0.5
+// With less, it waits for most of the time.
+#define BUSY_CPU_SHARE 0.05
 // A function that has less of the working time leads nobody to anything.
 #define HOT_SHARE 0.25
 // Kinds of waits that an idle verdict counts up.
 #define IDLE_KINDS_TOLD 3
 
-static const char *word_of(const char *id)
+static const char *word_of(const struct diag_finding *finding)
 {
     for (const struct diag_rule *rule = diag_rules; rule->id; rule++)
-        if (rule->id == id)
-            return rule->word;
+        if (rule->id == finding->id)
+            return finding->severity == DIAG_HIGH ? rule->word : rule->milder;
     return "";
 }
 
@@ -35,8 +39,8 @@ static bool say_finding(struct diag *diag)
         return false;
     const struct diag_finding *first = &findings->items[0];
     struct plain text = {0};
-    plain_add(&text, "%s - %s", word_of(first->id), first->title);
-    finish(diag, word_of(first->id), &text);
+    plain_add(&text, "%s - %s", word_of(first), first->title);
+    finish(diag, word_of(first), &text);
     fingerprint_make(diag, first->id, first->bucket, 4);
     return true;
 }
@@ -74,7 +78,7 @@ static bool say_hot(struct diag *diag)
         plain_range(&text, function->own_low, function->own_high);
         plain_str(&text, " %)");
     }
-    plain_str(&text, "; nothing waits for what it should not.");
+    plain_str(&text, "; nothing is wrong that can be seen.");
     finish(diag, "HOT", &text);
     fingerprint_make(diag, "hot", &function->function, 1);
     return true;
@@ -136,6 +140,32 @@ static const struct snap_frame *find_working(const struct diag *diag, uint32_t *
     return NULL;
 }
 
+// Over a run, what it used says more than what it did last.
+static bool say_run(struct diag *diag)
+{
+    const struct prof_report *profile = diag->profile;
+    if (!profile || !profile->duration_ns || !profile->has_process_cpu)
+        return false;
+    double cpu = (double)profile->process_cpu_ns / (double)profile->duration_ns;
+    const struct prof_function *function = hottest(profile);
+    bool busy = cpu >= BUSY_CPU_SHARE;
+    struct plain text = {0};
+    plain_add(&text, "%s - nothing is wrong that can be seen: ", busy ? "BUSY" : "IDLE");
+    plain_things(&text, profile->thread_count, "thread");
+    plain_add(&text, " %s ", profile->thread_count == 1 ? "uses" : "use");
+    plain_percent(&text, cpu);
+    plain_str(&text, " % of a processor");
+    if (busy && function) {
+        plain_str(&text, ", most often in ");
+        say_function(&text, diag, function);
+    }
+    plain_str(&text, ".");
+    finish(diag, busy ? "BUSY" : "IDLE", &text);
+    fingerprint_make(diag, busy ? "busy" : "idle", busy && function ? &function->function : NULL,
+                     busy && function ? 1 : 0);
+    return true;
+}
+
 static void say_quiet(struct diag *diag)
 {
     struct tally tally = count_threads(diag);
@@ -168,12 +198,13 @@ static void say_quiet(struct diag *diag)
     if (!busy)
         say_kinds(&text, &tally);
     const struct snap_signal *signal = &diag->source->signal;
-    if (diag->source->of_core && signal->name) {
-        plain_str(&text, "; ");
+    // Debuggers leave one of these two in the cores that they write.
+    if (diag->source->of_core && signal->name && signal->signo != SIGTRAP &&
+        signal->signo != SIGSTOP) {
+        plain_str(&text, "; the core was made by ");
         say_code(&text, diag, signal->name);
         if (signal->has_sender)
-            plain_add(&text, ", sent by process %d,", (int)signal->sender_pid);
-        plain_str(&text, " made this core");
+            plain_add(&text, ", which process %d sent", (int)signal->sender_pid);
     }
     plain_str(&text, ".");
     finish(diag, busy ? "BUSY" : "IDLE", &text);
@@ -183,6 +214,6 @@ static void say_quiet(struct diag *diag)
 
 void verdict_say(struct diag *diag)
 {
-    if (!say_finding(diag) && !say_hot(diag))
+    if (!say_finding(diag) && !say_hot(diag) && !say_run(diag))
         say_quiet(diag);
 }

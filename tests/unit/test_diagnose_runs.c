@@ -1,0 +1,615 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Rules that need many snapshots: each run is counted by the profile itself.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "scene_maker.h"
+
+#define BOOT " boot:9#1"
+
+static struct snap_thread *uses_cpu(struct snap_thread *thread, uint64_t share_percent)
+{
+    thread->has_cpu = true;
+    thread->cpu_ns = share_percent * MS; // of 100 ms
+    return thread;
+}
+
+static struct snap_thread *holds_gil(struct snap_thread *thread)
+{
+    thread->has_holds_gil = thread->holds_gil = true;
+    return thread;
+}
+
+// ---- Busy loop -----------------------------------------------------------------------------------
+
+static void spin(struct scene *s, const char *one, const char *other, uint64_t cpu)
+{
+    for (int i = 0; i < 30; i++) {
+        uses_cpu(scene_thread(s, SNAP_RUNNING, i % 2 ? one : other), cpu);
+        scene_next(s);
+    }
+}
+
+static void asks_again_and_again(struct scene *s)
+{
+    spin(s, "drain:4#7 main:3#1", "empty! drain:5#7 main:3#1", 100);
+}
+
+static void computes_for_ever(struct scene *s)
+{
+    spin(s, "sum:4#7 main:3#1", "long_add~@7 sum:4#7 main:3#1", 98);
+}
+
+static void calls_others(struct scene *s)
+{
+    spin(s, "drain:4#7 main:3#1", "step:5#8 drain:5#7 main:3#1", 100);
+}
+
+static void is_called_anew(struct scene *s)
+{
+    for (int i = 0; i < 30; i++) {
+        char stack[64];
+        snprintf(stack, sizeof(stack), "drain:4#%d main:3#1", i + 10);
+        uses_cpu(scene_thread(s, SNAP_RUNNING, stack), 100);
+        scene_next(s);
+    }
+}
+
+static void works_in_an_extension(struct scene *s)
+{
+    spin(s, "ext_fit~@7 fit! drain:4#7 main:3#1", "ext_fit~@7 fit! drain:4#7 main:3#1", 100);
+}
+
+static void test_busy_loop(void **state)
+{
+    (void)state;
+    scene_check(asks_again_and_again, "busy-loop:medium",
+                "HOT - One call of \x01"
+                "drain\x02 (\x01"
+                "app.py:1\x02) runs for the whole time");
+    scene_check(computes_for_ever, "busy-loop:medium", "HOT - ");
+    scene_check(calls_others, "", "HOT - ");
+    scene_check(is_called_anew, "",
+                "HOT - 100 % of the working time is in \x01"
+                "drain\x02");
+    scene_check(works_in_an_extension, "", "HOT - ");
+}
+
+// ---- The GIL -------------------------------------------------------------------------------------
+
+static void quarrel(struct scene *s, int waiting, int of)
+{
+    for (int i = 0; i < 30; i++) {
+        holds_gil(scene_thread(s, SNAP_RUNNING, i % 2 ? "price:4#7 work:3" BOOT : "work:3" BOOT));
+        for (int j = 0; j < 3; j++)
+            scene_thread(s, i % of < waiting ? SNAP_GIL_WAIT : SNAP_SLEEP, "price:4#8 work:3" BOOT);
+        scene_next(s);
+    }
+}
+
+static void four_compute(struct scene *s)
+{
+    quarrel(s, 1, 1);
+}
+
+static void some_quarrel(struct scene *s)
+{
+    quarrel(s, 1, 4);
+}
+
+static void hardly_any(struct scene *s)
+{
+    quarrel(s, 1, 15);
+}
+
+static void nobody(struct scene *s)
+{
+    quarrel(s, 0, 1);
+}
+
+static void extension_keeps_gil(struct scene *s)
+{
+    for (int i = 0; i < 30; i++) {
+        holds_gil(scene_thread(s, SNAP_RUNNING, "ext_fit~@7 fit! train:4#7 main:3#1"));
+        scene_thread(s, SNAP_GIL_WAIT, "serve:4#7 main:3#1");
+        scene_next(s);
+    }
+}
+
+static void sleeps_with_gil(struct scene *s)
+{
+    for (int i = 0; i < 30; i++) {
+        holds_gil(scene_thread(s, SNAP_SLEEP, "pause! train:4#7 main:3#1"));
+        scene_thread(s, SNAP_GIL_WAIT, "serve:4#7 main:3#1");
+        scene_next(s);
+    }
+}
+
+static void extension_without_others(struct scene *s)
+{
+    for (int i = 0; i < 30; i++) {
+        holds_gil(scene_thread(s, SNAP_RUNNING, "ext_fit~@7 fit! train:4#7 main:3#1"));
+        scene_thread(s, SNAP_SLEEP, "sleep! serve:4#7 main:3#1");
+        scene_next(s);
+    }
+}
+
+static void test_gil(void **state)
+{
+    (void)state;
+    scene_check(four_compute, "gil-convoy:high",
+                "SLOW - Threads that could work wait for the GIL in 75 % of their time; on average "
+                "3.0 wait at a time.");
+    scene_check(some_quarrel, "gil-convoy:medium", "SLOW - ");
+    scene_check(hardly_any, "", NULL);
+    scene_check(nobody, "", NULL);
+    scene_check(extension_keeps_gil, "gil-held-by-native:high gil-convoy:high",
+                "HUNG - Native code holds the GIL in 100 % of the snapshots without releasing it, "
+                "most of them in \x01"
+                "ext_fit\x02 (\x01"
+                "ext.cpython-311-x86_64-linux-gnu.so\x02), "
+                "called by \x01train\x02 (\x01"
+                "app.py:4\x02)");
+    scene_check(sleeps_with_gil, "gil-held-by-native:high gil-convoy:high", "HUNG - ");
+    scene_check(extension_without_others, "", NULL);
+}
+
+// ---- Locks ---------------------------------------------------------------------------------------
+
+// Threads take turns at a lock; each wait is of another call, unless `kept`.
+static void turns(struct scene *s, int threads, bool kept, const char *how)
+{
+    for (int i = 0; i < 30; i++) {
+        char stack[96];
+        scene_thread(s, SNAP_RUNNING, "work:5" BOOT);
+        for (int j = 0; j < threads; j++) {
+            snprintf(stack, sizeof(stack), "%s:4#%d loop:3" BOOT, how,
+                     kept ? j + 2 : i * 8 + j + 2);
+            scene_thread(s, SNAP_LOCK_WAIT, stack);
+        }
+        scene_next(s);
+    }
+}
+
+static void convoy(struct scene *s)
+{
+    turns(s, 4, false, "acquire! update");
+}
+
+static void convoy_by_with(struct scene *s)
+{
+    turns(s, 3, false, "futex~@1 rlock_acquire~@2 update");
+}
+
+static void two_take_turns(struct scene *s)
+{
+    turns(s, 2, false, "acquire! update");
+}
+
+static void lock_is_kept(struct scene *s)
+{
+    turns(s, 4, true, "acquire! update");
+}
+
+static void waits_for_work(struct scene *s)
+{
+    turns(s, 4, false, "acquire! wait");
+}
+
+static void test_lock_convoy(void **state)
+{
+    (void)state;
+    scene_check(convoy, "lock-convoy:high",
+                "SLOW - 4 threads queue up for a lock in \x01update\x02 (\x01"
+                "app.py:4\x02), again "
+                "and again: on average 4.0 wait there at a time.");
+    scene_check(convoy_by_with, "lock-convoy:high", "SLOW - ");
+    scene_check(two_take_turns, "", NULL);
+    scene_check(lock_is_kept, "", NULL);
+    scene_check(waits_for_work, "", NULL);
+}
+
+// ---- Event loops ---------------------------------------------------------------------------------
+
+static void loop(struct scene *s, int blocked, const char *how)
+{
+    for (int i = 0; i < 40; i++) {
+        if (i % 20 < blocked)
+            scene_thread(s, SNAP_IO_WAIT, how);
+        else
+            scene_thread(s, SNAP_IO_WAIT, "poll! select:4#3 _run_once:1900#2 main:3#1");
+        scene_next(s);
+    }
+}
+
+static void often_blocked(struct scene *s)
+{
+    loop(s, 10, "recv! query:9#5 handle:7#4* _run:80#3 _run_once:1900#2 main:3#1");
+}
+
+static void sometimes_blocked(struct scene *s)
+{
+    loop(s, 2, "recv! query:9#5 handle:7#4* _run:80#3 _run_once:1900#2 main:3#1");
+}
+
+static void never_blocked(struct scene *s)
+{
+    loop(s, 0, "");
+}
+
+static void loop_works(struct scene *s)
+{
+    for (int i = 0; i < 40; i++) {
+        scene_thread(s, SNAP_RUNNING, "handle:7#4* _run:80#3 _run_once:1900#2 main:3#1");
+        scene_next(s);
+    }
+}
+
+static void test_event_loop(void **state)
+{
+    (void)state;
+    scene_check(often_blocked, "blocking-call-in-event-loop:high",
+                "BLOCKED - The event loop of \x01T1\x02 stands still in 50 % of the snapshots: "
+                "\x01query\x02 (\x01"
+                "app.py:9\x02) blocks in \x01recv\x02.");
+    scene_check(sometimes_blocked, "blocking-call-in-event-loop:medium", "BLOCKED - ");
+    scene_check(never_blocked, "", "IDLE - ");
+    scene_check(loop_works, "", "HOT - ");
+}
+
+// ---- Connections ---------------------------------------------------------------------------------
+
+static void requests(struct scene *s, const char *call, bool anew)
+{
+    for (int i = 0; i < 40; i++) {
+        char stack[96];
+        snprintf(stack, sizeof(stack), "%s fetch:4#%d main:3#1", i % 2 ? call : "recv!",
+                 anew ? i + 10 : 10);
+        scene_thread(s, SNAP_IO_WAIT, stack);
+        scene_thread(s, SNAP_IO_WAIT, "accept! serve:2" BOOT);
+        scene_next(s);
+    }
+}
+
+static void connects_each_time(struct scene *s)
+{
+    requests(s, "connect!", true);
+}
+
+static void handshakes_each_time(struct scene *s)
+{
+    requests(s, "do_handshake!", true);
+}
+
+static void one_slow_connect(struct scene *s)
+{
+    for (int i = 0; i < 40; i++) {
+        scene_thread(s, SNAP_IO_WAIT, "connect! fetch:4#2 main:3#1");
+        scene_next(s);
+    }
+}
+
+static void keeps_connections(struct scene *s)
+{
+    requests(s, "send!", true);
+}
+
+static void test_connection_churn(void **state)
+{
+    (void)state;
+    scene_check(
+        connects_each_time, "connection-churn:high",
+        "SLOW - Opening and closing connections takes 50 % of the time that threads work or "
+        "talk to others, most of it in \x01"
+        "connect\x02, called by \x01"
+        "fetch\x02");
+    scene_check(handshakes_each_time, "connection-churn:high", "SLOW - ");
+    scene_check(one_slow_connect, "", "IDLE - ");
+    scene_check(keeps_connections, "", "IDLE - ");
+}
+
+// ---- Collections, quotas, native pools -----------------------------------------------------------
+
+static void collect(struct scene *s, int of)
+{
+    for (int i = 0; i < 40; i++) {
+        scene_thread(s, SNAP_RUNNING, i % 2 ? "build:4#7 main:3#1" : "parse:4#8 main:3#1")->in_gc =
+            i % of == 0;
+        scene_next(s);
+    }
+}
+
+static void collects_often(struct scene *s)
+{
+    collect(s, 2);
+}
+
+static void collects_some(struct scene *s)
+{
+    collect(s, 5);
+}
+
+static void collects_rarely(struct scene *s)
+{
+    collect(s, 20);
+}
+
+static void collects_never(struct scene *s)
+{
+    collect(s, 100);
+}
+
+static void test_gc_pressure(void **state)
+{
+    (void)state;
+    scene_check(collects_often, "gc-pressure:high",
+                "SLOW - A garbage collection runs in 50 % of the snapshots.");
+    scene_check(collects_some, "gc-pressure:medium", "SLOW - ");
+    scene_check(collects_rarely, "", NULL);
+    scene_check(collects_never, "", NULL);
+}
+
+static void quota(struct scene *s, uint64_t throttled, uint64_t periods)
+{
+    s->source.environment.has_throttling = true;
+    s->source.environment.throttled_periods = throttled;
+    s->source.environment.periods = periods;
+    s->source.environment.throttled_ns = throttled * 50 * MS;
+}
+
+static void throttled(struct scene *s)
+{
+    quota(s, 60, 100);
+}
+
+static void throttled_some(struct scene *s)
+{
+    quota(s, 20, 100);
+}
+
+static void throttled_once(struct scene *s)
+{
+    quota(s, 1, 100);
+}
+
+static void too_short(struct scene *s)
+{
+    quota(s, 5, 6);
+}
+
+static void test_cpu_throttled(void **state)
+{
+    (void)state;
+    scene_check(throttled, "cpu-throttled:high",
+                "SLOW - The cgroup's CPU quota was used up in 60 % of its periods");
+    scene_check(throttled_some, "cpu-throttled:medium", "SLOW - ");
+    scene_check(throttled_once, "", NULL);
+    scene_check(too_short, "", NULL);
+}
+
+static void pool(struct scene *s, int threads, int64_t processors, enum snap_state state)
+{
+    s->source.environment.processors = processors;
+    for (int i = 0; i < 20; i++) {
+        scene_thread(s, SNAP_LOCK_WAIT, "dot! multiply:7#2 main:3#1");
+        for (int j = 0; j < threads; j++) {
+            struct snap_thread *thread = uses_cpu(scene_thread(s, state, ""), 20);
+            thread->known_to_python = false;
+        }
+        scene_next(s);
+    }
+}
+
+static void four_times(struct scene *s)
+{
+    pool(s, 16, 4, SNAP_RUNNABLE);
+}
+
+static void twice(struct scene *s)
+{
+    pool(s, 8, 4, SNAP_RUNNING);
+}
+
+static void by_quota(struct scene *s)
+{
+    pool(s, 8, 16, SNAP_RUNNING);
+    s->source.environment.cgroup_processors = 2.0;
+}
+
+static void as_many(struct scene *s)
+{
+    pool(s, 4, 4, SNAP_RUNNING);
+}
+
+static void asleep(struct scene *s)
+{
+    pool(s, 16, 4, SNAP_LOCK_WAIT);
+}
+
+static void processors_not_known(struct scene *s)
+{
+    pool(s, 16, -1, SNAP_RUNNING);
+}
+
+static void test_native_oversubscription(void **state)
+{
+    (void)state;
+    scene_check(four_times, "native-oversubscription:high",
+                "SLOW - 16 native threads want to run at a time, on 4.0 processors");
+    scene_check(twice, "native-oversubscription:medium", "SLOW - ");
+    scene_check(by_quota, "native-oversubscription:high", "SLOW - ");
+    scene_check(as_many, "", NULL);
+    scene_check(asleep, "", NULL);
+    scene_check(processors_not_known, "", NULL);
+}
+
+// ---- With a profile, a wait that does not last is none -------------------------------------------
+
+static void wait_at_the_end(struct scene *s, enum snap_state before)
+{
+    for (int i = 0; i < 20; i++) {
+        scene_thread(s, SNAP_SLEEP, "sleep! hold:4#7 main:3#1");
+        for (int j = 0; j < 4; j++)
+            scene_thread(s, before, "acquire! use:30#2" BOOT);
+        scene_next(s);
+    }
+    scene_talks(s, SNAP_WAIT_SLEEP, "clock_nanosleep", "", "sleep! hold:4#7 main:3#1");
+    for (int j = 0; j < 4; j++)
+        scene_waits(s, SNAP_WAIT_LOCK, 2, 1, "acquire! use:30#2" BOOT);
+}
+
+static void lasting_wait(struct scene *s)
+{
+    wait_at_the_end(s, SNAP_LOCK_WAIT);
+}
+
+static void passing_wait(struct scene *s)
+{
+    wait_at_the_end(s, SNAP_IO_WAIT);
+}
+
+static void test_lasting(void **state)
+{
+    (void)state;
+    scene_check(lasting_wait, "root-blocker:high", "HUNG - 4 of 5 threads");
+    scene_check(passing_wait, "root-blocker:medium", "BLOCKED - ");
+}
+
+// ---- Whatever the values say ---------------------------------------------------------------------
+
+static uint32_t next_random(uint32_t *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u; // Numerical Recipes' generator: reproducible
+    return *seed >> 8;
+}
+
+static uint32_t number_of_the_round;
+
+static void random_thread(struct scene *s, uint32_t *seed)
+{
+    static const char *const stacks[] = {"",
+                                         "f:1",
+                                         "acquire! f:1#2 g:3",
+                                         "~@7 ext_f~@3 f! g:1",
+                                         "recv! h:2* _run:80 _run_once:9",
+                                         "f:1 f:1 f:1",
+                                         "acquire! wait:3 get:4 f:1 run:58 _worker:8"};
+    struct snap_thread *thread =
+        scene_thread(s, (enum snap_state)(next_random(seed) % SNAP_STATE_COUNT),
+                     stacks[next_random(seed) % ARRAY_SIZE(stacks)]);
+    struct snap_wait *wait = &thread->details->wait;
+    thread->held_still = next_random(seed) % 4;
+    thread->known_to_python = next_random(seed) % 4;
+    thread->has_holds_gil = next_random(seed) % 2;
+    thread->holds_gil = next_random(seed) % 2;
+    thread->in_gc = next_random(seed) % 3 == 0;
+    thread->crashed = next_random(seed) % 9 == 0;
+    thread->tid = next_random(seed) % 5 ? thread->tid : 0;
+    thread->pid = next_random(seed) % 7 ? 100 : 7;
+    thread->name = next_random(seed) % 5 ? thread->name : 0;
+    wait->kind = (enum snap_wait_kind)(next_random(seed) % SNAP_WAIT_COUNT);
+    wait->object = next_random(seed) % 3;
+    wait->what = next_random(seed) % 2 ? strtab_add(s->strings, "\x1b\x01\xff\n", 4) : 0;
+    wait->owner = 100 + (pid_t)(next_random(seed) % 22);
+    wait->owner_known = (enum snap_certainty)(next_random(seed) % 3);
+    wait->owner_gone = next_random(seed) % 6 == 0;
+    wait->owner_frame = next_random(seed) % 2 ? next_random(seed) % 5 : UINT32_MAX;
+    wait->waiting = next_random(seed) % 2 ? next_random(seed) % 9 : UINT32_MAX;
+    wait->fd_count = next_random(seed) % 3;
+    wait->timeout_ns = next_random(seed) % 2 ? -1 : 5;
+    wait->since_ns = next_random(seed) % 2 ? UINT64_MAX : 0;
+    if (next_random(seed) % 8 == 0) {
+        snap_details_deinit(thread->details);
+        free(thread->details);
+        thread->details = NULL;
+    }
+}
+
+static void random_scene(struct scene *s)
+{
+    uint32_t seed = number_of_the_round;
+    bool run = next_random(&seed) % 2;
+    for (uint32_t i = 0; run && i < 25; i++) {
+        for (uint32_t j = next_random(&seed) % 20; j > 0; j--)
+            random_thread(s, &seed);
+        scene_next(s);
+    }
+    for (uint32_t j = next_random(&seed) % 20; j > 0; j--)
+        random_thread(s, &seed);
+    s->source.of_core = next_random(&seed) % 2;
+    s->source.signal.signo = (int)(next_random(&seed) % 34);
+    s->source.environment.processors = (int64_t)(next_random(&seed) % 4) - 1;
+}
+
+// Each text is clean but for the marks, and they come in pairs.
+static void check_text(const char *text)
+{
+    int open = 0;
+    assert_non_null(text);
+    for (; *text; text++) {
+        assert_true((unsigned char)*text >= 0x20 || *text == 1 || *text == 2);
+        open += *text == 1 ? 1 : *text == 2 ? -1 : 0;
+        assert_true(open == 0 || open == 1);
+    }
+    assert_int_equal(open, 0);
+}
+
+static void check_diagnosis(const struct diagnosis *diagnosis)
+{
+    check_text(diagnosis->verdict);
+    check_text(diagnosis->bucket);
+    for (size_t i = 0; i < diagnosis->findings.count; i++) {
+        const struct diag_finding *finding = &diagnosis->findings.items[i];
+        check_text(finding->title);
+        check_text(finding->advice);
+        for (size_t j = 0; j < finding->evidence.count; j++)
+            check_text(finding->evidence.items[j]);
+        assert_true(finding->impact <= 1);
+        assert_true(finding->certainty != SNAP_NOT_KNOWN);
+        if (i)
+            assert_true(finding->severity <= diagnosis->findings.items[i - 1].severity);
+    }
+}
+
+static void test_random_values(void **state)
+{
+    (void)state;
+    for (number_of_the_round = 1; number_of_the_round <= 1500; number_of_the_round++) {
+        char *verdicts[2];
+        char *ids[2];
+        for (int i = 0; i < 2; i++) {
+            struct scene scene = scene_create(false);
+            random_scene(&scene);
+            scene_report(&scene);
+            struct diagnosis *diagnosis = scene_diagnose(&scene);
+            assert_non_null(diagnosis);
+            check_diagnosis(diagnosis);
+            verdicts[i] = strdup(diagnosis->verdict);
+            ids[i] = scene_ids(diagnosis);
+            diagnosis_destroy(diagnosis);
+            scene_destroy(&scene);
+        }
+        assert_string_equal(verdicts[0], verdicts[1]);
+        assert_string_equal(ids[0], ids[1]);
+        for (int i = 0; i < 2; i++) {
+            free(verdicts[i]);
+            free(ids[i]);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_busy_loop),        cmocka_unit_test(test_gil),
+        cmocka_unit_test(test_lock_convoy),      cmocka_unit_test(test_event_loop),
+        cmocka_unit_test(test_connection_churn), cmocka_unit_test(test_gc_pressure),
+        cmocka_unit_test(test_cpu_throttled),    cmocka_unit_test(test_native_oversubscription),
+        cmocka_unit_test(test_lasting),          cmocka_unit_test(test_random_values),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
