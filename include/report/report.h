@@ -27,8 +27,8 @@ struct report_input {
     const struct snapshot *const *snapshots; // one-shot use: exactly these
     size_t snapshot_count;
     const struct prof_report *profile; // NULL: a thread dump of snapshots[0]
-    const struct snapshot *last;       // with a profile: its last snapshot, of which waits, locks and
-                                       // exceptions are told; NULL: snapshots[0], or none
+    const struct snapshot *last; // with a profile: its last snapshot, of which waits, locks and
+                                 // exceptions are told; NULL: snapshots[0], or none
     const struct diagnosis *diagnosis; // of report_last(); NULL: none was made
     bool shows_secrets;                // nothing was hidden: a report says so
     const struct snap_notes *notes;    // of the whole run

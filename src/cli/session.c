@@ -203,9 +203,8 @@ static const char *shown_line(void *arg, const char *file, int32_t line, bool *r
 {
     struct session *session = arg;
     size_t hidden = 0;
-    const char *text = session->lines.line
-                           ? session->lines.line(session->lines.arg, file, line, ret_newer)
-                           : NULL;
+    const char *text =
+        session->lines.line ? session->lines.line(session->lines.arg, file, line, ret_newer) : NULL;
     if (!text || session->options->show_secrets)
         return text;
     free(session->line);
@@ -262,10 +261,10 @@ struct err *session_report(struct session *session, const struct prof_run *run,
     filter_note(session->options, &session->filtered, session->strings, &session->notes);
     session->source.complete = !session->incomplete && !session->interrupted;
     session->lines = lines;
-    const struct snapshot *last =
-        session->last           ? session->last
-        : session->kept.count ? session->kept.items[session->kept.count - 1]
-                              : NULL;
+    const struct snapshot *last = session->last ? session->last
+                                  : session->kept.count
+                                      ? session->kept.items[session->kept.count - 1]
+                                      : NULL;
     struct err *err =
         filter_is_set(session->options) ? NULL : find_what_is_wrong(session, last, report);
     if (err) {

@@ -81,13 +81,29 @@ void doc_text(struct doc *doc, const char *text)
     add_text(doc, (struct doc_block){.kind = DOC_TEXT}, text);
 }
 
-void doc_bullet(struct doc *doc, const char *label, const char *text)
+void doc_strong(struct doc *doc, enum doc_style style, const char *text)
 {
-    struct doc_block *added = add_block(doc, (struct doc_block){.kind = DOC_BULLET, .counts = 1});
+    add_text(doc, (struct doc_block){.kind = DOC_STRONG, .style = style}, text);
+}
+
+static void add_bullet(struct doc *doc, size_t counts, const char *label, const char *text)
+{
+    struct doc_block *added =
+        add_block(doc, (struct doc_block){.kind = DOC_BULLET, .counts = counts});
     if (added) {
         added->label = copy(doc, label, strlen(label));
         added->text = copy(doc, text, strlen(text));
     }
+}
+
+void doc_bullet(struct doc *doc, const char *label, const char *text)
+{
+    add_bullet(doc, 1, label, text);
+}
+
+void doc_point(struct doc *doc, const char *label, const char *text)
+{
+    add_bullet(doc, 0, label, text);
 }
 
 void doc_head(struct doc *doc, enum doc_style style, size_t counts, const char *text)

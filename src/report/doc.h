@@ -18,6 +18,7 @@
 
 enum doc_kind {
     DOC_TEXT,   // a paragraph; may hold code marks
+    DOC_STRONG, // the paragraph that matters most; may hold code marks
     DOC_BULLET, // a sentence under a short label; may hold code marks
     DOC_HEAD,   // a line above fixed-width lines; may hold code marks
     DOC_LINE,   // a fixed-width line; neighbours form one block
@@ -75,7 +76,10 @@ void doc_section(struct doc *doc, const char *title, const char *thing, unsigned
                  unsigned share);
 // All of these add to the last section, copy the text, and take `counts` as above.
 void doc_text(struct doc *doc, const char *text);
+void doc_strong(struct doc *doc, enum doc_style style, const char *text);
 void doc_bullet(struct doc *doc, const char *label, const char *text);
+// A bullet that goes with the block before it.
+void doc_point(struct doc *doc, const char *label, const char *text);
 void doc_head(struct doc *doc, enum doc_style style, size_t counts, const char *text);
 void doc_line(struct doc *doc, enum doc_style style, size_t counts, const char *text);
 void doc_table(struct doc *doc, const struct doc_column *columns, size_t count);

@@ -98,14 +98,14 @@ void document_fields(struct document_in *in, const struct field *fields, size_t 
 uint32_t document_name(struct document_in *in);
 
 // Which of `count` values `name(i)` names; `otherwise` for a word that is none of them.
-#define document_enum(in, name, count, otherwise)                                      \
-    ({                                                                                 \
-        size_t size_, at_ = 0;                                                         \
-        const char *text_ = json_read_string(&(in)->json, &size_);                     \
-        while (at_ < (size_t)(count) && (strlen(name(at_)) != size_ ||                 \
-                                         memcmp(name(at_), text_, size_) != 0))        \
-            at_++;                                                                     \
-        (__typeof__(otherwise))(at_ < (size_t)(count) ? at_ : (size_t)(otherwise));    \
+#define document_enum(in, name, count, otherwise)                                    \
+    ({                                                                               \
+        size_t size_, at_ = 0;                                                       \
+        const char *text_ = json_read_string(&(in)->json, &size_);                   \
+        while (at_ < (size_t)(count) &&                                              \
+               (strlen(name(at_)) != size_ || memcmp(name(at_), text_, size_) != 0)) \
+            at_++;                                                                   \
+        (__typeof__(otherwise))(at_ < (size_t)(count) ? at_ : (size_t)(otherwise));  \
     })
 
 // Appends an item and gives its place; NULL after a fault. What is appended is all zeros.

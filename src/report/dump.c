@@ -29,7 +29,7 @@ static bool has_moved(const struct page *page, const struct snapshot *snapshot,
 
 // "waits for a lock (futex), CPU 98 %, holds the GIL"; what is not known is not mentioned.
 static void add_details(struct plain *line, const struct page *page,
-                        const struct snap_thread *thread)
+                        const struct snap_thread *thread, bool closely)
 {
     const struct snapshot *snapshot = page->input->snapshots[0];
     GUARD(plain_deinit) struct plain text = {0};
@@ -37,7 +37,10 @@ static void add_details(struct plain *line, const struct page *page,
         add_part(&text, "crashed");
     if (thread->state < SNAP_UNKNOWN)
         add_part(&text, names_state_words(thread->state));
-    if (thread->syscall) {
+    if (thread->details && thread->details->wait.kind != SNAP_WAIT_NONE) {
+        plain_str(&text, text.size ? " " : "");
+        page_say_wait(&text, page, snapshot, thread, closely);
+    } else if (thread->syscall) {
         plain_str(&text, text.size ? " (" PLAIN_CODE : "(" PLAIN_CODE);
         plain_id(&text, page->names.strings, thread->syscall, 40, PLAIN_KEEP_START);
         plain_str(&text, PLAIN_CODE_END ")");
@@ -73,11 +76,11 @@ static bool all_alike(const struct page *page, const struct snap_thread *threads
                       const uint32_t *order, size_t count, struct plain *ret)
 {
     GUARD(plain_deinit) struct plain other = {0};
-    add_details(ret, page, &threads[order[0]]);
+    add_details(ret, page, &threads[order[0]], count == 1);
     bool alike = true;
     for (size_t i = 1; i < count && alike; i++) {
         plain_clear(&other);
-        add_details(&other, page, &threads[order[i]]);
+        add_details(&other, page, &threads[order[i]], false);
         alike = strcmp(plain_text(ret), plain_text(&other)) == 0;
     }
     return alike;
@@ -119,7 +122,7 @@ static void add_heading(struct page *page, const struct snap_thread *threads, co
             page_say_thread(&head, page, thread->name, thread->pid, thread->tid);
             if (!alike) {
                 plain_str(&head, " ");
-                add_details(&head, page, thread);
+                add_details(&head, page, thread, false);
             }
         }
         if (named < group->count) {
@@ -169,39 +172,12 @@ static void add_group(struct page *page, const struct groups *groups, const stru
     if (first->frames.count == 0)
         doc_line(page->doc, DOC_FAINT, 0,
                  first->known_to_python ? "  (no Python frame)" : "  (no stack was read)");
-    page_frames(page, &first->frames, groups->list.count > MANY_STACKS);
+    page_frames(page, &first->frames, groups->list.count > MANY_STACKS, first);
+    page_thread_details(page, first);
     add_thread_notes(page, threads, order, group->count);
 }
 
 // ---- The top -------------------------------------------------------------------------------------
-
-static void add_signal(struct page *page)
-{
-    const struct snap_signal *signal = &page->input->source->signal;
-    const struct strtab *strings = page->names.strings;
-    if (!signal->signo)
-        return;
-    GUARD(plain_deinit) struct plain line = {0};
-    plain_str(&line, "Ended by ");
-    plain_id(&line, strings, signal->name, 40, PLAIN_KEEP_START);
-    plain_add(&line, " (signal %d)", signal->signo);
-    if (signal->code_text) {
-        plain_str(&line, ": ");
-        plain_id(&line, strings, signal->code_text, 120, PLAIN_KEEP_START);
-    } else if (signal->has_code) {
-        plain_add(&line, ", code %d", signal->code);
-    }
-    if (signal->has_fault_address)
-        plain_add(&line, ", at address 0x%" PRIx64, signal->fault_address);
-    if (signal->has_sender)
-        plain_add(&line, ", sent by process %d of user %u", (int)signal->sender_pid,
-                  (unsigned)signal->sender_uid);
-    if (signal->tid)
-        plain_add(&line, ", in thread %d", (int)signal->tid);
-    plain_str(&line, ".");
-    doc_bullet(page->doc, "Signal", plain_text(&line));
-    page->failed |= line.failed;
-}
 
 static void add_states(struct page *page, const struct snapshot *snapshot)
 {
@@ -349,7 +325,8 @@ void page_dump(struct page *page)
         return;
     }
     doc_section(page->doc, "Summary", NULL, 0, 0);
-    add_signal(page);
+    if (!page->input->source->crash.has)
+        page_say_signal(page);
     add_states(page, snapshot);
     add_pause(page, snapshot);
     if (!page->input->source->process.python_version && !has_frames(snapshot)) {
@@ -358,6 +335,7 @@ void page_dump(struct page *page)
     }
     add_gils(page, snapshot);
     page_processes(page);
+    page_waits(page);
     if (page->options->table)
         page_dump_table(page, snapshot);
     add_section(page, &groups, true);

@@ -133,11 +133,21 @@ static bool is_native(const struct snap_frames *frames, const struct repetition 
     return true;
 }
 
-static void add_run(struct page *page, const struct snap_frames *frames,
-                    const struct repetition *run)
+// A stack as it is shown, and whose it is.
+struct shown {
+    const struct snap_frames *frames;
+    const uint32_t *places; // of each frame in the thread's; NULL: they are the same
+    const struct snap_thread *details;
+};
+
+static void add_run(struct page *page, const struct shown *shown, const struct repetition *run)
 {
-    for (size_t i = 0; i < run->period; i++)
-        add_frame(page, &frames->items[run->start + i]);
+    const struct snap_frames *frames = shown->frames;
+    for (size_t i = run->start; i < run->start + run->period; i++) {
+        add_frame(page, &frames->items[i]);
+        if (shown->details)
+            page_frame_details(page, shown->details, shown->places ? shown->places[i] : i);
+    }
     if (run->times == 1)
         return;
     GUARD(plain_deinit) struct plain line = {0};
@@ -190,17 +200,21 @@ static void runs_deinit(struct repetitions *runs)
 
 // The frames that the options leave: without boilerplate, and the outermost ones only.
 static bool choose(const struct page *page, const struct snap_frames *frames,
-                   struct snap_frames *ret)
+                   struct snap_frames *ret, uint32_t *ret_places)
 {
     const struct report_options *options = page->options;
-    vec_foreach (frame, frames)
-        if (!(options->hide_boilerplate && names_is_boilerplate(page->names.strings, frame->kind,
-                                                                frame->file, frame->function)) &&
-            !vec_push(ret, *frame))
+    vec_foreach (frame, frames) {
+        if (options->hide_boilerplate &&
+            names_is_boilerplate(page->names.strings, frame->kind, frame->file, frame->function))
+            continue;
+        ret_places[ret->count] = (uint32_t)(frame - frames->items);
+        if (!vec_push(ret, *frame))
             return false;
+    }
     if (options->max_depth && ret->count > options->max_depth) {
         size_t inner = ret->count - options->max_depth;
         memmove(ret->items, ret->items + inner, options->max_depth * sizeof(*ret->items));
+        memmove(ret_places, ret_places + inner, options->max_depth * sizeof(*ret_places));
         ret->count = options->max_depth;
     }
     return true;
@@ -211,14 +225,19 @@ static void frames_deinit(struct snap_frames *frames)
     vec_deinit(frames);
 }
 
-void page_frames(struct page *page, const struct snap_frames *whole, bool sparingly)
+void page_frames(struct page *page, const struct snap_frames *whole, bool sparingly,
+                 const struct snap_thread *details)
 {
     GUARD(frames_deinit) struct snap_frames chosen = {0};
-    const struct snap_frames *frames = whole;
+    AUTO_FREE uint32_t *places = NULL;
+    struct shown shown = {.frames = whole, .details = details};
     if (page->options->hide_boilerplate || page->options->max_depth) {
-        page->failed |= !choose(page, whole, &chosen);
-        frames = &chosen;
+        places = calloc(whole->count + 1, sizeof(*places));
+        page->failed |= !places || !choose(page, whole, &chosen, places);
+        shown.frames = &chosen;
+        shown.places = places;
     }
+    const struct snap_frames *frames = shown.frames;
     GUARD(runs_deinit) struct repetitions runs = {0};
     GUARD(plain_deinit) struct plain line = {0};
     AUTO_FREE bool *hidden = NULL;
@@ -233,7 +252,7 @@ void page_frames(struct page *page, const struct snap_frames *whole, bool sparin
     for (size_t i = 0, next; i < runs.count; i = next) {
         next = i + 1;
         if (!hidden[i]) {
-            add_run(page, frames, &runs.items[i]);
+            add_run(page, &shown, &runs.items[i]);
             continue;
         }
         bool native = is_native(frames, &runs.items[i]);

@@ -141,6 +141,7 @@ static enum run run_of(const struct doc_block *block)
     case DOC_ROW:
         return RUN_TABLE;
     case DOC_TEXT:
+    case DOC_STRONG:
     case DOC_HEAD:
         break;
     }
@@ -161,6 +162,11 @@ static void put_block(FILE *out, const struct doc_block *block)
     switch (block->kind) {
     case DOC_TEXT:
         fputs("<p>", out);
+        html_words(out, block->text);
+        fputs("</p>\n", out);
+        break;
+    case DOC_STRONG:
+        fprintf(out, "<p class=\"verdict%s\">", block->style == DOC_HOT ? " hot" : "");
         html_words(out, block->text);
         fputs("</p>\n", out);
         break;

@@ -87,7 +87,8 @@ static void native_frame(struct json_report *report, const struct snap_frame *fr
     json_hex_if(report, "address", frame->address != SNAP_NO_ADDRESS, frame->address);
     // From the start of the function, without one from the start of the module.
     json_hex_if(report, "offset",
-           frame->address != SNAP_NO_ADDRESS && (frame->function || frame->module), frame->offset);
+                frame->address != SNAP_NO_ADDRESS && (frame->function || frame->module),
+                frame->offset);
     json_name(report, "file", frame->file);
     json_i64_if(report, "line", frame->line >= 0, frame->line);
     json_bool(&report->json, "inlined", frame->flags & SNAP_FRAME_INLINED);

@@ -173,7 +173,7 @@ static void put_blocks(FILE *out, const struct doc_block *block, const struct do
             fputc('\n', out);
             put_fence(out, fence, "text");
         }
-        if (block->kind == DOC_TEXT || block->kind == DOC_HEAD ||
+        if (block->kind == DOC_TEXT || block->kind == DOC_STRONG || block->kind == DOC_HEAD ||
             (block->kind == DOC_BULLET && before != DOC_BULLET))
             fputc('\n', out);
         if (block->kind == DOC_TABLE) {
@@ -186,13 +186,14 @@ static void put_blocks(FILE *out, const struct doc_block *block, const struct do
                 fputs("- ", out);
             if (block->kind == DOC_BULLET && block->label[0])
                 fprintf(out, "**%s**: ", block->label);
+            fputs(block->kind == DOC_STRONG ? "**" : "", out);
             if (block->kind == DOC_LINE)
                 fputs(block->text, out);
             else if (block->kind == DOC_BULLET && block->label[0])
                 put_words(out, block->text);
             else
                 put_words(out, put_beginning(out, block->text));
-            fputc('\n', out);
+            fputs(block->kind == DOC_STRONG ? "**\n" : "\n", out);
         }
         if (fence && (block + 1 == end || block[1].kind != DOC_LINE)) {
             put_fence(out, fence, "");

@@ -157,8 +157,27 @@ static void add_identity(struct page *page)
     page->failed |= line.failed;
 }
 
+// What was taken out of the report, or was not.
+static void add_secrecy(struct page *page)
+{
+    uint64_t hidden = page_hidden_values(page);
+    if (page->input->shows_secrets) {
+        doc_text(page->doc,
+                 "This report may hold passwords and keys: it was made with --show-secrets.");
+    } else if (hidden) {
+        GUARD(plain_deinit) struct plain line = {0};
+        plain_things(&line, hidden, "value");
+        plain_str(&line, hidden == 1
+                             ? " that looks like a secret is hidden; --show-secrets shows it."
+                             : " that look like secrets are hidden; --show-secrets shows them.");
+        doc_text(page->doc, plain_text(&line));
+        page->failed |= line.failed;
+    }
+}
+
 static void add_state_of_report(struct page *page)
 {
+    add_secrecy(page);
     if (page->input->interim)
         doc_text(page->doc, "Interim report: this is what was seen so far; the run goes on.");
     if (page->input->interrupted)
@@ -233,20 +252,26 @@ static void add_run(struct page *page)
     page->failed |= line.failed;
 }
 
-static void add_heading(struct page *page)
+static void add_title(struct page *page)
 {
-    GUARD(plain_deinit) struct plain title = {0}, whole = {0};
+    GUARD(plain_deinit) struct plain title = {0};
     plain_str(&title, page->profile ? "Hotspots of " : "Threads of ");
     if (page->pythons > 1)
         plain_add(&title, "%zu processes: ", page->pythons);
     page_say_command(&title, page, snap_process_first(page->input->source), COMMAND_COLUMNS);
     doc_title(page->doc, plain_text(&title));
+    page->failed |= title.failed;
+}
+
+static void add_heading(struct page *page)
+{
+    add_title(page);
+    GUARD(plain_deinit) struct plain title = {0}, whole = {0};
     doc_section(page->doc, NULL, NULL, 0, 0);
     add_identity(page);
     if (page->profile)
         add_run(page);
     if (page->names.root) {
-        plain_clear(&title);
         plain_str(&title, "Files are below " PLAIN_CODE);
         plain_safe(&whole, page->names.root, page->names.root_size);
         plain_clip(&title, plain_text(&whole), COMMAND_COLUMNS, PLAIN_KEEP_END);
@@ -405,8 +430,12 @@ static const struct {
     void (*add)(struct page *page);
     unsigned of;
 } parts[] = {
+    {"verdict", page_verdict, OF_PROFILE | OF_DUMP},
     {"heading", add_heading, OF_PROFILE | OF_DUMP},
+    {"findings", page_findings, OF_PROFILE | OF_DUMP},
+    {"crash", page_crash, OF_PROFILE | OF_DUMP},
     {"summary", page_summary, OF_PROFILE},
+    {"waits", page_waits, OF_PROFILE},
     {"processes", page_processes, OF_PROFILE},
     {"threads", page_threads, OF_PROFILE},
     {"by-thread", page_by_thread, OF_PROFILE},
@@ -417,6 +446,7 @@ static const struct {
     {"waiting", page_waiting, OF_PROFILE},
     {"cpu", page_cpu, OF_PROFILE},
     {"dump", page_dump, OF_DUMP},
+    {"environment", page_environment, OF_PROFILE | OF_DUMP},
     {"notes", add_notes, OF_PROFILE | OF_DUMP},
     {"command", add_command, OF_PROFILE | OF_DUMP},
 };

@@ -38,6 +38,24 @@ void page_deinit(struct page *page);
 // What went wrong while building or writing, as an error.
 struct err *page_finish(const struct doc *doc, FILE *out);
 
+// Sections of every report, where there is something to say.
+void page_verdict(struct page *page);     // verdict.c
+void page_findings(struct page *page);    // verdict.c
+void page_crash(struct page *page);       // crash.c
+void page_say_signal(struct page *page);  // a sentence on the fatal signal; crash.c
+void page_waits(struct page *page);       // blocked.c
+void page_environment(struct page *page); // environment.c
+// What a thread waits for, as a tag: "[lock pool_lock, held by Thread-7 (4718), inferred]". `closely`:
+// with the times, which differ between threads that wait alike. blocked.c
+void page_say_wait(struct plain *plain, const struct page *page, const struct snapshot *snapshot,
+                   const struct snap_thread *thread, bool closely);
+// Lines below a frame: the locks whose `with` it is, its variables. detail_lines.c
+void page_frame_details(struct page *page, const struct snap_thread *thread, size_t frame);
+// Lines below a stack: its other locks, its exceptions.
+void page_thread_details(struct page *page, const struct snap_thread *thread);
+// How many values look like secrets and are not shown.
+uint64_t page_hidden_values(const struct page *page);
+
 // Sections of a hotspot report.
 void page_summary(struct page *page);   // summary.c
 void page_processes(struct page *page); // processes.c
@@ -58,8 +76,10 @@ void page_say_busiest_process(struct page *page);
 // The one of a thread dump.
 void page_dump(struct page *page);                                        // dump.c
 void page_dump_table(struct page *page, const struct snapshot *snapshot); // dump_table.c
-// The lines of one stack; `sparingly`: there are many stacks to come.
-void page_frames(struct page *page, const struct snap_frames *whole, bool sparingly); // frames.c
+// The lines of one stack; `sparingly`: there are many stacks to come. `details` NULL: frames alone; else
+// the thread whose variables and locks stand below its frames.
+void page_frames(struct page *page, const struct snap_frames *whole, bool sparingly,
+                 const struct snap_thread *details); // frames.c
 
 // Rows of a table: --top, all with --full, or the default.
 size_t page_rows(const struct page *page, size_t usual, size_t there);

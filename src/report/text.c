@@ -207,6 +207,11 @@ static void put_block(FILE *out, const struct text *text, const struct doc_block
         put_wrapped(out, text, block->text, 0, 0);
         fputc('\n', out);
         break;
+    case DOC_STRONG:
+        fprintf(out, "%s%s", text->color ? "\x1b[1m" : "", color_on(text, block->style));
+        put_wrapped(out, text, block->text, 0, 0);
+        fprintf(out, "%s\n", text->color ? "\x1b[0m" : "");
+        break;
     case DOC_BULLET:
         put_bullet(out, text, block);
         break;

@@ -145,7 +145,7 @@ static void add_frames(struct text *text, const struct snap_frames *frames)
     struct page page = text->top->page;
     page.doc = &text->doc;
     page.options = &options;
-    page_frames(&page, &shown, false);
+    page_frames(&page, &shown, false, NULL);
     text->doc.failed |= page.failed;
 }
 

@@ -6,9 +6,9 @@
 
 #include "util/guard.h"
 
-#define BY(a, b)                \
-    do {                        \
-        if ((a) != (b))         \
+#define BY(a, b)                       \
+    do {                               \
+        if ((a) != (b))                \
             return (a) < (b) ? -1 : 1; \
     } while (0)
 
