@@ -19,12 +19,6 @@ static enum relation relation_of(enum snap_wait_kind kind)
     return kind == SNAP_WAIT_FUTURE ? RUN : HELD;
 }
 
-static bool wants_owner(enum snap_wait_kind kind)
-{
-    return kind == SNAP_WAIT_LOCK || kind == SNAP_WAIT_RLOCK || kind == SNAP_WAIT_MUTEX ||
-           kind == SNAP_WAIT_PYMUTEX || kind == SNAP_WAIT_LOGGING || kind == SNAP_WAIT_IMPORT;
-}
-
 static void say_owner(struct plain *plain, const struct page *page, const struct snapshot *snapshot,
                       pid_t pid, const struct snap_wait *wait)
 {
@@ -41,7 +35,7 @@ static void say_owner(struct plain *plain, const struct page *page, const struct
 static void say_what(struct plain *plain, const struct page *page, const struct snap_wait *wait)
 {
     plain_str(plain, snap_wait_name(wait->kind));
-    if (wait->what) {
+    if (wait->what && wait->kind != SNAP_WAIT_SLEEP) {
         plain_str(plain, " " PLAIN_CODE);
         plain_id(plain, page->names.strings, wait->what, NAME_COLUMNS, PLAIN_KEEP_END);
         plain_str(plain, PLAIN_CODE_END);
@@ -81,7 +75,7 @@ void page_say_wait(struct plain *plain, const struct page *page, const struct sn
         plain_str(plain, words[relation_of(wait->kind)]);
         say_owner(plain, page, snapshot, thread->pid, wait);
         plain_str(plain, wait->owner_known == SNAP_INFERRED ? " (inferred)" : "");
-    } else if (wants_owner(wait->kind)) {
+    } else if (waits_is_lock(wait->kind)) {
         plain_str(plain, ", owner unknown");
     }
     if (closely)
@@ -91,14 +85,15 @@ void page_say_wait(struct plain *plain, const struct page *page, const struct sn
 
 // ---- The table -----------------------------------------------------------------------------------
 
-// The innermost Python function of one's own, else the innermost one.
+// The innermost Python function of one's own, else the innermost of Python's, else the innermost one.
 static void add_place(struct plain *row, const struct page *page, const struct snap_thread *thread)
 {
     const struct snap_frame *shown = NULL;
     vec_foreach (frame, &thread->frames) {
         struct prof_function function = {.kind = frame->kind, .file = frame->file};
         bool own = frame->kind == SNAP_PYTHON && names_is_own_code(&page->names, &function);
-        shown = own || !shown ? frame : shown;
+        bool better = !shown || (frame->kind == SNAP_PYTHON && shown->kind != SNAP_PYTHON);
+        shown = own || better ? frame : shown;
         if (own)
             break;
     }
@@ -129,7 +124,7 @@ static void add_row(struct page *page, const struct snapshot *last, const struct
     if (one->wait->owner) {
         say_owner(&row, page, last, one->thread->pid, one->wait);
         plain_str(&row, one->wait->owner_known == SNAP_INFERRED ? " (inferred)" : "");
-    } else if (wants_owner(one->wait->kind)) {
+    } else if (waits_is_lock(one->wait->kind)) {
         plain_str(&row, "unknown");
     }
     plain_str(&row, DOC_NEXT);
@@ -179,7 +174,10 @@ static void add_thread(struct page *page, const struct snapshot *last,
         page_say_wait(&head, page, last, thread, true);
     }
     doc_head(page->doc, DOC_NORMAL, 1, plain_text(&head));
+    vec_foreach (frame, &thread->frames)
+        page->python_only |= frame->kind == SNAP_PYTHON;
     page_frames(page, &thread->frames, true, thread);
+    page->python_only = false;
     page_thread_details(page, thread);
     page->failed |= head.failed;
 }

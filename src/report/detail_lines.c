@@ -8,7 +8,9 @@
 #include "util/guard.h"
 
 #define NAME_COLUMNS 60
-#define VALUE_COLUMNS 200
+#define MESSAGE_COLUMNS 200
+#define LINE_COLUMNS 100 // where there is no terminal
+#define VALUE_LEAST 40
 #define PATH_COLUMNS 200
 #define LOCALS_SHOWN 24 // of a frame
 #define LINES_SHOWN 12  // of a traceback, its inner ones
@@ -43,8 +45,11 @@ static void add_local(struct page *page, struct plain *line, const struct snap_l
     plain_str(line, "    ");
     plain_id(line, page->names.strings, local->name, NAME_COLUMNS, PLAIN_KEEP_START);
     plain_str(line, " = ");
+    size_t width = page->options->width ? page->options->width : LINE_COLUMNS;
+    size_t taken = plain_columns(plain_text(line));
+    size_t columns = taken + VALUE_LEAST < width ? width - taken : VALUE_LEAST;
     if (local->value)
-        plain_id(line, page->names.strings, local->value, page->options->full ? 0 : VALUE_COLUMNS,
+        plain_id(line, page->names.strings, local->value, page->options->full ? 0 : columns,
                  PLAIN_KEEP_START);
     else
         plain_str(line, "(could not be read)");
@@ -102,7 +107,7 @@ static const char *words_of(enum snap_exception_role role)
 static void say_exception(struct plain *line, const struct page *page,
                           const struct snap_exception *from)
 {
-    size_t columns = page->options->full ? 0 : VALUE_COLUMNS;
+    size_t columns = page->options->full ? 0 : MESSAGE_COLUMNS;
     plain_id(line, page->names.strings, from->type, NAME_COLUMNS, PLAIN_KEEP_START);
     if (from->message && strtab_size(page->names.strings, from->message)) {
         plain_str(line, ": ");

@@ -163,6 +163,20 @@ static void add_thread_notes(struct page *page, const struct snap_thread *thread
     vec_deinit(&seen);
 }
 
+// What stands among the frames is one thread's; others in the same stack have values of their own.
+static void say_whose(struct page *page, const struct snap_thread *thread)
+{
+    const struct snap_details *details = thread->details;
+    GUARD(plain_deinit) struct plain line = {0};
+    if (!details || (!details->locals.count && !details->held.count))
+        return;
+    plain_str(&line, details->locals.count ? "  (variables and locks: those of "
+                                           : "  (locks: those of ");
+    plain_id(&line, page->names.strings, thread->name, 60, PLAIN_KEEP_START);
+    plain_str(&line, details->locals.count ? "; --full shows them all)" : ")");
+    add_remark(page, &line);
+}
+
 static void add_group(struct page *page, const struct groups *groups, const struct group *group)
 {
     const struct snap_thread *threads = page->input->snapshots[0]->threads.items;
@@ -172,6 +186,8 @@ static void add_group(struct page *page, const struct groups *groups, const stru
     if (first->frames.count == 0)
         doc_line(page->doc, DOC_FAINT, 0,
                  first->known_to_python ? "  (no Python frame)" : "  (no stack was read)");
+    if (group->count > 1)
+        say_whose(page, first);
     page_frames(page, &first->frames, groups->list.count > MANY_STACKS, first);
     page_thread_details(page, first);
     add_thread_notes(page, threads, order, group->count);
@@ -320,7 +336,7 @@ void page_dump(struct page *page)
 {
     const struct snapshot *snapshot = page->input->snapshots[0];
     GUARD(groups_deinit) struct groups groups = {0};
-    if (!groups_init(&groups, snapshot)) {
+    if (!groups_init(&groups, snapshot, page->options->full)) {
         page->failed = true;
         return;
     }

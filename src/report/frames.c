@@ -198,12 +198,14 @@ static void runs_deinit(struct repetitions *runs)
     vec_deinit(runs);
 }
 
-// The frames that the options leave: without boilerplate, and the outermost ones only.
+// The frames that are wanted: without boilerplate, and the outermost ones only.
 static bool choose(const struct page *page, const struct snap_frames *frames,
                    struct snap_frames *ret, uint32_t *ret_places)
 {
     const struct report_options *options = page->options;
     vec_foreach (frame, frames) {
+        if (page->python_only && frame->kind == SNAP_NATIVE)
+            continue;
         if (options->hide_boilerplate &&
             names_is_boilerplate(page->names.strings, frame->kind, frame->file, frame->function))
             continue;
@@ -231,7 +233,7 @@ void page_frames(struct page *page, const struct snap_frames *whole, bool sparin
     GUARD(frames_deinit) struct snap_frames chosen = {0};
     AUTO_FREE uint32_t *places = NULL;
     struct shown shown = {.frames = whole, .details = details};
-    if (page->options->hide_boilerplate || page->options->max_depth) {
+    if (page->options->hide_boilerplate || page->options->max_depth || page->python_only) {
         places = calloc(whole->count + 1, sizeof(*places));
         page->failed |= !places || !choose(page, whole, &chosen, places);
         shown.frames = &chosen;

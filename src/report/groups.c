@@ -31,6 +31,24 @@ static bool same_frame(const struct snap_frame *a, const struct snap_frame *b)
            a->line == b->line && place_of(a) == place_of(b);
 }
 
+static const struct snap_exceptions *exceptions_of(const struct snap_thread *thread)
+{
+    static const struct snap_exceptions none = {0};
+    return thread->details ? &thread->details->exceptions : &none;
+}
+
+static bool same_exceptions(const struct snap_thread *a, const struct snap_thread *b)
+{
+    const struct snap_exceptions *x = exceptions_of(a), *y = exceptions_of(b);
+    if (x->count != y->count)
+        return false;
+    for (size_t i = 0; i < x->count; i++)
+        if (x->items[i].type != y->items[i].type || x->items[i].message != y->items[i].message ||
+            x->items[i].role != y->items[i].role)
+            return false;
+    return true;
+}
+
 static uint64_t hash_thread(const struct snap_thread *thread)
 {
     uint64_t hash = hash_u64(HASH_SEED, thread->known_to_python);
@@ -41,12 +59,15 @@ static uint64_t hash_thread(const struct snap_thread *thread)
         hash = hash_u64(hash, (uint64_t)frame->qualname << 32 | frame->module);
         hash = hash_u64(hash, place_of(frame));
     }
+    vec_foreach (exception, exceptions_of(thread))
+        hash = hash_u64(hash, (uint64_t)exception->type << 32 | exception->message);
     return hash;
 }
 
 static bool same_stack(const struct snap_thread *a, const struct snap_thread *b)
 {
-    if (a->frames.count != b->frames.count || a->known_to_python != b->known_to_python)
+    if (a->frames.count != b->frames.count || a->known_to_python != b->known_to_python ||
+        !same_exceptions(a, b))
         return false;
     for (size_t i = 0; i < a->frames.count; i++)
         if (!same_frame(&a->frames.items[i], &b->frames.items[i]))
@@ -83,7 +104,12 @@ static void look_at(struct group *group, const struct snap_thread *thread)
     group->known_to_python |= thread->known_to_python;
 }
 
-bool groups_init(struct groups *groups, const struct snapshot *snapshot)
+static bool has_variables(const struct snap_thread *thread)
+{
+    return thread->details && thread->details->locals.count;
+}
+
+bool groups_init(struct groups *groups, const struct snapshot *snapshot, bool apart)
 {
     *groups = (struct groups){0};
     size_t count = snapshot->threads.count;
@@ -98,7 +124,7 @@ bool groups_init(struct groups *groups, const struct snapshot *snapshot)
     for (size_t i = 0; i < count; i++) {
         const struct snap_thread *thread = &threads[keyed[i].index];
         groups->order[i] = keyed[i].index;
-        bool fresh = i == 0 || keyed[i].hash != keyed[i - 1].hash ||
+        bool fresh = i == 0 || (apart && has_variables(thread)) || keyed[i].hash != keyed[i - 1].hash ||
                      !same_stack(&threads[keyed[i - 1].index], thread);
         if (fresh && !vec_push(&groups->list, (struct group){.first = (uint32_t)i}))
             return false;

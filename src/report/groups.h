@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Threads with identical stacks put together, and the repetitions within a stack found.
+// Threads with identical stacks, which handle the same exceptions, put together, and the repetitions within a stack found.
 #ifndef REPORT_GROUPS_H
 #define REPORT_GROUPS_H
 
@@ -15,8 +15,8 @@ struct groups {
     VEC(struct group) list; // the crashed thread's first, then working ones, then by size
 };
 
-// False: out of memory.
-bool groups_init(struct groups *groups, const struct snapshot *snapshot);
+// `apart`: threads whose variables are known stay by themselves. False: out of memory.
+bool groups_init(struct groups *groups, const struct snapshot *snapshot, bool apart);
 void groups_deinit(struct groups *groups);
 
 struct repetition {

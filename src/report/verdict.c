@@ -2,6 +2,7 @@
 // The answer: the verdict above all else, then the findings with what they rest on. The sentences are
 // those of the diagnosis, clean and with their own code marks.
 #include <ctype.h>
+#include <string.h>
 
 #include "report/page.h"
 #include "util/guard.h"
@@ -30,13 +31,21 @@ void page_verdict(struct page *page)
     page->failed |= line.failed;
 }
 
+// The verdict is the first finding's title behind a word.
+static bool is_verdict(const struct diagnosis *diagnosis, const char *title)
+{
+    size_t whole = diagnosis->verdict ? strlen(diagnosis->verdict) : 0, part = strlen(title);
+    return part && part <= whole && strcmp(diagnosis->verdict + whole - part, title) == 0;
+}
+
 static void add_finding(struct page *page, const struct diag_finding *finding)
 {
     const char *severity = diag_severity_name(finding->severity);
+    const char *title = finding->title ? finding->title : "";
     GUARD(plain_deinit) struct plain head = {0};
     plain_add(&head, "%c%s (%s, %s): %s", toupper((unsigned char)severity[0]), severity + 1,
               finding->id, snap_certainty_name(finding->certainty),
-              finding->title ? finding->title : "");
+              is_verdict(page->input->diagnosis, title) ? "the verdict above." : title);
     doc_head(page->doc, style_of(finding->severity), 1, plain_text(&head));
     vec_foreach (text, &finding->evidence)
         if (*text)

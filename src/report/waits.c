@@ -12,15 +12,21 @@
             return (a) < (b) ? -1 : 1; \
     } while (0)
 
-// What tells waits apart. Objects do where threads of the process end the wait; addresses and
-// descriptors of a pool's connections make no difference when they lead to the same peer.
+bool waits_is_lock(enum snap_wait_kind kind)
+{
+    return kind == SNAP_WAIT_LOCK || kind == SNAP_WAIT_RLOCK || kind == SNAP_WAIT_LOGGING ||
+           kind == SNAP_WAIT_IMPORT || kind == SNAP_WAIT_PYMUTEX || kind == SNAP_WAIT_MUTEX;
+}
+
+// What tells waits apart. Which lock it is does; idle threads, each with a queue of its own, wait alike,
+// and so do those of a pool's connections to one peer.
 static int compare(const struct wait_one *a, const struct wait_one *b)
 {
     const struct snap_wait *x = a->wait, *y = b->wait;
     BY(a->thread->pid, b->thread->pid);
     BY(x->kind, y->kind);
     BY(x->what, y->what);
-    if (snap_wait_is_internal(x->kind))
+    if (waits_is_lock(x->kind))
         BY(x->object, y->object);
     BY(x->owner, y->owner);
     BY(x->owner_known, y->owner_known);
@@ -93,13 +99,6 @@ static int by_lock(const void *left, const void *right)
     return 0;
 }
 
-// What one thread at a time has.
-static bool is_lock(enum snap_wait_kind kind)
-{
-    return kind == SNAP_WAIT_LOCK || kind == SNAP_WAIT_RLOCK || kind == SNAP_WAIT_LOGGING ||
-           kind == SNAP_WAIT_IMPORT || kind == SNAP_WAIT_PYMUTEX || kind == SNAP_WAIT_MUTEX;
-}
-
 bool lock_uses_find(const struct snapshot *snapshot, struct lock_uses *ret)
 {
     for (size_t i = 0; snapshot && i < snapshot->threads.count; i++) {
@@ -109,7 +108,7 @@ bool lock_uses_find(const struct snapshot *snapshot, struct lock_uses *ret)
             continue;
         const struct snap_wait *wait = &details->wait;
         uint64_t object = wait->object ? wait->object : wait->address;
-        if (is_lock(wait->kind) && object &&
+        if (waits_is_lock(wait->kind) && object &&
             !vec_push(ret, ((struct lock_use){thread->pid, object, wait->what, wait->type,
                                               wait->owner, wait->owner_known, thread->tid})))
             return false;

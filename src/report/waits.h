@@ -6,6 +6,9 @@
 
 #include "snapshot/snapshot.h"
 
+// What one thread at a time has.
+bool waits_is_lock(enum snap_wait_kind kind);
+
 struct wait_one {
     const struct snap_thread *thread;
     const struct snap_wait *wait;

@@ -273,7 +273,7 @@ static void test_native_groups(void **state)
         add_native(v, thread, NULL, "liba.so", i < 4 ? 7 : i % 2); // without one: what is printed
     }
     struct groups groups;
-    assert_true(groups_init(&groups, v->snapshot));
+    assert_true(groups_init(&groups, v->snapshot, false));
     static const uint32_t counts[] = {4, 2, 2};
     assert_int_equal(groups.list.count, ARRAY_SIZE(counts));
     for (size_t i = 0; i < groups.list.count; i++)
@@ -622,7 +622,7 @@ static void test_groups(void **state)
     }
     add_frame(v, add_thread(v, "t", SNAP_SLEEP), "f", "a.py", 1);
     struct groups groups;
-    assert_true(groups_init(&groups, v->snapshot));
+    assert_true(groups_init(&groups, v->snapshot, false));
     static const uint32_t counts[] = {1, 1, 1, 3, 1}, firsts[] = {5, 2, 3, 0, 4};
     assert_int_equal(groups.list.count, ARRAY_SIZE(counts));
     for (size_t i = 0; i < groups.list.count; i++) {
