@@ -170,8 +170,8 @@ static void say_whose(struct page *page, const struct snap_thread *thread)
     GUARD(plain_deinit) struct plain line = {0};
     if (!details || (!details->locals.count && !details->held.count))
         return;
-    plain_str(&line, details->locals.count ? "  (variables and locks: those of "
-                                           : "  (locks: those of ");
+    plain_str(&line,
+              details->locals.count ? "  (variables and locks: those of " : "  (locks: those of ");
     plain_id(&line, page->names.strings, thread->name, 60, PLAIN_KEEP_START);
     plain_str(&line, details->locals.count ? "; --full shows them all)" : ")");
     add_remark(page, &line);

@@ -124,7 +124,8 @@ bool groups_init(struct groups *groups, const struct snapshot *snapshot, bool ap
     for (size_t i = 0; i < count; i++) {
         const struct snap_thread *thread = &threads[keyed[i].index];
         groups->order[i] = keyed[i].index;
-        bool fresh = i == 0 || (apart && has_variables(thread)) || keyed[i].hash != keyed[i - 1].hash ||
+        bool fresh = i == 0 || (apart && has_variables(thread)) ||
+                     keyed[i].hash != keyed[i - 1].hash ||
                      !same_stack(&threads[keyed[i - 1].index], thread);
         if (fresh && !vec_push(&groups->list, (struct group){.first = (uint32_t)i}))
             return false;

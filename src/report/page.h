@@ -25,6 +25,7 @@ struct page {
     struct page_thread *threads; // sorted
     bool *own_code;              // by function: neither library nor package
     bool *interpreter;           // by function: native code of the interpreter itself
+    bool python_only;            // page_frames() leaves native frames out
     bool failed;                 // out of memory
 };
 
