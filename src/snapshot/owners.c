@@ -244,7 +244,7 @@ static struct err *add_held(const struct owners *o, const struct snap_wait *wait
     if (!owner || !owner->details || !lock || !object)
         return NULL;
     vec_foreach (held, &owner->details->held)
-        if (held->object == object)
+        if (held->object == wait->lock || held->object == wait->object)
             return NULL;
     struct snap_held held = {wait->what, wait->type, object, UINT32_MAX, SNAP_OBSERVED};
     return vec_push(&owner->details->held, held) ? NULL : err_create(ERR_NO_MEMORY, "locks");
