@@ -40,17 +40,12 @@ static struct snap_thread *by_ns_tid(const struct owners *o, pid_t ns_tid)
     return NULL;
 }
 
-// What has to be let go: of a semaphore, itself; its lock is only what its waiters sleep on.
-static uint64_t lock_of(const struct snap_wait *wait)
+// Where `owner` took it. What is held is the innermost lock, or what has none of its own: a semaphore.
+static uint32_t frame_of_lock(const struct snap_thread *owner, const struct snap_wait *wait)
 {
-    return wait->lock && wait->kind != SNAP_WAIT_SEMAPHORE ? wait->lock : wait->object;
-}
-
-static uint32_t frame_of_lock(const struct snap_thread *owner, uint64_t lock)
-{
-    if (owner->details && lock)
+    if (owner->details)
         vec_foreach (held, &owner->details->held)
-            if (held->object == lock)
+            if (held->object && (held->object == wait->lock || held->object == wait->object))
                 return held->frame;
     return UINT32_MAX;
 }
@@ -61,7 +56,7 @@ static void set(struct snap_wait *wait, const struct snap_thread *owner,
     wait->owner_known = certainty;
     wait->owner = owner ? owner->tid : 0;
     wait->owner_gone = !owner;
-    wait->owner_frame = owner ? frame_of_lock(owner, lock_of(wait)) : UINT32_MAX;
+    wait->owner_frame = owner ? frame_of_lock(owner, wait) : UINT32_MAX;
 }
 
 // ---- Locks --------------------------------------------------------------------------------------
@@ -83,12 +78,12 @@ static size_t python_threads(const struct owners *o)
 }
 
 // Whoever is in a `with` block of it. Of a semaphore several may be.
-static void infer(const struct owners *o, struct snap_wait *wait, uint64_t lock)
+static void infer(const struct owners *o, struct snap_wait *wait)
 {
     const struct snap_thread *owner = NULL;
     size_t count = 0;
     vec_foreach (thread, &o->snapshot->threads) {
-        if (!thread->details || frame_of_lock(thread, lock) == UINT32_MAX)
+        if (!thread->details || frame_of_lock(thread, wait) == UINT32_MAX)
             continue;
         owner = thread;
         count++;
@@ -107,26 +102,14 @@ static bool is_left_behind(const struct owners *o, const struct snap_wait *wait)
     return !err && lock.kind == PY_LOCK_PLAIN && lock.locked;
 }
 
-// An attribute that is an int; 0: there is none.
-static uint64_t int_attribute(const struct owners *o, uint64_t object, const char *name)
-{
-    uint64_t value;
-    int64_t number = 0;
-    if (!object)
-        return 0;
-    AUTO_ERR struct err *err = py_instance_attr(o->dec, object, name, &value);
-    AUTO_ERR struct err *other = err || !value ? NULL : py_int(o->dec, value, &number);
-    return err || other ? 0 : (uint64_t)number;
-}
-
 static void own_lock(const struct owners *o, struct snap_wait *wait)
 {
     struct py_lock lock;
-    uint64_t object = lock_of(wait);
+    uint64_t object = wait->lock ? wait->lock : wait->object;
     if (!object)
         return;
     if (wait->object && py_is_a(o->dec, wait->object, "_RLock")) { // the one in Python
-        uint64_t ident = int_attribute(o, wait->object, "_owner");
+        uint64_t ident = py_int_attr(o->dec, wait->object, "_owner");
         if (ident)
             set(wait, by_ident(o, ident), SNAP_OBSERVED);
         return;
@@ -137,7 +120,7 @@ static void own_lock(const struct owners *o, struct snap_wait *wait)
     if (lock.kind == PY_LOCK_RLOCK && lock.owner)
         set(wait, by_ident(o, lock.owner), SNAP_OBSERVED);
     else if (lock.kind != PY_LOCK_RLOCK)
-        infer(o, wait, object);
+        infer(o, wait);
     if (wait->kind == SNAP_WAIT_LOCK && !wait->owner_known && is_left_behind(o, wait))
         set(wait, NULL, SNAP_INFERRED);
 }
@@ -159,7 +142,7 @@ static void own_by_ident(const struct owners *o, struct snap_wait *wait, const c
 {
     if (!wait->object)
         return;
-    uint64_t ident = int_attribute(o, wait->object, attribute);
+    uint64_t ident = py_int_attr(o->dec, wait->object, attribute);
     name_by(o, wait->object, name, wait);
     if (ident)
         set(wait, by_ident(o, ident), SNAP_OBSERVED);
@@ -257,11 +240,11 @@ static struct err *add_held(const struct owners *o, const struct snap_wait *wait
 {
     struct snap_thread *owner = wait->owner_known == SNAP_OBSERVED ? by_tid(o, wait->owner) : NULL;
     bool lock = wait->kind == SNAP_WAIT_RLOCK || wait->kind == SNAP_WAIT_LOGGING;
-    uint64_t object = lock_of(wait);
+    uint64_t object = wait->lock ? wait->lock : wait->object;
     if (!owner || !owner->details || !lock || !object)
         return NULL;
     vec_foreach (held, &owner->details->held)
-        if (held->object == object)
+        if (held->object == wait->lock || held->object == wait->object)
             return NULL;
     struct snap_held held = {wait->what, wait->type, object, UINT32_MAX, SNAP_OBSERVED};
     return vec_push(&owner->details->held, held) ? NULL : err_create(ERR_NO_MEMORY, "locks");
