@@ -82,6 +82,9 @@ typedef bool py_dict_visit(void *arg, uint64_t key, uint64_t value);
 struct err *py_dict_walk(struct py_decoder *dec, uint64_t dict, py_dict_visit *visit, void *arg);
 // *ret is 0 when the key is not there.
 struct err *py_dict_get(struct py_decoder *dec, uint64_t dict, const char *key, uint64_t *ret);
+// The attributes that the instance's own dict has, whatever it is kept in.
+struct err *py_instance_walk(struct py_decoder *dec, uint64_t object, py_dict_visit *visit,
+                             void *arg);
 // An attribute of the instance itself (not of its class); *ret is 0 when it has none.
 struct err *py_instance_attr(struct py_decoder *dec, uint64_t object, const char *name,
                              uint64_t *ret);

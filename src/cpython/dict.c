@@ -143,48 +143,51 @@ struct err *py_dict_get(struct py_decoder *dec, uint64_t dict, const char *key, 
     return finish(&lookup, py_dict_walk(dec, dict, match, &lookup), ret);
 }
 
+static struct err *walk_dict(struct py_decoder *dec, uint64_t dict, py_dict_visit *visit, void *arg)
+{
+    TRY(py_expect(dec, dict, PY_KIND_DICT, "dict"));
+    return py_dict_walk(dec, dict, visit, arg);
+}
+
 // Values of an instance that has no dict object yet: keys are the class's, values its own.
-static struct err *inline_attr(struct py_decoder *dec, const struct py_type_info *type,
-                               uint64_t values, const char *name, uint64_t *ret)
+static struct err *walk_inline(struct py_decoder *dec, const struct py_type_info *type,
+                               uint64_t values, py_dict_visit *visit, void *arg)
 {
     uint64_t keys_addr;
     TRY(py_read(dec->mem, &dec->layout, type->addr, PY_HT_cached_keys, &keys_addr));
-    *ret = 0;
     if (!keys_addr)
         return NULL;
     struct keys keys;
     TRY(read_keys(dec, keys_addr, &keys));
-    struct lookup lookup = {.dec = dec, .key = name, .size = strlen(name)};
-    return finish(&lookup, walk(dec, &keys, values, match, &lookup), ret);
+    return walk(dec, &keys, values, visit, arg);
 }
 
 // 3.11+: the dict of an instance lies before it (Py_TPFLAGS_MANAGED_DICT).
-static struct err *managed_attr(struct py_decoder *dec, const struct py_type_info *type,
-                                uint64_t object, const char *name, uint64_t *ret)
+static struct err *walk_managed(struct py_decoder *dec, const struct py_type_info *type,
+                                uint64_t object, py_dict_visit *visit, void *arg)
 {
     const struct py_layout *lay = &dec->layout;
     uint64_t word;
-    *ret = 0;
     if (lay->version == 0x030b) {
         // 3.11: values at -32, dict at -24 (Include/internal/pycore_object.h).
         TRY(mem_read_u64(dec->mem, object - 24, &word));
         if (word)
-            return py_dict_get(dec, word, name, ret);
+            return walk_dict(dec, word, visit, arg);
         TRY(mem_read_u64(dec->mem, object - 32, &word));
-        return word ? inline_attr(dec, type, word, name, ret) : NULL;
+        return word ? walk_inline(dec, type, word, visit, arg) : NULL;
     }
     if (lay->version == 0x030c) {
         // 3.12: one word at -24; bit 0 set: values at word + 1.
         TRY(mem_read_u64(dec->mem, object - 24, &word));
         if (word & 1)
-            return inline_attr(dec, type, word + 1, name, ret);
-        return word ? py_dict_get(dec, word, name, ret) : NULL;
+            return walk_inline(dec, type, word + 1, visit, arg);
+        return word ? walk_dict(dec, word, visit, arg) : NULL;
     }
     // 3.13+: dict at -24 (free-threaded -8); without one, the values follow the struct.
     uint64_t basicsize, valid;
     TRY(mem_read_u64(dec->mem, object - (lay->build & PY_BUILD_FREE_THREADED ? 8 : 24), &word));
     if (word)
-        return py_dict_get(dec, word, name, ret);
+        return walk_dict(dec, word, visit, arg);
     if (!(type->flags & TPFLAGS_INLINE_VALUES))
         return NULL;
     TRY(py_read(dec->mem, lay, type->addr, PY_TYPE_basicsize, &basicsize));
@@ -193,24 +196,30 @@ static struct err *managed_attr(struct py_decoder *dec, const struct py_type_inf
     TRY(py_read(dec->mem, lay, object + basicsize, PY_DV_valid, &valid));
     if (!valid)
         return NULL;
-    return inline_attr(dec, type, object + basicsize + py_offset(lay, PY_DV_values), name, ret);
+    return walk_inline(dec, type, object + basicsize + py_offset(lay, PY_DV_values), visit, arg);
 }
 
-struct err *py_instance_attr(struct py_decoder *dec, uint64_t object, const char *name,
-                             uint64_t *ret)
+struct err *py_instance_walk(struct py_decoder *dec, uint64_t object, py_dict_visit *visit,
+                             void *arg)
 {
     struct py_type_info type;
-    *ret = 0;
     TRY(py_type_of(dec, object, &type));
     if (dec->layout.version >= 0x030b && (type.flags & TPFLAGS_MANAGED_DICT))
-        return managed_attr(dec, &type, object, name, ret);
+        return walk_managed(dec, &type, object, visit, arg);
     uint64_t offset, dict;
     TRY(py_read(dec->mem, &dec->layout, type.addr, PY_TYPE_dictoffset, &offset));
     // A negative offset counts from the end of variable-sized objects: none of those is asked for.
     if (offset == 0 || offset > 1 << 20)
         return NULL;
     TRY(mem_read_u64(dec->mem, object + offset, &dict));
-    return dict ? py_dict_get(dec, dict, name, ret) : NULL;
+    return dict ? walk_dict(dec, dict, visit, arg) : NULL;
+}
+
+struct err *py_instance_attr(struct py_decoder *dec, uint64_t object, const char *name,
+                             uint64_t *ret)
+{
+    struct lookup lookup = {.dec = dec, .key = name, .size = strlen(name)};
+    return finish(&lookup, py_instance_walk(dec, object, match, &lookup), ret);
 }
 
 struct err *py_module_dict(struct py_decoder *dec, uint64_t module, uint64_t *ret)

@@ -104,6 +104,8 @@ static const struct field thread_fields[] = {
     FIELD(struct snap_thread, "cut", FIELD_BOOL, cut),
     FIELD_HAS(struct snap_thread, "cpu_ns", FIELD_U64, cpu_ns, has_cpu),
     FIELD(struct snap_thread, "cpu_total_ns", FIELD_U64, cpu_total_ns),
+    FIELD_READ("wait", document_read_wait),
+    FIELD_READ("held", document_read_held),
     {.key = "frames", .kind = FIELD_OTHER, .required = true, .read = read_frames},
     FIELD(struct snap_thread, "notes", FIELD_NAMES, notes),
 };
@@ -118,6 +120,7 @@ static void read_threads(struct document_in *in, void *into)
         thread->interpreter = -1;
         thread->known_to_python = true; // also where that is not known: snapshot.h
         document_fields(in, thread_fields, ARRAY_SIZE(thread_fields), thread);
+        document_check_details(in, thread);
     }
 }
 

@@ -176,6 +176,7 @@ static void snapshot_thread(struct json_report *report, const struct snapshot *s
     json_begin_object(json, NULL);
     json_line(json);
     thread_facts(report, snapshot, thread);
+    json_details(report, thread->details);
     json_line(json);
     json_begin_array(json, "frames");
     vec_foreach (frame, &thread->frames) {

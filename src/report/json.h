@@ -21,6 +21,9 @@ void json_known_to_python(struct json_report *report, pid_t pid, bool known);
 // All of a frame except the closing brace.
 void json_frame(struct json_report *report, const struct snap_frame *frame);
 
+// json_details.c: "wait" and "held" of a thread, where they are known
+void json_details(struct json_report *report, const struct snap_details *details);
+
 // json_processes.c: "processes" of the profile and of a snapshot; nothing where there is but one
 void json_processes(struct json_report *report, const struct prof_report *profile);
 void json_parts(struct json_report *report, const struct snapshot *snapshot);

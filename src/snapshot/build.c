@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "snapshot/details_build.h"
 #include "snapshot/merge.h"
 #include "util/guard.h"
 
@@ -173,7 +174,7 @@ static bool add_frames(struct builder *b, struct snap_thread *thread,
 
 // What thread `index` of the kernel runs. Newer interpreters come first, and are the inner ones
 // where a thread runs several.
-static bool add_stacks(struct builder *b, struct snap_thread *thread, size_t index)
+static struct err *add_stacks(struct builder *b, struct snap_thread *thread, size_t index)
 {
     const struct snap_input *in = b->in;
     size_t count = 0;
@@ -181,8 +182,10 @@ static bool add_stacks(struct builder *b, struct snap_thread *thread, size_t ind
         b->mine[count++] = &in->stacks[i];
     for (size_t i = 0; i < count; i++)
         add_python(b, thread, b->mine[i]);
-    return add_frames(b, thread, b->mine, count,
-                      in->native_stacks ? &in->native_stacks[index] : NULL);
+    if (!add_frames(b, thread, b->mine, count,
+                    in->native_stacks ? &in->native_stacks[index] : NULL))
+        return err_create(ERR_NO_MEMORY, "snapshot");
+    return details_read(in, index, b->mine, count, thread);
 }
 
 static void fill_kernel(struct builder *b, const struct live_thread *as_read,
@@ -262,9 +265,12 @@ static struct err *join(struct builder *b)
             continue;
         struct snap_thread thread = {0};
         fill_kernel(b, &in->threads[t], &thread);
-        if (!add_stacks(b, &thread, t) || !vec_push(&b->out->threads, thread)) {
+        struct err *err = add_stacks(b, &thread, t);
+        if (!err && !vec_push(&b->out->threads, thread))
+            err = err_create(ERR_NO_MEMORY, "snapshot");
+        if (err) {
             snap_thread_deinit(&thread);
-            return err_create(ERR_NO_MEMORY, "snapshot");
+            return err;
         }
     }
     size_t orphans = 0, framed = 0;
@@ -296,6 +302,7 @@ struct err *snapshot_build(const struct snap_input *input, struct snapshot *ret)
     struct builder builder = {input, ret, owner, first, next, mine, NULL, 0};
     if (!owner || !next || !first || !mine || !sort_names(&builder))
         return err_create(ERR_NO_MEMORY, "snapshot");
+    details_memory_begin(input->remembered);
     struct err *err = join(&builder);
     free(builder.names);
     TRY(err);
@@ -305,5 +312,5 @@ struct err *snapshot_build(const struct snap_input *input, struct snapshot *ret)
                   err_message(input->state->cut));
     if (ret->threads.count)
         qsort(ret->threads.items, ret->threads.count, sizeof(*ret->threads.items), thread_compare);
-    return NULL;
+    return details_settle(input, ret);
 }
