@@ -23,10 +23,11 @@ static void say_member(struct plain *text, const struct diag *diag, uint32_t thr
     if (diag_is_lock(its->kind) || its->kind == SNAP_WAIT_GIL) {
         plain_str(text, " holds ");
         say_wanted(text, diag, its);
+        // Its frame stands at a later line by now, so the function is all that is known.
         const struct snap_frames *frames = &diag->threads[thread].frames;
-        if (its->owner_frame < frames->count) {
-            plain_str(text, " since ");
-            say_frame(text, diag, &frames->items[its->owner_frame]);
+        if (its->owner_frame < frames->count && &frames->items[its->owner_frame] != at) {
+            plain_str(text, ", taken in ");
+            say_code(text, diag, frames->items[its->owner_frame].function);
         }
         plain_str(text, " and");
     }

@@ -101,7 +101,8 @@ static void look_at_snapshot(struct diag *diag)
         holders++; // one for each interpreter and process at most
         struct stack stack = stack_of_thread(thread);
         size_t waiters = gil_waiters(diag, thread);
-        bool sleeps = blocks(thread->state) && (thread->held_still || diag->source->of_core);
+        bool sleeps = blocks(thread->state) &&
+                      (thread->held_still || thread->was_stopped || diag->source->of_core);
         bool native = stack_extension(diag, &stack) && waiters >= WAITERS_MIN;
         if (waiters && (sleeps || native))
             tell_snapshot(diag, i, waiters);

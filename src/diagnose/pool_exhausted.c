@@ -152,10 +152,11 @@ static void tell(struct diag *diag, const struct pool *pool)
         say_frame(&draft.text, diag, at);
         draft_name(&draft, at->function);
     }
-    plain_str(&draft.text,
-              pool->holders == 1 ? "; " : "; those who went on are all in one place, ");
+    plain_str(&draft.text, "; ");
+    if (pool->holders > 1)
+        plain_add(&draft.text, "the %zu that went on are all in one place: ", pool->holders);
     say_thread(&draft.text, diag, pool->holder);
-    plain_str(&draft.text, pool->holders == 1 ? " has one, " : " ");
+    plain_str(&draft.text, pool->holders == 1 ? " has one, " : " is ");
     say_itself(&draft.text, diag, pool->holder);
     plain_str(&draft.text, ".");
     draft_title(&draft);

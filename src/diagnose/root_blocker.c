@@ -94,7 +94,7 @@ static void say_evidence(struct draft *draft, const struct diag_group *group)
     const struct snap_frames *frames = &diag->threads[root].frames;
     if (wait->owner_frame < frames->count) {
         say_thread(&draft->text, diag, root);
-        plain_str(&draft->text, " took it in ");
+        plain_str(&draft->text, " has it in ");
         say_frame(&draft->text, diag, &frames->items[wait->owner_frame]);
         plain_str(&draft->text, wait->owner_known == SNAP_OBSERVED
                                     ? "; the lock names it as its owner."

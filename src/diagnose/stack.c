@@ -77,12 +77,14 @@ const struct snap_frame *stack_call(const struct stack *stack)
     return NULL;
 }
 
-// The interpreter, the C library and what belongs to it, the kernel's own page of code.
+// The interpreter, the C library and what belongs to it, the kernel's own page of code, and what only
+// carries a call from Python to any other library.
 static bool is_common(const char *module)
 {
     static const char *const beginnings[] = {
-        "python", "libpython", "libc.", "libc-",  "libm.",      "libm-",    "libpthread", "ld-",
-        "ld.",    "libdl",     "librt", "[vdso]", "linux-vdso", "libgcc_s", "libstdc++"};
+        "python",     "libpython", "libc.",  "libc-",   "libm.",    "libm-",
+        "libpthread", "ld-",       "ld.",    "libdl",   "librt",    "[vdso]",
+        "linux-vdso", "libgcc_s",  "libffi", "_ctypes", "libstdc++"};
     for (size_t i = 0; i < ARRAY_SIZE(beginnings); i++)
         if (strncmp(module, beginnings[i], strlen(beginnings[i])) == 0)
             return true;
