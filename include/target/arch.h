@@ -50,8 +50,9 @@ struct arch_unwind {
     // Offsets from the stack pointer at which the kernel's signal frame keeps the registers, by
     // DWARF number, and the pc at [count].
     const uint16_t *signal_frame;
-    // In the same frame: siginfo_t, and the error code of a page fault (0: it has none).
-    uint16_t signal_info, signal_error;
+    // In the same frame: siginfo_t, which is there for handlers that asked for it (SA_SIGINFO); error
+    // code, number and address of the trap that began it. signal_info 0: nobody has written these.
+    uint16_t signal_info, signal_error, signal_trap, signal_address;
     const char *const *names; // of registers, by DWARF number
     // `code` ends where the return address points: is there a call instruction right before? Sets
     // *ret_target to where it goes, 0: through a register or memory.

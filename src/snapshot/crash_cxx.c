@@ -36,19 +36,17 @@ static const char *name_of(const struct crash_site *site, const struct unwind_fr
     return symbol.raw_name ? symbol.raw_name : symbol.name;
 }
 
-// The outermost frame that may know it, if std::terminate() was called at all; SIZE_MAX: it was not.
+// The frame that may know it: of what throws, else of std::terminate(). SIZE_MAX: it was neither.
 static size_t thrower(const struct crash_site *site)
 {
     const struct unwind_frames *frames = &site->native->frames;
     size_t terminate = SIZE_MAX;
     for (size_t i = site->fault_frame; i < frames->count && i < FRAMES_SEARCHED; i++) {
         const char *name = name_of(site, &frames->items[i]);
-        if (strcmp(name, "_ZSt9terminatev") == 0 ||
-            strcmp(name, "_ZN10__cxxabiv111__terminateEPFvvE") == 0)
-            terminate = i;
-        if (terminate != SIZE_MAX &&
-            (strcmp(name, "__cxa_throw") == 0 || strcmp(name, "__cxa_rethrow") == 0))
+        if (strcmp(name, "__cxa_throw") == 0 || strcmp(name, "__cxa_rethrow") == 0)
             return i;
+        if (strcmp(name, "_ZSt9terminatev") == 0)
+            terminate = i;
     }
     return terminate;
 }
@@ -109,11 +107,12 @@ static char *what(const struct crash_site *site, uint64_t object, uint64_t type)
                 mem_read_cstr(site->target->mem, word_at(site, object + 8), 1024, &text);
             return unread ? NULL : text;
         }
-        struct image_symbol vtable;
-        uint64_t at = word_at(site, type);
-        struct module *module = image_module_at(site->image, at);
-        if (!module || !image_symbol_at(site->image, module, at, &vtable) || !vtable.raw_name ||
-            strcmp(vtable.raw_name, "_ZTVN10__cxxabiv120__si_class_type_infoE") != 0)
+        uint64_t table = word_at(site, type), start, size;
+        struct module *module = image_module_at(site->image, table);
+        if (!module ||
+            !image_symbol(site->image, module, "_ZTVN10__cxxabiv120__si_class_type_infoE", &start,
+                          &size) ||
+            table - start > size)
             return NULL;
         type = word_at(site, type + 16);
     }

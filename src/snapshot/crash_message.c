@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What the program said when it ended itself, where memory still holds it: CPython's fatal errors, the C
 // library's own and those of assertions, C++ exceptions that nobody caught.
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,6 +169,7 @@ uint32_t crash_message(const struct crash_site *site)
     AUTO_FREE char *aborted = abort_message(site);
     if (aborted)
         return say(site, "", aborted);
-    AUTO_FREE char *thrown = site->native ? crash_cxx(site) : NULL;
+    bool gave_up = site->native && site->signal.signo == SIGABRT;
+    AUTO_FREE char *thrown = gave_up ? crash_cxx(site) : NULL;
     return thrown ? say(site, "", thrown) : 0;
 }

@@ -5,7 +5,7 @@
 #include "snapshot/crash_private.h"
 #include "util/guard.h"
 
-#define FRAMES_MAX 20000u // counted, from the innermost
+#define FRAMES_MAX 500000u // counted, from the innermost
 #define REPEATS_MIN 10u
 
 struct function {

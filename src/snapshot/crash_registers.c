@@ -127,11 +127,25 @@ uint32_t crash_describe(const struct crash_site *site, uint64_t address)
     return object ? object : describe_place(site, address);
 }
 
+// Of the instruction's own registers all is told. Of the others what names something: any pointer
+// points to memory, and any number may be no address.
+static bool is_telling(const struct crash_site *site, uint64_t value, uint32_t text)
+{
+    const char *says = strtab_get(site->in->strings, text);
+    return says && strcmp(says, "anonymous memory") != 0 &&
+           (!crash_is_non_canonical(value) || crash_poison(site, value));
+}
+
 struct err *crash_registers(const struct crash_site *site, struct snap_registers *ret)
 {
     const struct arch_unwind *unwind = arch_host()->unwind;
+    const struct target_signal *signal = &site->signal;
     uint64_t operands = site->instruction.operands;
-    // Those that the instruction uses come first, whatever is in them.
+    // Where the instruction is not known: it may be what it went by.
+    for (int i = 0; site->has_regs && i < unwind->count; i++)
+        if (!site->instruction.size && signal->has_fault_address &&
+            site->regs.raw[unwind->raw[i]] == signal->fault_address)
+            operands |= 1ull << i;
     for (int used = 1; site->has_regs && used >= 0; used--)
         for (int i = 0; i < unwind->count; i++) {
             uint64_t value = site->regs.raw[unwind->raw[i]];
@@ -142,10 +156,7 @@ struct err *crash_registers(const struct crash_site *site, struct snap_registers
                 .value_text = crash_describe(site, value),
                 .value = value,
             };
-            // No address at all may be a number just as well.
-            bool says = used || (reg.value_text &&
-                                 (!crash_is_non_canonical(value) || crash_poison(site, value)));
-            if (says && !vec_push(ret, reg))
+            if ((used || is_telling(site, value, reg.value_text)) && !vec_push(ret, reg))
                 return err_create(ERR_NO_MEMORY, "crash");
         }
     return NULL;

@@ -90,11 +90,11 @@ uint32_t crash_mapping(const struct crash_site *site, uint64_t address, uint64_t
         *ret_offset = module ? address - module->start : *ret_offset + mapping->offset;
         return strtab_add_cstr(site->in->strings, base_name(mapping->path));
     }
+    if (!mapping->readable && !mapping->writable && !mapping->executable)
+        return crash_text(site, "a guard page");
     pid_t owner = stack_owner(site, mapping);
     if (owner)
         return crash_text(site, "the stack of thread %d", owner);
-    if (!mapping->readable && !mapping->writable && !mapping->executable)
-        return crash_text(site, "a guard page");
     return crash_text(site, "anonymous memory");
 }
 
@@ -110,8 +110,8 @@ static bool read_siginfo(struct mem *mem, uint64_t at, struct target_signal *ret
         return false;
     memcpy(&signo, bytes, 4);
     memcpy(&code, bytes + 8, 4);
-    if (signo != SIGSEGV && signo != SIGBUS && signo != SIGFPE && signo != SIGILL &&
-        signo != SIGABRT)
+    if (signo != ret->signo && (ret->signo != SIGABRT || (signo != SIGSEGV && signo != SIGBUS &&
+                                                          signo != SIGFPE && signo != SIGILL)))
         return false;
     ret->signo = signo;
     ret->code = code;
@@ -130,14 +130,44 @@ static bool read_siginfo(struct mem *mem, uint64_t at, struct target_signal *ret
     return true;
 }
 
-// Intel SDM, volume 3A, "Page-Fault Exception": bit 1 write, bit 4 instruction fetch.
-static int access_of(struct mem *mem, const struct arch_unwind *unwind, uint64_t sp)
+static uint64_t word_at(struct mem *mem, uint64_t address)
 {
-    uint64_t code;
-    AUTO_ERR struct err *err =
-        unwind->signal_error ? mem_read_u64(mem, sp + unwind->signal_error, &code) : NULL;
-    if (err || !unwind->signal_error)
-        return 0;
+    uint64_t word = 0;
+    AUTO_ERR struct err *err = mem_read_u64(mem, address, &word);
+    return err ? 0 : word;
+}
+
+// A handler that takes only the number: what the CPU said is there all the same. Intel SDM, volume 3A,
+// 6.15; a page fault's error code: bit 0 the page is there, bit 1 write, bit 4 instruction fetch.
+static bool read_trap(struct mem *mem, uint64_t sp, struct target_signal *signal)
+{
+    enum { DIVIDE = 0, INVALID = 6, PROTECTION = 13, PAGE = 14 };
+    const struct arch_unwind *unwind = arch_host()->unwind;
+    uint64_t trap = word_at(mem, sp + unwind->signal_trap);
+    uint64_t error = word_at(mem, sp + unwind->signal_error);
+    bool segv = signal->signo == SIGSEGV, bus = signal->signo == SIGBUS;
+    if (signal->signo == SIGABRT)
+        return true;
+    if ((segv || bus) && trap == PAGE) {
+        signal->has_fault_address = true;
+        signal->fault_address = word_at(mem, sp + unwind->signal_address);
+        signal->code = bus ? BUS_ADRERR : error & 1 ? SEGV_ACCERR : SEGV_MAPERR;
+    } else if (segv && trap == PROTECTION) {
+        signal->code = SI_KERNEL;
+    } else if (signal->signo == SIGFPE && trap == DIVIDE) {
+        signal->code = FPE_INTDIV;
+    } else if (signal->signo == SIGILL && trap == INVALID) {
+        signal->code = ILL_ILLOPN;
+    } else {
+        return false;
+    }
+    signal->has_sender = false;
+    return true;
+}
+
+static int access_of(struct mem *mem, uint64_t sp)
+{
+    uint64_t code = word_at(mem, sp + arch_host()->unwind->signal_error);
     return code & 16 ? CRASH_EXECUTE : code & 2 ? CRASH_WRITE : CRASH_READ;
 }
 
@@ -155,8 +185,9 @@ static void look_through_handler(struct crash_site *site)
         struct target_signal signal = site->signal;
         struct arch_regs regs;
         if (!frame->signal || !arch->unwind->signal_info ||
-            !read_siginfo(mem, frame->sp + arch->unwind->signal_info, &signal) ||
-            !arch_signal_regs(arch, mem, frame->sp, &regs))
+            !arch_signal_regs(arch, mem, frame->sp, &regs) ||
+            (!read_siginfo(mem, frame->sp + arch->unwind->signal_info, &signal) &&
+             !read_trap(mem, frame->sp, &signal)))
             continue;
         regs.tls = site->regs.tls;
         site->signal = signal;
@@ -165,7 +196,7 @@ static void look_through_handler(struct crash_site *site)
         site->raised_again = true;
         site->fault_frame = i + 1;
         if (signal.signo == SIGSEGV && signal.has_fault_address)
-            site->access = access_of(mem, arch->unwind, frame->sp);
+            site->access = access_of(mem, frame->sp);
         return;
     }
 }

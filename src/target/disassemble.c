@@ -39,10 +39,20 @@ static uint64_t value_of(const struct arch *arch, const struct arch_regs *regs, 
     return number < 0 ? 0 : regs->raw[arch->unwind->raw[number]];
 }
 
+// What libcapstone 4 says of newer instructions is often wrong. Moves write to their first operand.
+static uint8_t access_of(const cs_insn *insn, const cs_x86_op *operand)
+{
+    const char *name = insn->mnemonic + (insn->mnemonic[0] == 'v');
+    if (strncmp(name, "mov", 3) != 0)
+        return operand->access;
+    return operand == &insn->detail->x86.operands[0] ? CS_AC_WRITE : CS_AC_READ;
+}
+
 static void take_memory(const struct arch *arch, csh handle, const cs_insn *insn,
                         const cs_x86_op *operand, const struct arch_regs *regs,
                         struct target_instruction *ret)
 {
+    uint8_t access = access_of(insn, operand);
     const x86_op_mem *mem = &operand->mem;
     int base = register_number(arch, handle, mem->base);
     int index = register_number(arch, handle, mem->index);
@@ -52,8 +62,8 @@ static void take_memory(const struct arch *arch, csh handle, const cs_insn *insn
         return;
     ret->has_memory = true;
     ret->base = base;
-    ret->reads |= operand->access & CS_AC_READ;
-    ret->writes |= operand->access & CS_AC_WRITE;
+    ret->reads |= access & CS_AC_READ;
+    ret->writes |= access & CS_AC_WRITE;
     ret->address = (uint64_t)mem->disp + value_of(arch, regs, base) +
                    value_of(arch, regs, index) * (uint64_t)mem->scale;
     if (mem->base == X86_REG_RIP)
