@@ -10,6 +10,7 @@
 #include "snapshot/crash.h"
 #include "target/source.h"
 #include "util/guard.h"
+#include "util/redact.h"
 #include "util/hash.h"
 
 #define LINES_MAX CAPTURE_MAX_LINES
@@ -195,13 +196,14 @@ static bool add_texts(const struct strtab *strings, const struct snap_notes *not
 static bool add_source_lines(struct recording *recording, struct source *lines)
 {
     const struct strtab *strings = recording->session->strings;
+    size_t hidden = 0;
     vec_foreach (key, &recording->lines) {
         struct capture_line line = {.line = key->line};
         const char *file = strtab_get(strings, key->file);
         const char *text = lines ? source_line(lines, file, key->line, &line.newer) : NULL;
         if (!text)
             continue;
-        line.text = strdup(text);
+        line.text = redact_source(text, &hidden);
         line.file = strdup(file);
         if (!line.text || !line.file || !vec_push(&recording->facts.lines, line)) {
             free(line.text);

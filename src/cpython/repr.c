@@ -209,7 +209,7 @@ static bool write_known(struct repr *repr, uint64_t object, const struct repr_cl
     if (!class->base)
         return repr_instance(repr, object, class);
     // What a __repr__ in Python would make of it is not known; "Counter({...})" is what most do.
-    bool wrapped = class->own_repr && class->base->kind == REPR_VALUE;
+    bool wrapped = class->own_repr && class->base->kind == REPR_VALUE && !class->fields;
     if (wrapped)
         repr_printf(repr, "%s(", repr_short_name(repr, class));
     if (!class->base->write(repr, object, class))
@@ -268,7 +268,9 @@ struct err *py_repr(struct py_decoder *dec, uint64_t object, const char *name, s
         repr_named(repr, name, name_size, object);
     else
         repr_object(repr, object);
-    repr->full = false;
+    vec_foreach (class, &repr->classes)
+        free(*class);
+    vec_deinit(&repr->classes);
     if (!vec_push(&repr->text, '\0'))
         repr->no_memory = true;
     if (repr->no_memory) {

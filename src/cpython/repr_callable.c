@@ -101,7 +101,8 @@ bool repr_module(struct repr *repr, uint64_t object, const struct repr_class *cl
         !repr_is_none(repr, file)) {
         repr_puts(repr, " from ");
         repr_object(repr, file);
-    } else if (dict && repr_ok(repr, py_dict_get(repr->dec, dict, "__loader__", &file)) && file) {
+    } else if (dict && repr_ok(repr, py_dict_get(repr->dec, dict, "__loader__", &file)) && file &&
+               !repr_is_none(repr, file)) {
         repr_puts(repr, " (built-in)");
     }
     repr_puts(repr, ">");

@@ -5,12 +5,9 @@
 
 #include "repr_private.h"
 #include "util/guard.h"
-#include "util/hash.h"
-#include "util/limits.h"
 
 #define TPFLAGS_IMMUTABLE (1ull << 8) // 3.10+: Py_TPFLAGS_IMMUTABLETYPE
 #define TPFLAGS_TUPLE (1ull << 26)
-#define TPFLAGS_BASE_EXC (1ull << 30)
 #define TPFLAGS_TYPE (1ull << 31)
 
 static bool write_none(struct repr *repr, uint64_t object, const struct repr_class *class)
@@ -84,6 +81,8 @@ static const struct repr_base bases[] = {
     {"_io.BufferedRandom", repr_buffered, REPR_PLAIN},
     {"_io.TextIOWrapper", repr_text_file, REPR_PLAIN},
     {"_socket.socket", repr_socket, REPR_PLAIN},
+    {"_thread.lock", repr_lock, REPR_PLAIN},
+    {"_thread.RLock", repr_lock, REPR_PLAIN},
     {"numpy.ndarray", repr_ndarray, REPR_VALUE},
     {"numpy.generic", repr_numpy_scalar, REPR_VALUE},
 };
@@ -158,26 +157,37 @@ static bool has_enum_meta(struct repr *repr, uint64_t type)
     return name && (strcmp(name, "EnumMeta") == 0 || strcmp(name, "EnumType") == 0);
 }
 
+static void describe(struct repr *repr, struct repr_class *class)
+{
+    class->is_type = class->info.flags & TPFLAGS_TYPE;
+    class->of_python = is_of_python(repr, &class->info);
+    find_bases(repr, class);
+    if (!class->of_python || class->is_type)
+        return;
+    class->is_enum = has_enum_meta(repr, class->addr);
+    bool tuple = class->info.flags & TPFLAGS_TUPLE;
+    if (!class->is_enum && (tuple || !class->base))
+        repr_class_attr(repr, class, tuple ? "_fields" : "__dataclass_fields__", &class->fields);
+}
+
 const struct repr_class *repr_class(struct repr *repr, uint64_t type)
 {
-    struct repr_class *slot = &repr->classes[hash_u64(HASH_SEED, type) % REPR_CLASSES];
-    if (slot->addr == type && type)
-        return slot;
-    struct repr_class class = {.addr = type};
-    if (!is_type(repr, type, &class.info))
+    struct py_type_info info;
+    vec_foreach (known, &repr->classes)
+        if ((*known)->addr == type)
+            return *known;
+    if (!is_type(repr, type, &info))
         return NULL;
-    class.is_type = class.info.flags & TPFLAGS_TYPE;
-    class.of_python = is_of_python(repr, &class.info);
-    find_bases(repr, &class);
-    if (class.of_python && !class.is_type) {
-        class.is_enum = has_enum_meta(repr, type);
-        bool tuple = class.info.flags & TPFLAGS_TUPLE;
-        if (!class.is_enum && (tuple || !class.base))
-            repr_class_attr(repr, &class, tuple ? "_fields" : "__dataclass_fields__",
-                            &class.fields);
+    struct repr_class *class = calloc(1, sizeof(*class));
+    if (!class || !vec_push(&repr->classes, class)) {
+        free(class);
+        repr->no_memory = true;
+        return NULL;
     }
-    *slot = class;
-    return slot;
+    class->addr = type;
+    class->info = info;
+    describe(repr, class);
+    return class;
 }
 
 const struct repr_class *repr_class_of(struct repr *repr, uint64_t object)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpython/lock.h"
 #include "repr_private.h"
 #include "util/guard.h"
 #include "util/limits.h"
@@ -183,6 +184,18 @@ bool repr_text_file(struct repr *repr, uint64_t object, const struct repr_class 
     bool known = repr_u64(repr, object + repr_head(repr) + 16, &buffer) &&
                  (read_raw_fd(repr, buffer, &fd) || read_fd(repr, buffer, &fd));
     put_file(repr, object, class, known, fd);
+    return true;
+}
+
+// "<locked _thread.lock object at 0x...>"
+bool repr_lock(struct repr *repr, uint64_t object, const struct repr_class *class)
+{
+    struct py_lock lock;
+    if (!repr_ok(repr, py_lock_read(repr->dec, object, &lock)) || lock.kind == PY_LOCK_NONE)
+        return false;
+    repr_printf(repr, "<%s ", lock.locked ? "locked" : "unlocked");
+    repr_full_name(repr, class);
+    repr_printf(repr, " object at 0x%llx>", (unsigned long long)object);
     return true;
 }
 

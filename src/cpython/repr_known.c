@@ -180,7 +180,7 @@ static bool write_path(struct repr *repr, uint64_t object, const struct repr_cla
     }
     repr_printf(repr, "%s(", repr_short_name(repr, class));
     if (size)
-        repr_quoted(repr, text, size, false);
+        repr_quoted(repr, text, size, REPR_STR);
     else
         repr_puts(repr, "'.'");
     repr_puts(repr, ")");

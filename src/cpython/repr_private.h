@@ -12,7 +12,7 @@
 struct repr_base;
 
 struct repr_class {
-    uint64_t addr;                // 0: empty
+    uint64_t addr;
     struct py_type_info info;     // of the class itself
     const struct repr_base *base; // NULL: none that is known
     uint64_t base_addr;
@@ -22,8 +22,6 @@ struct repr_class {
     bool is_enum;
     uint64_t fields; // namedtuple's _fields, dataclass's __dataclass_fields__; 0: it is none
 };
-
-#define REPR_CLASSES 64
 
 struct repr {
     struct py_decoder *dec;
@@ -37,7 +35,7 @@ struct repr {
     // An environment is written: values of the dict that lies at this depth are not shown.
     bool hide_values;
     unsigned hide_depth;
-    struct repr_class classes[REPR_CLASSES];
+    VEC(struct repr_class *) classes; // met so far; each stays where it is
 };
 
 typedef bool repr_fn(struct repr *repr, uint64_t object, const struct repr_class *class);
@@ -113,11 +111,13 @@ repr_fn repr_datetime, repr_date, repr_time, repr_timedelta, repr_timezone;    /
 repr_fn repr_function, repr_method, repr_builtin, repr_module, repr_type;      // repr_callable.c
 repr_fn repr_generator, repr_weakref, repr_cell, repr_partial;                 //
 repr_fn repr_exception, repr_file, repr_buffered, repr_text_file, repr_socket; // repr_instance.c
-repr_fn repr_ndarray, repr_numpy_scalar;                                       // repr_numpy.c
+repr_fn repr_lock;
+repr_fn repr_ndarray, repr_numpy_scalar; // repr_numpy.c
 repr_fn repr_instance;
 
-// Quoted text of a str's first bytes.
-void repr_quoted(struct repr *repr, const char *text, size_t size, bool bytes);
+// Text in quotes, with what cannot be printed escaped.
+enum repr_quotes { REPR_STR, REPR_BYTES, REPR_BYTEARRAY };
+void repr_quoted(struct repr *repr, const char *text, size_t size, enum repr_quotes quotes);
 // Enum members, dataclasses, namedtuples, UUID, paths, fractions; false: it is none of these.
 bool repr_known_class(struct repr *repr, uint64_t object, const struct repr_class *class,
                       bool *ret_written);

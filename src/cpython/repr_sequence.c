@@ -70,29 +70,22 @@ static void write_array(struct run *run, uint64_t addr)
     }
 }
 
-static bool write_structseq(struct repr *repr, uint64_t object, const struct repr_class *class,
-                            uint64_t items, uint64_t count)
+// structseq_repr, Objects/structseq.c: tp_members has the names, in the order of the items.
+static bool write_structseq(struct repr *repr, const struct repr_class *class, uint64_t items,
+                            uint64_t count)
 {
-    // Objects/structseq.c: tp_members has the names of what can be seen, each at its item's offset.
-    const struct py_layout *lay = &repr->dec->layout;
-    uint64_t member, name_addr, offset;
+    uint64_t member, name_addr, value;
     if (!repr_read(repr, class->addr, PY_TYPE_members, &member) || !member)
         return false;
     repr_printf(repr, "%s(", repr_type_name(repr, class));
-    size_t written = 0;
-    for (int i = 0; i < 64 && written < count; i++, member += py_offset(lay, PY_MEMBER_size)) {
-        char name[64];
-        uint64_t value;
+    for (uint64_t i = 0; i < count && repr_next(repr, i, count); i++) {
+        AUTO_FREE char *name = NULL;
         if (!repr_read(repr, member, PY_MEMBER_name, &name_addr) || !name_addr ||
-            !repr_read(repr, member, PY_MEMBER_offset, &offset))
-            break;
-        if (offset < items || offset >= items + 8 * count)
-            continue;
-        size_t size = mem_read_some(repr->dec->mem, name_addr, name, sizeof(name) - 1);
-        name[size] = '\0';
-        if (!repr_u64(repr, object + offset, &value) || !repr_next(repr, written++, count) ||
-            !repr_field(repr, name, strlen(name), value))
-            break;
+            !repr_ok(repr, mem_read_cstr(repr->dec->mem, name_addr, 64, &name)) ||
+            !repr_u64(repr, items + 8 * i, &value))
+            return false;
+        repr_field(repr, name, strlen(name), value);
+        member += py_offset(&repr->dec->layout, PY_MEMBER_size);
     }
     repr_puts(repr, ")");
     return true;
@@ -130,7 +123,7 @@ bool repr_tuple(struct repr *repr, uint64_t object, const struct repr_class *cla
     if (class->fields) {
         ok = write_named(repr, class, object + items, count);
     } else if (class->addr != class->base_addr && !class->of_python) {
-        ok = write_structseq(repr, object, class, items, count);
+        ok = write_structseq(repr, class, object + items, count);
     } else {
         struct run run = {.repr = repr, .count = count};
         repr_puts(repr, "(");

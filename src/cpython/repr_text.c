@@ -30,8 +30,9 @@ static void put_escaped(struct repr *repr, uint32_t code)
         repr_printf(repr, code < 0x100 ? "\\x%02x" : code < 0x10000 ? "\\u%04x" : "\\U%08x", code);
 }
 
-void repr_quoted(struct repr *repr, const char *text, size_t size, bool bytes)
+void repr_quoted(struct repr *repr, const char *text, size_t size, enum repr_quotes quotes)
 {
+    bool bytes = quotes != REPR_STR;
     bool single = memchr(text, '\'', size) && !memchr(text, '"', size);
     char quote = single ? '"' : '\'';
     repr_put(repr, &quote, 1);
@@ -40,7 +41,9 @@ void repr_quoted(struct repr *repr, const char *text, size_t size, bool bytes)
         step = bytes ? 1 : clean_decode(text + i, size - i, &code);
         if (!step) // no UTF-8: cannot be, text is made of code points
             step = 1;
-        if (code == (unsigned char)quote || code == '\\')
+        // bytearray_repr, Objects/bytearrayobject.c, up to 3.14 escapes the quote that it did not take, too.
+        if (code == (unsigned char)quote || code == '\\' ||
+            (code == '\'' && quotes == REPR_BYTEARRAY && repr->dec->layout.version < 0x030f))
             repr_printf(repr, "\\%c", (char)code);
         else if (code < 0x20 || code == 0x7f || (bytes && code >= 0x80) || !is_printable(code))
             put_escaped(repr, code);
@@ -57,7 +60,8 @@ static size_t environment_name(const struct repr *repr, const char *text, size_t
     return repr_hides_values(repr) && equals ? (size_t)(equals + 1 - text) : 0;
 }
 
-static bool write_variable(struct repr *repr, const char *text, size_t name, bool bytes)
+static bool write_variable(struct repr *repr, const char *text, size_t name,
+                           enum repr_quotes quotes)
 {
     AUTO_FREE char *shown = NULL;
     int size = asprintf(&shown, "%.*s" REDACT_HIDDEN, (int)name, text);
@@ -66,17 +70,18 @@ static bool write_variable(struct repr *repr, const char *text, size_t name, boo
         repr->no_memory = true;
         return false;
     }
-    repr_quoted(repr, shown, (size_t)size, bytes);
+    repr_quoted(repr, shown, (size_t)size, quotes);
     repr->hidden++;
     return true;
 }
 
 // `size` bytes of UTF-8 (or any bytes), the first `shown` of which are to be shown if nothing in them
 // is hidden.
-static bool write_text(struct repr *repr, const char *text, size_t size, size_t shown, bool bytes)
+static bool write_text(struct repr *repr, const char *text, size_t size, size_t shown,
+                       enum repr_quotes quotes)
 {
     if (repr->options->show_secrets) {
-        repr_quoted(repr, text, shown, bytes);
+        repr_quoted(repr, text, shown, quotes);
         return true;
     }
     size_t name = environment_name(repr, text, size), clean_size, hidden = 0;
@@ -86,12 +91,13 @@ static bool write_text(struct repr *repr, const char *text, size_t size, size_t 
         return false;
     }
     if (name)
-        return write_variable(repr, text, name, bytes);
+        return write_variable(repr, text, name, quotes);
     size_t end = hidden ? (clean_size < shown ? clean_size : shown) : shown;
     // No character is cut in two.
-    while (!bytes && end && end < clean_size && ((unsigned char)clean[end] & 0xc0) == 0x80)
+    while (quotes == REPR_STR && end && end < clean_size &&
+           ((unsigned char)clean[end] & 0xc0) == 0x80)
         end--;
-    repr_quoted(repr, clean, end, bytes);
+    repr_quoted(repr, clean, end, quotes);
     repr->hidden += hidden;
     return true;
 }
@@ -113,14 +119,14 @@ bool repr_str(struct repr *repr, uint64_t object, const struct repr_class *class
     AUTO_FREE char *text = NULL;
     size_t size, chars, limit = repr->options->chars;
     if (!repr_ok(repr, py_str_part(repr->dec, object, limit + LOOK_AHEAD, &text, &size, &chars)) ||
-        !write_text(repr, text, size, prefix(text, size, limit), false))
+        !write_text(repr, text, size, prefix(text, size, limit), REPR_STR))
         return false;
     if (chars > limit)
         repr_printf(repr, "... (%zu chars)", chars);
     return true;
 }
 
-static bool write_bytes(struct repr *repr, uint64_t addr, uint64_t count)
+static bool write_bytes(struct repr *repr, uint64_t addr, uint64_t count, enum repr_quotes quotes)
 {
     size_t limit = repr->options->chars;
     size_t size = count < limit + LOOK_AHEAD ? count : limit + LOOK_AHEAD;
@@ -132,7 +138,7 @@ static bool write_bytes(struct repr *repr, uint64_t addr, uint64_t count)
     if (!repr_bytes(repr, addr, bytes, size))
         return false;
     repr_puts(repr, "b");
-    if (!write_text(repr, bytes, size, size < limit ? size : limit, true))
+    if (!write_text(repr, bytes, size, size < limit ? size : limit, quotes))
         return false;
     if (count > limit)
         repr_printf(repr, "... (%llu bytes)", (unsigned long long)count);
@@ -144,7 +150,8 @@ bool repr_bytes_object(struct repr *repr, uint64_t object, const struct repr_cla
     (void)class;
     uint64_t count;
     return repr_read(repr, object, PY_BYTES_size, &count) && count < INT64_MAX &&
-           write_bytes(repr, object + py_offset(&repr->dec->layout, PY_BYTES_data), count);
+           write_bytes(repr, object + py_offset(&repr->dec->layout, PY_BYTES_data), count,
+                       REPR_BYTES);
 }
 
 bool repr_bytearray(struct repr *repr, uint64_t object, const struct repr_class *class)
@@ -154,7 +161,7 @@ bool repr_bytearray(struct repr *repr, uint64_t object, const struct repr_class 
         !repr_read(repr, object, PY_BYTEARRAY_start, &start) || count >= INT64_MAX)
         return false;
     repr_printf(repr, "%s(", repr_short_name(repr, class));
-    if (!write_bytes(repr, start, start ? count : 0))
+    if (!write_bytes(repr, start, start ? count : 0, REPR_BYTEARRAY))
         return false;
     repr_puts(repr, ")");
     return true;

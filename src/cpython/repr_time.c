@@ -120,6 +120,13 @@ bool repr_timedelta(struct repr *repr, uint64_t object, const struct repr_class 
         parts[1] >= 86400 || parts[2] < 0 || parts[2] >= 1000000)
         return false;
     put_name(repr, class, "datetime.timedelta");
+    if (repr->dec->layout.version < 0x0307) {
+        repr_printf(repr, "%d", parts[0]);
+        if (parts[1] || parts[2])
+            repr_printf(repr, ", %d", parts[1]);
+        repr_printf(repr, parts[2] ? ", %d)" : ")", parts[2]);
+        return true;
+    }
     const char *comma = "";
     for (size_t i = 0; i < 3; i++)
         if (parts[i]) {
