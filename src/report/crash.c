@@ -65,7 +65,7 @@ static void say_places(struct page *page, struct plain *line, const struct snap_
         add_code(line, page, crash->mapping);
         plain_add(line, " + 0x%" PRIx64, crash->mapping_offset);
     }
-    say(page, "Address in", line);
+    say(page, "Address", line);
     if (crash->module) {
         add_code(line, page, crash->module);
         if (crash->module_version) {
@@ -135,6 +135,6 @@ void page_crash(struct page *page)
     say_text(page, &line, "Recursion", crash->recursion);
     say_python(page, &line);
     say_places(page, &line, crash);
-    say_text(page, &line, "Instruction", crash->instruction);
+    say_text(page, &line, "Code", crash->instruction);
     say_registers(page, &line, &crash->registers);
 }

@@ -432,8 +432,8 @@ static const struct {
 } parts[] = {
     {"verdict", page_verdict, OF_PROFILE | OF_DUMP},
     {"heading", add_heading, OF_PROFILE | OF_DUMP},
-    {"findings", page_findings, OF_PROFILE | OF_DUMP},
     {"crash", page_crash, OF_PROFILE | OF_DUMP},
+    {"findings", page_findings, OF_PROFILE | OF_DUMP},
     {"summary", page_summary, OF_PROFILE},
     {"waits", page_waits, OF_PROFILE},
     {"processes", page_processes, OF_PROFILE},
