@@ -87,6 +87,7 @@ void print_help(FILE *out)
         if (example->in_overview)
             fprintf(out, "  %-39s %s\n", example->line, example->help);
     fputs("\nExit codes: 0 complete report, 1 report with gaps (its notes say which),\n"
-          "2 no report, 64 usage. The target is only read, and never left stopped.\n",
+          "2 no report, 3 a finding as --fail-on asks for, 64 usage. The target is only\n"
+          "read, and never left stopped.\n",
           out);
 }

@@ -149,6 +149,7 @@ static void put_exit_status(FILE *out)
          "a report, but something it should hold could not be read, or it was interrupted; its "
          "notes say what is missing and what mends it"},
         {"2", "no report; one line on standard error says what, where, and what to do"},
+        {"3", "a report was made, and it has a finding as severe as --fail-on asks for"},
         {"64", "the command line was wrong"},
     };
     fputs(".SH EXIT STATUS\n", out);
@@ -157,7 +158,7 @@ static void put_exit_status(FILE *out)
         put(out, rows[i][1]);
         fputs(".\n", out);
     }
-    fputs(".PP\n\\fBpycore run\\fR exits as the program did.\n", out);
+    fputs(".PP\n\\fBpycore run\\fR exits as the program did, but with 3 when --fail-on asks for that.\n", out);
 }
 
 static void put_environment(FILE *out)

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reports of programs in trouble: the answer comes first in every format, live, from cores, captures and
+documents alike; --fail-on; no secret; and no alarm where nothing is wrong."""
+
+import json
+import os
+import tempfile
+import unittest
+
+import harm
+import support
+import tap
+
+PROGRAM = support.path("tests/programs/incident.py")
+with open(PROGRAM, encoding="utf-8") as stream:
+    LINES = stream.read().split("\n")
+
+
+def line_of(text, after):
+    """Where the text stands for the first time behind another one."""
+    begin = next(number for number, line in enumerate(LINES) if after in line)
+    return next(number for number, line in enumerate(LINES[begin:], begin + 1) if text in line)
+
+
+SECRETS = ("hunter2", "x1Y2")
+
+
+class Incident(support.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def file(self, name):
+        return os.path.join(self.folder, name)
+
+    def read(self, name):
+        with open(self.file(name), encoding="utf-8") as stream:
+            return stream.read()
+
+    def target(self, python, what):
+        return support.start_target(python, PROGRAM, what)
+
+    def check_deadlock(self, text):
+        first = " ".join("\n".join(text.split("\n")[:5]).split())
+        self.assertRegex(first, "DEADLOCK - ")
+        for words in ("transfer-1", "refund-1", "accounts", "orders",
+                      "incident.py:%d" % line_of("with orders", "def transfer"),
+                      "incident.py:%d" % line_of("with accounts", "def refund")):
+            self.assertIn(words, first)
+
+    @support.each_python(builds=("release", "debug", "free-threaded"))
+    def test_deadlock(self, python):
+        with self.target(python, "di") as target:
+            live = support.pycore("snap", target.pid, "--save", self.file("capture"))
+            run = support.pycore("snap", target.pid, "-n", "5", "-i", "20ms")
+            done = support.pycore("gcore", target.pid, "-o", self.file("core"))
+            self.assertEqual(done.rc, 0, done.err)
+        self.assertIn(live.rc, (0, 1), live.err)
+        self.check_deadlock(live.out)
+        self.check_deadlock(run.out)
+        self.check_deadlock(support.pycore("analyze", self.file("core")).out)
+        self.check_deadlock(support.pycore("report", self.file("capture")).out)
+
+    @harm.versions("3.8", "3.12")
+    def test_formats(self, python):
+        """All say the same, and a document says it again."""
+        names = ["a.txt", "a.md", "a.html", "a.json"]
+        outputs = [word for name in names for word in ("-o", self.file(name))]
+        with self.target(python, "dpe") as target:
+            for options in ((), ("-n", "5", "-i", "20ms"), ("--locals",)):
+                support.pycore("snap", target.pid, *options, *outputs)
+                document = json.loads(self.read("a.json"))
+                self.assertEqual(document["word"], "DEADLOCK")
+                severities = [finding["severity"] for finding in document["findings"]]
+                self.assertEqual(severities, sorted(severities, key=["high", "medium", "low"].index))
+                self.assertEqual([finding["id"] for finding in document["findings"]][:2],
+                                 ["deadlock", "root-blocker"])
+                lock = [lock for lock in document["locks"] if lock["what"] == "pool_lock"]
+                self.assertEqual(len(lock), 1)
+                self.assertEqual(len(lock[0]["waiting"]), 8)
+                last = document.get("last_snapshot") or document["snapshots"][-1]
+                holder = [thread for thread in last["threads"] if thread["tid"] == lock[0]["holder"]]
+                self.assertEqual([thread["name"] for thread in holder], ["report"])
+                for name in names[:2] + names[3:]:
+                    again = support.pycore("report", self.file("a.json"), "-o", self.file("b"), "-f",
+                                           name.split(".")[1].replace("txt", "text"))
+                    self.assertIn(again.rc, (0, 1), again.err)
+                    self.assertEqual(self.read("b"), self.read(name))
+                for name in names:
+                    text = self.read(name)
+                    self.assertIn(document["fingerprint"], text)
+                    for secret in SECRETS:
+                        self.assertNotIn(secret, text, name)
+
+    @harm.versions("3.12")
+    def test_secrets(self, python):
+        with self.target(python, "pe") as target:
+            hidden = support.pycore("snap", target.pid, "--locals").out
+            shown = support.pycore("snap", target.pid, "--locals", "--show-secrets").out
+        self.assertRegex(hidden, r"\n\d+ values that look like secrets are hidden; --show-secrets")
+        self.assertIn("ValueError: no price, password=***", hidden)
+        self.assertIn("This report may hold passwords and keys", shown)
+        for secret in SECRETS:
+            self.assertNotIn(secret, hidden)
+            self.assertIn(secret, shown)
+
+    @harm.versions("3.12")
+    def test_traceback(self, python):
+        with self.target(python, "e") as target:
+            text = support.pycore("snap", target.pid, "--no-native").out
+        lines = line_of("raise", "def retry"), line_of("sku", "def retry")
+        self.assertRegex(text, "  - handles ValueError: no price, password=[*]{3}\n"
+                               "      retry .*:%d[)]\n    caused by KeyError: 'sku'\n"
+                               "      retry .*:%d[)]\n" % lines)
+
+    @harm.versions("3.8", "3.12", "3.15")
+    def test_fail_on(self, python):
+        with self.target(python, "d") as target:
+            for severity, rc in (("low", 3), ("medium", 3), ("high", 3)):
+                done = support.pycore("snap", target.pid, "--fail-on", severity)
+                self.assertEqual(done.rc, rc, done.err)
+                self.assertIn("DEADLOCK", done.out)
+            done = support.pycore("snap", target.pid, "-n", "3", "-i", "20ms", "--fail-on=high",
+                                  "-o", self.file("a.json"))
+            self.assertEqual(done.rc, 3)
+            # Of one thread alone it is still said: its lock's holder is not forgotten.
+            done = support.pycore("snap", target.pid, "--fail-on=high", "--thread", "transfer-1")
+            self.assertEqual(done.rc, 3)
+            self.check_deadlock(done.out)
+            self.assertIn(support.pycore("snap", target.pid).rc, (0, 1))
+        self.assertEqual(support.pycore("report", self.file("a.json"), "--fail-on=high").rc, 3)
+        self.assertEqual(support.pycore("report", self.file("a.json"), "--fail-on=all").rc, 64)
+        with self.target(python, "i") as target:
+            done = support.pycore("snap", target.pid, "--fail-on", "low")
+            self.assertIn(done.rc, (0, 1), done.out[:2000])
+            self.assertEqual(support.pycore_json("snap", target.pid, ok=(0, 1))["findings"], [])
+            self.assertRegex(done.out.split("\n")[1], "^IDLE - ")
+
+    @harm.versions("3.12")
+    def test_run(self, python):
+        """--fail-on is asked for, so it goes before the program's own exit code."""
+        script = self.file("ends.py")
+        with open(script, "w", encoding="utf-8") as stream:
+            stream.write("import threading, time\n"
+                         "a = threading.Lock()\n"
+                         "def again():\n"
+                         "    with a:\n"
+                         "        with a: pass\n"
+                         "threading.Thread(target=again, daemon=True).start()\n"
+                         "time.sleep(1.5)\n"
+                         "raise SystemExit(7)\n")
+        for options, rc in (((), 7), (("--fail-on=medium",), 3)):
+            done = support.pycore("run", "-i", "50ms", *options, "--", python.path, script)
+            self.assertEqual(done.rc, rc, done.err + done.out)
+            self.assertRegex(done.out, "DEADLOCK - ")
+
+    @harm.versions("3.12")
+    def test_command_line_without_secrets(self, python):
+        """The line that says how to get the report again holds the program's arguments."""
+        done = support.pycore("run", "-i", "50ms", "--", python.path, "-c",
+                              "import time; time.sleep(0.5)", "--password", SECRETS[0])
+        self.assertIn("once more", done.out)
+        self.assertNotIn(SECRETS[0], done.out)
+
+
+if __name__ == "__main__":
+    tap.main()
