@@ -32,10 +32,19 @@ static void say_owner(struct plain *plain, const struct page *page, const struct
     plain_str(plain, wait->owner_gone ? ", which is no thread of this process any more" : "");
 }
 
-static void say_what(struct plain *plain, const struct page *page, const struct snap_wait *wait)
+// Where nothing better is known, `what` is the system call's name, which a kind says already.
+static bool says_call_only(const struct snap_thread *thread)
 {
+    enum snap_wait_kind kind = thread->details->wait.kind;
+    return kind == SNAP_WAIT_SLEEP ||
+           (kind != SNAP_WAIT_SYSCALL && thread->details->wait.what == thread->syscall);
+}
+
+static void say_what(struct plain *plain, const struct page *page, const struct snap_thread *thread)
+{
+    const struct snap_wait *wait = &thread->details->wait;
     plain_str(plain, snap_wait_name(wait->kind));
-    if (wait->what && wait->kind != SNAP_WAIT_SLEEP) {
+    if (wait->what && !says_call_only(thread)) {
         plain_str(plain, " " PLAIN_CODE);
         plain_id(plain, page->names.strings, wait->what, NAME_COLUMNS, PLAIN_KEEP_END);
         plain_str(plain, PLAIN_CODE_END);
@@ -70,7 +79,7 @@ void page_say_wait(struct plain *plain, const struct page *page, const struct sn
     static const char *const words[] = {[HELD] = ", held by ", [RUN] = ", run by ", [IS] = ": "};
     const struct snap_wait *wait = &thread->details->wait;
     plain_str(plain, "[");
-    say_what(plain, page, wait);
+    say_what(plain, page, thread);
     if (wait->owner) {
         plain_str(plain, words[relation_of(wait->kind)]);
         say_owner(plain, page, snapshot, thread->pid, wait);
@@ -119,7 +128,7 @@ static void add_row(struct page *page, const struct snapshot *last, const struct
     else
         plain_things(&row, group->count, "thread");
     plain_str(&row, DOC_NEXT);
-    say_what(&row, page, one->wait);
+    say_what(&row, page, one->thread);
     plain_str(&row, DOC_NEXT);
     if (one->wait->owner) {
         say_owner(&row, page, last, one->thread->pid, one->wait);
