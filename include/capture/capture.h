@@ -16,6 +16,7 @@
 
 #include "sample/still.h"
 #include "target/kernel.h"
+#include "target/surroundings.h"
 
 enum { CAPTURE_MAX_LINES = 65536 }; // of source text
 
@@ -44,6 +45,7 @@ struct capture_facts {
     struct capture_texts first_notes;  // of the run, from before the first snapshot,
     struct capture_texts last_notes;   // ... and from after the last one
     struct capture_lines lines;
+    struct surroundings surroundings;
 };
 void capture_facts_deinit(struct capture_facts *facts);
 

@@ -20,6 +20,7 @@ void capture_facts_deinit(struct capture_facts *facts)
         free(line->text);
     }
     vec_deinit(&facts->lines);
+    surroundings_deinit(&facts->surroundings);
     free(facts->host);
     free(facts->command);
 }
@@ -142,6 +143,36 @@ static void io_signal(struct facts_io *io, struct target_signal *signal)
     io_int(io, &signal->tid);
 }
 
+static void io_throttling(struct facts_io *io, struct throttling *throttling)
+{
+    io_u64(io, &throttling->periods);
+    io_u64(io, &throttling->throttled_periods);
+    io_u64(io, &throttling->throttled_ns);
+}
+
+// Captures of earlier versions end before this.
+static void io_surroundings(struct facts_io *io, struct surroundings *around)
+{
+    if (io->in)
+        *around = surroundings_unknown;
+    if (io->in && io->in->next == io->in->end)
+        return;
+    int64_t milli = (int64_t)(around->cgroup_processors * 1000);
+    io_i64(io, &around->fd_count);
+    io_i64(io, &around->fd_limit);
+    io_i64(io, &around->processors);
+    io_i64(io, &milli);
+    around->cgroup_processors = (double)milli / 1000;
+    io_i64(io, &around->memory_bytes);
+    io_i64(io, &around->memory_limit_bytes);
+    io_bool(io, &around->has_throttling);
+    io_throttling(io, &around->at_start);
+    io_throttling(io, &around->at_end);
+    IO_COUNT(io, &around->variables, 4, SURROUNDINGS_NAMES_MAX);
+    vec_foreach (name, &around->variables)
+        io_text(io, name);
+}
+
 void facts_run(struct facts_io *io, struct capture_facts *facts)
 {
     io_bool(io, &facts->is_core);
@@ -168,6 +199,7 @@ void facts_run(struct facts_io *io, struct capture_facts *facts)
         io_bool(io, &line->newer);
         io_text(io, &line->text);
     }
+    io_surroundings(io, &facts->surroundings);
 }
 
 // ---- An epoch -----------------------------------------------------------------------------------

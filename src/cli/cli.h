@@ -127,6 +127,9 @@ void fill_subject(struct snap_source *source, struct strtab *strings, const stru
 void fill_process(struct snap_source *source, struct strtab *strings, const struct target *target,
                   const struct py_process *process);
 // What has been noted of the target meanwhile; nothing is noted twice.
+struct surroundings;
+void fill_environment(struct snap_environment *to, struct strtab *strings,
+                      const struct surroundings *from);
 void fill_notes(struct snap_source *source, struct strtab *strings, const struct target *target);
 
 int run_snap(const struct options *options, int argc, char **argv);

@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cpython/process.h"
 #include "target/arch.h"
+#include "target/surroundings.h"
 #include "util/guard.h"
 #include "util/redact.h"
 
@@ -149,6 +150,25 @@ void fill_program(struct snap_process *to, struct strtab *strings, const struct 
         if (process->build_known)
             to->python_build = strtab_add_cstr(strings, py_build_name(process->dec.layout.build));
     }
+}
+
+// Lists are filled once: variables do not change.
+void fill_environment(struct snap_environment *to, struct strtab *strings,
+                      const struct surroundings *from)
+{
+    to->fd_count = from->fd_count;
+    to->fd_limit = from->fd_limit;
+    to->processors = from->processors;
+    to->cgroup_processors = from->cgroup_processors;
+    to->cgroup_memory_bytes = from->memory_bytes;
+    to->cgroup_memory_limit_bytes = from->memory_limit_bytes;
+    to->has_throttling = from->has_throttling;
+    to->periods = from->at_end.periods - from->at_start.periods;
+    to->throttled_periods = from->at_end.throttled_periods - from->at_start.throttled_periods;
+    to->throttled_ns = from->at_end.throttled_ns - from->at_start.throttled_ns;
+    vec_clear(&to->variables);
+    vec_foreach (name, &from->variables)
+        (void)vec_push(&to->variables, strtab_add_cstr(strings, *name));
 }
 
 void fill_notes(struct snap_source *source, struct strtab *strings, const struct target *target)

@@ -286,7 +286,9 @@ bool recording_write(struct recording *recording, const struct prof_run *run, st
         return false;
     }
     bool gzip = ends_with(options->save, ".gz");
+    recording->facts.surroundings = recording->session->surroundings; // lent
     err = recorder_write(recording->recorder, &recording->facts, file.fd, gzip);
+    recording->facts.surroundings = surroundings_unknown;
     if (err)
         outfile_abort(&file);
     else
@@ -317,6 +319,7 @@ static void take_facts(struct session *session, const struct capture_facts *fact
     source->host = strtab_add_cstr(session->strings, facts->host);
     source->taken_at_ns = facts->taken_at_ns;
     source->process.start_time_ns = facts->start_time_ns;
+    fill_environment(&source->environment, session->strings, &facts->surroundings);
     add_notes(session, &source->notes, &facts->source_notes);
     add_notes(session, &session->notes, &facts->first_notes);
     if (facts->aggregate)

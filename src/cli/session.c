@@ -29,6 +29,8 @@ struct err *session_init(struct session *session, const struct options *options,
     if (!session->strings || (aggregate && !session->profile))
         return err_create(ERR_NO_MEMORY, "session");
     fill_source(&session->source, session->strings);
+    session->surroundings = surroundings_unknown;
+    fill_environment(&session->source.environment, session->strings, &session->surroundings);
     return NULL;
 }
 
@@ -42,6 +44,7 @@ void session_deinit(struct session *session)
     free(session->line);
     profile_destroy(session->profile);
     snap_source_deinit(&session->source);
+    surroundings_deinit(&session->surroundings);
     vec_deinit(&session->notes);
     strtab_destroy(session->strings);
 }

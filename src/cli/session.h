@@ -6,12 +6,14 @@
 
 #include "cli/filter.h"
 #include "snapshot/build.h"
+#include "target/surroundings.h"
 
 struct session {
     const struct options *options;
     struct strtab *strings;
     struct snap_source source;
     struct snap_notes notes;
+    struct surroundings surroundings; // of the first process
     struct profile *profile; // NULL: one snapshot, a thread dump
     VEC(struct snapshot *) kept;
     struct snapshot *last;       // of a profile whose snapshots are not kept

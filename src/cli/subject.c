@@ -5,6 +5,11 @@
 #include "cli/recording.h"
 #include "util/guard.h"
 
+static void tell_surroundings(struct session *session)
+{
+    fill_environment(&session->source.environment, session->strings, &session->surroundings);
+}
+
 void subject_enter(struct subject *subject, size_t process)
 {
     subject->process = process;
@@ -15,6 +20,11 @@ void subject_enter(struct subject *subject, size_t process)
     to->start_time_ns = proc_start_time_ns(live->start_ticks);
     to->why = 0;
     fill_notes(&session->source, session->strings, live->target);
+    if (process == 0) {
+        surroundings_deinit(&session->surroundings);
+        surroundings_read(live->pid, &session->surroundings);
+        tell_surroundings(session);
+    }
 }
 
 struct err *subject_open(struct session *session, pid_t pid, const struct sampler_options *sampling,
@@ -164,6 +174,10 @@ static struct err *build(struct subject *subject, struct sample *sample, bool re
     fill_numbers(subject, sample, snapshot);
     if (sample->changed_program)
         subject_enter(subject, subject->process);
+    if (subject->process == 0 && subject->session->surroundings.has_throttling) {
+        surroundings_update(&subject->session->surroundings);
+        tell_surroundings(subject->session);
+    }
     bool several = subject->session->source.others.count;
     session_note_snapshot(subject->session, snapshot, sample->skipped, sample->changed_program,
                           several ? subject->sampler->live->pid : 0);

@@ -30,6 +30,11 @@ uint32_t details_frame(const struct details_thread *of, size_t stack, size_t ind
     return UINT32_MAX;
 }
 
+struct py_decoder *details_decoder(const struct snap_input *in)
+{
+    return in->process && in->process->dec.strings ? &in->process->dec : NULL;
+}
+
 // It cannot change while it is looked at, or it will be seen that it did.
 static bool may_read(const struct snap_input *in, const struct live_thread *kernel)
 {
@@ -80,12 +85,12 @@ struct err *details_read(const struct snap_input *in, size_t kernel,
                          struct snap_thread *thread)
 {
     struct details_thread of = {.in = in,
-                                .dec = in->process ? &in->process->dec : NULL,
+                                .dec = details_decoder(in),
                                 .kernel = kernel == SIZE_MAX ? NULL : &in->threads[kernel],
                                 .stacks = stacks,
                                 .stack_count = count,
                                 .thread = thread};
-    if (in->no_details || !may_read(in, of.kernel) ||
+    if (in->no_details || !in->target->mem || !may_read(in, of.kernel) ||
         !details_recall(in, of.kernel, &thread->details) || thread->details)
         return NULL;
     TRY(read_now(&of, kernel, &thread->details));
@@ -96,7 +101,7 @@ struct err *details_read(const struct snap_input *in, size_t kernel,
 
 struct err *details_settle(const struct snap_input *in, struct snapshot *snapshot)
 {
-    if (in->no_details)
+    if (in->no_details || !in->target->mem)
         return NULL;
     details_memory_end(in);
     return details_find_owners(in, snapshot);

@@ -29,6 +29,9 @@ uint32_t details_frame(const struct details_thread *of, size_t stack, size_t ind
 typedef struct err *details_reader(const struct details_thread *of);
 
 details_reader details_exceptions;
+// NULL: Python could not be read.
+struct py_decoder *details_decoder(const struct snap_input *in);
+
 // ---- Readers ------------------------------------------------------------------------------------
 
 details_reader details_read_wait; // waits.c

@@ -252,7 +252,7 @@ static struct err *add_held(const struct owners *o, const struct snap_wait *wait
 
 struct err *details_find_owners(const struct snap_input *in, struct snapshot *snapshot)
 {
-    struct owners owners = {in, snapshot, in->process ? &in->process->dec : NULL};
+    struct owners owners = {in, snapshot, details_decoder(in)};
     struct mem *mem = owners.dec ? owners.dec->mem : NULL;
     struct err *err = NULL;
     if (owners.dec)

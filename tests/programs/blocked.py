@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Threads that wait, each for something else; a thread is called like its function. Prints its child's number."""
+
+import concurrent.futures
+import fcntl
+import logging
+import multiprocessing
+import os
+import queue
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+folder = tempfile.mkdtemp()
+with open(os.path.join(folder, "slow_module.py"), "w") as stream:
+    stream.write("import time\ntime.sleep(1000)\n")
+sys.path.insert(0, folder)
+
+pool_lock = threading.Lock()
+first, second, third = threading.Lock(), threading.Lock(), threading.Lock()
+condition = threading.Condition()
+taken = threading.Condition()
+event = threading.Event()
+slots = threading.Semaphore(1)
+barrier = threading.Barrier(5)
+jobs, full = queue.Queue(), queue.Queue(1)
+full.put(1)
+simple = queue.SimpleQueue() if hasattr(queue, "SimpleQueue") else None
+python_rlock = threading._PyRLock()
+bare = threading.RLock()
+process_lock = multiprocessing.Lock()
+executor = concurrent.futures.ThreadPoolExecutor(1)
+one, other = socket.socketpair()
+server = socket.socket()
+server.bind(("127.0.0.1", 0))
+server.listen(5)
+client = socket.socket()
+client.connect(server.getsockname())
+accepted = server.accept()
+reading, writing = os.pipe()
+fifo = os.path.join(folder, "fifo")
+os.mkfifo(fifo)
+fifo_fd = os.open(fifo, os.O_RDWR)
+locked, again = open(fifo, "r+b", 0), open(fifo, "r+b", 0)
+
+
+class Box:
+    def __init__(self):
+        self._lock = threading.RLock()
+
+
+class Stuck(logging.StreamHandler):
+    def emit(self, record):
+        time.sleep(1000)
+
+
+box = Box()
+log = logging.getLogger("app")
+log.addHandler(Stuck())
+
+
+def holder():
+    with pool_lock, box._lock, slots, taken, python_rlock, process_lock:
+        bare.acquire()
+        time.sleep(1000)
+
+
+def lock_with():
+    with pool_lock:
+        pass
+
+
+def lock_acquire():
+    pool_lock.acquire()
+
+
+def lock_timeout():
+    pool_lock.acquire(timeout=500)
+
+
+def lock_argument(given=pool_lock):
+    given.acquire()
+
+
+def rlock(self=box):
+    with self._lock:
+        pass
+
+
+def rlock_bare():
+    bare.acquire()
+
+
+def rlock_python():
+    with python_rlock:
+        pass
+
+
+def condition_wait():
+    with condition:
+        condition.wait()
+
+
+def condition_enter():
+    with taken:
+        pass
+
+
+def event_wait():
+    event.wait()
+
+
+def semaphore():
+    with slots:
+        pass
+
+
+def barrier_wait():
+    barrier.wait()
+
+
+def queue_get():
+    jobs.get()
+
+
+def queue_put():
+    full.put(2)
+
+
+def queue_join():
+    full.join()
+
+
+def simple_get():
+    simple.get()
+
+
+def between_processes():
+    with process_lock:
+        pass
+
+
+def ring(mine, next_one):
+    with mine:
+        time.sleep(0.5)
+        with next_one:
+            pass
+
+
+def ring_1():
+    ring(first, second)
+
+
+def ring_2():
+    ring(second, third)
+
+
+def ring_3():
+    ring(third, first)
+
+
+def itself():
+    mine = threading.Lock()
+    with mine:
+        with mine:
+            pass
+
+
+def join():
+    threads["holder"].join()
+
+
+def slow():
+    time.sleep(1000)
+
+
+def future():
+    result = executor.submit(slow)
+    result.result()
+
+
+def importing():
+    import slow_module
+
+
+def import_lock():
+    import slow_module
+
+
+def log_first():
+    log.error("x")
+
+
+def log_second():
+    log.error("y")
+
+
+def receive():
+    one.recv(1)
+
+
+def receive_tcp():
+    client.recv(1)
+
+
+def accept():
+    server.accept()
+
+
+def read_pipe():
+    os.read(reading, 1)
+
+
+def read_fifo():
+    os.read(fifo_fd, 1)
+
+
+def read_file():
+    with os.fdopen(fifo_fd, "rb", closefd=False) as stream:
+        stream.readline()
+
+
+def poll():
+    poller = select.poll()
+    poller.register(other, select.POLLIN)
+    poller.register(reading, select.POLLIN)
+    poller.poll()
+
+
+def poll_epoll():
+    poller = select.epoll()
+    poller.register(other, select.EPOLLIN)
+    poller.register(reading, select.EPOLLIN)
+    poller.poll()
+
+
+def poll_select():
+    select.select([other, reading], [], [], 900)
+
+
+def child():
+    os.waitpid(sleeper.pid, 0)
+
+
+def file_lock():
+    fcntl.flock(locked, fcntl.LOCK_EX)
+    fcntl.flock(again, fcntl.LOCK_EX)
+
+
+sleeper = subprocess.Popen(["sleep", "1000"])
+threads = {}
+for function in (holder, lock_with, lock_acquire, lock_timeout, lock_argument, rlock, rlock_bare,
+                 rlock_python, condition_wait, condition_enter, event_wait, semaphore, barrier_wait,
+                 queue_get, queue_put, queue_join, simple_get, between_processes, ring_1, ring_2,
+                 ring_3, itself, join, future, importing, import_lock, log_first, log_second,
+                 receive, receive_tcp, accept, read_pipe, read_fifo, read_file, poll, poll_epoll,
+                 poll_select, child, file_lock):
+    if function is simple_get and simple is None:
+        continue
+    thread = threading.Thread(target=function, name=function.__name__)
+    thread.daemon = True
+    threads[function.__name__] = thread
+    thread.start()
+    time.sleep(0.03)
+time.sleep(1)
+print("child %d" % sleeper.pid)
+print("READY", flush=True)
+try:
+    time.sleep(600)
+finally:
+    sleeper.kill()
+    os._exit(0)
