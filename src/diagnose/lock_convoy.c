@@ -8,7 +8,8 @@
 #define MEDIUM_SHARE 0.2
 #define HIGH_SHARE 0.5
 #define THREADS_MIN 3
-#define SEEN_MIN 20 // samples
+#define KNOWN_MAX 64 // places, taken from the last snapshot; a convoy has one
+#define SEEN_MIN 20  // samples
 // A call of the function is seen so often at most, on average: the waits are of many calls.
 #define SAMPLES_PER_CALL 3.0
 
@@ -27,8 +28,40 @@ static bool waits_by_library(const struct diag *diag, const struct snap_frame *f
     return false;
 }
 
+// Where threads of the last snapshot wait for a lock, for what frames do not tell: a `with` statement
+// calls no builtin.
+struct known_places {
+    const struct snap_frame *items[KNOWN_MAX];
+    size_t count;
+};
+
+static struct known_places find_known(const struct diag *diag)
+{
+    struct known_places known = {0};
+    for (uint32_t i = 0; i < diag->count && known.count < KNOWN_MAX; i++) {
+        const struct snap_wait *wait = diag_wait(diag, i);
+        struct stack stack = stack_of_thread(&diag->threads[i]);
+        if (wait && diag_is_lock(wait->kind) && wait->kind != SNAP_WAIT_CONDITION)
+            for (size_t j = 0; j < stack.count; j++)
+                if (stack_frame(&stack, j)->kind == SNAP_PYTHON) {
+                    known.items[known.count++] = stack_frame(&stack, j);
+                    break;
+                }
+    }
+    return known;
+}
+
+static bool is_known(const struct known_places *known, const struct snap_frame *frame)
+{
+    for (size_t i = 0; i < known->count; i++)
+        if (stack_same_function(known->items[i], frame) && known->items[i]->line == frame->line)
+            return true;
+    return false;
+}
+
 // The frame in Python code that takes a lock and waits for it; DIAG_NONE: the stack waits otherwise.
-static uint32_t place_of(const struct diag *diag, const struct prof_stack *from)
+static uint32_t place_of(const struct diag *diag, const struct known_places *known,
+                         const struct prof_stack *from)
 {
     struct stack stack = stack_of_profile(diag->profile, from);
     bool takes = false;
@@ -43,7 +76,9 @@ static uint32_t place_of(const struct diag *diag, const struct prof_stack *from)
             takes |= stack_named(diag, frame->function, "lock_PyThread_acquire_lock") ||
                      stack_named(diag, frame->function, "rlock_acquire");
         } else {
-            return takes && !waits_by_library(diag, frame) ? stack.index[i] : DIAG_NONE;
+            return (takes || is_known(known, frame)) && !waits_by_library(diag, frame)
+                       ? stack.index[i]
+                       : DIAG_NONE;
         }
     }
     return DIAG_NONE;
@@ -110,9 +145,10 @@ void rule_lock_convoy(struct diag *diag)
         return;
     AUTO_FREE struct place *places = calloc(profile->stack_count + 1, sizeof(*places));
     size_t count = 0;
+    struct known_places known = find_known(diag);
     for (size_t i = 0; places && i < profile->stack_count; i++) {
         const struct prof_stack *from = &profile->stacks[i];
-        uint32_t frame = place_of(diag, from);
+        uint32_t frame = place_of(diag, &known, from);
         if (frame != DIAG_NONE)
             places[count++] = (struct place){frame, from->pid, from->tid, from->samples};
     }
