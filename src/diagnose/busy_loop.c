@@ -8,11 +8,13 @@
 #define SNAPSHOTS_MIN 20   // with fewer, a callee that takes a tenth of the time may be missed
 #define WORKING_SHARE 0.95 // of its samples, running or ready to run: on a busy machine, too
 #define LINES_MAX 8        // of the loop
+// Of the samples: an extension that has more of them than the loop does the work, and the loop waits.
+#define ELSEWHERE_SHARE 0.5
 
 struct loop {
     const struct snap_frame *function; // the innermost frame in Python code of all its samples
     uint32_t index;                    // in the profile's functions
-    uint64_t samples;
+    uint64_t samples, elsewhere;       // elsewhere: in the native code of an extension
     int32_t lines[LINES_MAX];
     size_t line_count;
     bool no_loop; // something speaks against it
@@ -29,14 +31,15 @@ static void add_line(struct loop *loop, int32_t line)
         loop->no_loop = true;
 }
 
-// Native code of the interpreter and builtins are part of the loop; an extension's works on its own.
+// Builtins are part of the loop: what asks (empty(), poll()) is one, of an extension often.
 static void add_stack(const struct diag *diag, struct loop *loop, const struct prof_stack *from)
 {
     struct stack stack = stack_of_profile(diag->profile, from);
     size_t i = 0;
     while (i < stack.count && stack_frame(&stack, i)->kind != SNAP_PYTHON)
         i++;
-    loop->no_loop |= i == stack.count || stack_extension(diag, &stack);
+    loop->no_loop |= i == stack.count;
+    loop->elsewhere += stack_extension(diag, &stack) ? from->samples : 0;
     if (loop->no_loop)
         return;
     const struct snap_frame *frame = stack_frame(&stack, i);
@@ -98,7 +101,8 @@ static void look_at(struct diag *diag, const struct prof_thread *thread, struct 
     bool busy = thread->samples >= SNAPSHOTS_MIN &&
                 (double)working >= WORKING_SHARE * (double)thread->samples;
     // All its samples were kept, and one call was seen in each of them.
-    if (busy && !loop->no_loop && loop->function && loop->samples == thread->samples &&
+    bool own = (double)loop->elsewhere <= ELSEWHERE_SHARE * (double)loop->samples;
+    if (busy && own && !loop->no_loop && loop->function && loop->samples == thread->samples &&
         loop->index < profile->function_count &&
         profile->functions[loop->index].longest_snapshots >= thread->samples)
         tell(diag, thread, loop);

@@ -10,8 +10,9 @@
 #define THREADS_MIN 3
 #define KNOWN_MAX 64 // places, taken from the last snapshot; a convoy has one
 #define SEEN_MIN 20  // samples
-// A call of the function is seen so often at most, on average: the waits are of many calls.
-#define SAMPLES_PER_CALL 3.0
+// Threads that are seen within the function past its lock, too: they come and go. What the snapshots
+// say of calls would not do, since a call that follows at the same place looks like the one before.
+#define PASSING_MIN 3
 
 // Python code that waits for work, for a result or for an end with a lock of its own: no convoy.
 static bool waits_by_library(const struct diag *diag, const struct snap_frame *frame)
@@ -100,6 +101,38 @@ static int by_frame(const void *left, const void *right)
     return a->tid < b->tid ? -1 : a->tid > b->tid;
 }
 
+static int by_thread(const void *left, const void *right)
+{
+    const struct diag_number *a = left, *b = right;
+    if (a->pid != b->pid)
+        return a->pid < b->pid ? -1 : 1;
+    return a->tid < b->tid ? -1 : a->tid > b->tid;
+}
+
+// Threads that are in the function without waiting there. 0, too: out of memory.
+static size_t count_passing(struct diag *diag, uint32_t function, uint32_t place)
+{
+    const struct prof_report *profile = diag->profile;
+    AUTO_FREE struct diag_number *seen = calloc(profile->stack_count + 1, sizeof(*seen));
+    size_t count = 0, threads = 0;
+    diag->failed |= !seen;
+    for (size_t i = 0; seen && i < profile->stack_count; i++) {
+        const struct prof_stack *from = &profile->stacks[i];
+        bool in = false, waits = false;
+        for (size_t j = 0; j < from->frame_count; j++) {
+            in |= profile->frame_function[from->frames[j]] == function;
+            waits |= from->frames[j] == place && from->state == SNAP_LOCK_WAIT;
+        }
+        if (in && !waits)
+            seen[count++] = (struct diag_number){.pid = from->pid, .tid = from->tid};
+    }
+    if (seen)
+        qsort(seen, count, sizeof(*seen), by_thread);
+    for (size_t i = 0; i < count; i++)
+        threads += i == 0 || by_thread(&seen[i - 1], &seen[i]) != 0;
+    return threads;
+}
+
 static void look_at(struct diag *diag, const struct place *places, size_t count)
 {
     const struct prof_report *profile = diag->profile;
@@ -110,12 +143,14 @@ static void look_at(struct diag *diag, const struct place *places, size_t count)
         threads +=
             i == 0 || places[i].tid != places[i - 1].tid || places[i].pid != places[i - 1].pid;
     }
-    const struct prof_function *function =
-        &profile->functions[profile->frame_function[places[0].frame]];
+    uint32_t index = profile->frame_function[places[0].frame];
     double share = (double)samples / (double)(samples + profile->samples_working);
-    if (threads < THREADS_MIN || samples < SEEN_MIN || share < MEDIUM_SHARE ||
-        (double)function->total > SAMPLES_PER_CALL * (double)function->activations)
+    if (threads < THREADS_MIN || samples < SEEN_MIN || share < MEDIUM_SHARE)
         return;
+    size_t passing = count_passing(diag, index, places[0].frame);
+    if (passing < PASSING_MIN)
+        return;
+    const struct prof_function *function = &profile->functions[index];
     struct draft draft;
     draft_begin(&draft, diag, share >= HIGH_SHARE ? DIAG_HIGH : DIAG_MEDIUM, SNAP_INFERRED, share);
     plain_things(&draft.text, threads, "thread");
@@ -127,9 +162,9 @@ static void look_at(struct diag *diag, const struct place *places, size_t count)
     plain_things(&draft.text, samples, "sample");
     plain_str(&draft.text, " wait there, ");
     plain_count(&draft.text, profile->samples_working);
-    plain_str(&draft.text, " work anywhere; at least ");
-    plain_things(&draft.text, function->activations, "call");
-    plain_str(&draft.text, " of the function were seen.");
+    plain_str(&draft.text, " work anywhere; ");
+    plain_things(&draft.text, passing, "thread");
+    plain_str(&draft.text, " were seen past it.");
     draft_evidence(&draft);
     draft_name(&draft, function->function);
     draft_advice(&draft,
