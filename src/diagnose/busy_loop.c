@@ -71,7 +71,7 @@ static void tell(struct diag *diag, const struct prof_thread *thread, struct loo
         say_code(&draft.text, diag, thread->name);
     else
         plain_add(&draft.text, "thread %d", (int)thread->tid);
-    plain_str(&draft.text, ", never waits, and calls nothing that is ever seen");
+    plain_str(&draft.text, ", never waits, and calls no Python function that is ever seen");
     if (thread->has_cpu) {
         plain_str(&draft.text, "; it uses ");
         plain_percent(&draft.text, thread->cpu_share);

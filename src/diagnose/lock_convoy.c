@@ -101,14 +101,6 @@ static int by_frame(const void *left, const void *right)
     return a->tid < b->tid ? -1 : a->tid > b->tid;
 }
 
-static int by_thread(const void *left, const void *right)
-{
-    const struct diag_number *a = left, *b = right;
-    if (a->pid != b->pid)
-        return a->pid < b->pid ? -1 : 1;
-    return a->tid < b->tid ? -1 : a->tid > b->tid;
-}
-
 // Threads that are in the function without waiting there. 0, too: out of memory.
 static size_t count_passing(struct diag *diag, uint32_t function, uint32_t place)
 {
@@ -127,9 +119,9 @@ static size_t count_passing(struct diag *diag, uint32_t function, uint32_t place
             seen[count++] = (struct diag_number){.pid = from->pid, .tid = from->tid};
     }
     if (seen)
-        qsort(seen, count, sizeof(*seen), by_thread);
+        numbers_sort(seen, count);
     for (size_t i = 0; i < count; i++)
-        threads += i == 0 || by_thread(&seen[i - 1], &seen[i]) != 0;
+        threads += i == 0 || seen[i - 1].pid != seen[i].pid || seen[i - 1].tid != seen[i].tid;
     return threads;
 }
 

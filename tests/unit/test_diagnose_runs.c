@@ -167,9 +167,10 @@ static void turns(struct scene *s, int threads, bool kept, const char *how)
         char stack[96];
         scene_thread(s, SNAP_RUNNING, i % 2 ? "work:5" BOOT : "step:2 work:6" BOOT);
         for (int j = 0; j < threads; j++) {
-            snprintf(stack, sizeof(stack), "%s:4#%d loop:3" BOOT, how,
-                     kept ? j + 2 : i * 8 + j + 2);
-            scene_thread(s, SNAP_LOCK_WAIT, stack);
+            bool passes = !kept && i % 8 == j;
+            snprintf(stack, sizeof(stack), "%s:%d#2 loop:3" BOOT,
+                     passes ? strrchr(how, ' ') + 1 : how, passes ? 5 : 4);
+            scene_thread(s, passes ? SNAP_SLEEP : SNAP_LOCK_WAIT, stack);
         }
         scene_next(s);
     }
