@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// busy-loop: one call of a function lasts the whole run, uses a processor for itself, and nothing but
-// builtins is ever seen below it, in a handful of lines. That is a loop that waits by asking again and
+// busy-loop: one call of a function lasts the whole run, never waits, and nothing but builtins is ever
+// seen below it, in a handful of lines. That is a loop that waits by asking again and
 // again, or a computation that never leaves one function; a profile alone cannot tell which.
 #include "diagnose/stack.h"
 #include "util/guard.h"
 
 #define SNAPSHOTS_MIN 20   // with fewer, a callee that takes a tenth of the time may be missed
-#define CPU_SHARE 0.9      // of one processor
-#define WORKING_SHARE 0.95 // of its samples
+#define WORKING_SHARE 0.95 // of its samples, running or ready to run: on a busy machine, too
 #define LINES_MAX 8        // of the loop
+// Of the samples: an extension that has more of them than the loop does the work, and the loop waits.
+#define ELSEWHERE_SHARE 0.5
 
 struct loop {
     const struct snap_frame *function; // the innermost frame in Python code of all its samples
     uint32_t index;                    // in the profile's functions
-    uint64_t samples;
+    uint64_t samples, elsewhere;       // elsewhere: in the native code of an extension
     int32_t lines[LINES_MAX];
     size_t line_count;
     bool no_loop; // something speaks against it
@@ -30,14 +31,15 @@ static void add_line(struct loop *loop, int32_t line)
         loop->no_loop = true;
 }
 
-// Native code of the interpreter and builtins are part of the loop; an extension's works on its own.
+// Builtins are part of the loop: what asks (empty(), poll()) is one, of an extension often.
 static void add_stack(const struct diag *diag, struct loop *loop, const struct prof_stack *from)
 {
     struct stack stack = stack_of_profile(diag->profile, from);
     size_t i = 0;
     while (i < stack.count && stack_frame(&stack, i)->kind != SNAP_PYTHON)
         i++;
-    loop->no_loop |= i == stack.count || stack_extension(diag, &stack);
+    loop->no_loop |= i == stack.count;
+    loop->elsewhere += stack_extension(diag, &stack) ? from->samples : 0;
     if (loop->no_loop)
         return;
     const struct snap_frame *frame = stack_frame(&stack, i);
@@ -61,17 +63,21 @@ static void tell(struct diag *diag, const struct prof_thread *thread, struct loo
 {
     const struct prof_function *function = &diag->profile->functions[loop->index];
     struct draft draft;
-    draft_begin(&draft, diag, DIAG_MEDIUM, SNAP_INFERRED, (double)thread->cpu_share);
+    draft_begin(&draft, diag, DIAG_MEDIUM, SNAP_INFERRED, thread->has_cpu ? thread->cpu_share : -1);
     plain_str(&draft.text, "One call of ");
     say_function(&draft.text, diag, function);
-    plain_str(&draft.text, " runs for the whole time and calls nothing that is ever seen; ");
+    plain_str(&draft.text, " runs for the whole time in ");
     if (thread->name)
         say_code(&draft.text, diag, thread->name);
     else
         plain_add(&draft.text, "thread %d", (int)thread->tid);
-    plain_str(&draft.text, " uses ");
-    plain_percent(&draft.text, thread->cpu_share);
-    plain_str(&draft.text, " % of a processor for it.");
+    plain_str(&draft.text, ", never waits, and calls no Python function that is ever seen");
+    if (thread->has_cpu) {
+        plain_str(&draft.text, "; it uses ");
+        plain_percent(&draft.text, thread->cpu_share);
+        plain_str(&draft.text, " % of a processor");
+    }
+    plain_str(&draft.text, ".");
     draft_title(&draft);
     qsort(loop->lines, loop->line_count, sizeof(*loop->lines), by_line);
     plain_add(&draft.text, "Seen in %s", loop->line_count == 1 ? "line" : "lines");
@@ -92,11 +98,11 @@ static void look_at(struct diag *diag, const struct prof_thread *thread, struct 
 {
     const struct prof_report *profile = diag->profile;
     uint64_t working = thread->states[SNAP_RUNNING] + thread->states[SNAP_RUNNABLE];
-    bool busy = thread->has_cpu && thread->cpu_share >= CPU_SHARE &&
-                thread->samples >= SNAPSHOTS_MIN &&
+    bool busy = thread->samples >= SNAPSHOTS_MIN &&
                 (double)working >= WORKING_SHARE * (double)thread->samples;
     // All its samples were kept, and one call was seen in each of them.
-    if (busy && !loop->no_loop && loop->function && loop->samples == thread->samples &&
+    bool own = (double)loop->elsewhere <= ELSEWHERE_SHARE * (double)loop->samples;
+    if (busy && own && !loop->no_loop && loop->function && loop->samples == thread->samples &&
         loop->index < profile->function_count &&
         profile->functions[loop->index].longest_snapshots >= thread->samples)
         tell(diag, thread, loop);

@@ -20,6 +20,8 @@ static char *take(struct draft *draft)
     char *text = draft->text.failed ? NULL : strdup(plain_text(&draft->text));
     plain_clear(&draft->text);
     draft->diag->failed |= !text;
+    if (text && text[0] >= 'a' && text[0] <= 'z') // "the main thread ..."
+        text[0] = (char)(text[0] - 'a' + 'A');
     return text;
 }
 

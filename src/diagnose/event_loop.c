@@ -107,7 +107,7 @@ static void tell(struct diag *diag, const struct blocked *blocked)
     } else {
         plain_str(&draft.text, " blocks");
     }
-    if (wait && wait->what) {
+    if (wait && wait->what && wait->what != diag->threads[blocked->thread].syscall) {
         plain_str(&draft.text, ", waiting for ");
         say_wanted(&draft.text, diag, wait);
     }

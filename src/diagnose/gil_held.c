@@ -9,7 +9,7 @@
 #define HIGH_SHARE 0.5
 // A call that was seen holding it for so long is 20 switch intervals (sys.getswitchinterval, 5 ms).
 #define LONG_NS 100000000ull
-// Of one snapshot: all who want to run wait for it. Fewer are the usual quarrel over it.
+// Of one snapshot; fewer are the usual quarrel over it.
 #define WAITERS_MIN 2
 
 static size_t gil_waiters(const struct diag *diag, const struct snap_thread *holder)
@@ -62,7 +62,7 @@ static void tell_snapshot(struct diag *diag, uint32_t holder, size_t waiters)
     const struct snap_frame *code = holder_code(diag, &stack), *own = stack_own(diag, &stack);
     const struct snap_wait *wait = diag_wait(diag, holder);
     size_t all = diag_python_threads(diag, thread->pid);
-    bool whole = waiters + 1 >= all && waiters >= WAITERS_MIN;
+    bool whole = waiters >= WAITERS_MIN && 2 * waiters + 1 >= all;
     bool certain = blocks(thread->state) &&
                    (diag->source->of_core || whole || (wait && wait->since_ns >= LONG_NS));
     struct draft draft;
@@ -114,7 +114,7 @@ static void look_at_snapshot(struct diag *diag)
 struct held {
     uint64_t samples;
     const struct snap_frame *code, *own; // of the stack that is seen most
-    uint32_t function;
+    uint32_t function;                   // its innermost one
 };
 
 static struct held sum_up(const struct diag *diag)
@@ -125,18 +125,14 @@ static struct held sum_up(const struct diag *diag)
         const struct prof_stack *from = &profile->stacks[i];
         struct stack stack = stack_of_profile(profile, from);
         const struct snap_frame *code = from->holds_gil ? stack_extension(diag, &stack) : NULL;
-        if (from->holds_gil && !code && blocks(from->state))
-            code = holder_code(diag, &stack);
-        if (!code)
+        if (!code && !(from->holds_gil && blocks(from->state)))
             continue;
-        held.samples += from->samples;
-        if (!held.code) {
-            held.code = code;
+        if (!held.samples && stack.count) {
+            held.code = code ? code : holder_code(diag, &stack);
             held.own = stack_own(diag, &stack);
-            for (size_t j = 0; j < stack.count; j++)
-                if (stack_frame(&stack, j) == code)
-                    held.function = profile->frame_function[stack.index[j]];
+            held.function = profile->frame_function[stack.index[0]];
         }
+        held.samples += from->samples;
     }
     return held;
 }
@@ -150,7 +146,7 @@ static void look_at_profile(struct diag *diag)
     uint64_t longest =
         held.function < profile->function_count ? profile->functions[held.function].longest_ns : 0;
     // Without anybody who wants it, holding it costs nothing.
-    if (!held.code || share < MEDIUM_SHARE || waiters < MEDIUM_SHARE)
+    if (share < MEDIUM_SHARE || waiters < MEDIUM_SHARE)
         return;
     struct draft draft;
     draft_begin(&draft, diag, share >= HIGH_SHARE && longest >= LONG_NS ? DIAG_HIGH : DIAG_MEDIUM,
@@ -169,7 +165,8 @@ static void look_at_profile(struct diag *diag)
     }
     if (held.own)
         draft_name(&draft, held.own->function);
-    draft_name(&draft, held.code->function);
+    if (held.code)
+        draft_name(&draft, held.code->function);
     advise(&draft);
     draft_end(&draft);
 }

@@ -8,9 +8,11 @@
 #define MEDIUM_SHARE 0.2
 #define HIGH_SHARE 0.5
 #define THREADS_MIN 3
-#define SEEN_MIN 20 // samples
-// A call of the function is seen so often at most, on average: the waits are of many calls.
-#define SAMPLES_PER_CALL 3.0
+#define KNOWN_MAX 64 // places, taken from the last snapshot; a convoy has one
+#define SEEN_MIN 20  // samples
+// Threads that are seen within the function past its lock, too: they come and go. What the snapshots
+// say of calls would not do, since a call that follows at the same place looks like the one before.
+#define PASSING_MIN 3
 
 // Python code that waits for work, for a result or for an end with a lock of its own: no convoy.
 static bool waits_by_library(const struct diag *diag, const struct snap_frame *frame)
@@ -27,8 +29,40 @@ static bool waits_by_library(const struct diag *diag, const struct snap_frame *f
     return false;
 }
 
+// Where threads of the last snapshot wait for a lock, for what frames do not tell: a `with` statement
+// calls no builtin.
+struct known_places {
+    const struct snap_frame *items[KNOWN_MAX];
+    size_t count;
+};
+
+static struct known_places find_known(const struct diag *diag)
+{
+    struct known_places known = {0};
+    for (uint32_t i = 0; i < diag->count && known.count < KNOWN_MAX; i++) {
+        const struct snap_wait *wait = diag_wait(diag, i);
+        struct stack stack = stack_of_thread(&diag->threads[i]);
+        if (wait && diag_is_lock(wait->kind) && wait->kind != SNAP_WAIT_CONDITION)
+            for (size_t j = 0; j < stack.count; j++)
+                if (stack_frame(&stack, j)->kind == SNAP_PYTHON) {
+                    known.items[known.count++] = stack_frame(&stack, j);
+                    break;
+                }
+    }
+    return known;
+}
+
+static bool is_known(const struct known_places *known, const struct snap_frame *frame)
+{
+    for (size_t i = 0; i < known->count; i++)
+        if (stack_same_function(known->items[i], frame) && known->items[i]->line == frame->line)
+            return true;
+    return false;
+}
+
 // The frame in Python code that takes a lock and waits for it; DIAG_NONE: the stack waits otherwise.
-static uint32_t place_of(const struct diag *diag, const struct prof_stack *from)
+static uint32_t place_of(const struct diag *diag, const struct known_places *known,
+                         const struct prof_stack *from)
 {
     struct stack stack = stack_of_profile(diag->profile, from);
     bool takes = false;
@@ -43,7 +77,9 @@ static uint32_t place_of(const struct diag *diag, const struct prof_stack *from)
             takes |= stack_named(diag, frame->function, "lock_PyThread_acquire_lock") ||
                      stack_named(diag, frame->function, "rlock_acquire");
         } else {
-            return takes && !waits_by_library(diag, frame) ? stack.index[i] : DIAG_NONE;
+            return (takes || is_known(known, frame)) && !waits_by_library(diag, frame)
+                       ? stack.index[i]
+                       : DIAG_NONE;
         }
     }
     return DIAG_NONE;
@@ -65,6 +101,30 @@ static int by_frame(const void *left, const void *right)
     return a->tid < b->tid ? -1 : a->tid > b->tid;
 }
 
+// Threads that are in the function without waiting there. 0, too: out of memory.
+static size_t count_passing(struct diag *diag, uint32_t function, uint32_t place)
+{
+    const struct prof_report *profile = diag->profile;
+    AUTO_FREE struct diag_number *seen = calloc(profile->stack_count + 1, sizeof(*seen));
+    size_t count = 0, threads = 0;
+    diag->failed |= !seen;
+    for (size_t i = 0; seen && i < profile->stack_count; i++) {
+        const struct prof_stack *from = &profile->stacks[i];
+        bool in = false, waits = false;
+        for (size_t j = 0; j < from->frame_count; j++) {
+            in |= profile->frame_function[from->frames[j]] == function;
+            waits |= from->frames[j] == place && from->state == SNAP_LOCK_WAIT;
+        }
+        if (in && !waits)
+            seen[count++] = (struct diag_number){.pid = from->pid, .tid = from->tid};
+    }
+    if (seen)
+        numbers_sort(seen, count);
+    for (size_t i = 0; i < count; i++)
+        threads += i == 0 || seen[i - 1].pid != seen[i].pid || seen[i - 1].tid != seen[i].tid;
+    return threads;
+}
+
 static void look_at(struct diag *diag, const struct place *places, size_t count)
 {
     const struct prof_report *profile = diag->profile;
@@ -75,12 +135,14 @@ static void look_at(struct diag *diag, const struct place *places, size_t count)
         threads +=
             i == 0 || places[i].tid != places[i - 1].tid || places[i].pid != places[i - 1].pid;
     }
-    const struct prof_function *function =
-        &profile->functions[profile->frame_function[places[0].frame]];
+    uint32_t index = profile->frame_function[places[0].frame];
     double share = (double)samples / (double)(samples + profile->samples_working);
-    if (threads < THREADS_MIN || samples < SEEN_MIN || share < MEDIUM_SHARE ||
-        (double)function->total > SAMPLES_PER_CALL * (double)function->activations)
+    if (threads < THREADS_MIN || samples < SEEN_MIN || share < MEDIUM_SHARE)
         return;
+    size_t passing = count_passing(diag, index, places[0].frame);
+    if (passing < PASSING_MIN)
+        return;
+    const struct prof_function *function = &profile->functions[index];
     struct draft draft;
     draft_begin(&draft, diag, share >= HIGH_SHARE ? DIAG_HIGH : DIAG_MEDIUM, SNAP_INFERRED, share);
     plain_things(&draft.text, threads, "thread");
@@ -92,9 +154,9 @@ static void look_at(struct diag *diag, const struct place *places, size_t count)
     plain_things(&draft.text, samples, "sample");
     plain_str(&draft.text, " wait there, ");
     plain_count(&draft.text, profile->samples_working);
-    plain_str(&draft.text, " work anywhere; at least ");
-    plain_things(&draft.text, function->activations, "call");
-    plain_str(&draft.text, " of the function were seen.");
+    plain_str(&draft.text, " work anywhere; ");
+    plain_things(&draft.text, passing, "thread");
+    plain_str(&draft.text, " were seen past it.");
     draft_evidence(&draft);
     draft_name(&draft, function->function);
     draft_advice(&draft,
@@ -110,9 +172,10 @@ void rule_lock_convoy(struct diag *diag)
         return;
     AUTO_FREE struct place *places = calloc(profile->stack_count + 1, sizeof(*places));
     size_t count = 0;
+    struct known_places known = find_known(diag);
     for (size_t i = 0; places && i < profile->stack_count; i++) {
         const struct prof_stack *from = &profile->stacks[i];
-        uint32_t frame = place_of(diag, from);
+        uint32_t frame = place_of(diag, &known, from);
         if (frame != DIAG_NONE)
             places[count++] = (struct place){frame, from->pid, from->tid, from->samples};
     }

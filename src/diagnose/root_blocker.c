@@ -9,7 +9,7 @@
 #define QUEUE_SHARE 0.5
 // Nobody holds a lock for so long on purpose while others wait for it.
 #define LONG_NS 1000000000ull
-// Of a thread's samples: it waited in all but a few snapshots, so it is this wait, not many short ones.
+// Of a thread's samples: it waited in all but a few snapshots, in one call.
 #define LASTING_SHARE 0.9
 // A chain of so many threads has no end: it is a ring.
 #define CHAIN_MAX 1000
@@ -45,14 +45,35 @@ static uint64_t waits_since(const struct diag *diag, const struct diag_group *gr
     return longest;
 }
 
+static const struct snap_frame *frame_of(const struct diag *diag, uint32_t thread, uint32_t from)
+{
+    struct stack stack = stack_of_thread(&diag->threads[thread]);
+    return stack_own_from(diag, &stack, from < stack.count ? from : 0);
+}
+
+// One call of the function that waits was seen in nearly all snapshots: it is one wait, not many.
+static bool is_one_call(const struct diag *diag, const struct snap_frame *frame, uint64_t samples)
+{
+    for (size_t i = 0; frame && i < diag->profile->function_count; i++) {
+        const struct prof_function *function = &diag->profile->functions[i];
+        if (function->kind == SNAP_PYTHON && function->function == frame->function &&
+            function->file == frame->file && function->line == frame->first_line)
+            return (double)function->longest_snapshots >= LASTING_SHARE * (double)samples;
+    }
+    return false;
+}
+
 static bool lasts(const struct diag *diag, const struct diag_group *group)
 {
+    uint32_t first = speaker(diag, group);
+    const struct snap_thread *waiter = &diag->threads[first];
     if (waits_since(diag, group) >= LONG_NS)
         return true;
-    const struct snap_thread *waiter = &diag->threads[speaker(diag, group)];
     const struct prof_thread *thread = diag_profiled(diag, waiter->pid, waiter->tid);
     return thread && thread->samples >= DIAG_SNAPSHOTS_MIN &&
-           (double)thread->states[SNAP_LOCK_WAIT] >= LASTING_SHARE * (double)thread->samples;
+           (double)thread->states[SNAP_LOCK_WAIT] >= LASTING_SHARE * (double)thread->samples &&
+           is_one_call(diag, frame_of(diag, first, diag_wait(diag, first)->waiting),
+                       thread->samples);
 }
 
 // The holder waits for what another thread of the process has to do, without a time limit, and all
@@ -63,27 +84,31 @@ static bool nobody_left(const struct diag *diag, uint32_t root, size_t behind, s
     return wait && snap_wait_is_internal(wait->kind) && wait->timeout_ns < 0 && behind + 1 >= all;
 }
 
+// It used the processor between the two readings of its clock: it is not hung, it takes turns.
+static bool ran_lately(const struct diag *diag, uint32_t thread)
+{
+    const struct snap_thread *t = &diag->threads[thread];
+    return !diag->source->of_core && t->has_cpu && t->cpu_ns > 0 &&
+           snap_window_of(diag->last, t->pid) > 0;
+}
+
 static enum diag_severity severity_of(const struct diag *diag, const struct diag_group *group,
                                       size_t behind, size_t all)
 {
     uint32_t root = group->owner;
     if (snap_state_works(diag->threads[root].state))
         return DIAG_MEDIUM; // it will let go, for all that is known
-    bool queue = behind >= QUEUE_THREADS && (double)behind >= QUEUE_SHARE * (double)all;
-    // With a profile at hand, what does not last is the business of lock-convoy.
+    bool moves = ran_lately(diag, root) || ran_lately(diag, speaker(diag, group));
+    bool queue = !moves && behind >= QUEUE_THREADS && (double)behind >= QUEUE_SHARE * (double)all;
     if (nobody_left(diag, root, behind, all) || lasts(diag, group) || (queue && !diag->profile))
         return DIAG_HIGH;
+    if (diag->profile)
+        return DIAG_LOW; // it does not last: the business of lock-convoy
     // A moment of a program that runs: few wait, and the holder is served from outside before long.
     const struct snap_wait *wait = diag_wait(diag, root);
     bool outside = !wait || !snap_wait_is_internal(wait->kind);
     bool few = behind < QUEUE_THREADS && (double)behind < QUEUE_SHARE * (double)all;
     return outside && few && !diag->source->of_core ? DIAG_LOW : DIAG_MEDIUM;
-}
-
-static const struct snap_frame *frame_of(const struct diag *diag, uint32_t thread, uint32_t from)
-{
-    struct stack stack = stack_of_thread(&diag->threads[thread]);
-    return stack_own_from(diag, &stack, from < stack.count ? from : 0);
 }
 
 static void say_evidence(struct draft *draft, const struct diag_group *group)
@@ -215,7 +240,8 @@ void rule_root_blocker(struct diag *diag)
         const struct snap_wait *wait = diag_wait(diag, diag->waiters.items[group->first]);
         if (group->owner == DIAG_NONE) {
             bool known = wait->owner_gone || wait->owner_known != SNAP_NOT_KNOWN;
-            if (!known && group->kind != SNAP_WAIT_CONDITION && group->count >= QUEUE_THREADS) {
+            if (!known && group->kind != SNAP_WAIT_CONDITION && group->count >= QUEUE_THREADS &&
+                (!diag->profile || lasts(diag, group))) {
                 tell_unknown(diag, group);
                 told++;
             }

@@ -22,6 +22,8 @@ void say_thread(struct plain *out, const struct diag *diag, uint32_t thread)
     const struct snap_thread *t = &diag->threads[thread];
     if (t->name && !t->name_from_kernel)
         say_code(out, diag, t->name);
+    else if (t->tid && t->tid == t->pid)
+        plain_str(out, "the main thread");
     else if (t->tid)
         plain_add(out, "thread %d", (int)t->tid);
     else

@@ -7,11 +7,11 @@
 
 #include "diagnose/stack.h"
 
-// A process that uses less of a processor than this, on average, has no hot spot worth the first
-// line of a report.
-#define HOT_CPU_SHARE 0.5
+// A process that wants less of a processor than this, on average, has no hot spot worth the first line
+// of a report.
+#define HOT_DEMAND 0.5
 // With less, it waits for most of the time.
-#define BUSY_CPU_SHARE 0.05
+#define BUSY_DEMAND 0.05
 // A function that has less of the working time leads nobody to anything.
 #define HOT_SHARE 0.25
 // Kinds of waits that an idle verdict counts up.
@@ -54,16 +54,19 @@ static const struct prof_function *hottest(const struct prof_report *profile)
     return best && best->own_working ? best : NULL;
 }
 
+// How many threads work at a time, on average. On a busy machine they get less than they want.
+static double demand(const struct prof_report *profile)
+{
+    return (double)profile->samples_working / (double)profile->snapshots;
+}
+
 static bool say_hot(struct diag *diag)
 {
     const struct prof_report *profile = diag->profile;
     if (!profile || !profile->samples_working || !profile->duration_ns)
         return false;
-    double cpu = profile->has_process_cpu
-                     ? (double)profile->process_cpu_ns / (double)profile->duration_ns
-                     : (double)profile->samples_working / (double)profile->snapshots;
     const struct prof_function *function = hottest(profile);
-    if (!function || cpu < HOT_CPU_SHARE)
+    if (!function || demand(profile) < HOT_DEMAND)
         return false;
     double share = (double)function->own_working / (double)profile->samples_working;
     if (share < HOT_SHARE)
@@ -148,7 +151,7 @@ static bool say_run(struct diag *diag)
         return false;
     double cpu = (double)profile->process_cpu_ns / (double)profile->duration_ns;
     const struct prof_function *function = hottest(profile);
-    bool busy = cpu >= BUSY_CPU_SHARE;
+    bool busy = demand(profile) >= BUSY_DEMAND;
     struct plain text = {0};
     plain_add(&text, "%s - nothing is wrong that can be seen: ", busy ? "BUSY" : "IDLE");
     plain_things(&text, profile->thread_count, "thread");
@@ -175,8 +178,11 @@ static void say_quiet(struct diag *diag)
     struct plain text = {0};
     plain_add(&text, "%s - nothing is wrong that can be seen: ", busy ? "BUSY" : "IDLE");
     if (busy) {
-        plain_count(&text, tally.works);
-        plain_add(&text, " of %zu threads %s", diag->count, tally.works == 1 ? "works" : "work");
+        if (diag->count == 1)
+            plain_str(&text, "the only thread works");
+        else
+            plain_add(&text, "%zu of %zu threads %s", tally.works, diag->count,
+                      tally.works == 1 ? "works" : "work");
         if (working) {
             plain_str(&text, ", ");
             say_thread(&text, diag, thread);

@@ -63,7 +63,7 @@ static void scene_name_frames(struct scene *scene, struct snap_thread *thread)
     }
 }
 
-static struct snap_thread *scene_thread(struct scene *scene, enum snap_state state,
+static inline struct snap_thread *scene_thread(struct scene *scene, enum snap_state state,
                                         const char *stack)
 {
     char name[32];

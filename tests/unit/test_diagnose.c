@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Rules that need one snapshot: for each some scenes in which it speaks, and some that look like it and
+// Rules on who waits for whom, and on crashes: for each some scenes in which it speaks, and some that look like it and
 // in which it must not.
 #include <setjmp.h>
 #include <signal.h>
@@ -338,143 +338,6 @@ static void test_fork(void **state)
     scene_check(alone_with_an_event, "", "IDLE - ");
 }
 
-// ---- Event loops ---------------------------------------------------------------------------------
-
-static void sleeps_in_coroutine(struct scene *s)
-{
-    scene_thread(s, SNAP_SLEEP, "sleep! step:12* _run:80 _run_once:1900 main:3");
-}
-
-static void talks_in_callback(struct scene *s)
-{
-    scene_talks(s, SNAP_WAIT_READ, "recvfrom", "10.0.3.9:5432",
-                "recv! query:91 handle:7* _run:80 _run_once:1900 main:3");
-}
-
-static void sleeps_under_trio(struct scene *s)
-{
-    scene_thread(s, SNAP_SLEEP, "sleep! step:12* unrolled_run:80 main:3");
-}
-
-static void loop_at_rest(struct scene *s)
-{
-    scene_talks(s, SNAP_WAIT_POLL, "epoll_wait", "", "poll! select:4 _run_once:1900 main:3");
-    scene_thread(s, SNAP_SLEEP, "sleep! generate:4* work:3" BOOT);
-    scene_talks(s, SNAP_WAIT_POLL, "epoll_wait", "", "poll! get_events:4 unrolled_run:9" BOOT);
-}
-
-static void loop_in_a_loop(struct scene *s)
-{
-    scene_talks(s, SNAP_WAIT_POLL, "epoll_wait", "",
-                "poll! select:4 _run_once:1900 inner:3* _run:80 _run_once:1900 main:3");
-}
-
-static void working_coroutine(struct scene *s)
-{
-    scene_thread(s, SNAP_RUNNING, "step:12* _run:80 _run_once:1900 main:3");
-}
-
-static void test_event_loop(void **state)
-{
-    (void)state;
-    scene_check(sleeps_in_coroutine, "blocking-call-in-event-loop:high",
-                "BLOCKED - The event loop of \x01T1\x02 stands still: \x01step\x02 "
-                "(\x01"
-                "app.py:12\x02) blocks in \x01sleep\x02.");
-    scene_check(talks_in_callback, "blocking-call-in-event-loop:medium", "BLOCKED - ");
-    scene_check(sleeps_under_trio, "blocking-call-in-event-loop:high", "BLOCKED - ");
-    scene_check(loop_at_rest, "", "IDLE - ");
-    scene_check(loop_in_a_loop, "", "IDLE - ");
-    scene_check(working_coroutine, "", "BUSY - ");
-}
-
-// ---- The GIL in one snapshot ---------------------------------------------------------------------
-
-static void gil_of(struct scene *s, enum snap_state state, const char *stack, int waiters)
-{
-    struct snap_thread *holder = scene_thread(s, state, stack);
-    holder->has_holds_gil = holder->holds_gil = true;
-    for (int i = 0; i < waiters; i++)
-        scene_thread(s, SNAP_GIL_WAIT, "work:5" BOOT);
-}
-
-static void sleeps_with_the_gil(struct scene *s)
-{
-    gil_of(s, SNAP_SLEEP, "nanosleep~@1 ext_spin~@2 spin! call:12 main:3", 3);
-}
-
-static void computes_with_the_gil(struct scene *s)
-{
-    gil_of(s, SNAP_RUNNING, "memcpy~@1 ext_spin~@2 spin! call:12 main:3", 3);
-}
-
-static void python_with_the_gil(struct scene *s)
-{
-    gil_of(s, SNAP_RUNNING, "memcpy~@1 call:12 main:3", 3);
-}
-
-static void nobody_wants_the_gil(struct scene *s)
-{
-    gil_of(s, SNAP_RUNNING, "ext_spin~@2 spin! call:12 main:3", 0);
-}
-
-static void test_gil_held(void **state)
-{
-    (void)state;
-    scene_check(sleeps_with_the_gil, "gil-held-by-native:high",
-                "HUNG - 3 of 4 threads wait for the GIL, held by \x01T1\x02 in \x01"
-                "ext_spin\x02 "
-                "(\x01"
-                "ext.cpython-311-x86_64-linux-gnu.so\x02), called by \x01"
-                "call\x02 "
-                "(\x01"
-                "app.py:12\x02), which sleeps in the kernel with it.");
-    scene_check(computes_with_the_gil, "gil-held-by-native:medium", "BLOCKED - ");
-    scene_check(python_with_the_gil, "", "BUSY - ");
-    scene_check(nobody_wants_the_gil, "", "BUSY - ");
-}
-
-// ---- Recursion -----------------------------------------------------------------------------------
-
-static void deep(struct scene *s, size_t depth, size_t period)
-{
-    AUTO_FREE char *stack = malloc(depth * 8 + 1);
-    for (size_t i = 0; i < depth; i++)
-        snprintf(stack + i * 8, 9, "f%03zu:01 ", i % period);
-    scene_thread(s, SNAP_RUNNING, stack);
-}
-
-static void one_function(struct scene *s)
-{
-    deep(s, 950, 1);
-}
-
-static void three_functions(struct scene *s)
-{
-    deep(s, 6000, 3);
-}
-
-static void many_functions(struct scene *s)
-{
-    deep(s, 980, 300);
-}
-
-static void shallow(struct scene *s)
-{
-    deep(s, 300, 1);
-}
-
-static void test_recursion(void **state)
-{
-    (void)state;
-    scene_check(one_function, "runaway-recursion:medium",
-                "RECURSION - \x01T1\x02 is 950 calls deep, nearly all of them of \x01"
-                "f000\x02");
-    scene_check(three_functions, "runaway-recursion:high", "RECURSION - ");
-    scene_check(many_functions, "", "BUSY - ");
-    scene_check(shallow, "", "BUSY - ");
-}
-
 // ---- Crashes -------------------------------------------------------------------------------------
 
 static void die_of(struct scene *s, int signo, const char *name)
@@ -560,7 +423,7 @@ static void fingerprint_of(scene_fn *make, bool renamed, bool later, char ret[17
 static void test_fingerprint(void **state)
 {
     (void)state;
-    static scene_fn *const scenes[] = {ring_of_two, slow_query, null_pointer, one_function};
+    static scene_fn *const scenes[] = {ring_of_two, slow_query, null_pointer, pool_in_executor};
     char prints[ARRAY_SIZE(scenes)][17], again[17];
     for (size_t i = 0; i < ARRAY_SIZE(scenes); i++) {
         fingerprint_of(scenes[i], false, false, prints[i]);
@@ -599,10 +462,8 @@ int main(void)
         cmocka_unit_test(test_chains),         cmocka_unit_test(test_many_threads),
         cmocka_unit_test(test_root_blocker),   cmocka_unit_test(test_no_root_blocker),
         cmocka_unit_test(test_pool_exhausted), cmocka_unit_test(test_no_pool_exhausted),
-        cmocka_unit_test(test_fork),           cmocka_unit_test(test_event_loop),
-        cmocka_unit_test(test_gil_held),       cmocka_unit_test(test_recursion),
-        cmocka_unit_test(test_crash),          cmocka_unit_test(test_fingerprint),
-        cmocka_unit_test(test_fail_on),
+        cmocka_unit_test(test_fork),           cmocka_unit_test(test_crash),
+        cmocka_unit_test(test_fingerprint),    cmocka_unit_test(test_fail_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
