@@ -12,9 +12,9 @@
 // is that document again, byte for byte.
 #include "report/json.h"
 
-#include <errno.h>
 #include <string.h>
 
+#include "report/export.h"
 #include "util/guard.h"
 
 void json_name(struct json_report *report, const char *key, uint32_t id)
@@ -361,8 +361,5 @@ struct err *report_json(FILE *out, const struct report_input *input,
     write_notes(&report);
     json_end_object(json, JSON_LINES);
     fputc('\n', out);
-    errno = 0;
-    if (fflush(out) != 0 || ferror(out))
-        return err_os(errno ? errno : EIO, "cannot write the JSON report");
-    return NULL;
+    return export_finish(out);
 }

@@ -75,6 +75,20 @@ void page_say_thread(struct plain *plain, const struct page *page, uint32_t name
 void page_thread_name(struct plain *plain, const struct page *page, uint32_t name,
                       bool known_to_python);
 
+// The columns of a table that tell by state, in the order of enum snap_state; and their cells: % of
+// the samples.
+// clang-format off
+#define PAGE_STATE_COLUMNS                                       \
+    {.title = "RUN", .tight = true, .right = true},              \
+    {.title = "READY", .tight = true, .right = true, .drop = 1}, \
+    {.title = "GIL", .tight = true, .right = true},              \
+    {.title = "LOCK", .tight = true, .right = true},             \
+    {.title = "IO", .tight = true, .right = true},               \
+    {.title = "SLEEP", .tight = true, .right = true},            \
+    {.title = "?", .tight = true, .right = true, .drop = 2}
+// clang-format on
+void page_state_cells(struct plain *row, const uint64_t states[SNAP_STATE_COUNT],
+                      uint64_t samples); // threads.c
 // The state that it was seen in most.
 enum snap_state page_usual_state(const struct prof_thread *thread); // threads.c
 // The function each thread is mostly in, as a reader wants it named: an index, or UINT32_MAX, for each of

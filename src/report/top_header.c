@@ -15,7 +15,7 @@ static void say_command(struct plain *out, const struct top *top, unsigned colum
     const struct snap_process *process = &top->values->input->source->process;
     const struct strtab *strings = top->page.names.strings;
     GUARD(plain_deinit) struct plain whole = {0};
-    names_program(&whole, strings, process);
+    names_program(&whole, strings, process, 0);
     if (plain_columns(plain_text(&whole)) <= columns || !process->argc) {
         plain_str(out, plain_text(&whole));
         return;
