@@ -255,7 +255,8 @@ static void add_head(struct page *page, const struct kind *kind)
         page_say_thread(&head, page, thread->name, thread->pid, thread->tid);
     } else {
         plain_str(&head, PLAIN_CODE);
-        plain_safe(&head, kind->stem, strlen(kind->stem));
+        plain_safe(&head, kind->stem[0] ? kind->stem : "(no name)",
+                   kind->stem[0] ? strlen(kind->stem) : 9);
         plain_str(&head, PLAIN_CODE_END ", ");
         plain_things(&head, kind->threads, "thread");
     }

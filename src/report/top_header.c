@@ -7,6 +7,7 @@
 #include "report/top_private.h"
 #include "util/guard.h"
 
+
 // ---- Which process -------------------------------------------------------------------------------
 
 // The program and its arguments; where that is too long, paths without their folders.

@@ -104,7 +104,7 @@ def name_of(function):
         return (show(function["module"]) + " " if function.get("module") else "") + "(no symbol)"
     if function["kind"] == "builtin" and not name.startswith("{"):
         name = "{" + name + "}"
-    return show(name)
+    return show(name) or "(no name)"
 
 
 class Expected:
@@ -404,7 +404,7 @@ class Exports(support.TestCase):
     def test_callgrind_annotate(self):
         def key(function):
             name = name_of(function)
-            name = "?" if not name else "\\" + name if name[0] == " " or re.match(r"\(\d", name) \
+            name = "\\" + name if name[0] == " " or re.match(r"\(\d", name) \
                 else name
             return "%s:%s" % (show(function["file"] or "") or "???", name)
 
