@@ -538,7 +538,7 @@ class Svg(Case):
 
     def test_in_a_browser(self):
         path = self.file("page.svg")
-        with browser.Page("file://" + path, 1300, 900, flags=("--hide-scrollbars",)) as page:
+        with browser.Page("file://" + path, 1300, 2000, flags=("--hide-scrollbars",)) as page:
             whole = self.width(page, self.BOXES + "[0]")
             self.assertAlmostEqual(whole, 1280, delta=2)
             self.assertLessEqual(page.run("document.scrollingElement.scrollWidth"), 1300)
