@@ -51,6 +51,15 @@ void page_waiting(struct page *page);   // waiting.c
 void page_cpu(struct page *page);       // cpu.c
 // A sentence of the summary: where native code takes the time.
 void page_say_native(struct page *page); // natives.c
+// Of threads that Python does not know: ", in code of libopenblas.so, which Python calls in predict()
+// model.py:20"; nothing where no module has the most of their work.
+void page_say_shared_module(struct plain *line, const struct page *page); // natives.c
+// Sentences of the summary: which threads do the work.
+void page_say_work(struct page *page); // work.c
+// ", below acquire() pool.py:6": where one's own code is above a function of others. Nothing when that is
+// `named` already, or when there is none for half of its own weight.
+void page_say_below(struct plain *line, const struct page *page, uint32_t index,
+                    uint32_t named); // work.c
 // Where there are several: who they are; a sentence on the one that used most. processes.c
 void page_say_processes(struct page *page, struct plain *line);
 bool page_same_python(const struct page *page); // in all of them
