@@ -27,6 +27,9 @@ uint32_t py_type_name(struct py_decoder *dec, uint64_t object);
 // What a method is bound to: builtins and Python's own; 0: `object` is no bound method.
 uint64_t py_bound_self(struct py_decoder *dec, uint64_t object);
 
+// An attribute of its own dict that is an int; 0: there is none.
+uint64_t py_int_attr(struct py_decoder *dec, uint64_t object, const char *name);
+
 // ---- Waiting ------------------------------------------------------------------------------------
 
 enum py_wait_kind {

@@ -69,7 +69,9 @@ static bool stood_still(void *arg, size_t index)
         return false;
     const struct live_thread *thread = &live->threads.items[index];
     // Without memory to write it down a replay would not know.
-    return live_held_still(live, thread) || !vec_push(&subject->facts->moved, thread->tid);
+    bool still = thread->state == LIVE_STOPPED ? live_sleeps_on(live, thread)
+                                               : live_held_still(live, thread);
+    return still || !vec_push(&subject->facts->moved, thread->tid);
 }
 
 static struct err *allow_details(struct subject *subject, struct snap_input *input)

@@ -99,11 +99,22 @@ static void resolve(const struct scan *scan, uint64_t manager, struct py_held *r
         if (err || !inner)
             return;
     }
+    if (py_is_a(dec, manager, "SemLock")) { // Lib/multiprocessing/synchronize.py
+        AUTO_ERR struct err *err = py_instance_attr(dec, manager, "_semlock", &inner);
+        ret->lock = err ? 0 : inner;
+        ret->type = py_type_name(dec, manager);
+        return;
+    }
+    if (py_is_a(dec, manager, "_RLock")) { // the one in Python
+        ret->observed = py_int_attr(dec, manager, "_owner") == scan->stack->thread.ident;
+        ret->lock = ret->observed ? manager : 0;
+        ret->type = py_type_name(dec, manager);
+        return;
+    }
     AUTO_ERR struct err *err = py_lock_read(dec, inner, &lock);
     if (err || is_released(scan, inner))
         return;
-    if (lock.kind == PY_LOCK_NONE && !py_is_a(dec, manager, "Semaphore") &&
-        !py_is_a(dec, manager, "SemLock"))
+    if (lock.kind == PY_LOCK_NONE && !py_is_a(dec, manager, "Semaphore"))
         return;
     if (lock.kind != PY_LOCK_NONE && !lock.locked)
         return;

@@ -121,3 +121,14 @@ uint64_t py_bound_self(struct py_decoder *dec, uint64_t object)
     AUTO_ERR struct err *unread = py_read(dec->mem, &dec->layout, object, field, &self);
     return unread ? 0 : self;
 }
+
+uint64_t py_int_attr(struct py_decoder *dec, uint64_t object, const char *name)
+{
+    uint64_t value;
+    int64_t number = 0;
+    if (!object)
+        return 0;
+    AUTO_ERR struct err *err = py_instance_attr(dec, object, name, &value);
+    AUTO_ERR struct err *other = err || !value ? NULL : py_int(dec, value, &number);
+    return err || other ? 0 : (uint64_t)number;
+}

@@ -20,7 +20,7 @@ static uint32_t live_depth(const struct py_slots *slots)
         depth = site->slot;
     bool entering = site->name_kind == PY_NAME_SPECIAL &&
                     (site->name_index == PY_SPECIAL_ENTER || site->name_index == PY_SPECIAL_AENTER);
-    if (entering && site->kind == PY_CALL_METHOD)
+    if (entering && site->kind != PY_CALL_ENTER)
         depth -= 2;
     return depth > 0 ? (uint32_t)depth : 0;
 }

@@ -49,10 +49,7 @@ static const struct row rows[] = {
     {"logging/__init__.py", NULL, NULL, PY_WAIT_NONE, PY_WAIT_NONE},
     {"<frozen importlib._bootstrap>", "acquire", "_ModuleLock", PY_WAIT_IMPORT, PY_WAIT_NONE},
     {"<frozen importlib._bootstrap>", NULL, NULL, PY_WAIT_NONE, PY_WAIT_NONE},
-    {"multiprocessing/synchronize.py", "__enter__", "RLock", PY_WAIT_RLOCK, PY_WAIT_SEMAPHORE},
-    {"multiprocessing/synchronize.py", "__enter__", "Lock", PY_WAIT_LOCK, PY_WAIT_SEMAPHORE},
-    {"multiprocessing/synchronize.py", "__enter__", "SemLock", PY_WAIT_SEMAPHORE,
-     PY_WAIT_SEMAPHORE},
+    {"multiprocessing/synchronize.py", "__enter__", "SemLock", PY_WAIT_NONE, PY_WAIT_NONE},
 };
 
 struct search {
@@ -88,6 +85,18 @@ static bool owns_futex(const struct search *s, uint64_t object)
     return false;
 }
 
+// Modules/_multiprocessing/semaphore.c, SemLockObject: {head, handle, last_tid, int count, int
+// maxvalue, int kind}; RECURSIVE_MUTEX is 0.
+static enum py_wait_kind kind_of_semlock(const struct search *s, uint64_t object)
+{
+    int32_t words[3];
+    uint64_t body = object + py_offset(&s->dec->layout, PY_OB_type) + 8;
+    AUTO_ERR struct err *err = mem_read(s->dec->mem, body + 16, words, sizeof(words));
+    if (err)
+        return PY_WAIT_NONE;
+    return words[2] == 0 ? PY_WAIT_RLOCK : words[1] == 1 ? PY_WAIT_LOCK : PY_WAIT_SEMAPHORE;
+}
+
 static enum py_wait_kind kind_of(const struct search *s, uint64_t object)
 {
     static const struct {
@@ -97,9 +106,10 @@ static enum py_wait_kind kind_of(const struct search *s, uint64_t object)
         {"_thread.lock", PY_WAIT_LOCK},
         {"_thread.RLock", PY_WAIT_RLOCK},
         {"_queue.SimpleQueue", PY_WAIT_QUEUE_GET},
-        {"_multiprocessing.SemLock", PY_WAIT_SEMAPHORE},
     };
     const char *name = strtab_get(s->dec->strings, py_type_name(s->dec, object));
+    if (name && strcmp(name, "_multiprocessing.SemLock") == 0)
+        return kind_of_semlock(s, object);
     for (size_t i = 0; name && i < ARRAY_SIZE(kinds); i++)
         if (strcmp(kinds[i].type, name) == 0)
             return kinds[i].kind;
@@ -158,8 +168,7 @@ static void apply(struct search *s, const struct row *row, uint64_t self)
         fits = false;
     if (fits) {
         s->ret->kind = row->kind;
-        if (row->class_name)
-            s->ret->object = self;
+        s->ret->object = row->class_name ? self : 0;
         s->named = 0;
     } else if (row->class_name && !strstr(row->file, "logging") && s->ret->kind) {
         s->named = self;

@@ -32,7 +32,9 @@ uint32_t details_frame(const struct details_thread *of, size_t stack, size_t ind
 // It cannot change while it is looked at, or it will be seen that it did.
 static bool may_read(const struct snap_input *in, const struct live_thread *kernel)
 {
-    return in->is_core || (kernel && kernel->asleep && kernel->held_still);
+    bool stopped = kernel && kernel->state == LIVE_STOPPED && kernel->has_regs &&
+                   arch_blocked_in_syscall(&kernel->regs);
+    return in->is_core || stopped || (kernel && kernel->asleep && kernel->held_still);
 }
 
 static struct err *read_all(const struct details_thread *of)

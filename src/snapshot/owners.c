@@ -40,11 +40,12 @@ static struct snap_thread *by_ns_tid(const struct owners *o, pid_t ns_tid)
     return NULL;
 }
 
-static uint32_t frame_of_lock(const struct snap_thread *owner, uint64_t lock)
+// Where `owner` took it. What is held is the innermost lock, or what has none of its own: a semaphore.
+static uint32_t frame_of_lock(const struct snap_thread *owner, const struct snap_wait *wait)
 {
-    if (owner->details && lock)
+    if (owner->details)
         vec_foreach (held, &owner->details->held)
-            if (held->object == lock)
+            if (held->object && (held->object == wait->lock || held->object == wait->object))
                 return held->frame;
     return UINT32_MAX;
 }
@@ -55,8 +56,7 @@ static void set(struct snap_wait *wait, const struct snap_thread *owner,
     wait->owner_known = certainty;
     wait->owner = owner ? owner->tid : 0;
     wait->owner_gone = !owner;
-    wait->owner_frame =
-        owner ? frame_of_lock(owner, wait->lock ? wait->lock : wait->object) : UINT32_MAX;
+    wait->owner_frame = owner ? frame_of_lock(owner, wait) : UINT32_MAX;
 }
 
 // ---- Locks --------------------------------------------------------------------------------------
@@ -78,12 +78,12 @@ static size_t python_threads(const struct owners *o)
 }
 
 // Whoever is in a `with` block of it. Of a semaphore several may be.
-static void infer(const struct owners *o, struct snap_wait *wait, uint64_t lock)
+static void infer(const struct owners *o, struct snap_wait *wait)
 {
     const struct snap_thread *owner = NULL;
     size_t count = 0;
     vec_foreach (thread, &o->snapshot->threads) {
-        if (!thread->details || frame_of_lock(thread, lock) == UINT32_MAX)
+        if (!thread->details || frame_of_lock(thread, wait) == UINT32_MAX)
             continue;
         owner = thread;
         count++;
@@ -108,27 +108,21 @@ static void own_lock(const struct owners *o, struct snap_wait *wait)
     uint64_t object = wait->lock ? wait->lock : wait->object;
     if (!object)
         return;
+    if (wait->object && py_is_a(o->dec, wait->object, "_RLock")) { // the one in Python
+        uint64_t ident = py_int_attr(o->dec, wait->object, "_owner");
+        if (ident)
+            set(wait, by_ident(o, ident), SNAP_OBSERVED);
+        return;
+    }
     AUTO_ERR struct err *err = py_lock_read(o->dec, object, &lock);
     if (err)
         return;
     if (lock.kind == PY_LOCK_RLOCK && lock.owner)
         set(wait, by_ident(o, lock.owner), SNAP_OBSERVED);
     else if (lock.kind != PY_LOCK_RLOCK)
-        infer(o, wait, object);
+        infer(o, wait);
     if (wait->kind == SNAP_WAIT_LOCK && !wait->owner_known && is_left_behind(o, wait))
         set(wait, NULL, SNAP_INFERRED);
-}
-
-// An attribute that is an int; 0: there is none.
-static uint64_t int_attribute(const struct owners *o, uint64_t object, const char *name)
-{
-    uint64_t value;
-    int64_t number = 0;
-    if (!object)
-        return 0;
-    AUTO_ERR struct err *err = py_instance_attr(o->dec, object, name, &value);
-    AUTO_ERR struct err *other = err || !value ? NULL : py_int(o->dec, value, &number);
-    return err || other ? 0 : (uint64_t)number;
 }
 
 static void name_by(const struct owners *o, uint64_t object, const char *attribute,
@@ -148,10 +142,42 @@ static void own_by_ident(const struct owners *o, struct snap_wait *wait, const c
 {
     if (!wait->object)
         return;
-    uint64_t ident = int_attribute(o, wait->object, attribute);
+    uint64_t ident = py_int_attr(o->dec, wait->object, attribute);
     name_by(o, wait->object, name, wait);
     if (ident)
         set(wait, by_ident(o, ident), SNAP_OBSERVED);
+}
+
+// The thread of an executor that runs its work item (Lib/concurrent/futures/thread.py, _WorkItem.run).
+static bool runs_future(const struct owners *o, const struct py_stack *stack, uint64_t future)
+{
+    for (size_t i = 0; i < stack->frames.count; i++) {
+        const struct py_frame *frame = &stack->frames.items[i];
+        const char *name = strtab_get(o->in->strings, frame->name);
+        const char *file = strtab_get(o->in->strings, frame->file);
+        struct py_slots slots;
+        uint64_t its;
+        if (!name || !file || strcmp(name, "run") != 0 || !strstr(file, "futures/thread.py"))
+            continue;
+        AUTO_ERR struct err *err = py_slots_read(o->dec, frame, &slots);
+        uint64_t self = err ? 0 : py_slots_find(o->dec, frame, &slots, "self");
+        AUTO_ERR struct err *unread = self ? py_instance_attr(o->dec, self, "future", &its) : NULL;
+        if (self && !unread && its == future)
+            return true;
+    }
+    return false;
+}
+
+static void own_future(const struct owners *o, struct snap_wait *wait)
+{
+    for (size_t i = 0; wait->object && i < o->in->stack_count; i++) {
+        const struct py_stack *stack = &o->in->stacks[i];
+        const struct snap_thread *owner = by_ident(o, stack->thread.ident);
+        if (owner && owner->details && runs_future(o, stack, wait->object)) {
+            set(wait, owner, SNAP_INFERRED);
+            return;
+        }
+    }
 }
 
 static void own_mutex(const struct owners *o, struct snap_wait *wait)
@@ -198,6 +224,9 @@ static void find_owner(const struct owners *o, const struct snap_thread *thread)
     case SNAP_WAIT_IMPORT:
         own_by_ident(o, wait, "owner", "name");
         break;
+    case SNAP_WAIT_FUTURE:
+        own_future(o, wait);
+        break;
     case SNAP_WAIT_GIL:
         own_gil(o, thread, wait);
         break;
@@ -215,7 +244,7 @@ static struct err *add_held(const struct owners *o, const struct snap_wait *wait
     if (!owner || !owner->details || !lock || !object)
         return NULL;
     vec_foreach (held, &owner->details->held)
-        if (held->object == object)
+        if (held->object == wait->lock || held->object == wait->object)
             return NULL;
     struct snap_held held = {wait->what, wait->type, object, UINT32_MAX, SNAP_OBSERVED};
     return vec_push(&owner->details->held, held) ? NULL : err_create(ERR_NO_MEMORY, "locks");

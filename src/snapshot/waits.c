@@ -194,25 +194,29 @@ static struct err *read_lock(const struct details_thread *of, const struct wait_
 
 // ---- Both ---------------------------------------------------------------------------------------
 
+// The innermost frame of Python, where nothing else is known.
+static void find_waiting(const struct details_thread *of, struct snap_wait *wait)
+{
+    for (size_t i = 0; i < of->thread->frames.count && wait->waiting == UINT32_MAX; i++)
+        if (of->thread->frames.items[i].kind == SNAP_PYTHON)
+            wait->waiting = (uint32_t)i;
+}
+
 static struct err *fill(const struct details_thread *of, const struct wait_call *call,
                         struct snap_wait *wait)
 {
     wait->kind = from_kernel(call->kind);
     wait->timeout_ns = call->timeout_ns;
     wait->left_ns = call->left_ns;
-    if (call->kind == WAIT_CALL_FUTEX)
-        return read_lock(of, call, wait);
     if (call->child) {
         wait->owner = call->child;
         wait->owner_known = SNAP_OBSERVED;
     }
-    TRY(read_descriptors(of, call, wait));
-    if (!wait->what)
+    TRY(call->kind == WAIT_CALL_FUTEX ? read_lock(of, call, wait)
+                                      : read_descriptors(of, call, wait));
+    if (!wait->what && !snap_wait_is_internal(wait->kind))
         wait->what = of->thread->syscall;
-    // The innermost frame of Python, whoever called.
-    for (size_t i = 0; i < of->thread->frames.count && wait->waiting == UINT32_MAX; i++)
-        if (of->thread->frames.items[i].kind == SNAP_PYTHON)
-            wait->waiting = (uint32_t)i;
+    find_waiting(of, wait);
     return NULL;
 }
 

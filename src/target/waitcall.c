@@ -188,6 +188,11 @@ void wait_call_read(struct mem *mem, const struct arch *arch, const struct arch_
         read_fdsets(mem, regs->args, ret);
     else if (row->set == EPOLL)
         ret->epoll = (int32_t)regs->args[0];
+    // What Python's time.sleep() was up to 3.10.
+    bool nothing =
+        (row->set == POLLFDS && !regs->args[1]) || (row->set == FDSETS && !regs->args[0]);
+    if (nothing)
+        ret->kind = WAIT_CALL_SLEEP;
     if (ret->fd_count == 1)
         ret->fd = ret->fds.items[0];
     read_timeout(mem, row, regs->args, clocks, ret);
