@@ -15,6 +15,7 @@
 #define CAPTURE_CAPTURE_H
 
 #include "sample/still.h"
+#include "target/kernel.h"
 
 enum { CAPTURE_MAX_LINES = 65536 }; // of source text
 
@@ -52,7 +53,8 @@ struct capture_snapshot {
     uint64_t at_ns, cpu_window_ns, pause_ns, process_cpu_ns;
     uint64_t threads_stopped, interrupted_calls, skipped;
     bool overran, atomic, has_process_cpu, changed_program;
-    struct capture_texts whys; // what moment.threads[].why points to, in a replay
+    struct kernel_facts kernel; // that were asked for
+    struct capture_texts whys;  // what moment.threads[].why points to, in a replay
 };
 void capture_snapshot_deinit(struct capture_snapshot *snapshot);
 
@@ -106,7 +108,7 @@ const struct capture_facts *replay_facts(const struct replay *replay);
 size_t replay_count(const struct replay *replay);
 // The next snapshot. *ret_snapshot NULL: there are no more; else it is the replay's, valid until
 // the next call, as is *ret; ret->process NULL: no Python could be read when it was recorded.
-struct err *replay_next(struct replay *replay, const struct capture_snapshot **ret_snapshot,
+struct err *replay_next(struct replay *replay, struct capture_snapshot **ret_snapshot,
                         struct recorded *ret);
 
 #endif

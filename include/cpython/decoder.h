@@ -70,6 +70,10 @@ struct err *py_expect(struct py_decoder *dec, uint64_t object, enum py_kind kind
 
 // *ret is malloc'ed, NUL-terminated. Longer than LIMIT_STRING_CHARS: cut there, with "…".
 struct err *py_str(struct py_decoder *dec, uint64_t object, char **ret, size_t *ret_bytes);
+// The first `limit` characters of what is a str, or of a class derived from it; how many there are is
+// *ret_chars.
+struct err *py_str_part(struct py_decoder *dec, uint64_t object, size_t limit, char **ret,
+                        size_t *ret_bytes, size_t *ret_chars);
 struct err *py_str_id(struct py_decoder *dec, uint64_t object, uint32_t *ret);
 struct err *py_bytes(struct py_decoder *dec, uint64_t object, size_t limit, uint8_t **ret,
                      size_t *ret_bytes);
@@ -85,6 +89,9 @@ struct err *py_dict_get(struct py_decoder *dec, uint64_t dict, const char *key, 
 // An attribute of the instance itself (not of its class); *ret is 0 when it has none.
 struct err *py_instance_attr(struct py_decoder *dec, uint64_t object, const char *name,
                              uint64_t *ret);
+// All of them. The dict of a class derived from a builtin type is walked likewise.
+struct err *py_instance_walk(struct py_decoder *dec, uint64_t object, py_dict_visit *visit,
+                             void *arg);
 struct err *py_module_dict(struct py_decoder *dec, uint64_t module, uint64_t *ret);
 
 #endif

@@ -90,6 +90,9 @@ bool py_stack_step(struct py_process *process, struct py_stack *stack);
 // What needs no more bytes than the walk has asked for: names, lines, hashes. For a live process
 // this comes after the stop.
 void py_stack_finish(struct py_process *process, struct py_stack *stack);
+// What the frame's instruction calls, and how deep its value stack is. False: not known.
+bool py_frame_site(struct py_decoder *dec, const struct py_frame *frame, struct py_code *code,
+                   struct py_callsite *ret);
 // Once all stacks are known: a thread inside of gc.collect() is the one that collects.
 void py_stacks_settle(struct strtab *strings, struct py_stack *stacks, size_t count);
 

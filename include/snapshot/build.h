@@ -6,6 +6,7 @@
 
 #include "cpython/stack.h"
 #include "snapshot/snapshot.h"
+#include "target/kernel.h"
 #include "target/live.h"
 #include "unwind/unwind.h"
 
@@ -15,6 +16,13 @@ struct snap_natives *snap_natives_create(struct image *image, struct strtab *str
 void snap_natives_destroy(struct snap_natives *natives);
 // After an exec, or modules that were unloaded.
 void snap_natives_forget(struct snap_natives *natives, struct image *image);
+
+// Details of threads that have not run since the last snapshot: one for each process of a run. With
+// it details are read in the first snapshot, and then of threads that stood still for long enough to
+// be seen twice, so that a profile costs what it did.
+struct snap_memory;
+struct snap_memory *snap_memory_create(void); // NULL: no memory
+void snap_memory_destroy(struct snap_memory *memory);
 
 struct snap_input {
     struct strtab *strings;
@@ -32,13 +40,17 @@ struct snap_input {
     struct mem *stack_memory;                 // the stacks' bytes of that moment, as unwound; NULL:
                                               // gone. Up to 3.10 evidence may be looked for there
     bool raw_native;                          // keep the frames of the interpreter's own machinery
+    bool locals;                              // read the values of variables
+    bool show_secrets;                        // also of what looks like one
     bool is_core;
     bool stopped;
-    bool show_secrets; // texts of exceptions as they are
     // Details (snapshot/details.h) are read while a live process runs. False: thread `index` has run
     // since it was looked at. NULL: it cannot have.
     bool (*still)(void *arg, size_t index);
     void *still_arg;
+    struct kernel_facts *kernel;    // NULL: none
+    bool no_details;                // none are read
+    struct snap_memory *remembered; // NULL: details are read of every thread
 };
 
 // Fills threads and notes of *ret.

@@ -90,7 +90,10 @@ struct snap_thread {
     uint64_t cpu_total_ns; // since the thread started
     struct snap_frames frames; // innermost first
     struct snap_notes notes;
-    struct snap_details *details; // what is known beyond the stack; NULL: nothing
+    // What is known beyond the stack. NULL: nothing. Of a live process they are only there when the
+    // thread slept at the same place from when its frames were read until the details were: what
+    // two such threads say of each other holds at one moment.
+    struct snap_details *details;
 };
 VEC_DEFINE(snap_threads, struct snap_thread);
 

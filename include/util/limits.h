@@ -50,6 +50,12 @@
 #define LIMIT_DOCUMENT_BYTES (2ull << 30)
 // What is read of it; those snapshots are 300 MB.
 #define LIMIT_DOCUMENT_VALUES_BYTES (1ull << 30)
+// Variables are shown of the innermost frames, of which each has some ten.
+#define LIMIT_LOCALS_FRAMES 200
+#define LIMIT_LOCALS_PER_FRAME 100
+#define LIMIT_LOCALS 4000
+// Past this many bytes of strings in a run, variables are left out: names must still fit.
+#define LIMIT_LOCALS_STRINGS_BYTES (64u << 20)
 // Slots of a frame's value stack and locals that are looked at.
 #define LIMIT_FRAME_SLOTS 65536
 // Exceptions of one thread: those it handles, their causes and contexts, first members of groups.

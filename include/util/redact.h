@@ -13,7 +13,7 @@
 // A name such as DB_PASSWORD, api-key, authToken: what it stands for is not to be shown. Goes by whole
 // words of snake, kebab and camel case: neither a tokenizer nor max_tokens is secret.
 bool redact_is_secret_name(const char *name, size_t size);
-// An environment variable's name, or that of a collection of them ("environ").
+// The name of a variable that every environment has (PATH), or of an environment ("child_env").
 bool redact_is_environment_name(const char *name, size_t size);
 // All of it is a key or token: a known service's, a JWT, letters and digits as no word has them.
 bool redact_is_secret_value(const char *text, size_t size);

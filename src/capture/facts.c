@@ -30,6 +30,7 @@ void capture_snapshot_deinit(struct capture_snapshot *snapshot)
         free(*why);
     vec_deinit(&snapshot->whys);
     still_moment_deinit(&snapshot->moment);
+    kernel_facts_deinit(&snapshot->kernel);
 }
 
 void capture_epoch_deinit(struct capture_epoch *epoch)
@@ -284,6 +285,34 @@ static void io_stack(struct facts_io *io, struct still_stack *stack)
     io_text(io, &stack->cut);
 }
 
+static void io_fd(struct facts_io *io, struct kernel_fd *fd)
+{
+    uint32_t kind = fd->kind;
+    io_int(io, &fd->fd);
+    io_u32(io, &kind);
+    fd->kind = kind > KERNEL_FD_OTHER ? KERNEL_FD_UNKNOWN : (enum kernel_fd_kind)kind;
+    io_text(io, &fd->text);
+    io_u32(io, &fd->set_count);
+    IO_COUNT(io, &fd->set, 4, WAIT_CALL_FDS_MAX);
+    vec_foreach (member, &fd->set)
+        io_int(io, member);
+}
+
+// Captures of earlier versions end before this.
+static void io_kernel(struct facts_io *io, struct kernel_facts *kernel)
+{
+    if (io->in && io->in->next == io->in->end)
+        return;
+    io_i64(io, &kernel->clocks.monotonic_ns);
+    io_i64(io, &kernel->clocks.realtime_ns);
+    IO_COUNT(io, &kernel->moved, 4, LIMIT_THREADS);
+    vec_foreach (tid, &kernel->moved)
+        io_int(io, tid);
+    IO_COUNT(io, &kernel->fds, 20, KERNEL_FDS_MAX);
+    vec_foreach (fd, &kernel->fds)
+        io_fd(io, fd);
+}
+
 void facts_snapshot(struct facts_io *io, struct capture_snapshot *snapshot)
 {
     struct still_moment *moment = &snapshot->moment;
@@ -321,6 +350,7 @@ void facts_snapshot(struct facts_io *io, struct capture_snapshot *snapshot)
     IO_COUNT(io, &moment->lost_codes, 8, LIMIT_FRAMES_PER_SNAPSHOT);
     vec_foreach (code, &moment->lost_codes)
         io_u64(io, code);
+    io_kernel(io, &snapshot->kernel);
     if (io->in)
         still_moment_settle(moment);
 }

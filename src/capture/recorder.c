@@ -431,6 +431,9 @@ struct err *recorder_take_live(struct recorder *recorder, const struct sampler *
     }
     mem_blocks_clear(recorder->fresh);
     recorder->view.ahead_bytes = recorder->codes.ahead_bytes = 0;
+    // Details are read from now on, until the snapshot is kept: as they are now, each byte once.
+    recorder->view.skip_known = true;
+    recorder->view.keep = recorder->fresh;
     return err;
 }
 

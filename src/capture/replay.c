@@ -294,7 +294,7 @@ static struct err *decode(struct replay *replay, struct recorded *ret)
     return NULL;
 }
 
-struct err *replay_next(struct replay *replay, const struct capture_snapshot **ret_snapshot,
+struct err *replay_next(struct replay *replay, struct capture_snapshot **ret_snapshot,
                         struct recorded *ret)
 {
     struct wire_in body;

@@ -59,6 +59,8 @@ size_t capture_view_read(struct capture_view *view, uint64_t addr, void *ret, si
     }
     if (view->record && done && !mem_blocks_put(view->record, addr, ret, done))
         view->failed = true;
+    if (view->keep && done && !mem_blocks_put(view->keep, addr, ret, done))
+        view->failed = true;
     return done;
 }
 

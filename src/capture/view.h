@@ -14,6 +14,7 @@ struct capture_view {
     struct mem *below;         // the target itself
     bool skip_known;           // what is asked for may have changed since
     struct mem_blocks *record; // what is read gets known here; NULL: replaying
+    struct mem_blocks *keep;   // ... and gets here, so that it is read once; NULL: nowhere
     // [start, end) is never read: the environment, and what lies above it.
     uint64_t hidden_start, hidden_end;
     bool failed; // out of memory: the record has holes

@@ -107,6 +107,8 @@ static struct err *decode(struct core *core, const struct options *options, stru
         .native_stacks = core->unwinder ? core->still.natives.items : NULL,
         .stack_memory = target->mem,
         .raw_native = options->raw_native,
+        .locals = options->locals,
+        .show_secrets = options->show_secrets,
         .is_core = true,
         .stopped = true,
     };
@@ -201,6 +203,16 @@ static void show_unpacking(void *arg, const char *path, uint64_t done_bytes, uin
     progress_bytes(arg, path, done_bytes, total_bytes);
 }
 
+static void tell_reading(const struct options *options, const char *path)
+{
+    AUTO_FREE char *text = NULL;
+    const char *slash = strrchr(path, '/');
+    if (asprintf(&text, "reading %s (Ctrl-C ends)", slash ? slash + 1 : path) < 0)
+        text = NULL;
+    if (text)
+        progress_later(options, text);
+}
+
 struct err *evidence_add(struct evidence *evidence, struct session *session,
                          struct recording *recording, const char *path)
 {
@@ -211,6 +223,7 @@ struct err *evidence_add(struct evidence *evidence, struct session *session,
     struct err *unreadable = target_open_core_with(path, &opening, &target);
     progress_end(session->options);
     TRY(unreadable);
+    tell_reading(session->options, path);
     if (!vec_push(&evidence->targets, target)) {
         target_destroy(target);
         return err_create(ERR_NO_MEMORY, "out of memory");

@@ -195,6 +195,12 @@ static const char *take(enum option_id id, const char *value, struct options *re
     case OPT_RAW_NATIVE:
         ret->raw_native = true;
         return NULL;
+    case OPT_LOCALS:
+        ret->locals = true;
+        return NULL;
+    case OPT_SHOW_SECRETS:
+        ret->show_secrets = true;
+        return NULL;
     case OPT_DEBUGINFOD:
         ret->debuginfod = true;
         return NULL;

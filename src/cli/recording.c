@@ -10,6 +10,7 @@
 #include "snapshot/crash.h"
 #include "target/source.h"
 #include "util/guard.h"
+#include "util/redact.h"
 #include "util/hash.h"
 
 #define LINES_MAX CAPTURE_MAX_LINES
@@ -72,8 +73,9 @@ struct recorder *recording_recorder(struct recording *recording)
 
 static void begin_snapshot(struct recording *recording)
 {
+    struct kernel_sockets *sockets = TAKE(recording->snapshot.kernel.sockets);
     capture_snapshot_deinit(&recording->snapshot);
-    recording->snapshot = (struct capture_snapshot){0};
+    recording->snapshot = (struct capture_snapshot){.kernel = {.sockets = sockets}};
     if (!recording->begun)
         recording->first_notes = recording->session->notes.count;
     recording->begun = true;
@@ -81,8 +83,7 @@ static void begin_snapshot(struct recording *recording)
 
 // A recorded or replayed snapshot's decoded parts.
 static void fill_input(const struct session *session, const struct recorded *recorded,
-                       const struct capture_snapshot *snapshot, bool is_core,
-                       struct snap_input *ret)
+                       struct capture_snapshot *snapshot, bool is_core, struct snap_input *ret)
 {
     const struct still *still = recorded->still;
     *ret = (struct snap_input){
@@ -92,8 +93,11 @@ static void fill_input(const struct session *session, const struct recorded *rec
         .threads = snapshot->moment.threads.items,
         .thread_count = snapshot->moment.threads.count,
         .raw_native = session->options->raw_native,
+        .locals = session->options->locals,
+        .show_secrets = session->options->show_secrets,
         .is_core = is_core,
         .stopped = is_core || snapshot->atomic,
+        .kernel = &snapshot->kernel,
     };
     if (!still)
         return;
@@ -117,6 +121,7 @@ struct err *recording_take_live(struct recording *recording, const struct sample
     snapshot->atomic = sample->atomic;
     snapshot->skipped = sample->skipped;
     snapshot->changed_program = sample->changed_program;
+    kernel_facts_renew(&snapshot->kernel, sampler->live->pid);
     TRY(recorder_take_live(recording->recorder, sampler, sample, snapshot, &recorded));
     fill_input(recording->session, &recorded, snapshot, false, ret);
     *ret_image = recorded.image;
@@ -191,13 +196,14 @@ static bool add_texts(const struct strtab *strings, const struct snap_notes *not
 static bool add_source_lines(struct recording *recording, struct source *lines)
 {
     const struct strtab *strings = recording->session->strings;
+    size_t hidden = 0;
     vec_foreach (key, &recording->lines) {
         struct capture_line line = {.line = key->line};
         const char *file = strtab_get(strings, key->file);
         const char *text = lines ? source_line(lines, file, key->line, &line.newer) : NULL;
         if (!text)
             continue;
-        line.text = strdup(text);
+        line.text = redact_source(text, &hidden);
         line.file = strdup(file);
         if (!line.text || !line.file || !vec_push(&recording->facts.lines, line)) {
             free(line.text);
@@ -317,9 +323,25 @@ static void take_facts(struct session *session, const struct capture_facts *fact
         session_aggregate(session);
 }
 
+// A thread whose details were void when it was recorded.
+static bool stood_still(void *arg, size_t index)
+{
+    const struct capture_snapshot *facts = arg;
+    vec_foreach (tid, &facts->kernel.moved)
+        if (*tid == facts->moment.threads.items[index].tid)
+            return false;
+    return true;
+}
+
+// What is kept from one replayed snapshot to the next.
+struct replay_memory {
+    struct snap_natives *natives;
+    struct image *last_image;
+    struct snap_memory *remembered;
+};
+
 static struct err *build(struct session *session, const struct recorded *recorded,
-                         const struct capture_snapshot *facts, bool is_core,
-                         struct snap_natives **natives, struct image **last_image,
+                         struct capture_snapshot *facts, bool is_core, struct replay_memory *memory,
                          struct snapshot **ret)
 {
     struct snapshot *snapshot = snapshot_create();
@@ -327,15 +349,18 @@ static struct err *build(struct session *session, const struct recorded *recorde
     if (!snapshot)
         return err_create(ERR_NO_MEMORY, "snapshot");
     fill_input(session, recorded, facts, is_core, &input);
+    input.still = stood_still;
+    input.still_arg = facts;
+    input.remembered = is_core ? NULL : memory->remembered;
     struct err *err = NULL;
     if (input.native_stacks) {
-        if (!*natives)
-            *natives = snap_natives_create(recorded->image, session->strings);
-        else if (*last_image != recorded->image)
-            snap_natives_forget(*natives, recorded->image);
-        *last_image = recorded->image;
-        input.natives = *natives;
-        if (!*natives)
+        if (!memory->natives)
+            memory->natives = snap_natives_create(recorded->image, session->strings);
+        else if (memory->last_image != recorded->image)
+            snap_natives_forget(memory->natives, recorded->image);
+        memory->last_image = recorded->image;
+        input.natives = memory->natives;
+        if (!memory->natives)
             err = err_create(ERR_NO_MEMORY, "snapshot");
     }
     if (!err)
@@ -362,12 +387,11 @@ static struct err *build(struct session *session, const struct recorded *recorde
 static struct err *add_snapshots(struct session *session, struct replay *replay, const char *path)
 {
     const struct capture_facts *facts = replay_facts(replay);
-    struct snap_natives *natives = NULL;
-    struct image *last_image = NULL;
-    struct err *err = NULL;
+    struct replay_memory memory = {.remembered = snap_memory_create()};
+    struct err *err = memory.remembered ? NULL : err_create(ERR_NO_MEMORY, "snapshot");
     bool first = true;
-    for (;;) {
-        const struct capture_snapshot *moment;
+    while (!err) {
+        struct capture_snapshot *moment;
         struct recorded recorded;
         struct snapshot *snapshot = NULL;
         err = replay_next(replay, &moment, &recorded);
@@ -381,12 +405,13 @@ static struct err *add_snapshots(struct session *session, struct replay *replay,
         if ((first && !session->taken) || moment->changed_program)
             fill_subject(&session->source, session->strings, recorded.target, recorded.process);
         first = false;
-        err = build(session, &recorded, moment, facts->is_core, &natives, &last_image, &snapshot);
+        err = build(session, &recorded, moment, facts->is_core, &memory, &snapshot);
         if (err)
             break;
         session_add(session, snapshot);
     }
-    snap_natives_destroy(natives);
+    snap_natives_destroy(memory.natives);
+    snap_memory_destroy(memory.remembered);
     return err;
 }
 

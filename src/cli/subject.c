@@ -39,6 +39,8 @@ void subject_close(struct subject *subject)
     if (!subject)
         return;
     snap_natives_destroy(subject->natives);
+    snap_memory_destroy(subject->remembered);
+    kernel_facts_deinit(&subject->kernel);
     sampler_close(subject->sampler);
     free(subject);
 }
@@ -55,6 +57,33 @@ static struct err *name_natives(struct subject *subject, struct image *image, bo
     if (!subject->natives)
         return err_create(ERR_NO_MEMORY, "snapshot");
     input->natives = subject->natives;
+    return NULL;
+}
+
+// What was read of a thread that has run meanwhile is void, in a replay as well.
+static bool stood_still(void *arg, size_t index)
+{
+    const struct subject *subject = arg;
+    const struct live *live = subject->sampler->live;
+    if (index >= live->threads.count)
+        return false;
+    const struct live_thread *thread = &live->threads.items[index];
+    // Without memory to write it down a replay would not know.
+    bool still = thread->state == LIVE_STOPPED ? live_sleeps_on(live, thread)
+                                               : live_held_still(live, thread);
+    return still || !vec_push(&subject->facts->moved, thread->tid);
+}
+
+static struct err *allow_details(struct subject *subject, struct snap_input *input)
+{
+    if (!subject->remembered)
+        subject->remembered = snap_memory_create();
+    if (!subject->remembered)
+        return err_create(ERR_NO_MEMORY, "snapshot");
+    input->remembered = subject->remembered;
+    input->still = stood_still;
+    input->still_arg = subject;
+    subject->facts = input->kernel;
     return NULL;
 }
 
@@ -82,9 +111,14 @@ static struct err *gather_input(struct subject *subject, struct sample *sample, 
             .thread_count = live->threads.count,
             .native_stacks = sample->natives,
             .raw_native = subject->session->options->raw_native,
+            .locals = subject->session->options->locals,
+            .show_secrets = subject->session->options->show_secrets,
             .stopped = sample->atomic,
+            .kernel = &subject->kernel,
         };
+        kernel_facts_renew(&subject->kernel, live->pid);
     }
+    TRY(allow_details(subject, ret));
     if (!ret->native_stacks && (recorded || !sampler->unwinder))
         return NULL;
     sampler->images_changed = false;
@@ -113,13 +147,14 @@ static void fill_numbers(struct subject *subject, const struct sample *sample,
 }
 
 static struct err *build(struct subject *subject, struct sample *sample, bool recorded,
-                         struct snapshot **ret)
+                         bool warm_up, struct snapshot **ret)
 {
     struct snapshot *snapshot = snapshot_create();
     if (!snapshot)
         return err_create(ERR_NO_MEMORY, "snapshot");
     struct snap_input input;
     struct err *err = gather_input(subject, sample, recorded, &input);
+    input.no_details = warm_up;
     if (!err)
         err = snapshot_build(&input, snapshot);
     if (err) {
@@ -140,7 +175,7 @@ struct err *subject_take(struct subject *subject, struct snapshot **ret)
 {
     struct sample sample;
     TRY(sampler_take(subject->sampler, &sample));
-    struct err *err = build(subject, &sample, subject->recording, ret);
+    struct err *err = build(subject, &sample, subject->recording, false, ret);
     sample_deinit(&sample);
     return err;
 }
@@ -158,7 +193,7 @@ struct err *subject_warm_up(struct subject *subject)
     struct err *err = sampler_take(sampler, &sample);
     sampler->stop = mode;
     TRY(err);
-    err = build(subject, &sample, false, &snapshot);
+    err = build(subject, &sample, false, true, &snapshot);
     sample_deinit(&sample);
     snapshot_destroy(snapshot);
     return err;

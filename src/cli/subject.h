@@ -5,17 +5,21 @@
 
 #include "cli/session.h"
 #include "sample/sampler.h"
+#include "target/kernel.h"
 
 struct recording;
 
 struct subject {
     struct session *session; // borrowed
     struct sampler *sampler;
-    struct recording *recording;  // borrowed, set by the caller; NULL: its memory is not recorded
-    struct snap_natives *natives; // NULL: no native stacks so far
-    struct image *named;          // whose names they are
-    size_t process;               // of session_process(), once it is entered
-    uint64_t last_ns;             // CLOCK_MONOTONIC: of its last snapshot, or of its baseline
+    struct recording *recording;    // borrowed, set by the caller; NULL: its memory is not recorded
+    struct snap_natives *natives;   // NULL: no native stacks so far
+    struct snap_memory *remembered; // NULL: not made yet
+    struct kernel_facts kernel;     // of the last snapshot that was not recorded
+    struct kernel_facts *facts;     // of the snapshot that is being built, recorded or not
+    struct image *named;            // whose names they are
+    size_t process;                 // of session_process(), once it is entered
+    uint64_t last_ns;               // CLOCK_MONOTONIC: of its last snapshot, or of its baseline
     uint64_t last_process_cpu_ns;
     bool had_process_cpu;
     bool warm;        // subject_warm_up() is done

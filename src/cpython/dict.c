@@ -55,25 +55,32 @@ static struct err *read_keys(struct py_decoder *dec, uint64_t addr, struct keys 
     return NULL;
 }
 
-// Visits keys with values; `values` is the address of a split dict's value array, or 0.
+#define ENTRIES_AT_ONCE 1024
+
+// Visits keys with values; `values` is the address of a split dict's value array, or 0. Reads no
+// further than the visitor wants to see.
 static struct err *walk(struct py_decoder *dec, const struct keys *keys, uint64_t values,
                         py_dict_visit *visit, void *arg)
 {
-    size_t bytes = keys->count * keys->stride;
-    AUTO_FREE unsigned char *entries = malloc(bytes + 1);
-    AUTO_FREE uint64_t *split = values ? calloc(keys->count + 1, 8) : NULL;
+    size_t room = keys->count < ENTRIES_AT_ONCE ? keys->count : ENTRIES_AT_ONCE;
+    AUTO_FREE unsigned char *entries = malloc(room * keys->stride + 1);
+    AUTO_FREE uint64_t *split = values ? calloc(room + 1, 8) : NULL;
     if (!entries || (values && !split))
         return err_create(ERR_NO_MEMORY, "dict");
-    TRY(mem_read(dec->mem, keys->entries, entries, bytes));
-    if (values)
-        TRY(mem_read(dec->mem, values, split, keys->count * 8));
-    for (size_t i = 0; i < keys->count; i++) {
-        uint64_t pair[2];
-        // General entries begin with the hash.
-        memcpy(pair, entries + i * keys->stride + (keys->stride - 16), sizeof(pair));
-        uint64_t value = values ? split[i] : pair[1];
-        if (pair[0] && value && !visit(arg, pair[0], value))
-            break;
+    for (size_t first = 0; first < keys->count; first += room) {
+        size_t count = keys->count - first < room ? keys->count - first : room;
+        TRY(mem_read(dec->mem, keys->entries + first * keys->stride, entries,
+                     count * keys->stride));
+        if (values)
+            TRY(mem_read(dec->mem, values + 8 * first, split, count * 8));
+        for (size_t i = 0; i < count; i++) {
+            uint64_t pair[2];
+            // General entries begin with the hash.
+            memcpy(pair, entries + i * keys->stride + (keys->stride - 16), sizeof(pair));
+            uint64_t value = values ? split[i] : pair[1];
+            if (pair[0] && value && !visit(arg, pair[0], value))
+                return NULL;
+        }
     }
     return NULL;
 }
@@ -143,74 +150,110 @@ struct err *py_dict_get(struct py_decoder *dec, uint64_t dict, const char *key, 
     return finish(&lookup, py_dict_walk(dec, dict, match, &lookup), ret);
 }
 
-// Values of an instance that has no dict object yet: keys are the class's, values its own.
-static struct err *inline_attr(struct py_decoder *dec, const struct py_type_info *type,
-                               uint64_t values, const char *name, uint64_t *ret)
-{
-    uint64_t keys_addr;
-    TRY(py_read(dec->mem, &dec->layout, type->addr, PY_HT_cached_keys, &keys_addr));
-    *ret = 0;
-    if (!keys_addr)
-        return NULL;
-    struct keys keys;
-    TRY(read_keys(dec, keys_addr, &keys));
-    struct lookup lookup = {.dec = dec, .key = name, .size = strlen(name)};
-    return finish(&lookup, walk(dec, &keys, values, match, &lookup), ret);
-}
+// Where the attributes of an instance lie: in a dict, or, as it has none yet, as values whose keys are
+// the class's. All 0: there are none.
+struct attrs {
+    uint64_t dict, values;
+};
 
 // 3.11+: the dict of an instance lies before it (Py_TPFLAGS_MANAGED_DICT).
-static struct err *managed_attr(struct py_decoder *dec, const struct py_type_info *type,
-                                uint64_t object, const char *name, uint64_t *ret)
+static struct err *managed_attrs(struct py_decoder *dec, const struct py_type_info *type,
+                                 uint64_t object, struct attrs *ret)
 {
     const struct py_layout *lay = &dec->layout;
     uint64_t word;
-    *ret = 0;
     if (lay->version == 0x030b) {
         // 3.11: values at -32, dict at -24 (Include/internal/pycore_object.h).
-        TRY(mem_read_u64(dec->mem, object - 24, &word));
-        if (word)
-            return py_dict_get(dec, word, name, ret);
-        TRY(mem_read_u64(dec->mem, object - 32, &word));
-        return word ? inline_attr(dec, type, word, name, ret) : NULL;
+        TRY(mem_read_u64(dec->mem, object - 24, &ret->dict));
+        return ret->dict ? NULL : mem_read_u64(dec->mem, object - 32, &ret->values);
     }
     if (lay->version == 0x030c) {
         // 3.12: one word at -24; bit 0 set: values at word + 1.
         TRY(mem_read_u64(dec->mem, object - 24, &word));
-        if (word & 1)
-            return inline_attr(dec, type, word + 1, name, ret);
-        return word ? py_dict_get(dec, word, name, ret) : NULL;
+        *(word & 1 ? &ret->values : &ret->dict) = word + (word & 1);
+        return NULL;
     }
     // 3.13+: dict at -24 (free-threaded -8); without one, the values follow the struct.
     uint64_t basicsize, valid;
-    TRY(mem_read_u64(dec->mem, object - (lay->build & PY_BUILD_FREE_THREADED ? 8 : 24), &word));
-    if (word)
-        return py_dict_get(dec, word, name, ret);
-    if (!(type->flags & TPFLAGS_INLINE_VALUES))
+    TRY(mem_read_u64(dec->mem, object - (lay->build & PY_BUILD_FREE_THREADED ? 8 : 24),
+                     &ret->dict));
+    if (ret->dict || !(type->flags & TPFLAGS_INLINE_VALUES))
         return NULL;
     TRY(py_read(dec->mem, lay, type->addr, PY_TYPE_basicsize, &basicsize));
     if (basicsize > 1 << 20)
         return err_create(ERR_BAD_DATA, "type of %llu bytes", (unsigned long long)basicsize);
     TRY(py_read(dec->mem, lay, object + basicsize, PY_DV_valid, &valid));
-    if (!valid)
+    if (valid)
+        ret->values = object + basicsize + py_offset(lay, PY_DV_values);
+    return NULL;
+}
+
+// A negative tp_dictoffset counts from the end of an object of variable size (Objects/object.c,
+// _PyObject_GetDictPtr), whose ob_size may have a sign.
+static struct err *offset_from_end(struct py_decoder *dec, uint64_t type, uint64_t object,
+                                   int64_t *offset)
+{
+    uint64_t basic, item;
+    int64_t count;
+    TRY(py_read(dec->mem, &dec->layout, type, PY_TYPE_basicsize, &basic));
+    TRY(py_read(dec->mem, &dec->layout, type, PY_TYPE_itemsize, &item));
+    TRY(mem_read_u64(dec->mem, object + py_offset(&dec->layout, PY_OB_type) + 8,
+                     (uint64_t *)&count));
+    count = count < 0 ? -count : count;
+    if (basic > 1 << 20 || item > 1 << 20 || count < 0 || count > 1 << 30)
+        return err_create(ERR_BAD_DATA, "object of impossible size");
+    *offset += (int64_t)((basic + (uint64_t)count * item + 7) & ~7ull);
+    return NULL;
+}
+
+static struct err *find_attrs(struct py_decoder *dec, uint64_t object, struct py_type_info *type,
+                              struct attrs *ret)
+{
+    *ret = (struct attrs){0};
+    TRY(py_type_of(dec, object, type));
+    if (dec->layout.version >= 0x030b && (type->flags & TPFLAGS_MANAGED_DICT))
+        return managed_attrs(dec, type, object, ret);
+    int64_t offset;
+    TRY(py_read(dec->mem, &dec->layout, type->addr, PY_TYPE_dictoffset, (uint64_t *)&offset));
+    if (offset < 0 && offset > -(1 << 20))
+        TRY(offset_from_end(dec, type->addr, object, &offset));
+    if (offset <= 0)
         return NULL;
-    return inline_attr(dec, type, object + basicsize + py_offset(lay, PY_DV_values), name, ret);
+    return mem_read_u64(dec->mem, object + (uint64_t)offset, &ret->dict);
+}
+
+static struct err *class_keys(struct py_decoder *dec, const struct py_type_info *type,
+                              struct keys *ret)
+{
+    uint64_t addr;
+    *ret = (struct keys){0};
+    TRY(py_read(dec->mem, &dec->layout, type->addr, PY_HT_cached_keys, &addr));
+    return addr ? read_keys(dec, addr, ret) : NULL;
+}
+
+struct err *py_instance_walk(struct py_decoder *dec, uint64_t object, py_dict_visit *visit,
+                             void *arg)
+{
+    struct py_type_info type;
+    struct attrs attrs;
+    struct keys keys;
+    TRY(find_attrs(dec, object, &type, &attrs));
+    if (attrs.dict) {
+        TRY(py_expect(dec, attrs.dict, PY_KIND_DICT, "dict"));
+        return py_dict_walk(dec, attrs.dict, visit, arg);
+    }
+    if (!attrs.values)
+        return NULL;
+    TRY(class_keys(dec, &type, &keys));
+    return walk(dec, &keys, attrs.values, visit, arg);
 }
 
 struct err *py_instance_attr(struct py_decoder *dec, uint64_t object, const char *name,
                              uint64_t *ret)
 {
-    struct py_type_info type;
     *ret = 0;
-    TRY(py_type_of(dec, object, &type));
-    if (dec->layout.version >= 0x030b && (type.flags & TPFLAGS_MANAGED_DICT))
-        return managed_attr(dec, &type, object, name, ret);
-    uint64_t offset, dict;
-    TRY(py_read(dec->mem, &dec->layout, type.addr, PY_TYPE_dictoffset, &offset));
-    // A negative offset counts from the end of variable-sized objects: none of those is asked for.
-    if (offset == 0 || offset > 1 << 20)
-        return NULL;
-    TRY(mem_read_u64(dec->mem, object + offset, &dict));
-    return dict ? py_dict_get(dec, dict, name, ret) : NULL;
+    struct lookup lookup = {.dec = dec, .key = name, .size = strlen(name)};
+    return finish(&lookup, py_instance_walk(dec, object, match, &lookup), ret);
 }
 
 struct err *py_module_dict(struct py_decoder *dec, uint64_t module, uint64_t *ret)

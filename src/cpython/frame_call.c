@@ -150,13 +150,11 @@ static void ensure_depths(const struct py_decoder *dec, struct py_code *code)
     }
 }
 
-struct err *py_frame_call(struct py_process *process, const struct py_stack *stack,
-                          struct py_frame *frame, struct py_code *code, bool innermost)
+bool py_frame_site(struct py_decoder *dec, const struct py_frame *frame, struct py_code *code,
+                   struct py_callsite *ret)
 {
-    struct py_decoder *dec = &process->dec;
-    frame->call_name = frame->call_qualname = 0;
     if (!code->bytecode || code->stack_size > LIMIT_FRAME_SLOTS)
-        return NULL;
+        return false;
     ensure_depths(dec, code);
     struct py_bytecode bytecode = {
         code->bytecode,        code->bytecode_bytes,        dec->layout.version,
@@ -166,13 +164,12 @@ struct err *py_frame_call(struct py_process *process, const struct py_stack *sta
     if (frame->stackpointer >= stack_base &&
         frame->stackpointer - stack_base <= 8ull * code->stack_size)
         known_depth = (int32_t)((frame->stackpointer - stack_base) / 8);
-    struct question q = {.dec = dec, .frame = frame, .code = code};
     if (!code->last_site.valid || code->last_site.offset_bytes != frame->offset_bytes ||
         code->last_site.known_depth != known_depth) {
         // Without a table the depths are computed anew for each question.
         size_t work = code->bytecode_bytes * (code->depths ? 1 : DEPTHS_FACTOR);
         if (!py_codes_may_walk(dec->codes, work))
-            return NULL;
+            return false;
         code->last_site.known =
             py_callsite_find(&bytecode, code->depths, (size_t)frame->offset_bytes, known_depth,
                              &code->last_site.site);
@@ -180,9 +177,18 @@ struct err *py_frame_call(struct py_process *process, const struct py_stack *sta
         code->last_site.known_depth = known_depth;
         code->last_site.valid = true;
     }
-    if (!code->last_site.known)
+    *ret = code->last_site.site;
+    return code->last_site.known;
+}
+
+struct err *py_frame_call(struct py_process *process, const struct py_stack *stack,
+                          struct py_frame *frame, struct py_code *code, bool innermost)
+{
+    struct py_decoder *dec = &process->dec;
+    struct question q = {.dec = dec, .frame = frame, .code = code};
+    frame->call_name = frame->call_qualname = 0;
+    if (!py_frame_site(dec, frame, code, &q.site))
         return NULL;
-    q.site = code->last_site.site;
     // A for loop that sleeps in the kernel is inside of its iterator's C code (`for line in file`).
     if (innermost && stack->blocked && q.site.kind == PY_CALL_ITER_NEXT)
         return forgive(describe_next(&q));

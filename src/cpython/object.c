@@ -197,13 +197,12 @@ static struct err *str_shape(struct py_decoder *dec, uint64_t object, struct str
     return NULL;
 }
 
-struct err *py_str(struct py_decoder *dec, uint64_t object, char **ret, size_t *ret_bytes)
+struct err *py_str_part(struct py_decoder *dec, uint64_t object, size_t limit, char **ret,
+                        size_t *ret_bytes, size_t *ret_chars)
 {
-    TRY(py_expect(dec, object, PY_KIND_STR, "name"));
     struct str_shape shape;
     TRY(str_shape(dec, object, &shape));
-    bool cut = shape.chars > LIMIT_STRING_CHARS;
-    size_t chars = cut ? LIMIT_STRING_CHARS : shape.chars;
+    size_t chars = shape.chars > limit ? limit : shape.chars;
     AUTO_FREE unsigned char *raw = malloc(chars * shape.width + 1);
     AUTO_FREE char *text = malloc(chars * 4 + 4);
     if (!raw || !text)
@@ -218,11 +217,21 @@ struct err *py_str(struct py_decoder *dec, uint64_t object, char **ret, size_t *
                               (unsigned long long)object);
         to = put_utf8(to, point);
     }
-    if (cut)
-        to = put_utf8(to, 0x2026);
     *to = '\0';
     *ret_bytes = (size_t)(to - text);
+    *ret_chars = shape.chars;
     *ret = TAKE(text);
+    return NULL;
+}
+
+struct err *py_str(struct py_decoder *dec, uint64_t object, char **ret, size_t *ret_bytes)
+{
+    size_t chars;
+    TRY(py_expect(dec, object, PY_KIND_STR, "name"));
+    TRY(py_str_part(dec, object, LIMIT_STRING_CHARS, ret, ret_bytes, &chars));
+    if (chars > LIMIT_STRING_CHARS)
+        // There is room for one more (see above).
+        *put_utf8(*ret + *ret_bytes, 0x2026) = '\0', *ret_bytes += 3;
     return NULL;
 }
 

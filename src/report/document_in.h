@@ -106,6 +106,16 @@ void *document_grow(struct document_in *in, void **items, size_t *count, size_t 
 void document_frame(struct document_in *in, struct snap_frame *ret, uint32_t *ret_function);
 void document_read_snapshots(struct document_in *in, void *document);
 
+// document_details.c: into a struct snap_thread
+void document_read_wait(struct document_in *in, void *thread);
+void document_read_held(struct document_in *in, void *thread);
+void document_check_details(struct document_in *in, const struct snap_thread *thread);
+// Its details, made if there are none; NULL after a fault.
+struct snap_details *document_details_of(struct document_in *in, struct snap_thread *thread);
+// document_processes.c: of a struct profile_in, and of a struct snapshot
+void document_read_processes(struct document_in *in, void *profile);
+void document_read_parts(struct document_in *in, void *snapshot);
+
 // document_profile.c
 void document_read_profile(struct document_in *in, void *document);
 
@@ -127,6 +137,7 @@ struct profile_in {
     VEC(size_t) stack_first;
     VEC(uint32_t) stack_frames;
     VEC(struct prof_thread) threads;
+    VEC(struct prof_process) processes;
     VEC(struct prof_moment) moments;
     VEC(uint32_t) moment_stacks;
     VEC(struct profile_text) texts;

@@ -104,6 +104,8 @@ static const struct field thread_fields[] = {
     FIELD(struct snap_thread, "cut", FIELD_BOOL, cut),
     FIELD_HAS(struct snap_thread, "cpu_ns", FIELD_U64, cpu_ns, has_cpu),
     FIELD(struct snap_thread, "cpu_total_ns", FIELD_U64, cpu_total_ns),
+    FIELD_READ("wait", document_read_wait),
+    FIELD_READ("held", document_read_held),
     {.key = "frames", .kind = FIELD_OTHER, .required = true, .read = read_frames},
     FIELD(struct snap_thread, "notes", FIELD_NAMES, notes),
 };
@@ -118,6 +120,7 @@ static void read_threads(struct document_in *in, void *into)
         thread->interpreter = -1;
         thread->known_to_python = true; // also where that is not known: snapshot.h
         document_fields(in, thread_fields, ARRAY_SIZE(thread_fields), thread);
+        document_check_details(in, thread);
     }
 }
 
@@ -130,6 +133,7 @@ static const struct field snapshot_fields[] = {
     FIELD(struct snapshot, "overran", FIELD_BOOL, overran),
     FIELD(struct snapshot, "cpu_window_ns", FIELD_U64, cpu_window_ns),
     FIELD_HAS(struct snapshot, "process_cpu_ns", FIELD_U64, process_cpu_ns, has_process_cpu),
+    FIELD_READ("processes", document_read_parts),
     {.key = "threads", .kind = FIELD_OTHER, .required = true, .read = read_threads},
     FIELD(struct snapshot, "notes", FIELD_NAMES, notes),
 };

@@ -1,102 +1,101 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What is known beyond stacks. Of a thread, "exceptions": in flight ("raised"), then those that it
-// handles, innermost first, each followed by what belongs to it ("cause", "context", "member" of a group;
-// "of" is the index of the one that it belongs to). "message" is its str(), null where only the
-// program's own code would tell; then "arguments" is repr() of its args. "traceback": outermost first;
-// "lines_left_out" of the middle of a long one are not there, and "cut" says that its inner end could
-// not be read. "hidden": something that looked like a secret was taken out of the texts.
-//
-// Of a core, "crash": "fault" (which kind), "cause" in one sentence, the faulting "instruction" (bytes,
-// and what they mean where libcapstone was at hand), what lies at the fault address ("mapping" and the
-// offset in it), the "module" the crash is in with the version of its package and its build ID, the
-// "message" the program left (a fatal error of Python, an assertion, the C library's or C++'s), the
-// function whose "recursion" used up the stack, and "registers" that say something.
-#include "report/json_details.h"
+// A thread's "wait" and "held": on what it waits and who has that, and the locks it has. Both are only
+// there when they could be looked at: of a thread that stood still. "owner" is a thread, or the
+// child that is waited for; "owner_known" is "observed", "inferred" or "unknown"; frames are indexes
+// in the frames of that thread. "since_ns": at least so long.
+#include "report/json.h"
 
-static void exception(struct json_report *report, const struct snap_exception *from)
+static void address(struct json_writer *json, const char *key, uint64_t value)
+{
+    if (value)
+        json_hex(json, key, value);
+    else
+        json_null(json, key);
+}
+
+static void number(struct json_writer *json, const char *key, bool has, int64_t value)
+{
+    if (has)
+        json_i64(json, key, value);
+    else
+        json_null(json, key);
+}
+
+static void write_wait(struct json_report *report, const struct snap_wait *wait)
 {
     struct json_writer *json = &report->json;
-    json_begin_object(json, NULL);
-    json_text(json, "role", snap_exception_role_name(from->role));
-    json_u64_if(report, "of", from->of != UINT32_MAX, from->of);
-    json_name(report, "type", from->type);
-    json_name(report, "message", from->message);
-    if (!from->message)
-        json_name(report, "arguments", from->arguments);
-    if (from->notes.count)
-        json_names(report, "notes", from->notes.items, from->notes.count);
-    if (from->members)
-        json_u64(json, "members", from->members);
-    if (from->hidden)
-        json_bool(json, "hidden", true);
-    json_begin_array(json, "traceback");
-    vec_foreach (line, &from->traceback) {
-        json_begin_object(json, NULL);
-        json_name(report, "function", line->function);
-        json_name(report, "file", line->file);
-        json_u64_if(report, "line", line->line >= 0, (uint64_t)line->line);
-        json_end_object(json, JSON_LINE);
-    }
+    json_line(json);
+    json_begin_object(json, "wait");
+    json_text(json, "kind", snap_wait_name(wait->kind));
+    json_name(report, "what", wait->what);
+    json_name(report, "type", wait->type);
+    address(json, "object", wait->object);
+    address(json, "lock", wait->lock);
+    address(json, "address", wait->address);
+    number(json, "fd", wait->fd >= 0, wait->fd);
+    json_begin_array(json, "fds");
+    vec_foreach (fd, &wait->fds)
+        json_i64(json, NULL, *fd);
     json_end_array(json, JSON_LINE);
-    if (from->lines_left_out)
-        json_u64(json, "lines_left_out", from->lines_left_out);
-    if (from->cut)
-        json_bool(json, "cut", true);
+    json_u64(json, "fd_count", wait->fd_count);
+    number(json, "timeout_ns", wait->timeout_ns >= 0, wait->timeout_ns);
+    number(json, "left_ns", wait->left_ns >= 0, wait->left_ns);
+    number(json, "since_ns", wait->since_ns != 0, (int64_t)wait->since_ns);
+    number(json, "owner", wait->owner != 0, wait->owner);
+    json_text(json, "owner_known", snap_certainty_name(wait->owner_known));
+    number(json, "owner_frame", wait->owner_frame != UINT32_MAX, wait->owner_frame);
+    json_bool(json, "owner_gone", wait->owner_gone);
+    number(json, "waiting_frame", wait->waiting != UINT32_MAX, wait->waiting);
     json_end_object(json, JSON_LINE);
 }
 
-void json_exceptions(struct json_report *report, const struct snap_thread *thread)
+static void write_held(struct json_report *report, const struct snap_held *held)
 {
     struct json_writer *json = &report->json;
-    if (!thread->details || !thread->details->exceptions.count)
-        return;
-    json_line(json);
-    json_begin_array(json, "exceptions");
-    vec_foreach (from, &thread->details->exceptions) {
-        json_line(json);
-        exception(report, from);
-    }
-    json_end_array(json, JSON_LINES);
+    json_begin_object(json, NULL);
+    json_name(report, "what", held->what);
+    json_name(report, "type", held->type);
+    address(json, "object", held->object);
+    number(json, "frame", held->frame != UINT32_MAX, held->frame);
+    json_text(json, "known", snap_certainty_name(held->known));
+    json_end_object(json, JSON_LINE);
 }
 
-static void registers(struct json_report *report, const struct snap_registers *from)
+void json_locals(struct json_report *report, const struct snap_thread *thread, size_t frame)
 {
     struct json_writer *json = &report->json;
-    json_line(json);
-    json_begin_array(json, "registers");
-    vec_foreach (reg, from) {
-        json_line(json);
+    bool any = false;
+    for (size_t i = 0; thread->details && i < thread->details->locals.count; i++) {
+        const struct snap_local *local = &thread->details->locals.items[i];
+        if (local->frame != frame)
+            continue;
+        if (!any)
+            json_begin_array(json, "locals");
+        any = true;
         json_begin_object(json, NULL);
-        json_name(report, "name", reg->name);
-        json_hex(json, "value", reg->value);
-        json_name(report, "points_to", reg->value_text);
+        json_name(report, "name", local->name);
+        json_text(json, "kind", snap_local_kind_name(local->kind));
+        json_name(report, "value", local->value);
+        if (local->hidden)
+            json_bool(json, "hidden", true);
         json_end_object(json, JSON_LINE);
     }
-    json_end_array(json, JSON_LINES);
+    if (any)
+        json_end_array(json, JSON_LINE);
 }
 
-void json_crash(struct json_report *report, const struct snap_crash *crash)
+void json_details(struct json_report *report, const struct snap_details *details)
 {
     struct json_writer *json = &report->json;
-    if (!crash->has)
+    if (!details)
+        return;
+    if (details->wait.kind != SNAP_WAIT_NONE)
+        write_wait(report, &details->wait);
+    if (!details->held.count)
         return;
     json_line(json);
-    json_begin_object(json, "crash");
-    json_text(json, "fault", snap_fault_name(crash->fault));
-    json_name(report, "cause", crash->cause);
-    json_name(report, "message", crash->message);
-    json_line(json);
-    json_name(report, "instruction", crash->instruction);
-    json_name(report, "mapping", crash->mapping);
-    if (crash->mapping)
-        json_hex(json, "mapping_offset", crash->mapping_offset);
-    else
-        json_null(json, "mapping_offset");
-    json_name(report, "recursion", crash->recursion);
-    json_line(json);
-    json_name(report, "module", crash->module);
-    json_name(report, "module_version", crash->module_version);
-    json_name(report, "build_id", crash->build_id);
-    registers(report, &crash->registers);
-    json_end_object(json, JSON_LINES);
+    json_begin_array(json, "held");
+    vec_foreach (held, &details->held)
+        write_held(report, held);
+    json_end_array(json, JSON_LINE);
 }

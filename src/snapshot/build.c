@@ -302,6 +302,7 @@ struct err *snapshot_build(const struct snap_input *input, struct snapshot *ret)
     struct builder builder = {input, ret, owner, first, next, mine, NULL, 0};
     if (!owner || !next || !first || !mine || !sort_names(&builder))
         return err_create(ERR_NO_MEMORY, "snapshot");
+    details_memory_begin(input->remembered);
     struct err *err = join(&builder);
     free(builder.names);
     TRY(err);

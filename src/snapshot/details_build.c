@@ -10,6 +10,9 @@
 // In this order. To add a kind of details: its line here.
 static details_reader *const readers[] = {
     details_exceptions,
+    details_read_wait,
+    details_read_held,
+    details_read_locals,
 };
 
 uint32_t details_frame(const struct details_thread *of, size_t stack, size_t index)
@@ -30,60 +33,71 @@ uint32_t details_frame(const struct details_thread *of, size_t stack, size_t ind
 // It cannot change while it is looked at, or it will be seen that it did.
 static bool may_read(const struct snap_input *in, const struct live_thread *kernel)
 {
-    return in->is_core || (kernel && kernel->asleep && kernel->held_still);
+    bool stopped = kernel && kernel->state == LIVE_STOPPED && kernel->has_regs &&
+                   arch_blocked_in_syscall(&kernel->regs);
+    return in->is_core || stopped || (kernel && kernel->asleep && kernel->held_still);
 }
 
 static struct err *read_all(const struct details_thread *of)
 {
     for (size_t i = 0; i < ARRAY_SIZE(readers); i++)
-        if (readers[i])
-            TRY(readers[i](of));
+        TRY(readers[i](of));
     return NULL;
 }
 
-static void details_destroy(struct snap_details *details)
+static struct snap_details *details_create(void)
 {
-    if (details)
-        snap_details_deinit(details);
-    free(details);
+    struct snap_details *details = calloc(1, sizeof(*details));
+    if (!details)
+        return NULL;
+    details->wait.fd = -1;
+    details->wait.timeout_ns = details->wait.left_ns = -1;
+    details->wait.owner_frame = details->wait.waiting = UINT32_MAX;
+    return details;
+}
+
+static struct err *read_now(struct details_thread *of, size_t kernel, struct snap_details **ret)
+{
+    const struct snap_input *in = of->in;
+    of->ret = details_create();
+    if (!of->ret)
+        return err_create(ERR_NO_MEMORY, "details");
+    struct mem *mem = of->dec ? of->dec->mem : NULL;
+    if (of->dec)
+        of->dec->mem = in->target->mem;
+    struct err *err = read_all(of);
+    if (of->dec)
+        of->dec->mem = mem;
+    if (!err && (!in->still || !of->kernel || in->still(in->still_arg, kernel)))
+        *ret = of->ret;
+    else
+        details_destroy(of->ret);
+    return err;
 }
 
 struct err *details_read(const struct snap_input *in, size_t kernel,
                          const struct py_stack *const *stacks, size_t count,
                          struct snap_thread *thread)
 {
-    struct py_decoder *dec = in->process ? &in->process->dec : NULL;
     struct details_thread of = {.in = in,
-                                .dec = dec,
+                                .dec = in->process ? &in->process->dec : NULL,
                                 .kernel = kernel == SIZE_MAX ? NULL : &in->threads[kernel],
                                 .stacks = stacks,
                                 .stack_count = count,
                                 .thread = thread};
-    if (!may_read(in, of.kernel))
+    if (in->no_details || !may_read(in, of.kernel) ||
+        !details_recall(in, of.kernel, &thread->details) || thread->details)
         return NULL;
-    of.ret = calloc(1, sizeof(*of.ret));
-    if (!of.ret)
-        return err_create(ERR_NO_MEMORY, "details");
-    of.ret->wait.fd = -1;
-    of.ret->wait.timeout_ns = of.ret->wait.left_ns = -1;
-    of.ret->wait.owner_frame = of.ret->wait.waiting = UINT32_MAX;
-    struct mem *mem = dec ? dec->mem : NULL;
-    if (dec)
-        dec->mem = in->target->mem;
-    struct err *err = read_all(&of);
-    if (dec)
-        dec->mem = mem;
-    bool kept = !err && (!in->still || !of.kernel || in->still(in->still_arg, kernel));
-    if (kept)
-        thread->details = of.ret;
-    else
-        details_destroy(of.ret);
-    return err;
+    TRY(read_now(&of, kernel, &thread->details));
+    if (thread->details)
+        details_remember(in, of.kernel, thread->details);
+    return NULL;
 }
 
 struct err *details_settle(const struct snap_input *in, struct snapshot *snapshot)
 {
-    (void)in;
-    (void)snapshot;
-    return NULL;
+    if (in->no_details)
+        return NULL;
+    details_memory_end(in);
+    return details_find_owners(in, snapshot);
 }

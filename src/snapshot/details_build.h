@@ -28,7 +28,28 @@ uint32_t details_frame(const struct details_thread *of, size_t stack, size_t ind
 // be read is left out; errors are those that end the run (no memory).
 typedef struct err *details_reader(const struct details_thread *of);
 
-details_reader details_exceptions;
+// ---- Readers ------------------------------------------------------------------------------------
+
+details_reader details_read_wait; // waits.c
+details_reader details_read_held; // held.c
+details_reader details_read_locals; // locals.c
+details_reader details_exceptions; // details_exceptions.c
+// Who has what the threads wait for (owners.c). Once all threads are known.
+struct err *details_find_owners(const struct snap_input *in, struct snapshot *snapshot);
+
+// ---- Details of earlier snapshots (memory.c) ----------------------------------------------------
+
+// False: the thread ran since the last snapshot, and nothing is to be read of it this time. True with
+// *ret NULL: read it.
+bool details_recall(const struct snap_input *in, const struct live_thread *kernel,
+                    struct snap_details **ret);
+void details_remember(const struct snap_input *in, const struct live_thread *kernel,
+                      const struct snap_details *details);
+// Around each snapshot.
+void details_memory_begin(struct snap_memory *memory);
+void details_memory_end(const struct snap_input *in);
+struct snap_details *details_copy(const struct snap_details *from); // NULL: no memory
+void details_destroy(struct snap_details *details);
 
 // ---- For build.c --------------------------------------------------------------------------------
 

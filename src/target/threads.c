@@ -125,6 +125,17 @@ bool live_held_still(const struct live *live, const struct live_thread *thread)
            same_clock(&now, &thread->before);
 }
 
+bool live_sleeps_on(const struct live *live, const struct live_thread *thread)
+{
+    struct arch_regs now;
+    const struct arch_regs *then = &thread->regs;
+    bool asleep = thread->syscall_fd >= 0 ? proc_read_syscall(thread->syscall_fd, &now)
+                                          : proc_blocked_syscall(live->pid, thread->tid, &now);
+    // restart_syscall(2) has another number, and the arguments of the call.
+    return asleep && now.sp && now.sp == then->sp && now.ip == then->ip &&
+           now.args[0] == then->args[0] && now.args[1] == then->args[1];
+}
+
 bool live_may_stop(const struct live *live, const struct live_thread *thread)
 {
     return !thread->lingering && !thread->tracer && live_kernel_state(live, thread) != 'D';

@@ -11,6 +11,8 @@
 #include "redact_private.h"
 #include "util/guard.h"
 
+#define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
+
 struct text {
     const char *bytes;
     size_t size;
@@ -105,7 +107,7 @@ static void mark_keys(struct text *text)
 
 static bool is_name_char(char c)
 {
-    return isalnum((unsigned char)c) || c == '_' || c == '-' || c == '.';
+    return c && strchr(NAME_CHARS, c);
 }
 
 static char byte_at(const struct text *text, size_t at)
@@ -313,11 +315,11 @@ char *redact_source(const char *line, size_t *hidden)
 char *redact_argument(const char *previous, const char *argument)
 {
     const char *equals = strchr(argument, '=');
-    size_t hidden = 0;
+    size_t hidden = 0, name = strspn(argument, NAME_CHARS);
     if (previous && previous[0] == '-' && !strchr(previous, '=') && argument[0] != '-' &&
         redact_is_secret_name(previous, strlen(previous)))
         return strdup(REDACT_HIDDEN);
-    if (equals && redact_is_secret_name(argument, (size_t)(equals - argument))) {
+    if (equals == argument + name && redact_is_secret_name(argument, name)) {
         char *text = NULL;
         return asprintf(&text, "%.*s" REDACT_HIDDEN, (int)(equals + 1 - argument), argument) < 0
                    ? NULL

@@ -135,11 +135,16 @@ bool redact_is_secret_name(const char *name, size_t size)
 bool redact_is_environment_name(const char *name, size_t size)
 {
     // environ(7), and what shells and service managers always set.
-    static const char *const names[] = {
-        "PATH", "HOME",   "USER",     "SHELL", "LOGNAME", "PWD",         "LANG", "TERM",
-        "MAIL", "LC_ALL", "HOSTNAME", "SHLVL", "environ", "environment", "env",  "os.environ"};
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-        if (strlen(names[i]) == size && memcmp(name, names[i], size) == 0)
+    static const char *const variables[] = {"PATH", "HOME", "USER", "SHELL",  "LOGNAME",  "PWD",
+                                            "LANG", "TERM", "MAIL", "LC_ALL", "HOSTNAME", "SHLVL"};
+    static const char *const collections[] = {"env", "environ", "environment", "envp"};
+    for (size_t i = 0; i < ARRAY_SIZE(variables); i++)
+        if (strlen(variables[i]) == size && memcmp(name, variables[i], size) == 0)
+            return true;
+    struct words words;
+    split(name, size, &words);
+    for (size_t i = 0; i < words.count; i++)
+        if (AMONG(words.items[i], collections))
             return true;
     return false;
 }

@@ -119,7 +119,7 @@ bool redact_is_random(const char *text, size_t size)
     // A hash in hexadecimal, or a key of 128 bits and more.
     if (looks.hex == size)
         return size >= 32 && looks.digits >= 4 && letters >= 4;
-    if (size < 24 || looks.in_words * 5 >= size * 2 || looks.others * 6 > size)
+    if (size < 24 || looks.in_words * 2 >= size || looks.others * 6 > size)
         return false;
     if (looks.lower && looks.upper)
         return looks.turns * 4 >= size;

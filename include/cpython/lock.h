@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Python's locks: what they say of themselves, what a thread waits for, and what a thread holds.
+#ifndef CPYTHON_LOCK_H
+#define CPYTHON_LOCK_H
+
+#include "cpython/slots.h"
+#include "util/vec.h"
+
+enum py_lock_kind {
+    PY_LOCK_NONE,  // it is no lock
+    PY_LOCK_PLAIN, // _thread.lock
+    PY_LOCK_RLOCK, // _thread.RLock, the one in C
+};
+
+struct py_lock {
+    enum py_lock_kind kind;
+    bool locked;
+    uint64_t owner; // PY_LOCK_RLOCK that is locked: threading.get_ident() of who has it
+};
+// *ret is PY_LOCK_NONE for every other object.
+struct err *py_lock_read(struct py_decoder *dec, uint64_t object, struct py_lock *ret);
+
+// Its class, or one of its bases, has that name.
+bool py_is_a(struct py_decoder *dec, uint64_t object, const char *class_name);
+// Name of its type; 0: not readable.
+uint32_t py_type_name(struct py_decoder *dec, uint64_t object);
+// What a method is bound to: builtins and Python's own; 0: `object` is no bound method.
+uint64_t py_bound_self(struct py_decoder *dec, uint64_t object);
+
+// An attribute of its own dict that is an int; 0: there is none.
+uint64_t py_int_attr(struct py_decoder *dec, uint64_t object, const char *name);
+
+// ---- Waiting ------------------------------------------------------------------------------------
+
+enum py_wait_kind {
+    PY_WAIT_NONE,
+    PY_WAIT_LOCK,
+    PY_WAIT_RLOCK,
+    PY_WAIT_CONDITION,
+    PY_WAIT_EVENT,
+    PY_WAIT_SEMAPHORE,
+    PY_WAIT_BARRIER,
+    PY_WAIT_QUEUE_GET,
+    PY_WAIT_QUEUE_PUT,
+    PY_WAIT_QUEUE_JOIN,
+    PY_WAIT_JOIN,
+    PY_WAIT_FUTURE,
+    PY_WAIT_IMPORT,
+    PY_WAIT_LOGGING,
+};
+
+struct py_wait {
+    enum py_wait_kind kind;
+    uint64_t object;  // the Queue, the Thread, the lock ...; 0: not known
+    uint64_t lock;    // the innermost lock, proved by the futex that the kernel names; 0: none
+    uint32_t type;    // of the object
+    uint32_t what;    // how the waiting frame calls it: "self._lock"; 0: it does not
+    uint32_t waiting; // frame of the program that waits: the library's own are passed over
+    uint64_t mutex;   // address of the PyMutex that is waited for, 3.13+; 0: not known
+};
+// What the innermost frames of a thread wait for that sleeps in a futex call on `futex`.
+struct err *py_wait_read(struct py_decoder *dec, const struct py_stack *stack, uint64_t futex,
+                         struct py_wait *ret);
+
+// The local variable, attribute or global of a frame that is `object`: "lock", "self._lock",
+// "app.lock". 0: none that could be found.
+uint32_t py_path_to(struct py_decoder *dec, const struct py_frame *frame,
+                    const struct py_slots *slots, uint64_t object);
+
+// ---- Holding ------------------------------------------------------------------------------------
+
+struct py_held {
+    uint64_t lock;    // the innermost lock; of a semaphore, itself
+    uint64_t manager; // what the `with` statement names
+    uint32_t type, what;
+    uint32_t frame;
+    bool observed; // the lock itself names this thread; else its `with` block is under way
+};
+VEC_DEFINE(py_helds, struct py_held);
+// Locks that frames of this stack have taken in `with` statements. Appends.
+struct err *py_held_read(struct py_decoder *dec, const struct py_stack *stack,
+                         struct py_helds *ret);
+
+#endif

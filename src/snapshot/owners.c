@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Who has what a thread waits for. Asked anew in every snapshot: a lock may pass from hand to hand
+// while a waiter sleeps on.
+#include <string.h>
+
+#include "cpython/lock.h"
+#include "snapshot/details_build.h"
+#include "util/guard.h"
+
+struct owners {
+    const struct snap_input *in;
+    struct snapshot *snapshot;
+    struct py_decoder *dec; // NULL: Python could not be read
+};
+
+// ---- Threads ------------------------------------------------------------------------------------
+
+static struct snap_thread *by_tid(const struct owners *o, pid_t tid)
+{
+    vec_foreach (thread, &o->snapshot->threads)
+        if (thread->tid && thread->tid == tid)
+            return thread;
+    return NULL;
+}
+
+static struct snap_thread *by_ident(const struct owners *o, uint64_t ident)
+{
+    vec_foreach (thread, &o->snapshot->threads)
+        if (ident && thread->tid && thread->python_id == ident)
+            return thread;
+    return NULL;
+}
+
+// As the target's own namespace numbers it.
+static struct snap_thread *by_ns_tid(const struct owners *o, pid_t ns_tid)
+{
+    for (size_t i = 0; ns_tid && i < o->in->thread_count; i++)
+        if (o->in->threads[i].ns_tid == ns_tid)
+            return by_tid(o, o->in->threads[i].tid);
+    return NULL;
+}
+
+// Where `owner` took it. What is held is the innermost lock, or what has none of its own: a semaphore.
+static uint32_t frame_of_lock(const struct snap_thread *owner, const struct snap_wait *wait)
+{
+    if (owner->details)
+        vec_foreach (held, &owner->details->held)
+            if (held->object && (held->object == wait->lock || held->object == wait->object))
+                return held->frame;
+    return UINT32_MAX;
+}
+
+static void set(struct snap_wait *wait, const struct snap_thread *owner,
+                enum snap_certainty certainty)
+{
+    wait->owner_known = certainty;
+    wait->owner = owner ? owner->tid : 0;
+    wait->owner_gone = !owner;
+    wait->owner_frame = owner ? frame_of_lock(owner, wait) : UINT32_MAX;
+}
+
+// ---- Locks --------------------------------------------------------------------------------------
+
+static bool looked_at_all(const struct owners *o)
+{
+    vec_foreach (thread, &o->snapshot->threads)
+        if (thread->known_to_python && !thread->details)
+            return false;
+    return true;
+}
+
+static size_t python_threads(const struct owners *o)
+{
+    size_t count = 0;
+    vec_foreach (thread, &o->snapshot->threads)
+        count += thread->known_to_python;
+    return count;
+}
+
+// Whoever is in a `with` block of it. Of a semaphore several may be.
+static void infer(const struct owners *o, struct snap_wait *wait)
+{
+    const struct snap_thread *owner = NULL;
+    size_t count = 0;
+    vec_foreach (thread, &o->snapshot->threads) {
+        if (!thread->details || frame_of_lock(thread, wait) == UINT32_MAX)
+            continue;
+        owner = thread;
+        count++;
+    }
+    if (count == 1)
+        set(wait, owner, SNAP_INFERRED);
+}
+
+// The only thread there is waits, and does not hold it itself: nobody is left who could let go.
+static bool is_left_behind(const struct owners *o, const struct snap_wait *wait)
+{
+    struct py_lock lock;
+    if (!wait->lock || python_threads(o) != 1 || !looked_at_all(o))
+        return false;
+    AUTO_ERR struct err *err = py_lock_read(o->dec, wait->lock, &lock);
+    return !err && lock.kind == PY_LOCK_PLAIN && lock.locked;
+}
+
+static void own_lock(const struct owners *o, struct snap_wait *wait)
+{
+    struct py_lock lock;
+    uint64_t object = wait->lock ? wait->lock : wait->object;
+    if (!object)
+        return;
+    if (wait->object && py_is_a(o->dec, wait->object, "_RLock")) { // the one in Python
+        uint64_t ident = py_int_attr(o->dec, wait->object, "_owner");
+        if (ident)
+            set(wait, by_ident(o, ident), SNAP_OBSERVED);
+        return;
+    }
+    AUTO_ERR struct err *err = py_lock_read(o->dec, object, &lock);
+    if (err)
+        return;
+    if (lock.kind == PY_LOCK_RLOCK && lock.owner)
+        set(wait, by_ident(o, lock.owner), SNAP_OBSERVED);
+    else if (lock.kind != PY_LOCK_RLOCK)
+        infer(o, wait);
+    if (wait->kind == SNAP_WAIT_LOCK && !wait->owner_known && is_left_behind(o, wait))
+        set(wait, NULL, SNAP_INFERRED);
+}
+
+static void name_by(const struct owners *o, uint64_t object, const char *attribute,
+                    struct snap_wait *wait)
+{
+    uint64_t value = 0;
+    uint32_t id = 0;
+    AUTO_ERR struct err *err = py_instance_attr(o->dec, object, attribute, &value);
+    AUTO_ERR struct err *other = err || !value ? NULL : py_str_id(o->dec, value, &id);
+    if (!err && !other && id)
+        wait->what = id;
+}
+
+// Attributes of Lib/threading.py and Lib/importlib/_bootstrap.py in all versions.
+static void own_by_ident(const struct owners *o, struct snap_wait *wait, const char *attribute,
+                         const char *name)
+{
+    if (!wait->object)
+        return;
+    uint64_t ident = py_int_attr(o->dec, wait->object, attribute);
+    name_by(o, wait->object, name, wait);
+    if (ident)
+        set(wait, by_ident(o, ident), SNAP_OBSERVED);
+}
+
+// The thread of an executor that runs its work item (Lib/concurrent/futures/thread.py, _WorkItem.run).
+static bool runs_future(const struct owners *o, const struct py_stack *stack, uint64_t future)
+{
+    for (size_t i = 0; i < stack->frames.count; i++) {
+        const struct py_frame *frame = &stack->frames.items[i];
+        const char *name = strtab_get(o->in->strings, frame->name);
+        const char *file = strtab_get(o->in->strings, frame->file);
+        struct py_slots slots;
+        uint64_t its;
+        if (!name || !file || strcmp(name, "run") != 0 || !strstr(file, "futures/thread.py"))
+            continue;
+        AUTO_ERR struct err *err = py_slots_read(o->dec, frame, &slots);
+        uint64_t self = err ? 0 : py_slots_find(o->dec, frame, &slots, "self");
+        AUTO_ERR struct err *unread = self ? py_instance_attr(o->dec, self, "future", &its) : NULL;
+        if (self && !unread && its == future)
+            return true;
+    }
+    return false;
+}
+
+static void own_future(const struct owners *o, struct snap_wait *wait)
+{
+    for (size_t i = 0; wait->object && i < o->in->stack_count; i++) {
+        const struct py_stack *stack = &o->in->stacks[i];
+        const struct snap_thread *owner = by_ident(o, stack->thread.ident);
+        if (owner && owner->details && runs_future(o, stack, wait->object)) {
+            set(wait, owner, SNAP_INFERRED);
+            return;
+        }
+    }
+}
+
+static void own_mutex(const struct owners *o, struct snap_wait *wait)
+{
+    uint32_t owner;
+    AUTO_ERR struct err *err = mem_read_u32(o->in->target->mem, wait->address + 8, &owner);
+    if (!err && owner)
+        set(wait, by_ns_tid(o, (pid_t)owner), SNAP_OBSERVED);
+}
+
+static void own_gil(const struct owners *o, const struct snap_thread *waiter,
+                    struct snap_wait *wait)
+{
+    vec_foreach (thread, &o->snapshot->threads)
+        if (thread->holds_gil && thread->tid && thread->interpreter == waiter->interpreter)
+            set(wait, thread, SNAP_OBSERVED);
+}
+
+// ---- All ----------------------------------------------------------------------------------------
+
+static void find_owner(const struct owners *o, const struct snap_thread *thread)
+{
+    struct snap_wait *wait = &thread->details->wait;
+    if (wait->kind == SNAP_WAIT_CHILD)
+        return;
+    wait->owner_known = SNAP_NOT_KNOWN;
+    wait->owner = 0;
+    wait->owner_frame = UINT32_MAX;
+    wait->owner_gone = false;
+    if (wait->kind == SNAP_WAIT_MUTEX)
+        own_mutex(o, wait);
+    if (!o->dec)
+        return;
+    switch (wait->kind) {
+    case SNAP_WAIT_LOCK:
+    case SNAP_WAIT_RLOCK:
+    case SNAP_WAIT_LOGGING:
+    case SNAP_WAIT_SEMAPHORE:
+        own_lock(o, wait);
+        break;
+    case SNAP_WAIT_JOIN:
+        own_by_ident(o, wait, "_ident", "_name");
+        break;
+    case SNAP_WAIT_IMPORT:
+        own_by_ident(o, wait, "owner", "name");
+        break;
+    case SNAP_WAIT_FUTURE:
+        own_future(o, wait);
+        break;
+    case SNAP_WAIT_GIL:
+        own_gil(o, thread, wait);
+        break;
+    default:
+        break;
+    }
+}
+
+// A lock that names its owner, which took it without a `with` statement.
+static struct err *add_held(const struct owners *o, const struct snap_wait *wait)
+{
+    struct snap_thread *owner = wait->owner_known == SNAP_OBSERVED ? by_tid(o, wait->owner) : NULL;
+    bool lock = wait->kind == SNAP_WAIT_RLOCK || wait->kind == SNAP_WAIT_LOGGING;
+    uint64_t object = wait->lock ? wait->lock : wait->object;
+    if (!owner || !owner->details || !lock || !object)
+        return NULL;
+    vec_foreach (held, &owner->details->held)
+        if (held->object == wait->lock || held->object == wait->object)
+            return NULL;
+    struct snap_held held = {wait->what, wait->type, object, UINT32_MAX, SNAP_OBSERVED};
+    return vec_push(&owner->details->held, held) ? NULL : err_create(ERR_NO_MEMORY, "locks");
+}
+
+struct err *details_find_owners(const struct snap_input *in, struct snapshot *snapshot)
+{
+    struct owners owners = {in, snapshot, in->process ? &in->process->dec : NULL};
+    struct mem *mem = owners.dec ? owners.dec->mem : NULL;
+    struct err *err = NULL;
+    if (owners.dec)
+        owners.dec->mem = in->target->mem;
+    vec_foreach (thread, &snapshot->threads)
+        if (thread->details)
+            find_owner(&owners, thread);
+    for (size_t i = 0; i < snapshot->threads.count && !err; i++)
+        if (snapshot->threads.items[i].details)
+            err = add_held(&owners, &snapshot->threads.items[i].details->wait);
+    if (owners.dec)
+        owners.dec->mem = mem;
+    return err;
+}
