@@ -29,7 +29,8 @@ struct py_exception {
     uint32_t type;      // as tracebacks call it: "ValueError", "json.decoder.JSONDecodeError"
     uint32_t message;   // what str() gives; 0: only the program's own code, or memory that is not
                         // there, would tell
-    uint32_t arguments; // then repr() of its `args`; 0: not that, either
+    uint32_t arguments; // then its `args` (cpython/repr.h); 0: not that, either
+    size_t hidden; // things in `arguments` that look like secrets. Those in other texts are there
     struct py_texts notes;         // __notes__, 3.11+
     struct py_traceback traceback; // outermost first
     size_t lines_left_out;         // of its middle
@@ -42,7 +43,7 @@ VEC_DEFINE(py_exceptions, struct py_exception);
 // cause or else its context, as Python's own output has it, and the first members of groups. Each
 // object once: what another one was raised from, or in the handling of, is told as that. What cannot be read is left out; the only error is ERR_NO_MEMORY.
 struct err *py_exceptions_read(struct py_process *process, const struct py_stack *stack,
-                               struct py_exceptions *ret);
+                               bool show_secrets, struct py_exceptions *ret);
 void py_exceptions_deinit(struct py_exceptions *exceptions);
 
 #endif

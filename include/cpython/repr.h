@@ -24,7 +24,7 @@ struct py_repr_options {
 extern const struct py_repr_options py_repr_defaults;
 
 struct py_repr {
-    char *text; // UTF-8, a lone surrogate as \udXXX; printable but for the target's own code points
+    char *text; // what str and bytes hold is escaped; names are as the target has them
     size_t size;
     bool hidden;         // all of it stands for a secret: `text` says only of what type
     size_t hidden_count; // things in it that are not shown

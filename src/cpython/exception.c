@@ -18,6 +18,7 @@
 struct reader {
     struct py_process *process;
     struct py_decoder *dec;
+    bool show_secrets;
     struct py_exceptions *out;
     size_t begin;   // of this thread state's
     size_t related; // the first whose causes and contexts have not been looked for
@@ -84,7 +85,7 @@ static struct err *add_object(struct reader *r, uint64_t object, enum py_excepti
     TOLERATE(py_exception_type(r->dec, type.addr, &to->type));
     TOLERATE(py_exception_message(r->dec, object, &to->message));
     if (!to->message)
-        TOLERATE(py_exception_arguments(r->dec, object, &to->arguments));
+        TOLERATE(py_exception_arguments(r->dec, object, r->show_secrets, to));
     TOLERATE(py_exception_notes(r->dec, object, &to->notes));
     if (!traceback)
         traceback = field_of(r, object, PY_EXC_traceback);
@@ -279,9 +280,9 @@ static struct err *add_handled(struct reader *r, const struct py_stack *stack)
 }
 
 struct err *py_exceptions_read(struct py_process *process, const struct py_stack *stack,
-                               struct py_exceptions *ret)
+                               bool show_secrets, struct py_exceptions *ret)
 {
-    struct reader reader = {process, &process->dec, ret, ret->count, ret->count};
+    struct reader reader = {process, &process->dec, show_secrets, ret, ret->count, ret->count};
     TRY(add_raised(&reader, stack->thread.tstate));
     return add_handled(&reader, stack);
 }

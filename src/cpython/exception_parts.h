@@ -9,8 +9,9 @@
 struct err *py_exception_type(struct py_decoder *dec, uint64_t type, uint32_t *ret);
 // str() of it. ERR_UNSUPPORTED: the class has a __str__ of its own, or an argument cannot be told.
 struct err *py_exception_message(struct py_decoder *dec, uint64_t object, uint32_t *ret);
-// repr() of its `args`.
-struct err *py_exception_arguments(struct py_decoder *dec, uint64_t object, uint32_t *ret);
+// repr() of its `args`: ret->arguments, and what was hidden of it.
+struct err *py_exception_arguments(struct py_decoder *dec, uint64_t object, bool show_secrets,
+                                   struct py_exception *ret);
 // The same of one that is but a type and `value`: NULL, None, an argument, or a tuple of them.
 struct err *py_exception_message_raw(struct py_decoder *dec, uint64_t type, uint64_t value,
                                      uint32_t *ret);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cpython/exception_parts.h"
+#include "cpython/repr.h"
 #include "util/guard.h"
 #include "util/limits.h"
 
@@ -57,43 +58,6 @@ static struct err *untold(void)
     return err_create(ERR_UNSUPPORTED, "only the program's own code can tell");
 }
 
-// As repr() of a str quotes; what is not printable stays as it is, reports clean it.
-static void put_quoted(FILE *out, const char *text, size_t size)
-{
-    char quote = memchr(text, '\'', size) && !memchr(text, '"', size) ? '"' : '\'';
-    fputc(quote, out);
-    for (size_t i = 0; i < size; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c == '\\' || c == (unsigned char)quote)
-            fprintf(out, "\\%c", c);
-        else if (c == '\n' || c == '\r' || c == '\t')
-            fprintf(out, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
-        else if (c < 0x20 || c == 0x7f)
-            fprintf(out, "\\x%02x", c);
-        else
-            fputc(c, out);
-    }
-    fputc(quote, out);
-}
-
-static void put_bytes(FILE *out, const uint8_t *bytes, size_t size)
-{
-    char quote = memchr(bytes, '\'', size) && !memchr(bytes, '"', size) ? '"' : '\'';
-    fprintf(out, "b%c", quote);
-    for (size_t i = 0; i < size; i++) {
-        unsigned char c = bytes[i];
-        if (c == '\\' || c == (unsigned char)quote)
-            fprintf(out, "\\%c", c);
-        else if (c == '\n' || c == '\r' || c == '\t')
-            fprintf(out, "\\%c", c == '\n' ? 'n' : c == '\r' ? 'r' : 't');
-        else if (c < 0x20 || c >= 0x7f)
-            fprintf(out, "\\x%02x", c);
-        else
-            fputc(c, out);
-    }
-    fputc(quote, out);
-}
-
 static struct err *put_value(struct py_decoder *dec, FILE *out, uint64_t object, bool repr,
                              unsigned depth);
 
@@ -114,52 +78,52 @@ static struct err *put_tuple(struct py_decoder *dec, FILE *out, uint64_t tuple, 
     return NULL;
 }
 
-static struct err *put_text(struct py_decoder *dec, FILE *out, uint64_t object, bool repr)
+static struct err *put_text(struct py_decoder *dec, FILE *out, uint64_t object)
 {
     AUTO_FREE char *text = NULL;
     size_t size;
     TRY(py_str(dec, object, &text, &size));
-    if (repr)
-        put_quoted(out, text, size);
-    else
-        fwrite(text, 1, size, out);
+    fwrite(text, 1, size, out);
     return NULL;
 }
 
-// Only what is certain to be told as Python tells it: objects of exactly these types.
+// Types whose repr() is told exactly.
+static bool is_exact(struct py_decoder *dec, const struct py_type_info *info)
+{
+    static const char *const names[] = {"NoneType", "bool", "float", "complex", "ellipsis"};
+    if (info->kind == PY_KIND_STR || info->kind == PY_KIND_INT || info->kind == PY_KIND_BYTES ||
+        info->kind == PY_KIND_TYPE)
+        return true;
+    const char *name = info->heap ? NULL : strtab_get(dec->strings, info->name);
+    for (size_t i = 0; name && i < ARRAY_SIZE(names); i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+// Secrets are looked for in the finished text.
+static struct err *put_repr(struct py_decoder *dec, FILE *out, uint64_t object)
+{
+    struct py_repr_options options = py_repr_defaults;
+    GUARD(py_repr_deinit) struct py_repr repr = {0};
+    options.chars = TEXT_MAX_BYTES;
+    options.text_bytes = 2 * TEXT_MAX_BYTES;
+    options.show_secrets = true;
+    TRY(py_repr(dec, object, NULL, 0, &options, &repr));
+    fwrite(repr.text, 1, repr.size, out);
+    return NULL;
+}
+
 static struct err *put_value(struct py_decoder *dec, FILE *out, uint64_t object, bool repr,
                              unsigned depth)
 {
     struct py_type_info info;
     TRY(py_type_of(dec, object, &info));
-    const char *name = info.heap ? "" : strtab_get(dec->strings, info.name);
-    if (info.kind == PY_KIND_STR)
-        return put_text(dec, out, object, repr);
+    if (info.kind == PY_KIND_STR && !repr)
+        return put_text(dec, out, object);
     if (info.kind == PY_KIND_TUPLE)
         return put_tuple(dec, out, object, depth);
-    if (info.kind == PY_KIND_INT) {
-        int64_t value;
-        TRY(py_int(dec, object, &value));
-        fprintf(out, "%lld", (long long)value);
-    } else if (info.kind == PY_KIND_BYTES) {
-        AUTO_FREE uint8_t *bytes = NULL;
-        size_t size;
-        TRY(py_bytes(dec, object, LIMIT_STRING_CHARS, &bytes, &size));
-        put_bytes(out, bytes, size);
-    } else if (info.kind == PY_KIND_TYPE) {
-        uint32_t id;
-        TRY(py_exception_type(dec, object, &id));
-        fprintf(out, "<class '%s'>", strtab_get(dec->strings, id));
-    } else if (name && strcmp(name, "NoneType") == 0) {
-        fputs("None", out);
-    } else if (name && strcmp(name, "bool") == 0) {
-        uint32_t digit;
-        TRY(mem_read_u32(dec->mem, object + py_offset(&dec->layout, PY_LONG_digits), &digit));
-        fputs(digit ? "True" : "False", out);
-    } else {
-        return untold();
-    }
-    return NULL;
+    return is_exact(dec, &info) ? put_repr(dec, out, object) : untold();
 }
 
 static struct err *put_field(struct py_decoder *dec, FILE *out, uint64_t exception,
@@ -217,7 +181,7 @@ static struct err *import_text(struct py_decoder *dec, FILE *out, uint64_t excep
 {
     uint64_t message = field_of(dec, exception, PY_IMPERR_message);
     AUTO_ERR struct err *none = py_expect(dec, message, PY_KIND_STR, "message");
-    return none ? base_text(dec, out, exception) : put_text(dec, out, message, false);
+    return none ? base_text(dec, out, exception) : put_text(dec, out, message);
 }
 
 static struct err *os_text(struct py_decoder *dec, FILE *out, uint64_t exception)
@@ -454,15 +418,19 @@ struct err *py_exception_message(struct py_decoder *dec, uint64_t object, uint32
     return text_take(dec, &text, ret);
 }
 
-struct err *py_exception_arguments(struct py_decoder *dec, uint64_t object, uint32_t *ret)
+struct err *py_exception_arguments(struct py_decoder *dec, uint64_t object, bool show_secrets,
+                                   struct py_exception *ret)
 {
-    GUARD(text_deinit) struct text text = {0};
+    struct py_repr_options options = py_repr_defaults;
+    GUARD(py_repr_deinit) struct py_repr repr = {0};
     uint64_t args;
+    options.show_secrets = show_secrets;
     TRY(py_read(dec->mem, &dec->layout, object, PY_EXC_args, &args));
     TRY(py_expect(dec, args, PY_KIND_TUPLE, "args"));
-    TRY(text_open(&text));
-    TRY(put_tuple(dec, text.out, args, 0));
-    return text_take(dec, &text, ret);
+    TRY(py_repr(dec, args, NULL, 0, &options, &repr));
+    ret->hidden += repr.hidden_count;
+    ret->arguments = strtab_add(dec->strings, repr.text, repr.size);
+    return NULL;
 }
 
 // Objects/exceptions.c, oserror_parse_args: (errno, strerror[, filename[, winerror[, filename2]]]).

@@ -124,6 +124,30 @@ bool repr_type(struct repr *repr, uint64_t object, const struct repr_class *clas
     return true;
 }
 
+// code_repr, Objects/codeobject.c. Never its constants: they are the program's literals.
+bool repr_code(struct repr *repr, uint64_t object, const struct repr_class *class)
+{
+    (void)class;
+    uint64_t file, line;
+    repr_puts(repr, "<code object ");
+    if (!put_field_name(repr, object, PY_CO_name) ||
+        !repr_read(repr, object, PY_CO_filename, &file) ||
+        !repr_read(repr, object, PY_CO_firstlineno, &line))
+        return false;
+    repr_printf(repr, " at 0x%llx, file \"", (ull)object);
+    if (!put_name(repr, file))
+        return false;
+    repr_printf(repr, "\", line %d>", (int32_t)line);
+    return true;
+}
+
+// What is known by its type alone.
+bool repr_opaque(struct repr *repr, uint64_t object, const struct repr_class *class)
+{
+    repr_printf(repr, "<%s object at 0x%llx>", repr_type_name(repr, class), (ull)object);
+    return true;
+}
+
 // ---- Generators ---------------------------------------------------------------------------------
 
 // 3.6-3.9 has no state of its own (inspect.getgeneratorstate); 3.10 _framestate of the frame object;

@@ -197,7 +197,8 @@ bool repr_ndarray(struct repr *repr, uint64_t object, const struct repr_class *c
     repr_puts(repr, class->of_python ? repr_short_name(repr, class) : "array");
     repr_puts(repr, "(");
     put_shape(repr, &array, dimensions);
-    uint64_t text = descr.size1 ? descr.size1 : descr.size2; // a str's flags are 0 in numpy 2
+    // An alignment is never 0, flags stay below 2^32.
+    uint64_t text = descr.align1 ? descr.size1 : descr.size2;
     if (type >= 0)
         repr_printf(repr, ", dtype=%s", types[type].name);
     else if (descr.kind == 'U' && text < 1 << 20)

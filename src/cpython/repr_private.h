@@ -111,7 +111,7 @@ repr_fn repr_datetime, repr_date, repr_time, repr_timedelta, repr_timezone;    /
 repr_fn repr_function, repr_method, repr_builtin, repr_module, repr_type;      // repr_callable.c
 repr_fn repr_generator, repr_weakref, repr_cell, repr_partial;                 //
 repr_fn repr_exception, repr_file, repr_buffered, repr_text_file, repr_socket; // repr_instance.c
-repr_fn repr_lock;
+repr_fn repr_lock, repr_code, repr_opaque;
 repr_fn repr_ndarray, repr_numpy_scalar; // repr_numpy.c
 repr_fn repr_instance;
 

@@ -124,14 +124,16 @@ void document_frame(struct document_in *in, struct snap_frame *ret, uint32_t *re
 void document_read_last(struct document_in *in, void *document);
 void document_read_snapshots(struct document_in *in, void *document);
 
-// document_exceptions.c: of a struct snap_thread
+// document_crash.c: into a struct snap_thread; into a struct report_document
 void document_read_exceptions(struct document_in *in, void *thread);
+void document_read_crash(struct document_in *in, void *document);
+
+// document_locals.c: into a struct snap_thread
 void document_read_hidden(struct document_in *in, void *thread);
 // "locals" into a struct snap_locals
 void document_read_locals(struct document_in *in, struct snap_locals *ret);
 
-// document_surroundings.c: of a struct report_document
-void document_read_crash(struct document_in *in, void *document);
+// document_environment.c: of a struct report_document
 void document_read_environment(struct document_in *in, void *document);
 
 // document_diagnosis.c: of a struct report_document. What it says of the last snapshot is checked once

@@ -17,10 +17,10 @@
 // is that document again, byte for byte.
 #include "report/json.h"
 
-#include <errno.h>
 #include <string.h>
 
-#include "report/json_details.h"
+#include "report/export.h"
+#include "report/json_crash.h"
 #include "util/guard.h"
 
 void json_name(struct json_report *report, const char *key, uint32_t id)
@@ -194,6 +194,7 @@ static void snapshot_thread(struct json_report *report, const struct snapshot *s
     }
     json_end_array(json, JSON_LINES);
     json_exceptions(report, thread);
+    json_hidden(report, thread->details);
     json_line(json);
     json_names(report, "notes", thread->notes.items, thread->notes.count);
     json_end_object(json, JSON_LINES);
@@ -385,8 +386,5 @@ struct err *report_json(FILE *out, const struct report_input *input,
     write_notes(&report);
     json_end_object(json, JSON_LINES);
     fputc('\n', out);
-    errno = 0;
-    if (fflush(out) != 0 || ferror(out))
-        return err_os(errno ? errno : EIO, "cannot write the JSON report");
-    return NULL;
+    return export_finish(out);
 }

@@ -33,6 +33,10 @@ void json_waits(struct json_report *report);
 void json_locals(struct json_report *report, const struct snap_thread *thread, size_t frame);
 // json_details.c: "wait" and "held" of a thread, where they are known
 void json_details(struct json_report *report, const struct snap_details *details);
+// "hidden_values", where there are some
+void json_hidden(struct json_report *report, const struct snap_details *details);
+// json_environment.c: "environment" of the source; nothing where nothing is known of it
+void json_environment(struct json_report *report, const struct snap_environment *environment);
 
 // json_processes.c: "processes" of the profile and of a snapshot; nothing where there is but one
 void json_processes(struct json_report *report, const struct prof_report *profile);

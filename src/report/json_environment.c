@@ -3,7 +3,7 @@
 // "variables": names of environment variables, never a value; "fd_count" of "fd_limit" descriptors;
 // "processors" that it may use, and what its cgroup allows; "throttled_*": of the cgroup, during the run.
 // A limit that there is none of is null, as one is that is not known.
-#include "report/json_details.h"
+#include "report/json.h"
 
 static bool is_known(const struct snap_environment *of)
 {

@@ -282,8 +282,8 @@ const char *names_state_words(enum snap_state state)
     return state < SNAP_STATE_COUNT ? words[state] : words[SNAP_UNKNOWN];
 }
 
-void names_program(struct plain *plain, const struct strtab *strings,
-                   const struct snap_process *process)
+static void add_program(struct plain *plain, const struct strtab *strings,
+                        const struct snap_process *process)
 {
     size_t before = plain->size;
     for (size_t i = 0; i < process->argc; i++) {
@@ -301,4 +301,17 @@ void names_program(struct plain *plain, const struct strtab *strings,
         plain_id(plain, strings, process->exe, 0, PLAIN_KEEP_END);
     if (plain->size == before)
         plain_str(plain, "unknown program");
+}
+
+void names_program(struct plain *plain, const struct strtab *strings,
+                   const struct snap_process *process, size_t columns)
+{
+    if (!columns) {
+        add_program(plain, strings, process);
+        return;
+    }
+    GUARD(plain_deinit) struct plain whole = {0};
+    add_program(&whole, strings, process);
+    plain_clip(plain, plain_text(&whole), columns, PLAIN_KEEP_START);
+    plain->failed |= whole.failed;
 }

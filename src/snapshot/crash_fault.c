@@ -31,14 +31,26 @@ static const struct target_mapping *mapping_above(const struct target *target, u
     return NULL;
 }
 
+// A guard is a mapping without permissions, the gap below the main stack, or, with glibc 2.42 and Linux
+// 6.13 (MADV_GUARD_INSTALL), a part of the stack's mapping that faults as if nothing were mapped.
+static const struct target_mapping *guarded_stack(const struct crash_site *site,
+                                                  const struct place *place)
+{
+    const struct target_mapping *at = place->mapping;
+    if (at && at->writable && site->signal.signo == SIGSEGV && site->signal.code == SEGV_MAPERR)
+        return place->address - at->start <= NEAR_BYTES ? at : NULL;
+    if (at && (at->readable || at->writable))
+        return NULL;
+    const struct target_mapping *above = mapping_above(site->target, place->address);
+    return above && above->writable && above->start - place->address <= GUARD_BYTES ? above : NULL;
+}
+
 // The stack pointer has come to the lower end of a stack, or below, and the address lies there.
 static bool is_overflow(const struct crash_site *site, const struct place *place)
 {
-    const struct target_mapping *stack = mapping_above(site->target, place->address);
+    const struct target_mapping *stack = guarded_stack(site, place);
     uint64_t sp = site->regs.sp;
-    bool guard = !place->mapping || (!place->mapping->readable && !place->mapping->writable);
-    return site->has_regs && guard && stack && stack->writable &&
-           stack->start - place->address <= GUARD_BYTES && place->address + GUARD_BYTES >= sp &&
+    return site->has_regs && stack && place->address + GUARD_BYTES >= sp &&
            place->address <= sp + NEAR_BYTES && sp + GUARD_BYTES >= stack->start &&
            sp <= stack->start + 4 * NEAR_BYTES;
 }

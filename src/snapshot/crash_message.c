@@ -14,6 +14,7 @@
 #define BELOW_BYTES (32u << 10)  // of the stack, left by calls that have returned
 #define WITHIN_BYTES (64u << 10) // of the stack that fatal_error() and its callers use
 #define CODE_BYTES 48            // before a call
+#define FATAL_FRAMES 16          // looked at
 #define FATAL "Fatal Python error: "
 
 // A text as people write it, of one line or more; NULL: it is none. To be freed.
@@ -37,22 +38,31 @@ static char *read_text(const struct crash_site *site, uint64_t address)
 
 // ---- CPython -------------------------------------------------------------------------------------
 
-// Python/pylifecycle.c: the outermost of them was called with what it is about.
-static bool is_fatal(const struct crash_site *site, const struct unwind_frame *frame)
+// Python/pylifecycle.c: Py_FatalError(message), _Py_FatalErrorFunc(function, message); the others are
+// called by these.
+enum fatal { FATAL_NONE, FATAL_MESSAGE, FATAL_FUNCTION_MESSAGE, FATAL_INNER };
+
+static enum fatal fatal_kind(const struct crash_site *site, const struct unwind_frame *frame)
 {
-    static const char *const names[] = {"Py_FatalError", "_Py_FatalErrorFunc",
-                                        "_Py_FatalErrorFormat", "fatal_error", "fatal_error_exit"};
+    static const struct {
+        const char *name;
+        enum fatal kind;
+    } rows[] = {
+        {"Py_FatalError", FATAL_MESSAGE},      {"_Py_FatalErrorFunc", FATAL_FUNCTION_MESSAGE},
+        {"_Py_FatalErrorFormat", FATAL_INNER}, {"fatal_error", FATAL_INNER},
+        {"fatal_error_exit", FATAL_INNER},
+    };
     uint64_t pc = frame->exact_pc ? frame->pc : frame->pc - 1;
     struct module *module = image_module_at(site->image, pc);
     struct image_symbol symbol;
     if (!module || !image_symbol_at(site->image, module, pc, &symbol))
-        return false;
+        return FATAL_NONE;
     const char *name = symbol.raw_name ? symbol.raw_name : symbol.name;
     size_t size = strcspn(name, ".");
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-        if (strlen(names[i]) == size && memcmp(names[i], name, size) == 0)
-            return true;
-    return false;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (strlen(rows[i].name) == size && memcmp(rows[i].name, name, size) == 0)
+            return rows[i].kind;
+    return FATAL_NONE;
 }
 
 // What the C library wrote to an unbuffered stderr went through a buffer on the stack.
@@ -73,65 +83,97 @@ static char *in_dead_stack(const struct crash_site *site)
     return length >= 4 && length < left && begin[length] == '\n' ? strndup(begin, length) : NULL;
 }
 
-// x86_64: `lea rsi, [rip + x]` (48 8d 35) or rdi (48 8d 3d) before the call loads a constant.
-static char *constant(const struct crash_site *site, uint64_t return_address, uint8_t modrm)
+// x86_64: what loads a constant's address into an argument before the call: lea reg, [rip + x], and in
+// programs at fixed addresses mov reg, imm32 (Intel SDM, volume 2).
+enum argument { FIRST, SECOND }; // rdi, rsi
+static char *constant(const struct crash_site *site, uint64_t return_address, enum argument which)
 {
+    static const uint8_t lea[][3] = {{0x48, 0x8d, 0x3d}, {0x48, 0x8d, 0x35}};
+    static const uint8_t move[] = {0xbf, 0xbe};
     uint8_t code[CODE_BYTES];
     uint64_t from = return_address - sizeof(code);
     AUTO_ERR struct err *err = mem_read(site->target->mem, from, code, sizeof(code));
     for (size_t i = sizeof(code) - 7; !err && i-- > 0;) {
-        int32_t distance;
-        if (code[i] != 0x48 || code[i + 1] != 0x8d || code[i + 2] != modrm)
-            continue;
-        memcpy(&distance, code + i + 3, sizeof(distance));
-        return read_text(site, from + i + 7 + (uint64_t)(int64_t)distance);
+        int32_t number;
+        char *text = NULL;
+        if (memcmp(code + i, lea[which], 3) == 0) {
+            memcpy(&number, code + i + 3, sizeof(number));
+            text = read_text(site, from + i + 7 + (uint64_t)(int64_t)number);
+        } else if (code[i] == move[which]) {
+            memcpy(&number, code + i + 1, sizeof(number));
+            text = read_text(site, (uint32_t)number);
+        }
+        if (text)
+            return text;
     }
     return NULL;
 }
 
-// A pointer to a text in the frames themselves; of several, the one that has words in it.
+// The only text that the frames themselves point to; of several, the only one with words in it. More
+// could be the message, or not.
 static char *in_frames(const struct crash_site *site, uint64_t start, uint64_t end)
 {
-    char *best = NULL;
+    struct {
+        uint64_t at;
+        char *text;
+        bool more;
+    } found[2] = {0}; // without words, with words
     for (uint64_t at = start; at < end && at - start < WITHIN_BYTES; at += 8) {
         uint64_t word;
         AUTO_ERR struct err *err = mem_read_u64(site->target->mem, at, &word);
-        char *text = err ? NULL : read_text(site, word);
-        if (text && (!best || (strchr(text, ' ') && !strchr(best, ' ')))) {
-            free(best);
-            best = text;
-        } else {
-            free(text);
+        AUTO_FREE char *text = err ? NULL : read_text(site, word);
+        size_t kind = text && strchr(text, ' ');
+        if (!text || word == found[kind].at)
+            continue;
+        found[kind].more |= found[kind].text != NULL;
+        if (!found[kind].text) {
+            found[kind].at = word;
+            found[kind].text = TAKE(text);
         }
     }
-    return best;
+    size_t kind = found[1].text != NULL;
+    char *ret = found[kind].more ? NULL : TAKE(found[kind].text);
+    free(found[0].text);
+    free(found[1].text);
+    return ret;
+}
+
+// What the caller gave to the outermost of them.
+static char *from_caller(const struct crash_site *site, enum fatal kind, uint64_t return_address)
+{
+    char *text = NULL;
+    if (kind == FATAL_MESSAGE)
+        return constant(site, return_address, FIRST);
+    if (kind != FATAL_FUNCTION_MESSAGE)
+        return NULL;
+    AUTO_FREE char *message = constant(site, return_address, SECOND);
+    AUTO_FREE char *function = constant(site, return_address, FIRST);
+    if (!message || !function || strchr(function, ' '))
+        return TAKE(message);
+    return asprintf(&text, "%s: %s", function, message) < 0 ? NULL : text;
 }
 
 static char *fatal_error(const struct crash_site *site)
 {
     const struct unwind_frames *frames = &site->native->frames;
+    enum fatal outer = FATAL_NONE;
     size_t first = SIZE_MAX, last = 0;
-    for (size_t i = 0; i < frames->count && i < 16; i++)
-        if (is_fatal(site, &frames->items[i])) {
-            first = first == SIZE_MAX ? i : first;
-            last = i;
-        }
+    for (size_t i = 0; i < frames->count && i < FATAL_FRAMES; i++) {
+        enum fatal kind = fatal_kind(site, &frames->items[i]);
+        if (kind == FATAL_NONE)
+            continue;
+        outer = kind;
+        first = first == SIZE_MAX ? i : first;
+        last = i;
+    }
     if (first == SIZE_MAX)
         return NULL;
     char *text = in_dead_stack(site);
-    AUTO_FREE char *function = NULL, *message = NULL;
-    if (text || last + 1 >= frames->count)
-        return text;
-    uint64_t caller = frames->items[last + 1].pc;
-    message = constant(site, caller, 0x35);
-    function = constant(site, caller, 0x3d);
-    if (!message)
-        message = TAKE(function);
-    if (!message)
-        message = in_frames(site, frames->items[first].sp, frames->items[last + 1].sp);
-    if (message && function && asprintf(&text, "%s: %s", function, message) < 0)
-        text = NULL;
-    return text ? text : TAKE(message);
+    if (!text && last + 1 < frames->count)
+        text = from_caller(site, outer, frames->items[last + 1].pc);
+    if (!text && last + 1 < frames->count)
+        text = in_frames(site, frames->items[first].sp, frames->items[last + 1].sp);
+    return text;
 }
 
 // ---- The C library -------------------------------------------------------------------------------

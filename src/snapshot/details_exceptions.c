@@ -42,6 +42,8 @@ static struct err *fill(const struct details_thread *of, const struct py_excepti
     to->members = from->members;
     to->lines_left_out = from->lines_left_out;
     to->cut = from->cut;
+    to->hidden = from->hidden;
+    of->ret->hidden += from->hidden;
     TRY(shown(of, to, &to->message));
     TRY(shown(of, to, &to->arguments));
     vec_foreach (note, &from->notes) {
@@ -64,7 +66,7 @@ struct err *details_exceptions(const struct details_thread *of)
     struct err *err = NULL;
     for (size_t i = 0; i < of->stack_count && of->dec && !err; i++) {
         size_t before = of->ret->exceptions.count;
-        err = py_exceptions_read(of->in->process, of->stacks[i], &found);
+        err = py_exceptions_read(of->in->process, of->stacks[i], of->in->show_secrets, &found);
         for (size_t k = 0; k < found.count && !err; k++) {
             if (!vec_push(&of->ret->exceptions, (struct snap_exception){0})) {
                 err = err_create(ERR_NO_MEMORY, "details");

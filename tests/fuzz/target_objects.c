@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Strings, numbers, tuples and dicts of each kind. Input: which Python, then changes.
+#include "cpython/repr.h"
 #include "fake_python.h"
 #include "fuzz.h"
 #include "util/limits.h"
 
 static const uint16_t versions[] = {0x0306, 0x0308, 0x030a, 0x030b, 0x030c, 0x030d, 0x030e, 0x030f};
 
-#define MAX_OBJECTS 32
+#define MAX_OBJECTS 64
 
 static struct whole {
     struct fake_python py;
@@ -19,6 +20,45 @@ static void keep(struct whole *whole, uint64_t object)
 {
     FUZZ_CHECK(whole->count < MAX_OBJECTS);
     whole->objects[whole->count++] = object;
+}
+
+static uint64_t put_object(struct whole *whole, const char *type, size_t size)
+{
+    struct fake_python *py = &whole->py;
+    uint64_t object = fake_object(py, fake_type(py, type, 0), size);
+    keep(whole, object);
+    return object;
+}
+
+// Of the types that only repr() knows, each with `items` in it.
+static void make_containers(struct whole *whole, const uint64_t items[static 8])
+{
+    struct fake_python *py = &whole->py;
+    uint64_t list = put_object(whole, "list", 64), set = put_object(whole, "set", 128),
+             table = fake_object(py, 0, 8 * 16), array = fake_object(py, 0, 64);
+    for (size_t i = 0; i < 8; i++) {
+        fake_put_u64(&py->memory, array + 8 * i, items[i]);
+        fake_put_u64(&py->memory, table + 16 * i, items[i]);
+    }
+    fake_put_u64(&py->memory, array + 56, list); // in itself
+    fake_set(py, list, PY_LIST_size, 8);
+    fake_set(py, list, PY_LIST_allocated, 8);
+    fake_set(py, list, PY_LIST_items, array);
+    fake_set(py, set, PY_SET_used, 8);
+    fake_set(py, set, PY_SET_mask, 7);
+    fake_set(py, set, PY_SET_table, table);
+    fake_set(py, put_object(whole, "float", 32), PY_FLOAT_value, 0x3ff8000000000000);
+    put_object(whole, "complex", 48);
+    put_object(whole, "bytearray", 64);
+    put_object(whole, "slice", 48);
+    put_object(whole, "cell", 32);
+    put_object(whole, "function", 160);
+    put_object(whole, "generator", 160);
+    put_object(whole, "collections.deque", 160);
+    put_object(whole, "collections.OrderedDict", 160);
+    put_object(whole, "decimal.Decimal", 128);
+    put_object(whole, "datetime.datetime", 64);
+    put_object(whole, "numpy.ndarray", 128);
 }
 
 static void make_whole(struct whole *whole, uint16_t version)
@@ -54,6 +94,7 @@ static void make_whole(struct whole *whole, uint16_t version)
     uint64_t module = fake_object(py, py->module, 96);
     fake_set(py, module, PY_MODULE_dict, fake_dict_of(py, keys, values, 2));
     keep(whole, module);
+    make_containers(whole, keys);
     py->memory.size = py->memory.used;
     whole->bytes = malloc(py->memory.size);
     FUZZ_CHECK(whole->bytes);
@@ -103,6 +144,16 @@ static void read_object(struct py_decoder *dec, uint64_t object)
     err_destroy(py_module_dict(dec, object, &found));
 }
 
+static void write_object(struct py_decoder *dec, uint64_t object)
+{
+    struct py_repr repr;
+    const struct py_repr_options *options = &py_repr_defaults;
+    err_destroy(py_repr(dec, object, "value", 5, options, &repr));
+    FUZZ_CHECK(repr.text && strlen(repr.text) <= repr.size);
+    FUZZ_CHECK(repr.size <= options->text_bytes + 3);
+    py_repr_deinit(&repr);
+}
+
 static void run(const uint8_t *data, size_t size)
 {
     struct fuzz_input in = {data, size};
@@ -115,7 +166,7 @@ static void run(const uint8_t *data, size_t size)
     fuzz_change(py->memory.bytes, py->memory.size, FAKE_BASE, &in);
     py_decoder_forget(py->dec);
     for (size_t i = 0; i < whole->count; i++)
-        read_object(py->dec, whole->objects[i]);
+        read_object(py->dec, whole->objects[i]), write_object(py->dec, whole->objects[i]);
 }
 
 static void seeds(void)

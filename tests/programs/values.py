@@ -330,6 +330,10 @@ def callables():
     add("cell", cell, "<cell at 0x%x: %s>" % (id(cell), of(normal, ": a=1, b='two'")))
     for error in (ValueError("bad"), KeyError(1), OSError(2, "none"), Failure(), Failure("a", 2)):
         add("exception %d" % len(VALUES), error)
+    code = callables.__code__
+    add("code", code)
+    made = property(len)
+    add("property", made, "<property object at 0x%x>" % id(made))
     lock, held = threading.Lock(), threading.Lock()
     held.acquire()
     for value in (lock, held):

@@ -100,6 +100,8 @@ def name_of(function):
     name = function["qualname"]
     if name is None:
         name = function["function"]
+    if name is None and function["kind"] != "native":
+        return "?"  # its code object could not be read
     if name is None:
         return (show(function["module"]) + " " if function.get("module") else "") + "(no symbol)"
     if function["kind"] == "builtin" and not name.startswith("{"):

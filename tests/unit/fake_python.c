@@ -33,6 +33,7 @@ void fake_python_init(struct fake_python *py, uint16_t version, uint8_t build, s
     for (size_t i = 0; i < ARRAY_SIZE(types); i++)
         *(uint64_t *)((char *)py + types[i].place) = fake_type(py, types[i].name, STATIC_TYPE);
     fake_set(py, py->type, PY_OB_type, py->type);
+    fake_set(py, py->type, PY_TYPE_flags, STATIC_TYPE | 1ull << 31); // Py_TPFLAGS_TYPE_SUBCLASS
     struct py_process *process = &py->process;
     if (version == 0x0306) {
         process->head_addr = fake_alloc(&py->memory, 8);
@@ -74,6 +75,11 @@ uint64_t fake_object(struct fake_python *py, uint64_t type, size_t size)
     // Managed dicts lie before the object.
     uint64_t object = fake_alloc(&py->memory, size + 48) + 32;
     fake_set(py, object, PY_OB_type, type);
+    // One reference: ob_refcnt, or ob_ref_local of free-threaded builds.
+    uint32_t count = 1;
+    bool free_threaded = py->process.dec.layout.build & PY_BUILD_FREE_THREADED;
+    fake_put(&py->memory, object + (free_threaded ? 12 : fake_offset(py, PY_OB_type) - 8), &count,
+             sizeof(count));
     return object;
 }
 

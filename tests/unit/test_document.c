@@ -313,6 +313,7 @@ static void test_parts(void **state)
                             sizeof(was->processes[i].states));
     }
     assert_int_equal(is->processes[0].cpu_ns, 80 * MS);
+    assert_true(is->processes[0].cpu_share == 80.0 / 701);
     assert_int_equal(is->processes[1].hottest, UINT32_MAX);
     report_document_destroy(document);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What is known beyond stacks, in the JSON report: see json_details.c.
-#ifndef REPORT_JSON_DETAILS_H
-#define REPORT_JSON_DETAILS_H
+// What is known beyond stacks, in the JSON report: see json_crash.c.
+#ifndef REPORT_JSON_CRASH_H
+#define REPORT_JSON_CRASH_H
 
 #include "report/json.h"
 
