@@ -10,8 +10,8 @@
 #include "snapshot/crash.h"
 #include "target/source.h"
 #include "util/guard.h"
-#include "util/redact.h"
 #include "util/hash.h"
+#include "util/redact.h"
 
 #define LINES_MAX CAPTURE_MAX_LINES
 
@@ -32,6 +32,9 @@ struct recording {
     bool begun, given_up;
 };
 
+// Also how a replay knows.
+#define LOCALS_NOTE "the capture holds values of variables, secrets among them (--locals)"
+
 struct err *recording_create(struct session *session, bool is_core, struct recording **ret)
 {
     struct recording *recording = calloc(1, sizeof(*recording));
@@ -48,6 +51,8 @@ struct err *recording_create(struct session *session, bool is_core, struct recor
         recording_destroy(recording);
         return err;
     }
+    if (session->options->locals)
+        snap_note(session->strings, &session->source.notes, LOCALS_NOTE);
     *ret = recording;
     return NULL;
 }
@@ -93,7 +98,7 @@ static void fill_input(const struct session *session, const struct recorded *rec
         .threads = snapshot->moment.threads.items,
         .thread_count = snapshot->moment.threads.count,
         .raw_native = session->options->raw_native,
-        .locals = session->options->locals,
+        .locals = session->options->locals && !session->without_locals,
         .show_secrets = session->options->show_secrets,
         .is_core = is_core,
         .stopped = is_core || snapshot->atomic,
@@ -308,6 +313,14 @@ static void add_notes(struct session *session, struct snap_notes *to,
             snap_note(session->strings, to, "%s", *text);
 }
 
+static bool has_locals(const struct capture_facts *facts)
+{
+    vec_foreach (note, &facts->source_notes)
+        if (*note && strcmp(*note, LOCALS_NOTE) == 0)
+            return true;
+    return false;
+}
+
 // What the capture says of its origin is the session's.
 static void take_facts(struct session *session, const struct capture_facts *facts, const char *path)
 {
@@ -321,6 +334,10 @@ static void take_facts(struct session *session, const struct capture_facts *fact
     source->process.start_time_ns = facts->start_time_ns;
     fill_environment(&source->environment, session->strings, &facts->surroundings);
     add_notes(session, &source->notes, &facts->source_notes);
+    session->without_locals = !has_locals(facts);
+    if (session->options->locals && session->without_locals)
+        snap_note(session->strings, &session->notes,
+                  "no variables: the capture was made without --locals");
     add_notes(session, &session->notes, &facts->first_notes);
     if (facts->aggregate)
         session_aggregate(session);

@@ -26,6 +26,7 @@ struct session {
     uint64_t notes_left_out; // of single threads, beyond a bound
     bool interrupted, incomplete;
     bool interim; // the run goes on after this report
+    bool without_locals; // the capture has none
 };
 
 struct err *session_init(struct session *session, const struct options *options, bool aggregate);

@@ -80,12 +80,12 @@ static void put_float(struct repr *repr, float value)
 }
 
 // False: items of this type are not shown.
-static bool put_number(struct repr *repr, char type, const uint8_t *bytes)
+static bool put_number(struct repr *repr, size_t at, const uint8_t *bytes)
 {
     double parts[2];
     float floats[2];
     uint64_t number = 0;
-    int at = find_type(type);
+    char type = types[at].type;
     size_t size = types[at].size;
     memcpy(&number, bytes, size < 8 ? size : 8);
     switch (type) {
@@ -164,13 +164,13 @@ static void put_shape(struct repr *repr, const struct array *array, const int64_
     repr_puts(repr, array->nd == 1 ? ",)" : ")");
 }
 
-static void put_items(struct repr *repr, const struct array *array, char type, size_t size,
+static void put_items(struct repr *repr, const struct array *array, size_t type,
                       const int64_t *dimensions, const int64_t *strides, uint64_t count)
 {
     uint8_t bytes[16];
     repr_puts(repr, ", [");
     for (uint64_t i = 0; i < count && repr_next(repr, i, count); i++) {
-        if (!repr_bytes(repr, item_at(array, dimensions, strides, i), bytes, size)) {
+        if (!repr_bytes(repr, item_at(array, dimensions, strides, i), bytes, types[type].size)) {
             repr_puts(repr, "<unreadable>");
             break;
         }
@@ -209,7 +209,7 @@ bool repr_ndarray(struct repr *repr, uint64_t object, const struct repr_class *c
         repr_printf(repr, ", dtype of kind %c", descr.kind);
     // '>': stored the other way round.
     if (type >= 0 && descr.byteorder != '>' && !strchr("gMm", descr.type))
-        put_items(repr, &array, descr.type, types[type].size, dimensions, strides, count);
+        put_items(repr, &array, (size_t)type, dimensions, strides, count);
     repr_puts(repr, ")");
     repr_leave(repr);
     return true;
@@ -228,7 +228,7 @@ bool repr_numpy_scalar(struct repr *repr, uint64_t object, const struct repr_cla
         if (!repr_bytes(repr, object + repr_head(repr), bytes, types[i].size))
             return false;
         repr_printf(repr, "numpy.%s(", name);
-        put_number(repr, types[i].type, bytes);
+        put_number(repr, i, bytes);
         repr_puts(repr, ")");
         return true;
     }

@@ -90,12 +90,17 @@ struct err *details_read(const struct snap_input *in, size_t kernel,
                                 .stacks = stacks,
                                 .stack_count = count,
                                 .thread = thread};
-    if (in->no_details || !in->target->mem || !may_read(in, of.kernel) ||
-        !details_recall(in, of.kernel, &thread->details) || thread->details)
+    if (in->no_details || !in->target->mem)
         return NULL;
-    TRY(read_now(&of, kernel, &thread->details));
-    if (thread->details)
-        details_remember(in, of.kernel, thread->details);
+    if (may_read(in, of.kernel) && details_recall(in, of.kernel, &thread->details) &&
+        !thread->details) {
+        TRY(read_now(&of, kernel, &thread->details));
+        if (thread->details)
+            details_remember(in, of.kernel, thread->details);
+    }
+    if (in->locals && count && !thread->details)
+        snap_note(in->strings, &thread->notes,
+                  "its variables are not known, as it ran; a core (pycore gcore) has them");
     return NULL;
 }
 

@@ -39,6 +39,18 @@ def held(document):
     return found
 
 
+BUSY = '''
+import threading, time
+def rest(value):
+    time.sleep(100000)
+threading.Thread(target=rest, args=(5,), name="asleep", daemon=True).start()
+time.sleep(0.2)
+print("READY", flush=True)
+while True:
+    pass
+'''
+
+
 class Values(support.TestCase):
     def compare(self, expected, document):
         found = held(document)
@@ -64,9 +76,26 @@ class Values(support.TestCase):
         self.compare(expected, saved)
         self.compare(expected, support.pycore_json("analyze", core, "--locals", ok=(0, 1)))
         self.compare(expected, support.pycore_json("report", capture, "--locals", ok=(0, 1)))
+        # Says so.
+        self.assertIn("--locals", str(saved["source"].get("notes", "")) + str(saved["notes"]))
         # Not asked for, they are not there.
         plain = support.pycore_json("report", capture, ok=(0, 1))
         self.assertFalse([frame for frame in frames_of(plain) if "locals" in frame])
+
+    @support.each_python(first=support.MINORS[-1])
+    def test_capture_without_and_threads_that_run(self, python):
+        with tempfile.TemporaryDirectory() as folder:
+            capture = os.path.join(folder, "capture")
+            with support.start_program([python.path, "-c", BUSY]) as target:
+                live = support.pycore_json("snap", target.pid, "--locals", ok=(0, 1))
+                support.pycore_json("snap", target.pid, "--save", capture, ok=(0, 1))
+            replayed = support.pycore_json("report", capture, "--locals", ok=(0, 1))
+        threads = {thread["name"]: thread for thread in live["snapshots"][0]["threads"]}
+        self.assertIn("as it ran", str(threads["MainThread"]["notes"]))
+        self.assertEqual(variables({"snapshots": [{"threads": [threads["asleep"]]}]}, "rest"),
+                         {"value": ("argument", "5")})
+        self.assertFalse([frame for frame in frames_of(replayed) if "locals" in frame])
+        self.assertIn("without --locals", str(replayed["notes"]))
 
 
 KINDS = '''
