@@ -281,15 +281,6 @@ static void test_golden_run(void **state)
     incident_destroy(v);
 }
 
-static void check_says(struct values *v, const char *wanted, bool says)
-{
-    char *text = render(report_md, v); // not wrapped
-    assert_non_null(text);
-    if (!strstr(text, wanted) == says)
-        fail_msg("%s \"%s\":\n%s", says ? "does not say" : "says", wanted, text);
-    free(text);
-}
-
 // The answer is there before anything else, whatever else there is.
 static void test_first_lines(void **state)
 {
