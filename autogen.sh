@@ -31,6 +31,7 @@ die() {
 # What tells that a thing is there, and the package that brings it: apt, dnf, apk, pacman, zypper;
 # '-' where the name is not known or nothing is needed.
 #   cmd:NAME  a program       pc:NAME  a pkg-config module       cc:FLAGS  compiles and links so
+#   py:NAME   a Python module
 build_needs='
 cmd:autoreconf autoconf         autoconf              autoconf     autoconf   autoconf
 cmd:automake   automake         automake              automake     automake   automake
@@ -44,13 +45,14 @@ pc:libdw       libdw-dev        elfutils-devel        elfutils-dev libelf     li
 pc:zlib        zlib1g-dev       zlib-devel            zlib-dev     zlib       zlib-devel
 '
 # pycore is built without these where they cannot be had: names of C++ and Rust are then shown as the
-# compiler made them, symbols in .gnu_debugdata are not found, and cores in zst, lz4 or xz must be
-# unpacked by hand.
+# compiler made them, symbols in .gnu_debugdata are not found, cores in zst, lz4 or xz must be unpacked
+# by hand, and top prints tables in the place of its live view.
 build_wants='
 cc:-liberty    libiberty-dev    binutils-devel        binutils-dev binutils   binutils-devel
 pc:liblzma     liblzma-dev      xz-devel              xz-dev       xz         xz-devel
 pc:libzstd     libzstd-dev      libzstd-devel         zstd-dev     zstd       libzstd-devel
 pc:liblz4      liblz4-dev       lz4-devel             lz4-dev      lz4        liblz4-devel
+pc:ncursesw    libncurses-dev   ncurses-devel         ncurses-dev  ncurses    ncurses-devel
 '
 demo_needs='
 cmd:python3    python3          python3               python3      python     python3
@@ -58,25 +60,37 @@ cmd:python3    python3          python3               python3      python     py
 # Only some of the tests need these; where one cannot be had, those tests are skipped by name.
 check_needs='
 cmd:python3    python3          python3               python3      python     python3
+py:jsonschema  python3-jsonschema python3-jsonschema  py3-jsonschema python-jsonschema python3-jsonschema
 pc:cmocka      libcmocka-dev    libcmocka-devel       cmocka-dev   cmocka     libcmocka-devel
 cc:-fsanitize=address,undefined - libasan+libubsan    -            -          -
 cmd:g++        g++              gcc-c++               g++          gcc        gcc-c++
 cmd:clang      clang            clang                 clang        clang      clang
 cmd:gdb        gdb              gdb                   gdb          gdb        gdb
 cmd:valgrind   valgrind         valgrind              valgrind     valgrind   valgrind
+cmd:protoc     protobuf-compiler protobuf-compiler    protoc       protobuf   protobuf-devel
+cmd:go         golang-go        golang                go           go         go
 cmd:eu-stack   elfutils         elfutils              elfutils     elfutils   elfutils
 cmd:readelf    binutils         binutils              binutils     binutils   binutils
 cmd:patchelf   patchelf         patchelf              patchelf     patchelf   patchelf
 cmd:xz         xz-utils         xz                    xz           xz         xz
 cmd:zstd       zstd             zstd                  zstd         zstd       zstd
 cmd:lz4        lz4              lz4                   lz4          lz4        lz4
+cmd:tmux       tmux             tmux                  tmux         tmux       tmux
+cmd:groff      groff-base       groff-base            groff        groff      groff
+cmd:fish       fish             fish                  fish         fish       fish
+cmd:zsh        zsh              zsh                   zsh          zsh        zsh
 cmd:flock      util-linux       util-linux-core       flock        util-linux util-linux
+cmd:xmllint    libxml2-utils    libxml2               libxml2-utils libxml2   libxml2-tools
+cmd:chromium   chromium         chromium              chromium     chromium   chromium
+cmd:node       nodejs           nodejs                nodejs       nodejs     nodejs
+cmd:npm        npm              npm                   npm          npm        npm
 cmd:timeout    coreutils        coreutils             coreutils    coreutils  coreutils
 '
 
 is_there() {
     case $1 in
     cmd:*) command -v "${1#cmd:}" > /dev/null 2>&1 ;;
+    py:*) python3 -c "import ${1#py:}" > /dev/null 2>&1 ;;
     pc:*) pkg-config --exists "${1#pc:}" 2> /dev/null ;;
     cc:*) printf '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n' |
         gcc "${1#cc:}" -x c - -o /dev/null 2> /dev/null ;;
@@ -331,6 +345,7 @@ check() {
     provide "$build_needs$build_wants$check_needs"
     demand "$build_needs"
 
+    step readers tests/tools/get-readers build/readers || :
     # Interpreters are fetched while the compilers work.
     tests/tools/get-pythons build/pythons > build/pythons.log 2>&1 < /dev/null &
     fetcher=$!

@@ -15,6 +15,7 @@
 #define PROFILE_PROFILE_H
 
 #include "snapshot/snapshot.h"
+#include "util/err.h"
 
 // A function: one per (kind, name, file, first line); a native one per (name, module, file). Native
 // code without a symbol is one per module: where its functions begin is not known.
@@ -143,8 +144,9 @@ struct prof_report {
     size_t line_count;
     struct prof_edge *edges; // by total_working
     size_t edge_count;
-    struct prof_node *nodes;
+    struct prof_node *nodes; // in the order of a walk; [0] is the root
     size_t node_count;
+    uint64_t pruned_nodes; // of a tree that was read from a document: those that it leaves out
     // Distinct frames (function and line). Column, address and flags are those that all its samples
     // agreed on, otherwise unknown, 0 and unset; activation is 0.
     struct snap_frame *frames;
@@ -152,6 +154,7 @@ struct prof_report {
     size_t frame_count;
     struct prof_stack *stacks; // by samples
     size_t stack_count;
+    uint32_t *stack_frames;      // of all stacks: what their .frames point into
     struct prof_thread *threads; // by cpu_ns, samples
     size_t thread_count;
     struct prof_process *processes; // by cpu_ns, samples
@@ -175,7 +178,8 @@ struct profile;
 // `strings` is borrowed and must be the table of the snapshots that will be added.
 struct profile *profile_create(struct strtab *strings);
 void profile_destroy(struct profile *profile);
-// Does not keep the snapshot. False: out of memory (the profile is still valid).
+// Does not keep the snapshot. Threads that are left_out are not counted; their calls are taken to go
+// on, as far as nothing speaks against it. False: out of memory (the profile is still valid).
 bool profile_add(struct profile *profile, const struct snapshot *snapshot);
 
 struct prof_run { // what only the sampling loop knows
@@ -184,6 +188,11 @@ struct prof_run { // what only the sampling loop knows
 };
 // Sorts and computes everything; may be called again later (interim reports).
 struct prof_report *profile_report(struct profile *profile, const struct prof_run *run);
+// All of it was allocated by malloc(), so that others may make reports, too.
 void prof_report_destroy(struct prof_report *report);
+// What a report has besides what was counted, for those who make one: its shares of the duration ...
+void prof_report_shares(struct prof_report *report);
+// ... and the call tree of its stacks, as profile_report() gives it when no sample was dropped.
+struct err *prof_report_grow_tree(struct prof_report *report);
 
 #endif

@@ -51,6 +51,7 @@ enum { REPORT_STRIP_MAX = 16 };
 struct report_options {
     bool color;     // text only
     bool full;      // no cut at 32,000 characters
+    bool table;     // a thread dump has its threads as a table, too; formats for browsers set it
     bool snapshots; // json: every snapshot of a hotspot report, and its time line
     unsigned width; // of the terminal; 0: not one, 100 columns
     unsigned top;   // rows of each table; 0: the format's default
@@ -77,7 +78,7 @@ enum report_format_flag {
 };
 
 struct report_format {
-    const char *name, *ending, *help;
+    const char *name, *ending, *help; // formats.def
     report_fn *render;
     unsigned flags; // enum report_format_flag
 };

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "snapshot/details.h"
 #include "util/strtab.h"
 #include "util/vec.h"
 
@@ -82,12 +83,14 @@ struct snap_thread {
                           // and nothing is known (snap_process.python_version is 0)
     bool cut;             // its frames may be incomplete; a note says why
     bool was_stopped;     // pycore stopped it for this snapshot; else it was read as it slept
+    bool left_out;        // by a filter: it is there, but its sample does not count
     bool held_still;      // it stood still over the whole window of the snapshot
     bool has_cpu;
     uint64_t cpu_ns;       // CPU time since the previous snapshot (first one: since it is known)
     uint64_t cpu_total_ns; // since the thread started
     struct snap_frames frames; // innermost first
     struct snap_notes notes;
+    struct snap_details *details; // what is known beyond the stack; NULL: nothing
 };
 VEC_DEFINE(snap_threads, struct snap_thread);
 
@@ -170,6 +173,8 @@ struct snap_source {
     uint32_t arch, host;
     int64_t taken_at_ns; // wall clock, ns since 1970; 0: not known
     struct snap_signal signal;
+    struct snap_crash crash;
+    struct snap_environment environment;
     bool complete;                // nothing the report should hold is missing
     struct snap_process process;  // the one that was asked for, or the first of several
     struct snap_processes others; // the further ones, in the order in which they were met
@@ -179,6 +184,8 @@ void snap_source_deinit(struct snap_source *source);
 // All processes as one list: `process`, then the others.
 size_t snap_process_count(const struct snap_source *source);
 const struct snap_process *snap_process_at(const struct snap_source *source, size_t index);
+// The first one of which there are stacks; `process` where there is none.
+const struct snap_process *snap_process_first(const struct snap_source *source);
 // The one with that pid; the first one where there is none.
 const struct snap_process *snap_process_of(const struct snap_source *source, pid_t pid);
 

@@ -33,6 +33,9 @@ struct err *proc_read_file(const char *path, char **ret, size_t *ret_size);
 
 struct err *proc_tasks(pid_t pid, struct proc_tids *ret);
 struct err *proc_thread_stat(pid_t pid, pid_t tid, struct proc_stat *ret);
+// How a process ended whose status nobody has asked for so far (a zombie), as wait(2) has it. False: not
+// known, or 0.
+bool proc_wait_status(pid_t pid, uint64_t start_ticks, int *ret);
 // /proc/PID/task/TID/schedstat; `fd` from proc_open_schedstat stays valid while the thread lives.
 int proc_open_schedstat(pid_t pid, pid_t tid);
 bool proc_read_clock(int fd, struct proc_clock *ret);

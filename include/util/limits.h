@@ -46,6 +46,10 @@
 #define LIMIT_TABLES_WALKED_BYTES (2ull << 30)
 // Distinct strings of a run: names, files, notes.
 #define LIMIT_STRTAB_BYTES (256u << 20)
+// A JSON document, unpacked: 1,000 snapshots of 100 threads with all their stacks are some 600 MB.
+#define LIMIT_DOCUMENT_BYTES (2ull << 30)
+// What is read of it; those snapshots are 300 MB.
+#define LIMIT_DOCUMENT_VALUES_BYTES (1ull << 30)
 // Slots of a frame's value stack and locals that are looked at.
 #define LIMIT_FRAME_SLOTS 65536
 

@@ -45,7 +45,7 @@ struct options {
 };
 
 struct command {
-    const char *name, *arguments, *help;
+    const char *name, *arguments, *help, *description;
     unsigned flag; // which options are its own
     int (*run)(const struct options *options, int argc, char **argv);
 };
@@ -55,8 +55,14 @@ extern const struct command commands[]; // NULL-terminated by name
 // standard error (or help on standard output: EXIT_COMPLETE, and *ret_done is set).
 int options_parse(const struct command *command, int argc, char **argv, struct options *ret,
                   bool *ret_done);
+// The command of that name; NULL: there is none.
+const struct command *command_by_name(const char *name);
+// help.c, man.c, completion.c: all from the same tables. `command` NULL: of pycore as a whole.
 void print_help(FILE *out);
 void print_command_help(FILE *out, const struct command *command);
+void print_man(FILE *out, const struct command *command);
+// False: it is none of bash, zsh, fish.
+bool print_completion(FILE *out, const char *shell);
 
 // "200ms", "1s", "500us", "2m"; bare numbers only where `bare_seconds`.
 bool parse_time(const char *text, bool bare_seconds, uint64_t *ret_ns);
@@ -66,8 +72,20 @@ bool parse_time(const char *text, bool bare_seconds, uint64_t *ret_ns);
 // false when one could not be written.
 bool write_report(const struct options *options, const struct report_input *input,
                   const struct report_input *of_profile);
+// One file, in the format of its name's ending, else as text. Prints nothing.
+struct err *write_report_to(const struct options *options, const char *path,
+                            const struct report_input *input);
+// The same for anything else that is rendered in formats: `write` is called for each output, with
+// the format that it is to be in.
+typedef struct err *write_fn(FILE *out, const struct report_format *format,
+                             const struct report_options *options, void *arg);
+bool write_outputs(const struct options *options, write_fn *write, void *arg);
 // Is one of the outputs in a format with all of these flags (enum report_format_flag)?
 bool outputs_have(const struct options *options, unsigned flags);
+
+// False, after a message, when the ending of an output's name asks for a format that is none of these
+// (NULL-terminated).
+bool outputs_among(const struct options *options, const char *const *names);
 
 // False, after a message, when an output cannot be written: better said before a long run.
 bool outputs_look_writable(const struct options *options);

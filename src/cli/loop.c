@@ -17,8 +17,7 @@
 #define PROGRESS_AFTER_NS 1000000000u
 #define NAP_NS 50000000u
 
-// Two descriptors for each thread of the target.
-static void allow_descriptors(void)
+void loop_allow_descriptors(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
@@ -42,7 +41,7 @@ void loop_init(struct loop *loop, struct session *session)
     }
     if (getrandom(&loop->random, sizeof(loop->random), 0) != sizeof(loop->random) || !loop->random)
         loop->random = live_now_ns() | 1;
-    allow_descriptors();
+    loop_allow_descriptors();
     subjects_init(&loop->subjects, session, &sampling);
 }
 

@@ -44,4 +44,7 @@ void loop_run(struct loop *loop);
 // Renders; the exit code.
 int loop_finish(struct loop *loop, int argc, char **argv);
 
+// As many open files as may be: snapshots need two for each thread of the target.
+void loop_allow_descriptors(void);
+
 #endif

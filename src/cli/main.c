@@ -7,19 +7,33 @@
 #include "cli/child.h"
 #include "cli/cli.h"
 
+static int no_command(const char *name)
+{
+    complain("there is no command \"%s\"; \"pycore --help\" lists them", name);
+    return EXIT_USAGE;
+}
+
+// help [COMMAND], and what the build asks for: help --man [COMMAND], help --completion SHELL.
 static int help(int argc, char **argv)
 {
-    if (argc < 2) {
-        print_help(stdout);
-        return EXIT_COMPLETE;
-    }
-    for (const struct command *command = commands; command->name; command++)
-        if (strcmp(command->name, argv[1]) == 0) {
-            print_command_help(stdout, command);
+    bool man = argc > 1 && strcmp(argv[1], "--man") == 0;
+    if (argc > 1 && strcmp(argv[1], "--completion") == 0) {
+        if (argc == 3 && print_completion(stdout, argv[2]))
             return EXIT_COMPLETE;
-        }
-    complain("there is no command \"%s\"; \"pycore --help\" lists them", argv[1]);
-    return EXIT_USAGE;
+        complain("help --completion takes one of bash, zsh, fish");
+        return EXIT_USAGE;
+    }
+    const char *name = argc > 1 + man ? argv[1 + man] : NULL;
+    const struct command *command = name ? command_by_name(name) : NULL;
+    if (name && !command)
+        return no_command(name);
+    if (man)
+        print_man(stdout, command);
+    else if (command)
+        print_command_help(stdout, command);
+    else
+        print_help(stdout);
+    return EXIT_COMPLETE;
 }
 
 static int run(const struct command *command, int argc, char **argv)
@@ -47,9 +61,6 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0)
         return help(argc - 1, argv + 1);
-    for (const struct command *command = commands; command->name; command++)
-        if (strcmp(command->name, argv[1]) == 0)
-            return run(command, argc - 1, argv + 1);
-    complain("there is no command \"%s\"; \"pycore --help\" lists them", argv[1]);
-    return EXIT_USAGE;
+    const struct command *command = command_by_name(argv[1]);
+    return command ? run(command, argc - 1, argv + 1) : no_command(argv[1]);
 }

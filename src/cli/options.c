@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Options and help, all from options.def.
+// The command line into struct options, by the rows of options.def.
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
@@ -8,122 +8,10 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "cli/cli.h"
+#include "cli/option_rows.h"
 #include "util/guard.h"
 
-// Commands as options.def names them, and sets of them.
-#define SNAP 1u
-#define ANALYZE 2u
-#define GCORE 4u
-#define REPORT 8u
-#define DIFF 16u
-#define TOP 32u
-#define PS 64u
-#define RUN 128u
-#define LIVE (SNAP | TOP | RUN)               // takes snapshots of a live process
-#define SEEN (LIVE | ANALYZE)                 // reads a target
-#define SHOWN (SNAP | ANALYZE | REPORT | RUN) // writes a report
-#define FILTERED (SHOWN | TOP)
-#define EVERY (~0u)
-
 #define DEFAULT_MAX_PAUSE_NS 5000000u
-
-enum option_id {
-    OPT_GROUP, // no option: the heading of a group
-#define GROUP(title)
-#define OPTION(id, short_name, long_name, argument, commands, help) OPT_##id,
-#define ALIAS(long_name, id)
-#include "cli/options.def"
-#undef GROUP
-#undef OPTION
-#undef ALIAS
-    OPTION_COUNT
-};
-
-struct option_row {
-    enum option_id id;
-    char short_name;
-    const char *long_name, *argument; // of a group: NULL
-    unsigned commands;
-    const char *help; // of a group: its title; of an alias: NULL
-};
-
-static const struct option_row rows[] = {
-#define GROUP(title) {OPT_GROUP, 0, NULL, NULL, 0, title},
-#define OPTION(id, short_name, long_name, argument, valid, help) \
-    {OPT_##id, short_name, long_name, argument, valid, help},
-#define ALIAS(long_name, id) {OPT_##id, 0, long_name, NULL, 0, NULL},
-#include "cli/options.def"
-#undef GROUP
-#undef OPTION
-#undef ALIAS
-};
-
-// The row itself, or the one that it is another name of.
-static const struct option_row *meaning(const struct option_row *row)
-{
-    for (size_t i = 0; !row->help && i < ARRAY_SIZE(rows); i++)
-        if (rows[i].id == row->id && rows[i].help)
-            return &rows[i];
-    return row;
-}
-
-const struct command commands[] = {
-    {"snap", "PID", "stacks of a live process; with -n or -d its hotspots", SNAP, run_snap},
-    {"analyze", "CORE...", "the same from a core dump or a capture", ANALYZE, run_analyze},
-    {"gcore", "PID", "write a core dump of a process that lives on", GCORE, run_gcore},
-    {"report", "FILE", "a capture or a JSON report once more, in any format", REPORT, run_report},
-    {"diff", "A B", "what got hotter and what colder between two of these", DIFF, run_diff},
-    {"top", "PID", "a live view of threads and functions", TOP, run_top},
-    {"ps", "", "the Python processes of this machine", PS, run_ps},
-    {"run", "-- PROGRAM...", "start a program, and observe it until it exits", RUN, run_run},
-    {NULL, NULL, NULL, 0, NULL},
-};
-
-void print_command_help(FILE *out, const struct command *command)
-{
-    fprintf(out, "Usage: pycore %s [OPTION]... %s\n%s.\n\n", command->name, command->arguments,
-            command->help);
-    const char *group = NULL;
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        if (rows[i].id == OPT_GROUP)
-            group = rows[i].help;
-        if (!(rows[i].commands & command->flag))
-            continue;
-        if (group)
-            fprintf(out, "%s:\n", group);
-        group = NULL;
-        char left[64], flag[8] = "    ";
-        if (rows[i].short_name)
-            snprintf(flag, sizeof(flag), "-%c, ", rows[i].short_name);
-        snprintf(left, sizeof(left), "%s--%s%s%s", flag, rows[i].long_name,
-                 rows[i].argument ? " " : "", rows[i].argument ? rows[i].argument : "");
-        fprintf(out, "  %-24s %s\n", left, rows[i].help);
-    }
-}
-
-void print_help(FILE *out)
-{
-    fputs("Usage: pycore COMMAND [OPTION]...\n"
-          "What is this Python process doing, and why is it hot, hung or crashed?\n\n"
-          "Commands:\n",
-          out);
-    for (const struct command *command = commands; command->name; command++) {
-        char left[32];
-        snprintf(left, sizeof(left), "%s %s", command->name, command->arguments);
-        fprintf(out, "  %-18s %s\n", left, command->help);
-    }
-    fputs("  help COMMAND       options of a command\n\n"
-          "Examples:\n"
-          "  pycore snap 4711                        what every thread is doing right now\n"
-          "  pycore snap 4711 -n 50 -i 200ms         where the time goes\n"
-          "  pycore snap 4711 -d 30s -o report.md    the same, for a ticket\n"
-          "  pycore analyze core.4711                a crash\n"
-          "  pycore gcore 4711 -o core.4711          evidence to look at later\n\n"
-          "Exit codes: 0 complete report, 1 report with gaps (its notes say which),\n"
-          "2 no report, 64 usage. The target is only read, and never left stopped.\n",
-          out);
-}
 
 bool parse_time(const char *text, bool bare_seconds, uint64_t *ret_ns)
 {
@@ -157,89 +45,44 @@ static bool parse_number(const char *text, uint64_t low, uint64_t high, uint64_t
     return true;
 }
 
-static bool parse_color(const char *text, bool *ret)
+// Which of the option's choices it is, from 0; -1: none.
+static int choice_of(enum option_id id, const char *text)
+{
+    size_t size = strlen(text);
+    int index = 0;
+    for (const char *word = option_choices(id); word; index++) {
+        if (size && strcspn(word, " ") == size && strncmp(word, text, size) == 0)
+            return index;
+        word = strchr(word, ' ');
+        word += word != NULL;
+    }
+    return -1;
+}
+
+// "is none of running, all, none"; for formats all that there are.
+static const char *no_choice(enum option_id id)
+{
+    static char text[256];
+    size_t used = (size_t)snprintf(text, sizeof(text), "is none of");
+    const char *comma = "";
+    for (const char *word = option_choices(id); word && used < sizeof(text); comma = ",") {
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s %.*s", comma,
+                                 (int)strcspn(word, " "), word);
+        word = strchr(word, ' ');
+        word += word != NULL;
+    }
+    for (size_t i = 0; id == OPT_FORMAT && report_formats[i].name && used < sizeof(text); i++)
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s %s", i ? "," : "",
+                                 report_formats[i].name);
+    return text;
+}
+
+static bool wants_color(int choice)
 {
     const char *no_color = getenv("NO_COLOR");
-    if (strcmp(text, "auto") == 0)
-        *ret = isatty(STDOUT_FILENO) && !(no_color && no_color[0]); // no-color.org
-    else if (strcmp(text, "always") == 0 || strcmp(text, "never") == 0)
-        *ret = text[0] == 'a';
-    else
-        return false;
-    return true;
-}
-
-static bool parse_stop(const char *text, enum stop_mode *ret)
-{
-    static const char *const words[] = {
-        [STOP_RUNNING] = "running", [STOP_ALL] = "all", [STOP_NONE] = "none"};
-    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-        if (strcmp(text, words[i]) == 0) {
-            *ret = (enum stop_mode)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool parse_weight(const char *text, enum report_weight *ret)
-{
-    static const char *const words[] = {[REPORT_WEIGHT_SAMPLES] = "samples",
-                                        [REPORT_WEIGHT_WALL] = "wall",
-                                        [REPORT_WEIGHT_CPU] = "cpu"};
-    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-        if (strcmp(text, words[i]) == 0) {
-            *ret = (enum report_weight)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool parse_sort(const char *text, enum report_sort *ret)
-{
-    static const char *const words[] = {
-        [REPORT_SORT_DEFAULT] = "default", [REPORT_SORT_OWN] = "own",
-        [REPORT_SORT_SELF] = "self",       [REPORT_SORT_TOTAL] = "total",
-        [REPORT_SORT_CPU] = "cpu",         [REPORT_SORT_WAITING] = "waiting",
-        [REPORT_SORT_CALLS] = "calls",     [REPORT_SORT_NAME] = "name"};
-    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-        if (strcmp(text, words[i]) == 0) {
-            *ret = (enum report_sort)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-// What is wrong with it; NULL: nothing.
-static const char *parse_format(enum option_id id, const char *text,
-                                const struct report_format **ret)
-{
-    static char wrong[160];
-    const char *const diff[] = {"text", "md", "json", "html", NULL};
-    const char *const ps[] = {"text", "json", NULL};
-    const char *const *some = id == OPT_DIFF_FORMAT ? diff : id == OPT_PS_FORMAT ? ps : NULL;
-    bool fits = !some;
-    for (size_t i = 0; some && some[i]; i++)
-        fits |= strcmp(text, some[i]) == 0;
-    *ret = fits ? report_format_by_name(text) : NULL;
-    if (*ret)
-        return NULL;
-    size_t used = (size_t)snprintf(wrong, sizeof(wrong), "is no format; there are");
-    for (size_t i = 0; some ? some[i] != NULL : report_formats[i].name != NULL; i++)
-        if (used < sizeof(wrong))
-            used += (size_t)snprintf(wrong + used, sizeof(wrong) - used, "%s %s", i ? "," : "",
-                                     some ? some[i] : report_formats[i].name);
-    return wrong;
-}
-
-static bool parse_compression(const char *text, enum dump_compression *ret)
-{
-    if (strcmp(text, "gz") != 0 && strcmp(text, "zst") != 0)
-        return false;
-    *ret = text[0] == 'g' ? DUMP_GZIP : DUMP_ZSTD;
-    return true;
+    if (choice == 0) // auto: no-color.org
+        return isatty(STDOUT_FILENO) && !(no_color && no_color[0]);
+    return choice == 1;
 }
 
 // Octal, decimal or hexadecimal, as the kernel reads it (fs/proc/base.c, proc_coredump_filter_write).
@@ -258,6 +101,9 @@ static bool parse_mask(const char *text, int *ret)
 static const char *take(enum option_id id, const char *value, struct options *ret)
 {
     uint64_t number;
+    int choice = 0;
+    if (option_choices(id) && (choice = choice_of(id, value)) < 0)
+        return no_choice(id);
     switch (id) {
     case OPT_PID:
         if (!parse_number(value, 1, INT32_MAX, &number))
@@ -265,8 +111,11 @@ static const char *take(enum option_id id, const char *value, struct options *re
         ret->pid = (int64_t)number;
         return NULL;
     case OPT_COUNT:
+    case OPT_TABLES:
         return parse_number(value, 1, 1000000000, &ret->count) ? NULL : "is no count above 0";
     case OPT_INTERVAL:
+    case OPT_TOP_INTERVAL:
+    case OPT_RUN_INTERVAL:
         return parse_time(value, false, &ret->interval_ns)
                    ? NULL
                    : "needs a number and a unit: 500us, 200ms, 1s";
@@ -275,7 +124,8 @@ static const char *take(enum option_id id, const char *value, struct options *re
                    ? NULL
                    : "is no duration: 10s, 2m, 500ms, or seconds";
     case OPT_STOP:
-        return parse_stop(value, &ret->stop) ? NULL : "is none of running, all, none";
+        ret->stop = (enum stop_mode)choice;
+        return NULL;
     case OPT_MAX_PAUSE:
         return parse_time(value, true, &ret->max_pause_ns)
                    ? NULL
@@ -283,7 +133,8 @@ static const char *take(enum option_id id, const char *value, struct options *re
     case OPT_FORMAT:
     case OPT_DIFF_FORMAT:
     case OPT_PS_FORMAT:
-        return parse_format(id, value, &ret->format);
+        ret->format = report_format_by_name(value);
+        return ret->format ? NULL : no_choice(id);
     case OPT_OUTPUT:
     case OPT_CORE_OUTPUT:
         if (ret->output_count == MAX_OUTPUTS)
@@ -296,7 +147,8 @@ static const char *take(enum option_id id, const char *value, struct options *re
         ret->report.top = (unsigned)number;
         return NULL;
     case OPT_COLOR:
-        return parse_color(value, &ret->report.color) ? NULL : "is none of auto, always, never";
+        ret->report.color = wants_color(choice);
+        return NULL;
     case OPT_SAVE:
         ret->save = value;
         return NULL;
@@ -313,7 +165,8 @@ static const char *take(enum option_id id, const char *value, struct options *re
         ret->source_root = value;
         return NULL;
     case OPT_COMPRESS:
-        return parse_compression(value, &ret->compression) ? NULL : "is none of gz, zst";
+        ret->compression = choice == 0 ? DUMP_GZIP : DUMP_ZSTD;
+        return NULL;
     case OPT_FILTER:
         return parse_mask(value, &ret->filter) ? NULL : "is no mask: 0x33, or 0x7f for all";
     case OPT_FORK:
@@ -376,7 +229,8 @@ static const char *take(enum option_id id, const char *value, struct options *re
         ret->report.weight = REPORT_WEIGHT_WALL;
         return NULL;
     case OPT_WEIGHT:
-        return parse_weight(value, &ret->report.weight) ? NULL : "is none of samples, wall, cpu";
+        ret->report.weight = (enum report_weight)choice;
+        return NULL;
     case OPT_THREADS:
         ret->report.threads = true;
         return NULL;
@@ -400,9 +254,8 @@ static const char *take(enum option_id id, const char *value, struct options *re
         ret->report.max_depth = (unsigned)number;
         return NULL;
     case OPT_SORT:
-        return parse_sort(value, &ret->report.sort)
-                   ? NULL
-                   : "is none of own, self, total, cpu, waiting, calls, name";
+        ret->report.sort = (enum report_sort)(REPORT_SORT_OWN + choice);
+        return NULL;
     case OPT_GROUP:
     case OPT_HELP:
     case OPTION_COUNT:
@@ -415,7 +268,7 @@ static void defaults(struct options *ret)
 {
     struct winsize size;
     *ret = (struct options){.pid = -1, .filter = -1, .max_pause_ns = DEFAULT_MAX_PAUSE_NS};
-    parse_color("auto", &ret->report.color);
+    ret->report.color = wants_color(0);
     if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
         ret->report.width = size.ws_col;
 }
@@ -430,32 +283,33 @@ static int usage(const struct command *command, const char *message, const char 
 int options_parse(const struct command *command, int argc, char **argv, struct options *ret,
                   bool *ret_done)
 {
-    struct option longs[ARRAY_SIZE(rows) + 1] = {0};
+    struct option longs[OPTION_ROWS + 1] = {0};
     // A program that is started has options of its own.
     char shorts[2 * OPTION_COUNT + 3] = "+:";
     char *short_options = command->flag == RUN ? shorts : shorts + 1;
     size_t long_count = 0, short_count = 2;
     *ret_done = false;
     defaults(ret);
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        const struct option_row *row = meaning(&rows[i]);
-        if (!(row->commands & command->flag))
+    for (size_t i = 0; i < OPTION_ROWS; i++) {
+        const struct option_row *row = option_meaning(&option_rows[i]);
+        if (!option_fits(row, command))
             continue;
         int has = row->argument ? required_argument : no_argument;
-        longs[long_count++] = (struct option){rows[i].long_name, has, NULL, 1000 + (int)i};
-        if (!rows[i].short_name)
+        longs[long_count++] = (struct option){option_rows[i].long_name, has, NULL, 1000 + (int)i};
+        if (!option_rows[i].short_name)
             continue;
-        shorts[short_count++] = rows[i].short_name;
-        if (rows[i].argument)
+        shorts[short_count++] = option_rows[i].short_name;
+        if (option_rows[i].argument)
             shorts[short_count++] = ':';
     }
     opterr = 0;
     optind = 1;
     for (int found; (found = getopt_long(argc, argv, short_options, longs, NULL)) != -1;) {
-        const struct option_row *row = found >= 1000 ? meaning(&rows[found - 1000]) : NULL;
-        for (size_t i = 0; !row && i < ARRAY_SIZE(rows); i++)
-            if (found == rows[i].short_name && (rows[i].commands & command->flag))
-                row = &rows[i];
+        const struct option_row *row =
+            found >= 1000 ? option_meaning(&option_rows[found - 1000]) : NULL;
+        for (size_t i = 0; !row && i < OPTION_ROWS; i++)
+            if (found == option_rows[i].short_name && (option_rows[i].commands & command->flag))
+                row = &option_rows[i];
         if (found == '?' || found == ':' || !row)
             return usage(command, found == ':' ? "needs a value" : "is no option of this command",
                          argv[optind - 1]);

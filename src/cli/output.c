@@ -31,26 +31,33 @@ int fail(struct err *err)
     return EXIT_NO_REPORT;
 }
 
-static struct err *render(const struct options *options, const struct report_format *format,
-                          const struct report_input *input, FILE *out)
+// What is written to the outputs.
+struct writing {
+    const struct options *options;
+    write_fn *write;
+    void *arg;
+};
+
+static struct err *render(const struct writing *writing, const struct report_format *format,
+                          FILE *out)
 {
-    struct report_options choices = options->report;
+    struct report_options choices = writing->options->report;
     if (out != stdout)
         choices.color = false;
-    TRY(format->render(out, input, &choices));
+    TRY(writing->write(out, format, &choices, writing->arg));
     if (fflush(out) != 0 || ferror(out))
         return err_os(errno, "writing the report");
     return NULL;
 }
 
-static struct err *write_file(const struct options *options, const char *path,
-                              const struct report_format *format, const struct report_input *input)
+static struct err *write_file(const struct writing *writing, const char *path,
+                              const struct report_format *format)
 {
     struct outfile file;
     TRY(outfile_begin(path, OUTFILE_REPORT, &file));
     int fd = fcntl(file.fd, F_DUPFD_CLOEXEC, 3);
     FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
-    struct err *err = out ? render(options, format, input, out) : err_os(errno, "%s", path);
+    struct err *err = out ? render(writing, format, out) : err_os(errno, "%s", path);
     if (out ? fclose(out) != 0 : fd >= 0 && close(fd) != 0)
         err = err ? err : err_os(errno, "%s", path);
     if (!err)
@@ -115,6 +122,21 @@ bool outputs_look_writable(const struct options *options)
     return true;
 }
 
+bool outputs_among(const struct options *options, const char *const *names)
+{
+    for (size_t i = 0; i < options->output_count || i == 0; i++) {
+        const char *const *name = names;
+        while (*name && strcmp(*name, format_of(options, i)->name) != 0)
+            name++;
+        if (*name)
+            continue;
+        complain("%s: this is not written as %s; -f names one of the formats that it is written in",
+                 options->outputs[i], format_of(options, i)->name);
+        return false;
+    }
+    return true;
+}
+
 bool outputs_have(const struct options *options, unsigned flags)
 {
     for (size_t i = 0; i < options->output_count || i == 0; i++)
@@ -123,20 +145,47 @@ bool outputs_have(const struct options *options, unsigned flags)
     return false;
 }
 
-bool write_report(const struct options *options, const struct report_input *input,
-                  const struct report_input *of_profile)
+bool write_outputs(const struct options *options, write_fn *write, void *arg)
 {
+    const struct writing writing = {options, write, arg};
     bool ok = true;
     for (size_t i = 0; i < options->output_count || i == 0; i++) {
         const char *path = i < options->output_count ? options->outputs[i] : "-";
         const struct report_format *format = format_of(options, i);
-        const struct report_input *shown = format->flags & REPORT_OF_PROFILE ? of_profile : input;
-        struct err *err = strcmp(path, "-") == 0 ? render(options, format, shown, stdout)
-                                                 : write_file(options, path, format, shown);
+        struct err *err = strcmp(path, "-") == 0 ? render(&writing, format, stdout)
+                                                 : write_file(&writing, path, format);
         if (err) {
             fail(err);
             ok = false;
         }
     }
     return ok;
+}
+
+struct inputs {
+    const struct report_input *input, *of_profile;
+};
+
+static struct err *write_input(FILE *out, const struct report_format *format,
+                               const struct report_options *options, void *arg)
+{
+    const struct inputs *inputs = arg;
+    return format->render(
+        out, format->flags & REPORT_OF_PROFILE ? inputs->of_profile : inputs->input, options);
+}
+
+bool write_report(const struct options *options, const struct report_input *input,
+                  const struct report_input *of_profile)
+{
+    struct inputs inputs = {input, of_profile};
+    return write_outputs(options, write_input, &inputs);
+}
+
+struct err *write_report_to(const struct options *options, const char *path,
+                            const struct report_input *input)
+{
+    const struct report_format *format = report_format_by_ending(path);
+    struct inputs inputs = {input, input};
+    const struct writing writing = {options, write_input, &inputs};
+    return write_file(&writing, path, format ? format : report_format_by_name("text"));
 }

@@ -46,7 +46,7 @@ void session_deinit(struct session *session)
 static bool has_gaps(const struct snapshot *snapshot)
 {
     vec_foreach (thread, &snapshot->threads)
-        if (thread->cut)
+        if (thread->cut && !thread->left_out)
             return true;
     return false;
 }
@@ -61,6 +61,8 @@ static void gather_notes(struct session *session, const struct snapshot *snapsho
             snap_note(session->strings, &session->notes, "%s", strtab_get(session->strings, *note));
     }
     vec_foreach (thread, &snapshot->threads) {
+        if (thread->left_out)
+            continue;
         vec_foreach (note, &thread->notes) {
             if (session->notes.count >= NOTES_MAX)
                 session->notes_left_out++;
@@ -71,19 +73,39 @@ static void gather_notes(struct session *session, const struct snapshot *snapsho
     }
 }
 
-void session_add(struct session *session, struct snapshot *snapshot)
+void session_count(struct session *session, struct snapshot *snapshot)
 {
     session->taken++;
+    filter_mark(session->options, session->strings, snapshot, &session->filtered);
     session->incomplete |= has_gaps(snapshot);
     if (session->profile) {
         if (!profile_add(session->profile, snapshot))
             session->incomplete = true;
         gather_notes(session, snapshot);
     }
+}
+
+void session_add(struct session *session, struct snapshot *snapshot)
+{
+    session_count(session, snapshot);
+    filter_drop(snapshot);
     if ((!session->profile || session->options->report.snapshots) &&
         vec_push(&session->kept, snapshot))
         return;
     snapshot_destroy(snapshot);
+}
+
+bool session_restart(struct session *session)
+{
+    struct profile *profile = profile_create(session->strings);
+    if (!profile)
+        return false;
+    profile_destroy(session->profile);
+    session->profile = profile;
+    session->taken = 0;
+    session->filtered = (struct filter_counts){0};
+    session->cpu_begin_ns = own_cpu_ns();
+    return true;
 }
 
 void session_aggregate(struct session *session)
@@ -163,21 +185,24 @@ static void note_pauses(struct session *session, const struct prof_report *repor
                   report->pause_share * 100);
 }
 
-// For formats that show nothing else: the snapshot that was taken as a profile of its own.
-static struct profile *profile_of_kept(struct session *session)
+struct prof_report *session_profile_of(struct strtab *strings,
+                                       const struct snapshot *const *snapshots, size_t count,
+                                       const struct prof_run *run)
 {
-    struct profile *profile = profile_create(session->strings);
+    struct prof_report *report = NULL;
+    struct profile *profile = profile_create(strings);
     bool added = profile != NULL;
-    vec_foreach (snapshot, &session->kept)
-        added = added && profile_add(profile, *snapshot);
+    for (size_t i = 0; i < count; i++)
+        added = added && profile_add(profile, snapshots[i]);
     if (added)
-        return profile;
+        report = profile_report(profile, run);
     profile_destroy(profile);
-    return NULL;
+    return report;
 }
 
-int session_finish(struct session *session, const struct prof_run *run,
-                   struct report_source_reader lines, const char *command)
+struct err *session_report(struct session *session, const struct prof_run *run,
+                           struct report_source_reader lines, const char *command,
+                           struct report_input *ret)
 {
     struct prof_report *report = NULL;
     if (session->profile) {
@@ -185,19 +210,17 @@ int session_finish(struct session *session, const struct prof_run *run,
         if (!whole.own_cpu_ns)
             whole.own_cpu_ns = session_own_cpu_ns(session);
         report = profile_report(session->profile, &whole);
-        if (!report) {
-            complain("out of memory");
-            return EXIT_NO_REPORT;
-        }
+        if (!report)
+            return err_create(ERR_NO_MEMORY, "out of memory");
         note_pauses(session, report);
     }
     if (session->notes_left_out)
         snap_note(session->strings, &session->notes,
                   "%llu more notes of single threads and snapshots",
                   (unsigned long long)session->notes_left_out);
-    bool gaps = session->incomplete || session->interrupted;
-    session->source.complete = !gaps;
-    struct report_input input = {
+    filter_note(session->options, &session->filtered, session->strings, &session->notes);
+    session->source.complete = !session->incomplete && !session->interrupted;
+    *ret = (struct report_input){
         .tool_version = PACKAGE_VERSION,
         .command = command,
         .strings = session->strings,
@@ -210,22 +233,28 @@ int session_finish(struct session *session, const struct prof_run *run,
         .interim = session->interim,
         .source_reader = lines,
     };
+    return NULL;
+}
+
+int session_finish(struct session *session, const struct prof_run *run,
+                   struct report_source_reader lines, const char *command)
+{
+    struct report_input input;
+    struct err *err = session_report(session, run, lines, command, &input);
+    if (err)
+        return fail(err);
     struct report_input of_profile = input;
-    struct profile *single = NULL;
-    struct prof_report *of_single = NULL;
-    if (!report && outputs_have(session->options, REPORT_OF_PROFILE)) {
-        single = profile_of_kept(session);
-        of_single = single ? profile_report(single, run) : NULL;
-        if (!of_single) {
-            profile_destroy(single);
+    struct prof_report *single = NULL;
+    if (!input.profile && outputs_have(session->options, REPORT_OF_PROFILE)) {
+        single = session_profile_of(session->strings, input.snapshots, input.snapshot_count, run);
+        if (!single) {
             complain("out of memory");
             return EXIT_NO_REPORT;
         }
-        of_profile.profile = of_single;
+        of_profile.profile = single;
     }
     bool written = write_report(session->options, &input, &of_profile);
-    prof_report_destroy(report);
-    prof_report_destroy(of_single);
-    profile_destroy(single);
-    return !written ? EXIT_NO_REPORT : gaps ? EXIT_PARTIAL : EXIT_COMPLETE;
+    prof_report_destroy((struct prof_report *)(uintptr_t)input.profile);
+    prof_report_destroy(single);
+    return !written ? EXIT_NO_REPORT : session->source.complete ? EXIT_COMPLETE : EXIT_PARTIAL;
 }

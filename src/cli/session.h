@@ -4,7 +4,7 @@
 #ifndef CLI_SESSION_H
 #define CLI_SESSION_H
 
-#include "cli/cli.h"
+#include "cli/filter.h"
 #include "snapshot/build.h"
 
 struct session {
@@ -16,6 +16,7 @@ struct session {
     VEC(struct snapshot *) kept;
     uint64_t taken;
     uint64_t cpu_begin_ns;   // pycore's own CPU time before the run
+    struct filter_counts filtered;
     uint64_t notes_left_out; // of single threads, beyond a bound
     bool interrupted, incomplete;
     bool interim; // the run goes on after this report
@@ -25,6 +26,20 @@ struct err *session_init(struct session *session, const struct options *options,
 void session_deinit(struct session *session);
 // Takes the snapshot over.
 void session_add(struct session *session, struct snapshot *snapshot);
+// The finished values of a session, to be rendered. ret->profile is the caller's, for
+// prof_report_destroy(); all else is borrowed.
+struct err *session_report(struct session *session, const struct prof_run *run,
+                           struct report_source_reader lines, const char *command,
+                           struct report_input *ret);
+// For formats that show profiles only: snapshots as a profile of their own; `run` may be all zeros.
+// NULL: out of memory.
+struct prof_report *session_profile_of(struct strtab *strings,
+                                       const struct snapshot *const *snapshots, size_t count,
+                                       const struct prof_run *run);
+// Only counts it: it stays the caller's, with the threads that do not count marked (`left_out`).
+void session_count(struct session *session, struct snapshot *snapshot);
+// Begins to count anew: what was counted so far is gone. False: out of memory, all is as it was.
+bool session_restart(struct session *session);
 // Renders; the exit code.
 struct source;
 int session_finish(struct session *session, const struct prof_run *run,

@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The 95 % bounds of every function's share of the working samples, from the series kept of it.
+#include <math.h>
+
 #include "profile/interval.h"
 #include "profile/profile_private.h"
+
+// To a millionth: as exact as they are written, so that what is read back is the same number.
+static double rounded(double share)
+{
+    return round(share * 1e6) / 1e6;
+}
 
 static void bounds_of(struct interval *interval, const struct prof_series *series, double *ret_low,
                       double *ret_high)
@@ -12,6 +20,8 @@ static void bounds_of(struct interval *interval, const struct prof_series *serie
         count[i] = series->items[i].count;
     }
     interval_sparse(interval, at, count, series->count, ret_low, ret_high);
+    *ret_low = rounded(*ret_low);
+    *ret_high = rounded(*ret_high);
 }
 
 bool prof_function_bounds(const struct profile *profile, const uint32_t *from, size_t count,

@@ -17,7 +17,7 @@ bool prof_count_pool(struct profile *profile, const struct snapshot *snapshot)
         entry->pool_works = false;
     vec_foreach (thread, &snapshot->threads) {
         uint32_t id;
-        if (!is_native(thread) || !snap_state_works(thread->state))
+        if (thread->left_out || !is_native(thread) || !snap_state_works(thread->state))
             continue;
         if (!prof_process(profile, thread->pid, &id))
             return false;

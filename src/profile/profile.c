@@ -138,8 +138,12 @@ bool profile_add(struct profile *profile, const struct snapshot *snapshot)
     }
     done = prof_count_parts(profile, snapshot) && done;
     done = prof_count_pool(profile, snapshot) && done;
-    for (size_t i = 0; i < snapshot->threads.count; i++)
-        done = add_thread(profile, snapshot, &snapshot->threads.items[i]) && done;
+    vec_foreach (thread, &snapshot->threads) {
+        if (thread->left_out)
+            prof_keep_calls(profile, thread);
+        else
+            done = add_thread(profile, snapshot, thread) && done;
+    }
     prof_threads_gone(profile);
     prof_series_bound(profile);
     return done;

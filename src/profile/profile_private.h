@@ -149,6 +149,7 @@ bool prof_begin_moment(struct profile *profile, uint64_t at_ns);
 bool prof_thread(struct profile *profile, const struct snap_thread *thread, uint32_t *ret_thread);
 bool prof_count_thread(struct profile *profile, const struct prof_sample *sample);
 void prof_threads_gone(struct profile *profile);
+void prof_keep_calls(struct profile *profile, const struct snap_thread *thread);
 // processes.c: the one with that pid; what the snapshot says of each; one more sample of it
 bool prof_process(struct profile *profile, pid_t pid, uint32_t *ret_process);
 bool prof_count_parts(struct profile *profile, const struct snapshot *snapshot);

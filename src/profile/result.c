@@ -3,6 +3,8 @@
 // its new place. Ties are broken by names and numbers, so that equal runs give equal reports.
 #include "profile/result.h"
 
+#include <math.h>
+
 // For qsort_r: how an item of each table compares. Larger counts first.
 #define MORE_FIRST(a, b)               \
     do {                               \
@@ -223,18 +225,18 @@ static bool copy_stacks(struct prof_result *result)
     const struct profile *profile = result->profile;
     struct prof_report *report = result->report;
     size_t frames = profile->stack_frames.count;
-    if (!(result->stack_frames = prof_array(frames, sizeof(*result->stack_frames))) ||
+    if (!(report->stack_frames = prof_array(frames, sizeof(*report->stack_frames))) ||
         !(report->stacks = prof_array(profile->stacks.count, sizeof(*report->stacks))))
         return false;
     for (size_t i = 0; i < frames; i++)
-        result->stack_frames[i] = result->frame_place[profile->stack_frames.items[i]];
+        report->stack_frames[i] = result->frame_place[profile->stack_frames.items[i]];
     size_t count = report->stack_count = profile->stacks.count;
     AUTO_FREE struct prof_stack *stacks = prof_array(count, sizeof(*stacks));
     if (!stacks)
         return false;
     for (size_t i = 0; i < count; i++) {
         stacks[i] = profile->stacks.items[i].s;
-        stacks[i].frames = result->stack_frames + profile->stacks.items[i].first;
+        stacks[i].frames = report->stack_frames + profile->stacks.items[i].first;
     }
     AUTO_FREE uint32_t *order = prof_order(count, compare_stacks, stacks);
     AUTO_FREE uint32_t *place = order ? places(order, count) : NULL;
@@ -287,7 +289,6 @@ static bool copy_threads(struct prof_result *result)
     for (size_t i = 0; i < count; i++) {
         struct prof_thread *t = &report->threads[i];
         *t = profile->threads.items[order[i]].t;
-        t->cpu_share = report->duration_ns ? (double)t->cpu_ns / (double)report->duration_ns : 0;
         t->hottest = t->top_frame = UINT32_MAX;
     }
     return prof_find_pool(profile, order, result->function_place, report) &&
@@ -321,37 +322,38 @@ static void settle_cpu(struct prof_report *report)
         report->cpu_unseen_ns = report->process_cpu_ns - seen;
 }
 
-struct prof_box { // what the caller holds is its first member
-    struct prof_report report;
-    uint32_t *stack_frames;
-};
+// Of no time there is no share.
+void prof_report_shares(struct prof_report *report)
+{
+    double duration_ns = report->duration_ns ? (double)report->duration_ns : INFINITY;
+    report->pause_share = (double)report->pause_total_ns / duration_ns;
+    report->own_cpu_share = (double)report->own_cpu_ns / duration_ns;
+    for (size_t i = 0; i < report->thread_count; i++)
+        report->threads[i].cpu_share = (double)report->threads[i].cpu_ns / duration_ns;
+}
 
 struct prof_report *profile_report(struct profile *profile, const struct prof_run *run)
 {
-    struct prof_box *box = calloc(1, sizeof(*box));
-    if (!box)
+    struct prof_report *report = prof_array(1, sizeof(*report));
+    if (!report)
         return NULL;
-    box->report = profile->sum;
-    box->report.interval_ns = run->interval_ns;
-    box->report.duration_ns = run->duration_ns;
-    box->report.missed = run->missed;
-    box->report.own_cpu_ns = run->own_cpu_ns;
-    if (run->duration_ns) {
-        double duration_ns = (double)run->duration_ns;
-        box->report.pause_share = (double)box->report.pause_total_ns / duration_ns;
-        box->report.own_cpu_share = (double)run->own_cpu_ns / duration_ns;
-    }
-    settle_cpu(&box->report);
-    struct prof_result result = {.profile = profile, .report = &box->report};
-    bool done = find_pauses(profile, &box->report) && copy_functions(&result) &&
-                copy_frames(&result) && copy_edges(&result) && copy_stacks(&result) &&
-                prof_copy_tree(&result) && copy_threads(&result) && prof_copy_processes(&result);
-    box->stack_frames = result.stack_frames;
+    *report = profile->sum;
+    report->interval_ns = run->interval_ns;
+    report->duration_ns = run->duration_ns;
+    report->missed = run->missed;
+    report->own_cpu_ns = run->own_cpu_ns;
+    settle_cpu(report);
+    struct prof_result result = {.profile = profile, .report = report};
+    bool done = find_pauses(profile, report) && copy_functions(&result) && copy_frames(&result) &&
+                copy_edges(&result) && copy_stacks(&result) && prof_copy_tree(&result) &&
+                copy_threads(&result) && prof_copy_processes(&result);
     free(result.function_place);
     free(result.frame_place);
-    if (done)
-        return &box->report;
-    prof_report_destroy(&box->report);
+    if (done) {
+        prof_report_shares(report);
+        return report;
+    }
+    prof_report_destroy(report);
     return NULL;
 }
 
@@ -359,7 +361,6 @@ void prof_report_destroy(struct prof_report *report)
 {
     if (!report)
         return;
-    struct prof_box *box = (struct prof_box *)report;
     free(report->functions);
     free(report->lines);
     free(report->edges);
@@ -371,6 +372,6 @@ void prof_report_destroy(struct prof_report *report)
     free(report->moment_stacks);
     free(report->threads);
     free(report->processes);
-    free(box->stack_frames);
-    free(box);
+    free(report->stack_frames);
+    free(report);
 }

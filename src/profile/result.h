@@ -10,7 +10,6 @@ struct prof_result {
     struct profile *profile;
     struct prof_report *report;
     uint32_t *function_place, *frame_place; // new number of each function and frame
-    uint32_t *stack_frames;                 // of all stacks
 };
 
 void *prof_array(size_t count, size_t item_bytes);

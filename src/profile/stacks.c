@@ -126,7 +126,8 @@ bool prof_begin_moment(struct profile *profile, uint64_t at_ns)
         profile->sum.dropped_moments++;
         return true;
     }
-    return vec_push(&profile->moments, (struct prof_moment){at_ns, profile->moment_stacks.count, 0});
+    return vec_push(&profile->moments,
+                    (struct prof_moment){at_ns, profile->moment_stacks.count, 0});
 }
 
 static bool count_moment(struct profile *profile, uint32_t stack)

@@ -20,21 +20,32 @@ static bool add_thread(struct profile *profile, const struct snap_thread *thread
     return true;
 }
 
-bool prof_thread(struct profile *profile, const struct snap_thread *thread, uint32_t *ret_thread)
+static uint64_t hash_thread(const struct snap_thread *thread)
 {
     uint64_t hash =
         hash_u64(HASH_SEED, (uint64_t)(uint32_t)thread->pid << 32 | (uint32_t)thread->tid);
-    if (!thread->tid)
-        hash = hash_u64(hash, thread->python_id);
-    struct prof_probe probe = prof_probe(&profile->thread_index, hash);
-    while ((*ret_thread = prof_probe_next(&probe)) != PROF_NONE)
-        if (same_thread(&profile->threads.items[*ret_thread].t, thread))
-            return true;
+    return thread->tid ? hash : hash_u64(hash, thread->python_id);
+}
+
+static uint32_t find_thread(const struct profile *profile, const struct snap_thread *thread)
+{
+    struct prof_probe probe = prof_probe(&profile->thread_index, hash_thread(thread));
+    for (uint32_t id; (id = prof_probe_next(&probe)) != PROF_NONE;)
+        if (same_thread(&profile->threads.items[id].t, thread))
+            return id;
+    return PROF_NONE;
+}
+
+bool prof_thread(struct profile *profile, const struct snap_thread *thread, uint32_t *ret_thread)
+{
+    *ret_thread = find_thread(profile, thread);
+    if (*ret_thread != PROF_NONE)
+        return true;
     if (profile->threads.count < PROF_THREADS_MAX) {
         if (!prof_index_reserve(&profile->thread_index, 1) ||
             !add_thread(profile, thread, ret_thread))
             return false;
-        prof_index_add(&profile->thread_index, hash, *ret_thread);
+        prof_index_add(&profile->thread_index, hash_thread(thread), *ret_thread);
         return true;
     }
     if (profile->spare_thread == PROF_NONE) {
@@ -147,4 +158,16 @@ void prof_threads_gone(struct profile *profile)
             vec_deinit(&entry->calls);
     }
     profile->present.count = kept;
+}
+
+// A thread that a filter left out of this snapshot has its calls compared with those of the last one
+// that counted: as if it had been seen in them all the time.
+void prof_keep_calls(struct profile *profile, const struct snap_thread *thread)
+{
+    uint32_t id = find_thread(profile, thread);
+    if (id == PROF_NONE || id == profile->spare_thread)
+        return;
+    struct prof_thread_entry *entry = &profile->threads.items[id];
+    if (entry->seen && entry->seen + 1 == profile->sum.snapshots)
+        entry->seen = profile->sum.snapshots;
 }

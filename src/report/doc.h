@@ -52,6 +52,7 @@ struct doc_block {
 
 struct doc_section {
     char *title;       // NULL: none
+    const char *id;    // which part of a report it is, for links; static; NULL: none
     const char *thing; // what a unit is, for "... 12 more functions"; NULL: it is never cut
     unsigned priority; // 0 stays longest
     unsigned share;    // percent of the report it may have when not all fits
@@ -96,7 +97,8 @@ void doc_fit(struct doc *doc, doc_render_fn *render, void *arg, size_t limit);
 // "Left out for length: Call tree, ...; --full shows them"; NULL: nothing was. To be freed.
 char *doc_left_out(struct doc *doc);
 
-// As text for a terminal (text.c).
-void doc_text_render(FILE *out, struct doc *doc, const struct report_options *options);
+// Any document in a format (text.c, md.c); cut to REPORT_CUT_CHARS, but with options->full.
+struct err *doc_as_text(FILE *out, struct doc *doc, const struct report_options *options);
+struct err *doc_as_md(FILE *out, struct doc *doc, const struct report_options *options);
 
 #endif

@@ -358,6 +358,8 @@ void page_dump(struct page *page)
     }
     add_gils(page, snapshot);
     page_processes(page);
+    if (page->options->table)
+        page_dump_table(page, snapshot);
     add_section(page, &groups, true);
     add_section(page, &groups, false);
     GUARD(plain_deinit) struct plain line = {0};

@@ -56,6 +56,17 @@ static void add_native(struct plain *line, const struct page *page, const struct
     }
 }
 
+static void add_path(struct plain *line, const struct page *page, uint32_t file)
+{
+    const char *path = strtab_get(page->names.strings, file);
+    size_t size = strtab_size(page->names.strings, file);
+    size_t cut = names_stripped(page->options, path, size);
+    GUARD(plain_deinit) struct plain whole = {0};
+    plain_safe(&whole, path + cut, size - cut);
+    plain_clip(line, plain_text(&whole), PATH_COLUMNS, PLAIN_KEEP_END);
+    line->failed |= whole.failed;
+}
+
 static void add_python(struct plain *line, const struct page *page, const struct snap_frame *frame)
 {
     const struct strtab *strings = page->names.strings;
@@ -73,11 +84,14 @@ static void add_python(struct plain *line, const struct page *page, const struct
     }
     if (!frame->file)
         return;
+    const struct report_options *options = page->options;
+    int32_t at = options->by_function ? frame->first_line : frame->line;
     plain_str(line, " (");
-    plain_id(line, strings, frame->file, PATH_COLUMNS, PLAIN_KEEP_END);
-    if (frame->line >= 0)
-        plain_add(line, ":%" PRId32, frame->line);
-    plain_str(line, frame->line >= 0 || frame->kind != SNAP_PYTHON ? ")" : ", line not known)");
+    add_path(line, page, frame->file);
+    if (at >= 0 && !options->no_lines)
+        plain_add(line, ":%" PRId32, at);
+    bool unknown = at < 0 && frame->kind == SNAP_PYTHON && !options->no_lines;
+    plain_str(line, unknown ? ", line not known)" : ")");
 }
 
 static void add_frame(struct page *page, const struct snap_frame *frame)
@@ -174,8 +188,37 @@ static void runs_deinit(struct repetitions *runs)
     vec_deinit(runs);
 }
 
-void page_frames(struct page *page, const struct snap_frames *frames, bool sparingly)
+// The frames that the options leave: without boilerplate, and the outermost ones only.
+static bool choose(const struct page *page, const struct snap_frames *frames,
+                   struct snap_frames *ret)
 {
+    const struct report_options *options = page->options;
+    vec_foreach (frame, frames)
+        if (!(options->hide_boilerplate && names_is_boilerplate(page->names.strings, frame->kind,
+                                                                frame->file, frame->function)) &&
+            !vec_push(ret, *frame))
+            return false;
+    if (options->max_depth && ret->count > options->max_depth) {
+        size_t inner = ret->count - options->max_depth;
+        memmove(ret->items, ret->items + inner, options->max_depth * sizeof(*ret->items));
+        ret->count = options->max_depth;
+    }
+    return true;
+}
+
+static void frames_deinit(struct snap_frames *frames)
+{
+    vec_deinit(frames);
+}
+
+void page_frames(struct page *page, const struct snap_frames *whole, bool sparingly)
+{
+    GUARD(frames_deinit) struct snap_frames chosen = {0};
+    const struct snap_frames *frames = whole;
+    if (page->options->hide_boilerplate || page->options->max_depth) {
+        page->failed |= !choose(page, whole, &chosen);
+        frames = &chosen;
+    }
     GUARD(runs_deinit) struct repetitions runs = {0};
     GUARD(plain_deinit) struct plain line = {0};
     AUTO_FREE bool *hidden = NULL;

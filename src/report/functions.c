@@ -5,28 +5,11 @@
 #include <string.h>
 
 #include "report/page.h"
+#include "report/sort.h"
 #include "util/guard.h"
 
 #define USUAL_ROWS 12
 #define HOT_SHARE 0.2
-
-struct ranked {
-    uint32_t index;
-    bool plumbing; // library code that does nothing but call one function: last
-    uint64_t weight, second;
-};
-
-static int by_weight(const void *left, const void *right)
-{
-    const struct ranked *a = left, *b = right;
-    if (a->plumbing != b->plumbing)
-        return a->plumbing ? 1 : -1;
-    if (a->weight != b->weight)
-        return a->weight > b->weight ? -1 : 1;
-    if (a->second != b->second)
-        return a->second > b->second ? -1 : 1;
-    return (a->index > b->index) - (a->index < b->index);
-}
 
 static void add_share(struct plain *row, const struct page *page, uint64_t weight, double low,
                       double high)
@@ -93,36 +76,67 @@ static void mark_plumbing(const struct page *page, bool *plumbing)
     }
 }
 
+static bool is_hidden(const struct page *page, const struct prof_function *function)
+{
+    return page->options->hide_boilerplate &&
+           names_is_boilerplate(page->names.strings, function->kind, function->file,
+                                function->function);
+}
+
 // A function belongs in a table when it has weight there; a native one only where nothing of Python
 // is above it: the others have a table of their own.
+static bool belongs(const struct page *page, const struct prof_function *function,
+                    enum report_sort kind)
+{
+    uint64_t self = weigh_own(&page->weigh, function);
+    if (is_hidden(page, function))
+        return false;
+    if (kind == REPORT_SORT_WAITING)
+        return sort_value(&page->weigh, kind, function) != 0;
+    if (function->kind == SNAP_NATIVE)
+        return self != 0 || (kind == REPORT_SORT_SELF && weigh_self(&page->weigh, function));
+    return sort_value(&page->weigh, kind == REPORT_SORT_NAME ? REPORT_SORT_TOTAL : kind, function);
+}
+
+// The functions that belong in the table in their order, plumbing last; how many there are, and how
+// many of them are no plumbing.
+static bool choose(const struct page *page, enum report_sort kind, uint32_t *ret_order,
+                   size_t *ret_count, size_t *ret_worthy)
+{
+    size_t all = page->profile->function_count;
+    AUTO_FREE uint32_t *order = calloc(all + 1, sizeof(*order));
+    AUTO_FREE bool *plumbing = calloc(all + 1, sizeof(*plumbing));
+    if (!order || !plumbing)
+        return false;
+    if (kind == REPORT_SORT_TOTAL)
+        mark_plumbing(page, plumbing);
+    sort_functions(page->input, &page->weigh, kind, order);
+    *ret_count = 0;
+    for (int last = 0; last < 2; last++) {
+        for (size_t i = 0; i < all; i++)
+            if (plumbing[order[i]] == last &&
+                belongs(page, &page->profile->functions[order[i]], kind))
+                ret_order[(*ret_count)++] = order[i];
+        if (!last)
+            *ret_worthy = *ret_count;
+    }
+    return true;
+}
+
 static void add_table(struct page *page, const struct doc_column *columns, size_t count,
-                      const char *title, unsigned priority, bool by_total)
+                      enum report_sort kind, unsigned priority)
 {
     const struct prof_report *profile = page->profile;
-    AUTO_FREE struct ranked *ranked = calloc(profile->function_count + 1, sizeof(*ranked));
-    AUTO_FREE bool *plumbing = calloc(profile->function_count + 1, sizeof(*plumbing));
-    if (!ranked || !plumbing) {
+    AUTO_FREE uint32_t *order = calloc(profile->function_count + 1, sizeof(*order));
+    size_t there = 0, worthy = 0;
+    if (!order || !choose(page, kind, order, &there, &worthy)) {
         page->failed = true;
         return;
     }
-    if (by_total)
-        mark_plumbing(page, plumbing);
-    size_t there = 0, worthy = 0;
-    for (size_t i = 0; i < profile->function_count; i++) {
-        uint64_t self = weigh_own(&page->weigh, &profile->functions[i]);
-        uint64_t total = weigh_total(&page->weigh, &profile->functions[i]);
-        uint64_t weight = by_total ? total : self;
-        if (!weight || (!self && profile->functions[i].kind == SNAP_NATIVE))
-            continue;
-        ranked[there++] =
-            (struct ranked){(uint32_t)i, plumbing[i], weight, by_total ? self : total};
-        worthy += !plumbing[i];
-    }
     if (there == 0)
         return;
-    qsort(ranked, there, sizeof(*ranked), by_weight);
     GUARD(plain_deinit) struct plain heading = {0};
-    plain_add(&heading, "%s (%s", title, page->weigh.base_words);
+    plain_add(&heading, "%s (%s", sort_title(kind), page->weigh.base_words);
     if (page->weigh.kind == REPORT_WEIGHT_CPU) {
         plain_str(&heading, ": ");
         plain_duration(&heading, page->weigh.base);
@@ -135,7 +149,7 @@ static void add_table(struct page *page, const struct doc_column *columns, size_
     doc_table(page->doc, columns, count);
     size_t rows = page_rows(page, worthy < USUAL_ROWS ? worthy : USUAL_ROWS, there);
     for (size_t i = 0; i < rows; i++)
-        add_function(page, &profile->functions[ranked[i].index], by_total);
+        add_function(page, &profile->functions[order[i]], kind == REPORT_SORT_TOTAL);
     doc_more(page->doc, there - rows);
     page->failed |= heading.failed;
 }
@@ -163,6 +177,9 @@ void page_functions(struct page *page)
         {.title = "SELF", .right = true},
         REST_OF_COLUMNS,
     };
-    add_table(page, by_self, ARRAY_SIZE(by_self), "Functions by their own work", 2, false);
-    add_table(page, by_total, ARRAY_SIZE(by_total), "Functions with all they call", 3, true);
+    enum report_sort sort = page->options->sort;
+    if (sort != REPORT_SORT_TOTAL)
+        add_table(page, by_self, ARRAY_SIZE(by_self), sort ? sort : REPORT_SORT_OWN, 2);
+    if (sort == REPORT_SORT_DEFAULT || sort == REPORT_SORT_TOTAL)
+        add_table(page, by_total, ARRAY_SIZE(by_total), REPORT_SORT_TOTAL, 3);
 }

@@ -4,7 +4,12 @@
 //
 // Fields that are only there when true: a frame's "incomplete" (being set up), "unreadable" and
 // "generator", a native frame's "signal" (the kernel's signal frame: what follows was interrupted);
-// a thread's "crashed" and "cut" (frames may be missing; a note says why); a snapshot's "overran".
+// a thread's "crashed" and "cut" (frames may be missing; a note says why); a snapshot's "overran";
+// the source's "of_core" (a capture that was made of a core) and "interrupted". Where several
+// processes were looked at, each says when it was there, and "why" there are no stacks of it.
+//
+// report/document.h reads it back: what a renderer needs is here, and what is written of a document
+// is that document again, byte for byte.
 #include "report/json.h"
 
 #include <errno.h>
@@ -272,7 +277,7 @@ static void write_signal(struct json_report *report, const struct snap_signal *s
     json_end_object(json, JSON_LINE);
 }
 
-static void write_source(struct json_report *report)
+void json_source(struct json_report *report)
 {
     static const char *const kinds[] = {
         [SNAP_LIVE] = "live", [SNAP_CORE] = "core", [SNAP_CAPTURE] = "capture"};
@@ -282,6 +287,7 @@ static void write_source(struct json_report *report)
     json_begin_object(json, "source");
     json_line(json);
     json_text(json, "kind", kinds[source->kind]);
+    if_true(report, "of_core", source->of_core && source->kind != SNAP_CORE);
     json_name(report, "path", source->path);
     number_if(report, "pid", source->pid != 0, source->pid);
     json_name(report, "arch", source->arch);
@@ -289,34 +295,41 @@ static void write_source(struct json_report *report)
     write_processes(report, source);
     json_line(json);
     json_utc(json, "taken_at", source->taken_at_ns);
+    number_if(report, "taken_at_ns", source->taken_at_ns != 0, source->taken_at_ns);
     json_name(report, "host", source->host);
     json_line(json);
     write_signal(report, &source->signal);
     json_line(json);
     json_bool(json, "complete", source->complete && !report->input->interrupted);
+    if_true(report, "interrupted", report->input->interrupted);
     json_end_object(json, JSON_LINES);
 }
 
-// Those of the source and of the run, each once.
+static bool has_note(const struct snap_notes *notes, uint32_t id)
+{
+    for (size_t i = 0; notes && i < notes->count; i++)
+        if (notes->items[i] == id)
+            return true;
+    return false;
+}
+
+static void write_note(struct json_report *report, uint32_t id)
+{
+    json_line(&report->json);
+    json_name(report, NULL, id);
+}
+
+// Those of the run and of the source, each once, in the order in which people read them.
 static void write_notes(struct json_report *report)
 {
-    const struct snap_notes *source = &report->input->source->notes;
     const struct snap_notes *run = report->input->notes;
     json_line(&report->json);
     json_begin_array(&report->json, "notes");
-    vec_foreach (note, source) {
-        json_line(&report->json);
-        json_name(report, NULL, *note);
-    }
-    for (size_t i = 0; run && i < run->count; i++) {
-        bool known = false;
-        vec_foreach (note, source)
-            known |= *note == run->items[i];
-        if (known)
-            continue;
-        json_line(&report->json);
-        json_name(report, NULL, run->items[i]);
-    }
+    for (size_t i = 0; run && i < run->count; i++)
+        write_note(report, run->items[i]);
+    vec_foreach (note, &report->input->source->notes)
+        if (!has_note(run, *note))
+            write_note(report, *note);
     json_end_array(&report->json, JSON_LINES);
 }
 
@@ -334,12 +347,12 @@ struct err *report_json(FILE *out, const struct report_input *input,
     json_text(json, "version", input->tool_version);
     json_text(json, "command", input->command);
     json_end_object(json, JSON_LINE);
-    write_source(&report);
-    if (!input->profile || options->snapshots)
+    json_source(&report);
+    if (!input->profile || (options->snapshots && input->snapshot_count))
         write_snapshots(&report);
     json_line(json);
     if (input->profile)
-        TRY(json_profile(&report, input->profile));
+        TRY(json_profile(&report, input->profile, options->snapshots));
     else
         json_null(json, "profile");
     json_line(json);

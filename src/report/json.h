@@ -28,7 +28,16 @@ void json_parts(struct json_report *report, const struct snapshot *snapshot);
 // json_profile.c: "states": {...}
 void json_states(struct json_report *report, const uint64_t states[SNAP_STATE_COUNT]);
 
-// json_profile.c: the value of "profile"
-struct err *json_profile(struct json_report *report, const struct prof_report *profile);
+// "source": {...}, whole, on lines of its own
+void json_source(struct json_report *report);
+
+// json_profile.c: the value of "profile"; with its time line if `moments`
+struct err *json_profile(struct json_report *report, const struct prof_report *profile,
+                         bool moments);
+// The frame that stands for a function as a whole, behind those that were seen.
+struct snap_frame json_frame_of(const struct prof_function *function);
+
+// json_lines.c: the value of "lines"
+struct err *json_lines(struct json_report *report, const struct prof_report *profile);
 
 #endif

@@ -14,7 +14,10 @@
 //
 // Functions, lines and edges are known by the "id" of a function, its index in "functions"; stacks
 // and the tree by "frame", an index in "frames". There, frames of a function as a whole, for the
-// tree, follow those of its lines: their "line" is null.
+// tree, follow those of its lines: their "line" is null. "moments", with --snapshots, is the time
+// line: for each snapshot the indexes of its stacks.
+//
+// A stack's "holds_gil" is only there when true.
 #include <string.h>
 
 #include "report/json.h"
@@ -81,6 +84,7 @@ static void write_sums(struct json_report *report, const struct prof_report *pro
     json_u64(json, "dropped_tree", profile->dropped_tree);
     json_u64(json, "dropped_functions", profile->dropped_functions);
     json_u64(json, "dropped_edges", profile->dropped_edges);
+    json_u64(json, "dropped_moments", profile->dropped_moments);
 }
 
 static void write_thread(struct json_report *report, const struct prof_thread *thread)
@@ -167,24 +171,6 @@ static void write_function(struct json_report *report, const struct prof_functio
     json_end_object(json, JSON_LINE);
 }
 
-static void write_line(struct json_report *report, const struct prof_line *line)
-{
-    struct json_writer *json = &report->json;
-    json_begin_object(json, NULL);
-    json_u64(json, "function", line->function);
-    json_u64(json, "line", (uint64_t)line->line);
-    json_u64(json, "self", line->self_working);
-    json_u64(json, "total", line->total_working);
-    json_u64(json, "self_waiting", line->self - line->self_working);
-    json_u64(json, "total_waiting", line->total - line->total_working);
-    json_u64(json, "self_cpu_ns", line->self_cpu_ns);
-    json_u64(json, "total_cpu_ns", line->total_cpu_ns);
-    json_u64(json, "own", line->own_working);
-    json_u64(json, "own_waiting", line->own - line->own_working);
-    json_u64(json, "own_cpu_ns", line->own_cpu_ns);
-    json_end_object(json, JSON_LINE);
-}
-
 static void write_edge(struct json_report *report, const struct prof_edge *edge)
 {
     struct json_writer *json = &report->json;
@@ -209,6 +195,8 @@ static void write_stack(struct json_report *report, const struct prof_stack *sta
     json_u64_if(report, "pid", stack->pid != 0, (uint64_t)stack->pid);
     json_u64_if(report, "tid", stack->tid != 0, (uint64_t)stack->tid);
     json_text(json, "state", snap_state_name(stack->state));
+    if (stack->holds_gil)
+        json_bool(json, "holds_gil", true);
     json_u64(json, "samples", stack->samples);
     json_u64(json, "cpu_ns", stack->cpu_ns);
     json_begin_array(json, "frames");
@@ -225,6 +213,22 @@ static void write_frame(struct json_report *report, const struct snap_frame *fra
     json_frame(report, frame);
     json_u64(&report->json, "function_id", function);
     json_end_object(&report->json, JSON_LINE);
+}
+
+struct snap_frame json_frame_of(const struct prof_function *function)
+{
+    return (struct snap_frame){
+        .kind = function->kind,
+        .flags = function->inferred ? SNAP_FRAME_INFERRED : 0,
+        .function = function->function,
+        .qualname = function->qualname,
+        .file = function->file,
+        .module = function->module,
+        .line = -1,
+        .column = -1,
+        .first_line = function->line,
+        .address = function->kind == SNAP_NATIVE ? SNAP_NO_ADDRESS : 0,
+    };
 }
 
 // The frame without a line that stands for each function in the tree; made where none was seen.
@@ -245,17 +249,7 @@ static void write_frames(struct json_report *report, const struct prof_report *p
         const struct prof_function *f = &profile->functions[i];
         if (ret_frame_of[i] != UINT32_MAX)
             continue;
-        struct snap_frame frame = {
-            .kind = f->kind,
-            .flags = f->inferred ? SNAP_FRAME_INFERRED : 0,
-            .function = f->function,
-            .qualname = f->qualname,
-            .file = f->file,
-            .module = f->module,
-            .line = -1,
-            .column = -1,
-            .first_line = f->line,
-        };
+        struct snap_frame frame = json_frame_of(f);
         write_frame(report, &frame, f->id);
         ret_frame_of[i] = next++;
     }
@@ -321,7 +315,7 @@ static void write_tree(struct json_report *report, const struct prof_report *pro
         written++;
     }
     json_end_array(json, JSON_LINES);
-    json_u64(json, "pruned", profile->node_count - written);
+    json_u64(json, "pruned", profile->pruned_nodes + profile->node_count - written);
     json_end_object(json, JSON_LINE);
 }
 
@@ -338,7 +332,27 @@ static void write_tree(struct json_report *report, const struct prof_report *pro
         json_end_array(json, JSON_LINES);      \
     } while (0)
 
-struct err *json_profile(struct json_report *report, const struct prof_report *profile)
+static void write_moments(struct json_report *report, const struct prof_report *profile)
+{
+    struct json_writer *json = &report->json;
+    json_line(json);
+    json_begin_array(json, "moments");
+    for (size_t i = 0; i < profile->moment_count; i++) {
+        const struct prof_moment *moment = &profile->moments[i];
+        json_line(json);
+        json_begin_object(json, NULL);
+        json_u64(json, "at_ns", moment->at_ns);
+        json_begin_array(json, "stacks");
+        for (size_t k = 0; k < moment->count; k++)
+            json_u64(json, NULL, profile->moment_stacks[moment->first + k]);
+        json_end_array(json, JSON_LINE);
+        json_end_object(json, JSON_LINE);
+    }
+    json_end_array(json, JSON_LINES);
+}
+
+struct err *json_profile(struct json_report *report, const struct prof_report *profile,
+                         bool moments)
 {
     struct json_writer *json = &report->json;
     AUTO_FREE uint32_t *frame_of = calloc(profile->function_count + 1, sizeof(*frame_of));
@@ -350,10 +364,12 @@ struct err *json_profile(struct json_report *report, const struct prof_report *p
     json_processes(report, profile);
     WRITE_LIST("threads", profile->threads, profile->thread_count, write_thread);
     WRITE_LIST("functions", profile->functions, profile->function_count, write_function);
-    WRITE_LIST("lines", profile->lines, profile->line_count, write_line);
+    TRY(json_lines(report, profile));
     WRITE_LIST("edges", profile->edges, profile->edge_count, write_edge);
     write_frames(report, profile, frame_of);
     WRITE_LIST("stacks", profile->stacks, profile->stack_count, write_stack);
+    if (moments)
+        write_moments(report, profile);
     json_line(json);
     if (profile->node_count)
         write_tree(report, profile, frame_of);

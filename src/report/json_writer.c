@@ -34,11 +34,11 @@ static void put_escaped(struct json_writer *json, const char *bytes, size_t size
 static void put_key(struct json_writer *json, const char *key)
 {
     if (json->begun)
-        put_text(json, ", ");
+        put_text(json, json->embedded ? "," : ", ");
     json->begun = true;
     if (key) {
         put_escaped(json, key, strlen(key));
-        put_text(json, ": ");
+        put_text(json, json->embedded ? ":" : ": ");
     }
 }
 
@@ -96,9 +96,10 @@ static bool put_short_escape(struct json_writer *json, uint32_t code)
 }
 
 // A report may well go to a terminal or an editor: what must not be shown as it is, is escaped.
-static bool must_escape(uint32_t code)
+static bool must_escape(const struct json_writer *json, uint32_t code)
 {
-    return clean_is_unseen(code) || (code >= 0xd800 && code <= 0xdfff);
+    return clean_is_unseen(code) || (code >= 0xd800 && code <= 0xdfff) ||
+           (json->embedded && (code == '<' || code == '>' || code == '&'));
 }
 
 static void put_code(struct json_writer *json, uint32_t code)
@@ -110,22 +111,45 @@ static void put_code(struct json_writer *json, uint32_t code)
         fprintf(json->out, "\\u%04" PRIx32, code);
 }
 
+// A character, or the surrogate that stands for a byte. Returns how many bytes that is.
+static size_t next_code(const char *at, const char *end, uint32_t *ret_code)
+{
+    size_t length = clean_decode(at, (size_t)(end - at), ret_code);
+    if (length)
+        return length;
+    *ret_code = 0xdc00u | (unsigned char)*at;
+    return 1;
+}
+
+static void put_literal(struct json_writer *json, uint32_t code)
+{
+    char bytes[4];
+    size_t size = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    for (size_t i = size - 1; i > 0; i--, code >>= 6)
+        bytes[i] = (char)(0x80 | (code & 0x3f));
+    bytes[0] = (char)(size == 1 ? code : (0xf00u >> size & 0xff) | code);
+    fwrite(bytes, 1, size, json->out);
+}
+
 static void put_escaped(struct json_writer *json, const char *bytes, size_t size)
 {
     const char *at = bytes, *end = bytes + size;
     fputc('"', json->out);
     while (at < end) {
-        uint32_t code;
-        size_t length = clean_decode(at, (size_t)(end - at), &code);
-        if (!length)
-            fprintf(json->out, "\\udc%02x", (unsigned char)*at);
-        else if (must_escape(code) || code == '"' || code == '\\') {
-            if (!put_short_escape(json, code))
-                put_code(json, code);
-        } else {
-            fwrite(at, 1, length, json->out);
+        uint32_t code, low;
+        at += next_code(at, end, &code);
+        if (code >= 0xd800 && code <= 0xdbff && at < end) {
+            // Two surrogates side by side are one character to every reader: it is written as one.
+            size_t length = next_code(at, end, &low);
+            if (low >= 0xdc00 && low <= 0xdfff) {
+                code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+                at += length;
+            }
         }
-        at += length ? length : 1;
+        if (!must_escape(json, code) && code != '"' && code != '\\')
+            put_literal(json, code);
+        else if (!put_short_escape(json, code))
+            put_code(json, code);
     }
     fputc('"', json->out);
 }

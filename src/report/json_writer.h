@@ -14,6 +14,8 @@ struct json_writer {
     FILE *out;
     unsigned depth;
     bool begun; // the innermost container has an item
+    // Inside of an HTML page: without blanks, and without a character that HTML has a use for.
+    bool embedded;
 };
 
 // How a container is laid out: its items on lines of their own, or all on one line.

@@ -177,7 +177,8 @@ struct err *process_list_text(FILE *out, const struct process_list *list,
                               const struct report_options *options)
 {
     GUARD(doc_deinit) struct doc doc = {0};
+    struct report_options all = *options;
+    all.full = true; // a list is as long as it is
     build(&doc, list);
-    doc_text_render(out, &doc, options);
-    return page_finish(&doc, out);
+    return doc_as_text(out, &doc, &all);
 }

@@ -223,20 +223,25 @@ static void put_section(FILE *out, const struct doc_section *section, size_t kee
     }
 }
 
+struct err *doc_as_md(FILE *out, struct doc *doc, const struct report_options *options)
+{
+    if (!options->full)
+        doc_fit(doc, put_section, NULL, REPORT_CUT_CHARS - 1000);
+    fputs("# ", out);
+    put_words(out, doc->title ? doc->title : "");
+    fputc('\n', out);
+    vec_foreach (section, &doc->sections)
+        put_section(out, section, section->keep, NULL);
+    AUTO_FREE char *left_out = doc_left_out(doc);
+    if (left_out)
+        fprintf(out, "\n%s\n", left_out);
+    return page_finish(doc, out);
+}
+
 struct err *report_md(FILE *out, const struct report_input *input,
                       const struct report_options *options)
 {
     GUARD(doc_deinit) struct doc doc = {0};
     TRY(page_build(&doc, input, options));
-    if (!options->full)
-        doc_fit(&doc, put_section, NULL, REPORT_CUT_CHARS - 1000);
-    fputs("# ", out);
-    put_words(out, doc.title ? doc.title : "");
-    fputc('\n', out);
-    vec_foreach (section, &doc.sections)
-        put_section(out, section, section->keep, NULL);
-    AUTO_FREE char *left_out = doc_left_out(&doc);
-    if (left_out)
-        fprintf(out, "\n%s\n", left_out);
-    return page_finish(&doc, out);
+    return doc_as_md(out, &doc, options);
 }

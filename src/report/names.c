@@ -3,6 +3,7 @@
 // it takes to tell two files apart.
 #include "report/names.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,10 +123,12 @@ static void make_unique(struct names *names)
     }
 }
 
-bool names_init(struct names *names, const struct strtab *strings,
-                const struct prof_report *profile)
+bool names_init(struct names *names, const struct report_input *input,
+                const struct report_options *options)
 {
-    *names = (struct names){.strings = strings};
+    const struct strtab *strings = input->strings;
+    const struct prof_report *profile = input->profile;
+    *names = (struct names){.strings = strings, .options = options};
     size_t count = profile ? profile->function_count : 0;
     names->paths = calloc(count + 1, sizeof(*names->paths));
     if (!names->paths)
@@ -179,10 +182,13 @@ void names_path(struct plain *plain, const struct names *names, uint32_t file)
     const struct name_path *known =
         bsearch(&wanted, names->paths, names->path_count, sizeof(wanted), by_id);
     const char *text = strtab_get(names->strings, file);
-    size_t cut = known && text ? (size_t)(known->text - text) : 0;
+    size_t size = text ? strtab_size(names->strings, file) : 0;
+    size_t cut = text ? names_stripped(names->options, text, size) : 0;
+    if (!cut && known && text)
+        cut = (size_t)(known->text - text);
     GUARD(plain_deinit) struct plain whole = {0};
     if (text)
-        plain_safe(&whole, text + cut, strtab_size(names->strings, file) - cut);
+        plain_safe(&whole, text + cut, size - cut);
     plain_clip(plain, text ? plain_text(&whole) : "?", PATH_COLUMNS, PLAIN_KEEP_END);
     plain->failed |= whole.failed;
 }
@@ -195,7 +201,7 @@ void names_place(struct plain *plain, const struct names *names,
     if (function->kind != SNAP_PYTHON || !function->file)
         return;
     names_path(plain, names, function->file);
-    if (function->line >= 0)
+    if (function->line >= 0 && !names->options->no_lines)
         plain_add(plain, ":%d", function->line);
 }
 
@@ -210,6 +216,62 @@ void names_say(struct plain *plain, const struct names *names, const struct prof
     if (plain->size == before + 1 && !plain->failed)
         plain->bytes[--plain->size] = '\0';
     plain_str(plain, PLAIN_CODE_END);
+}
+
+size_t names_stripped(const struct report_options *options, const char *path, size_t size)
+{
+    size_t cut = 0;
+    for (size_t i = 0; i < options->strip_count; i++) {
+        const char *prefix = options->strip[i];
+        size_t length = strlen(prefix);
+        while (length && prefix[length - 1] == '/')
+            length--;
+        if (length >= cut && length + 1 < size && path[length] == '/' &&
+            memcmp(path, prefix, length) == 0)
+            cut = length + 1;
+    }
+    return cut;
+}
+
+static bool ends_with(const char *text, const char *ending)
+{
+    size_t size = strlen(text), want = strlen(ending);
+    return size >= want && strcmp(text + size - want, ending) == 0;
+}
+
+bool names_is_boilerplate(const struct strtab *strings, enum snap_frame_kind kind, uint32_t file,
+                          uint32_t function)
+{
+    static const struct {
+        enum snap_frame_kind kind;
+        const char *file, *function;
+    } rows[] = {
+#define BOILERPLATE(file, function) {SNAP_PYTHON, file, function},
+#define START_UP(function) {SNAP_NATIVE, NULL, function},
+#include "report/boilerplate.def"
+#undef BOILERPLATE
+#undef START_UP
+    };
+    const char *path = strtab_get(strings, file), *name = strtab_get(strings, function);
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        if (rows[i].kind == kind && (!rows[i].file || (path && ends_with(path, rows[i].file))) &&
+            (!rows[i].function || (name && strcmp(name, rows[i].function) == 0)))
+            return true;
+    return false;
+}
+
+char *names_stem(const char *name, size_t size)
+{
+    size = size > 100 ? 100 : size; // what tells pools apart
+    char *stem = malloc(size + 1), *at = stem;
+    for (size_t i = 0; stem && i < size; i++) {
+        bool digit = isdigit((unsigned char)name[i]);
+        if (!digit || i == 0 || !isdigit((unsigned char)name[i - 1]))
+            *at++ = digit ? '*' : name[i];
+    }
+    if (stem)
+        *at = '\0';
+    return stem;
 }
 
 bool names_is_own_code(const struct names *names, const struct prof_function *function)
@@ -237,4 +299,25 @@ const char *names_state_words(enum snap_state state)
         [SNAP_UNKNOWN] = "state unknown",
     };
     return state < SNAP_STATE_COUNT ? words[state] : words[SNAP_UNKNOWN];
+}
+
+void names_program(struct plain *plain, const struct strtab *strings,
+                   const struct snap_process *process)
+{
+    size_t before = plain->size;
+    for (size_t i = 0; i < process->argc; i++) {
+        const char *word = strtab_get(strings, process->argv[i]);
+        size_t size = strtab_size(strings, process->argv[i]);
+        const char *base = word && i == 0 ? names_base(word) : word;
+        if (!base)
+            continue;
+        bool quoted = size == 0 || memchr(word, ' ', size);
+        plain_str(plain, i ? quoted ? " '" : " " : quoted ? "'" : "");
+        plain_safe(plain, base, size - (size_t)(base - word));
+        plain_str(plain, quoted ? "'" : "");
+    }
+    if (plain->size == before && process->exe)
+        plain_id(plain, strings, process->exe, 0, PLAIN_KEEP_END);
+    if (plain->size == before)
+        plain_str(plain, "unknown program");
 }

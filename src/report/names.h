@@ -14,6 +14,7 @@ struct name_path {
 
 struct names {
     const struct strtab *strings;
+    const struct report_options *options;
     struct name_path *paths; // of the profile's functions, by id
     size_t path_count;
     const char *root; // all own code lies below it, and paths begin after it; NULL: none
@@ -21,8 +22,8 @@ struct names {
 };
 
 // `profile` may be NULL: then no path is known and all are shown in full. False: out of memory.
-bool names_init(struct names *names, const struct strtab *strings,
-                const struct prof_report *profile);
+bool names_init(struct names *names, const struct report_input *input,
+                const struct report_options *options);
 void names_deinit(struct names *names);
 
 // "Cache.lookup", "{built-in method time.sleep}", "__read"; at most `columns` wide (0: all).
@@ -35,12 +36,23 @@ void names_place(struct plain *plain, const struct names *names,
 void names_say(struct plain *plain, const struct names *names,
                const struct prof_function *function);
 void names_path(struct plain *plain, const struct names *names, uint32_t file);
+// How many bytes of a path --strip-prefix takes away.
+size_t names_stripped(const struct report_options *options, const char *path, size_t size);
+// What --hide-boilerplate hides: how Python and C get to a program's first line (boilerplate.def).
+bool names_is_boilerplate(const struct strtab *strings, enum snap_frame_kind kind, uint32_t file,
+                          uint32_t function);
 // Neither the standard library nor an installed package.
 bool names_is_own_code(const struct names *names, const struct prof_function *function);
 // Native, and a piece of the interpreter: what it does, it does for the Python function above it.
 bool names_is_interpreter(const struct names *names, const struct prof_function *function);
 // The part of a path after its last slash.
 const char *names_base(const char *path);
+
+// What runs, in one line: "python3.11 app.py 'two words'".
+void names_program(struct plain *plain, const struct strtab *strings,
+                   const struct snap_process *process);
+// A thread's name with each number as "*", for threads of one kind; to be freed. NULL: out of memory.
+char *names_stem(const char *name, size_t size);
 
 // "running", "waits for the GIL" ...
 const char *names_state_words(enum snap_state state);

@@ -94,36 +94,13 @@ uint32_t page_thread_of(const struct page *page, const struct prof_stack *stack)
     return found ? found->index : UINT32_MAX;
 }
 
-const struct snap_process *page_first(const struct page *page)
-{
-    const struct snap_source *source = page->input->source;
-    for (size_t i = 0; i < snap_process_count(source); i++)
-        if (!snap_process_at(source, i)->why)
-            return snap_process_at(source, i);
-    return &source->process;
-}
-
 // ---- Heading -------------------------------------------------------------------------------------
 
 void page_say_command(struct plain *plain, const struct page *page,
                       const struct snap_process *process, size_t columns)
 {
     GUARD(plain_deinit) struct plain whole = {0};
-    for (size_t i = 0; i < process->argc; i++) {
-        const char *word = strtab_get(page->names.strings, process->argv[i]);
-        size_t size = strtab_size(page->names.strings, process->argv[i]);
-        const char *base = word && i == 0 ? names_base(word) : word;
-        if (!base)
-            continue;
-        bool quoted = size == 0 || memchr(word, ' ', size);
-        plain_str(&whole, i ? quoted ? " '" : " " : quoted ? "'" : "");
-        plain_safe(&whole, base, size - (size_t)(base - word));
-        plain_str(&whole, quoted ? "'" : "");
-    }
-    if (!whole.size && process->exe)
-        plain_id(&whole, page->names.strings, process->exe, 0, PLAIN_KEEP_END);
-    if (!whole.size)
-        plain_str(&whole, "unknown program");
+    names_program(&whole, page->names.strings, process);
     plain_str(plain, PLAIN_CODE);
     plain_clip(plain, plain_text(&whole), columns, PLAIN_KEEP_START);
     plain_str(plain, PLAIN_CODE_END);
@@ -154,7 +131,7 @@ static void add_identity(struct page *page)
         plain_str(&line, "Process of unknown pid");
     add_named(&line, page, " on ", source->host);
     if (page->pythons > 1)
-        process = page_first(page);
+        process = snap_process_first(page->input->source);
     if (process->python_version) {
         add_named(&line, page, ", Python ", process->python_version);
         add_named(&line, page, " ", process->python_build);
@@ -262,7 +239,7 @@ static void add_heading(struct page *page)
     plain_str(&title, page->profile ? "Hotspots of " : "Threads of ");
     if (page->pythons > 1)
         plain_add(&title, "%zu processes: ", page->pythons);
-    page_say_command(&title, page, page_first(page), COMMAND_COLUMNS);
+    page_say_command(&title, page, snap_process_first(page->input->source), COMMAND_COLUMNS);
     doc_title(page->doc, plain_text(&title));
     doc_section(page->doc, NULL, NULL, 0, 0);
     add_identity(page);
@@ -369,7 +346,7 @@ static void add_command(struct page *page)
 
 // ---- The page ------------------------------------------------------------------------------------
 
-static void page_deinit(struct page *page)
+void page_deinit(struct page *page)
 {
     names_deinit(&page->names);
     free(page->own_code);
@@ -390,7 +367,7 @@ static bool is_program(const struct page *page, uint32_t module)
     return false;
 }
 
-static bool prepare(struct page *page)
+bool page_prepare(struct page *page)
 {
     const struct prof_report *profile = page->profile;
     size_t functions = profile ? profile->function_count : 0;
@@ -400,7 +377,7 @@ static bool prepare(struct page *page)
     page->threads = calloc(threads + 1, sizeof(*page->threads));
     page->interpreter = calloc(functions + 1, sizeof(*page->interpreter));
     if (!page->own_code || !page->interpreter || !page->threads ||
-        !names_init(&page->names, page->input->strings, profile))
+        !names_init(&page->names, page->input, page->options))
         return false;
     for (size_t i = 0; i < functions; i++) {
         page->own_code[i] = names_is_own_code(&page->names, &profile->functions[i]);
@@ -421,6 +398,29 @@ static bool prepare(struct page *page)
     return true;
 }
 
+enum { OF_PROFILE = 1, OF_DUMP = 2 };
+
+static const struct {
+    const char *id;
+    void (*add)(struct page *page);
+    unsigned of;
+} parts[] = {
+    {"heading", add_heading, OF_PROFILE | OF_DUMP},
+    {"summary", page_summary, OF_PROFILE},
+    {"processes", page_processes, OF_PROFILE},
+    {"threads", page_threads, OF_PROFILE},
+    {"by-thread", page_by_thread, OF_PROFILE},
+    {"functions", page_functions, OF_PROFILE},
+    {"natives", page_natives, OF_PROFILE},
+    {"hottest", page_hottest, OF_PROFILE},
+    {"tree", page_tree, OF_PROFILE},
+    {"waiting", page_waiting, OF_PROFILE},
+    {"cpu", page_cpu, OF_PROFILE},
+    {"dump", page_dump, OF_DUMP},
+    {"notes", add_notes, OF_PROFILE | OF_DUMP},
+    {"command", add_command, OF_PROFILE | OF_DUMP},
+};
+
 struct err *page_build(struct doc *doc, const struct report_input *input,
                        const struct report_options *options)
 {
@@ -428,24 +428,15 @@ struct err *page_build(struct doc *doc, const struct report_input *input,
     struct page page = {.doc = doc, .input = input, .options = options, .profile = input->profile};
     if (!input->profile && input->snapshot_count == 0)
         return err_create(ERR_NOT_FOUND, "there is no snapshot to report");
-    if (!prepare(&page))
+    if (!page_prepare(&page))
         return err_create(ERR_NO_MEMORY, "no memory for the report");
-    add_heading(&page);
-    if (page.profile) {
-        page_summary(&page);
-        page_processes(&page);
-        page_threads(&page);
-        page_functions(&page);
-        page_natives(&page);
-        page_hottest(&page);
-        page_tree(&page);
-        page_waiting(&page);
-        page_cpu(&page);
-    } else {
-        page_dump(&page);
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        size_t first = doc->sections.count;
+        if (parts[i].of & (page.profile ? OF_PROFILE : OF_DUMP))
+            parts[i].add(&page);
+        for (size_t k = first; k < doc->sections.count; k++)
+            doc->sections.items[k].id = parts[i].id;
     }
-    add_notes(&page);
-    add_command(&page);
     doc->failed |= page.failed;
     return NULL;
 }

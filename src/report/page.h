@@ -31,6 +31,10 @@ struct page {
 // The whole document of a report; the formats call nothing else.
 struct err *page_build(struct doc *doc, const struct report_input *input,
                        const struct report_options *options);
+// For those who need a page's helpers alone: what they look things up in, from doc, input, options and
+// profile. False: out of memory; page_deinit() is due in any case.
+bool page_prepare(struct page *page);
+void page_deinit(struct page *page);
 // What went wrong while building or writing, as an error.
 struct err *page_finish(const struct doc *doc, FILE *out);
 
@@ -38,6 +42,7 @@ struct err *page_finish(const struct doc *doc, FILE *out);
 void page_summary(struct page *page);   // summary.c
 void page_processes(struct page *page); // processes.c
 void page_threads(struct page *page);   // threads.c
+void page_by_thread(struct page *page); // by_thread.c
 void page_functions(struct page *page); // functions.c
 void page_natives(struct page *page);   // natives.c
 void page_hottest(struct page *page);   // hottest.c
@@ -54,13 +59,11 @@ void page_say_busiest_process(struct page *page);
 void page_dump(struct page *page);                                        // dump.c
 void page_dump_table(struct page *page, const struct snapshot *snapshot); // dump_table.c
 // The lines of one stack; `sparingly`: there are many stacks to come.
-void page_frames(struct page *page, const struct snap_frames *frames, bool sparingly); // frames.c
+void page_frames(struct page *page, const struct snap_frames *whole, bool sparingly); // frames.c
 
 // Rows of a table: --top, all with --full, or the default.
 size_t page_rows(const struct page *page, size_t usual, size_t there);
 const struct prof_function *page_function(const struct page *page, uint32_t index);
-// The first process of which there are stacks.
-const struct snap_process *page_first(const struct page *page);
 // What a process runs, in code marks: "gunicorn app:app".
 void page_say_command(struct plain *plain, const struct page *page,
                       const struct snap_process *process, size_t columns);
@@ -71,6 +74,12 @@ void page_say_thread(struct plain *plain, const struct page *page, uint32_t name
 // A thread's name for table cells; marked when Python does not know the thread.
 void page_thread_name(struct plain *plain, const struct page *page, uint32_t name,
                       bool known_to_python);
+
+// The state that it was seen in most.
+enum snap_state page_usual_state(const struct prof_thread *thread); // threads.c
+// The function each thread is mostly in, as a reader wants it named: an index, or UINT32_MAX, for each of
+// the profile's threads. Of one that works its hottest; of others, where their own code waits.
+void page_mostly_in(const struct page *page, uint32_t *ret); // threads.c
 
 // Function and place for table cells: "lookup cache.py:118"; nothing for UINT32_MAX.
 void page_function_cell(struct plain *plain, const struct page *page, uint32_t index);

@@ -30,7 +30,7 @@ void page_say_processes(struct page *page, struct plain *line)
     const struct snap_source *source = page->input->source;
     size_t named = 0;
     if (page->pythons <= 1) {
-        plain_add(line, "Process %d", (int)page_first(page)->pid);
+        plain_add(line, "Process %d", (int)snap_process_first(page->input->source)->pid);
         return;
     }
     plain_str(line, "Processes ");
@@ -46,7 +46,7 @@ void page_say_processes(struct page *page, struct plain *line)
 bool page_same_python(const struct page *page)
 {
     const struct snap_source *source = page->input->source;
-    const struct snap_process *first = page_first(page);
+    const struct snap_process *first = snap_process_first(page->input->source);
     for (size_t i = 0; i < snap_process_count(source); i++) {
         const struct snap_process *process = snap_process_at(source, i);
         if (!process->why && (process->python_version != first->python_version ||
@@ -93,7 +93,7 @@ static bool all_alike(const struct page *page)
     const struct snap_source *source = page->input->source;
     for (size_t i = 0; i < snap_process_count(source); i++) {
         const struct snap_process *process = snap_process_at(source, i);
-        if (!process->why && !same_command(process, page_first(page)))
+        if (!process->why && !same_command(process, snap_process_first(page->input->source)))
             return false;
     }
     return page_same_python(page);
@@ -102,7 +102,7 @@ static bool all_alike(const struct page *page)
 static void add_command(struct plain *row, const struct page *page,
                         const struct snap_process *process)
 {
-    const struct snap_process *first = page_first(page);
+    const struct snap_process *first = snap_process_first(page->input->source);
     if (all_alike(page))
         return;
     page_say_command(row, page, process, COMMAND_COLUMNS);

@@ -14,6 +14,9 @@
 #define GIL_SHARE 0.05 // of a thread's samples
 #define LOCK_SHARE 0.5
 #define LOCK_PLACES 2
+#define WAIT_LEAST 0.1 // of its threads' time in input, output or sleep: worth a sentence;
+#define WAIT_MOST 0.8  // more is what idle servers do
+#define WAIT_PLACES 2
 #define GC_SHARE 0.05
 #define UNSEEN_SHARE 0.1
 #define READY_SHARE 0.2
@@ -305,35 +308,63 @@ static void say_gc(struct page *page, struct plain *line)
 
 // ---- Waiting -------------------------------------------------------------------------------------
 
-static void say_lock(struct page *page, struct plain *line, const struct wait_place *place)
+static void say_who(struct plain *line, const struct page *page, const struct wait_place *place)
 {
     const struct prof_thread *thread = &page->profile->threads[place->one_thread];
     if (place->threads == 1) {
         page_say_thread(line, page, thread->name, thread->pid, thread->tid);
-        plain_str(line, " waits");
-    } else {
-        plain_things(line, place->threads, "thread");
-        plain_str(line, " (");
-        page_say_thread(line, page, thread->name, 0, 0);
-        plain_str(line, place->threads == 2 ? " and another) wait" : " and others) wait");
+        return;
     }
-    plain_str(line, " for a lock ");
-    say_percent(line, weigh_ratio(place->samples, place->of_samples));
-    plain_str(line, " of the time");
+    plain_things(line, place->threads, "thread");
+    plain_str(line, " (");
+    page_say_thread(line, page, thread->name, 0, 0);
+    plain_str(line, place->threads == 2 ? " and another)" : " and others)");
+}
+
+// " in handshake() db.py:23, below acquire() pool.py:40"
+static void say_where(struct plain *line, const struct page *page, const struct stack_place *at)
+{
     const struct prof_function *function =
-        page_function(page, place->at.function != UINT32_MAX ? place->at.function : place->at.leaf);
+        page_function(page, at->function != UINT32_MAX ? at->function : at->leaf);
     if (function) {
         plain_str(line, " in ");
         names_say(line, &page->names, function);
     }
-    const struct prof_function *own =
-        place->at.own != place->at.function ? page_function(page, place->at.own) : NULL;
+    const struct prof_function *own = at->own != at->function ? page_function(page, at->own) : NULL;
     if (own) {
         plain_str(line, ", below ");
         names_say(line, &page->names, own);
     }
     plain_str(line, ".");
+}
+
+static void say_lock(struct page *page, struct plain *line, const struct wait_place *place)
+{
+    say_who(line, page, place);
+    plain_str(line, place->threads == 1 ? " waits for a lock " : " wait for a lock ");
+    say_percent(line, weigh_ratio(place->samples, place->of_samples));
+    plain_str(line, " of the time");
+    say_where(line, page, &place->at);
     say(page, "Lock", line);
+}
+
+// What one's own code waits for now and then: a database, a file, a sleep in a loop.
+static void say_wait(struct page *page, struct plain *line, const struct wait_place *place)
+{
+    say_who(line, page, place);
+    plain_str(line, place->threads == 1 ? " spends " : " spend ");
+    say_percent(line, weigh_ratio(place->samples, place->of_samples));
+    plain_str(line, place->state == SNAP_SLEEP ? " of the time asleep"
+                                               : " of the time waiting for input or output");
+    say_where(line, page, &place->at);
+    say(page, "Waiting", line);
+}
+
+static bool is_worth_saying(const struct wait_place *place)
+{
+    double share = weigh_ratio(place->samples, place->of_samples);
+    return (place->state == SNAP_IO_WAIT || place->state == SNAP_SLEEP) &&
+           place->at.own != UINT32_MAX && share >= WAIT_LEAST && share <= WAIT_MOST;
 }
 
 static void places_deinit(struct wait_places *places)
@@ -341,7 +372,7 @@ static void places_deinit(struct wait_places *places)
     vec_deinit(places);
 }
 
-static void say_locks(struct page *page, struct plain *line)
+static void say_waits(struct page *page, struct plain *line)
 {
     GUARD(places_deinit) struct wait_places places = {0};
     if (!wait_places_find(page, &places)) {
@@ -358,6 +389,12 @@ static void say_locks(struct page *page, struct plain *line)
                 say_lock(page, line, place);
                 said++;
             }
+    said = 0;
+    vec_foreach (place, &places)
+        if (said < WAIT_PLACES && is_worth_saying(place)) {
+            say_wait(page, line, place);
+            said++;
+        }
 }
 
 static void say_rest(struct page *page, struct plain *line)
@@ -402,7 +439,7 @@ void page_summary(struct page *page)
     say_busiest(page, &line);
     say_gil(page, &line);
     say_ready(page, &line);
-    say_locks(page, &line);
+    say_waits(page, &line);
     say_gc(page, &line);
     say_rest(page, &line);
     page->failed |= line.failed;

@@ -265,18 +265,15 @@ static void put_section(FILE *out, const struct doc_section *section, size_t kee
     }
 }
 
-static struct text text_of(const struct report_options *options)
+struct err *doc_as_text(FILE *out, struct doc *doc, const struct report_options *options)
 {
     struct text text = {.width = options->width ? options->width : DEFAULT_WIDTH,
                         .color = options->color};
     if (text.width < 40)
         text.width = 40;
-    return text;
-}
-
-void doc_text_render(FILE *out, struct doc *doc, const struct report_options *options)
-{
-    struct text text = text_of(options);
+    // The title, the line about what was left out, and the difference of bytes and characters.
+    if (!options->full)
+        doc_fit(doc, put_section, &text, REPORT_CUT_CHARS - 1000);
     fprintf(out, "%s", text.color ? "\x1b[1m" : "");
     put_wrapped(out, &text, doc->title ? doc->title : "", 0, 4);
     fprintf(out, "%s\n", text.color ? "\x1b[0m" : "");
@@ -291,17 +288,13 @@ void doc_text_render(FILE *out, struct doc *doc, const struct report_options *op
         put_wrapped(out, &text, left_out, 0, 0);
         fputc('\n', out);
     }
+    return page_finish(doc, out);
 }
 
 struct err *report_text(FILE *out, const struct report_input *input,
                         const struct report_options *options)
 {
-    struct text text = text_of(options);
     GUARD(doc_deinit) struct doc doc = {0};
     TRY(page_build(&doc, input, options));
-    // The title, the line about what was left out, and the difference of bytes and characters.
-    if (!options->full)
-        doc_fit(&doc, put_section, &text, REPORT_CUT_CHARS - 1000);
-    doc_text_render(out, &doc, options);
-    return page_finish(&doc, out);
+    return doc_as_text(out, &doc, options);
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The thread table, like top -H: who uses the processor, who waits for what. Many idle threads of
 // one kind are one row.
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,27 +38,13 @@ static bool is_idle(const struct prof_thread *thread)
            (!thread->has_cpu || thread->cpu_share <= IDLE_CPU);
 }
 
-static enum snap_state usual_state(const struct prof_thread *thread)
+enum snap_state page_usual_state(const struct prof_thread *thread)
 {
     enum snap_state usual = SNAP_UNKNOWN;
     for (int state = 0; state < SNAP_STATE_COUNT; state++)
         if (thread->states[state] > thread->states[usual])
             usual = (enum snap_state)state;
     return usual;
-}
-
-static char *stem_of(const char *name, size_t size)
-{
-    size = size > 100 ? 100 : size; // what tells pools apart
-    char *stem = malloc(size + 1), *at = stem;
-    for (size_t i = 0; stem && i < size; i++) {
-        bool digit = isdigit((unsigned char)name[i]);
-        if (!digit || i == 0 || !isdigit((unsigned char)name[i - 1]))
-            *at++ = digit ? '*' : name[i];
-    }
-    if (stem)
-        *at = '\0';
-    return stem;
 }
 
 static int compare_kind(const struct table *table, const struct idle *a, const struct idle *b)
@@ -83,29 +68,28 @@ static int by_kind(const void *left, const void *right, void *arg)
     return order ? order : (a->index > b->index) - (a->index < b->index);
 }
 
-// Working threads: the hottest function. Others: where their own code waits.
-static void find_usual(struct table *table)
+void page_mostly_in(const struct page *page, uint32_t *ret)
 {
-    const struct prof_report *profile = table->page->profile;
+    const struct prof_report *profile = page->profile;
     for (size_t i = 0; i < profile->thread_count; i++) {
         const struct prof_thread *thread = &profile->threads[i];
         bool works = working(thread) * 2 >= thread->samples;
-        table->usual[i] = works ? thread->hottest : UINT32_MAX;
+        ret[i] = works ? thread->hottest : UINT32_MAX;
     }
     for (size_t i = 0; i < profile->stack_count; i++) { // most samples first
         const struct prof_stack *stack = &profile->stacks[i];
-        uint32_t index = page_thread_of(table->page, stack);
-        if (index == UINT32_MAX || table->usual[index] != UINT32_MAX ||
-            stack->state != usual_state(&profile->threads[index]))
+        uint32_t index = page_thread_of(page, stack);
+        if (index == UINT32_MAX || ret[index] != UINT32_MAX ||
+            stack->state != page_usual_state(&profile->threads[index]))
             continue;
-        struct stack_place place = page_place_of(table->page, stack);
-        table->usual[index] = place.own != UINT32_MAX        ? place.own
-                              : place.function != UINT32_MAX ? place.function
-                                                             : place.leaf;
+        struct stack_place place = page_place_of(page, stack);
+        ret[index] = place.own != UINT32_MAX        ? place.own
+                     : place.function != UINT32_MAX ? place.function
+                                                    : place.leaf;
     }
     for (size_t i = 0; i < profile->thread_count; i++)
-        if (table->usual[i] == UINT32_MAX)
-            table->usual[i] = profile->threads[i].top_frame;
+        if (ret[i] == UINT32_MAX)
+            ret[i] = profile->threads[i].top_frame;
 }
 
 // ---- Rows ----------------------------------------------------------------------------------------
@@ -191,8 +175,8 @@ static void fold(struct table *table)
             continue;
         const char *name = strtab_get(page->names.strings, thread->name);
         struct idle *idle = &table->idle[table->idle_count++];
-        idle->stem = stem_of(name ? name : "", strtab_size(page->names.strings, thread->name));
-        idle->state = usual_state(thread);
+        idle->stem = names_stem(name ? name : "", strtab_size(page->names.strings, thread->name));
+        idle->state = page_usual_state(thread);
         idle->index = (uint32_t)i;
         page->failed |= !idle->stem;
     }
@@ -229,7 +213,7 @@ static void add_rows(struct table *table)
 {
     struct page *page = table->page;
     const struct prof_report *profile = page->profile;
-    find_usual(table);
+    page_mostly_in(page, table->usual);
     fold(table);
     size_t alone = 0;
     for (size_t i = 0; i < profile->thread_count; i++)

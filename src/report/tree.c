@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "report/page.h"
+#include "report/view.h"
 #include "util/guard.h"
 #include "util/hash.h"
 
@@ -16,15 +17,17 @@
 // A call in the tree as shown: all calls of one function below the same call, whatever recursion
 // lies between.
 struct call {
-    uint32_t function, parent;
+    uint32_t frame, parent;                 // frame: of the view
     uint32_t first_child, last_child, next; // calls; 0: none
     uint64_t weight, self;
-    uint32_t active, deepest; // nested at this moment of the walk; at most
+    uint64_t stamp;           // the stack that counted it last
+    uint32_t active, deepest; // nested in that stack; at most in any
 };
 
 struct calls {
+    const struct view *view;
     VEC(struct call) list;
-    uint32_t *slots; // by parent and function
+    uint32_t *slots; // by parent and frame; at least half of them are empty
     size_t slot_count;
     bool failed;
 };
@@ -35,16 +38,36 @@ static void calls_deinit(struct calls *calls)
     free(calls->slots);
 }
 
-static uint32_t child_of(struct calls *calls, uint32_t parent, uint32_t function)
+static size_t slot_of(const struct calls *calls, uint32_t parent, uint32_t frame)
 {
-    size_t at = hash_u64(hash_u64(HASH_SEED, parent), function) & (calls->slot_count - 1);
+    size_t at = hash_u64(hash_u64(HASH_SEED, parent), frame) & (calls->slot_count - 1);
     for (; calls->slots[at]; at = (at + 1) & (calls->slot_count - 1)) {
         const struct call *call = &calls->list.items[calls->slots[at]];
-        if (call->parent == parent && call->function == function)
-            return calls->slots[at];
+        if (call->parent == parent && call->frame == frame)
+            break;
     }
+    return at;
+}
+
+static bool grow(struct calls *calls)
+{
+    if (2 * calls->list.count < calls->slot_count)
+        return true;
+    free(calls->slots);
+    calls->slot_count = calls->slot_count ? 2 * calls->slot_count : 1024;
+    calls->slots = calloc(calls->slot_count, sizeof(*calls->slots));
+    for (uint32_t i = 1; calls->slots && i < calls->list.count; i++)
+        calls->slots[slot_of(calls, calls->list.items[i].parent, calls->list.items[i].frame)] = i;
+    return calls->slots;
+}
+
+static uint32_t child_of(struct calls *calls, uint32_t parent, uint32_t frame)
+{
+    size_t at = slot_of(calls, parent, frame);
+    if (calls->slots[at])
+        return calls->slots[at];
     uint32_t index = (uint32_t)calls->list.count;
-    if (!vec_push(&calls->list, (struct call){.function = function, .parent = parent})) {
+    if (!vec_push(&calls->list, (struct call){.frame = frame, .parent = parent})) {
         calls->failed = true;
         return 0;
     }
@@ -54,71 +77,57 @@ static uint32_t child_of(struct calls *calls, uint32_t parent, uint32_t function
     else
         items[parent].first_child = index;
     items[parent].last_child = index;
-    return calls->slots[at] = index;
+    calls->slots[at] = index;
+    calls->failed |= !grow(calls);
+    return index;
 }
 
-// The call a node belongs to: an outer call of the same function, else a child of its parent's.
-static uint32_t call_of(struct calls *calls, uint32_t parent, uint32_t function)
+// The call a frame belongs to: an outer call of the same function, else a child of its caller's.
+static uint32_t call_of(struct calls *calls, uint32_t parent, uint32_t frame)
 {
     uint32_t outer = parent;
     for (int i = 0; i < ANCESTORS && outer; i++) {
-        if (calls->list.items[outer].function == function)
+        if (calls->list.items[outer].frame == frame)
             return outer;
         outer = calls->list.items[outer].parent;
     }
-    return child_of(calls, parent, function);
+    return child_of(calls, parent, frame);
 }
 
-static void enter(struct page *page, struct calls *calls, uint32_t index,
-                  const struct prof_node *node)
+// Counts once for each stack, however often it is in it.
+static void enter(struct call *call, const struct view_stack *stack, uint64_t stamp)
 {
-    struct call *call = &calls->list.items[index];
-    if (call->active++ == 0)
-        call->weight += weigh_node(&page->weigh, node);
-    call->self += weigh_node_self(&page->weigh, node);
-    if (call->active > call->deepest)
+    if (call->stamp != stamp) {
+        call->stamp = stamp;
+        call->active = 0;
+        call->weight += stack->weight;
+    }
+    if (++call->active > call->deepest)
         call->deepest = call->active;
 }
 
 // The interpreter's own functions below a call are that call, but for --full.
-static bool is_part(const struct page *page, uint32_t parent, const struct prof_node *node)
+static bool is_part(const struct page *page, uint32_t parent, const struct view_frame *frame)
 {
-    return parent && page->interpreter[node->function] && !page->options->full;
+    return parent && frame->function != UINT32_MAX && page->interpreter[frame->function] &&
+           !page->options->full;
 }
 
 static bool build(struct page *page, struct calls *calls)
 {
-    const struct prof_report *profile = page->profile;
-    AUTO_FREE uint32_t *call_at = calloc(profile->node_count + 1, sizeof(*call_at));
-    calls->slot_count = 64;
-    while (calls->slot_count < profile->node_count * 2)
-        calls->slot_count *= 2;
-    calls->slots = calloc(calls->slot_count, sizeof(*calls->slots));
-    if (!call_at || !calls->slots || !vec_push(&calls->list, (struct call){.function = UINT32_MAX}))
+    const struct view *view = calls->view;
+    if (!vec_push(&calls->list, (struct call){.frame = UINT32_MAX}) || !grow(calls))
         return false;
-    uint32_t node = profile->nodes[0].first_child;
-    while (node && !calls->failed) {
-        const struct prof_node *at = &profile->nodes[node];
-        uint32_t parent = call_at[at->parent];
-        if (is_part(page, parent, at)) {
-            call_at[node] = parent;
-            calls->list.items[parent].self += weigh_node_self(&page->weigh, at);
-        } else {
-            call_at[node] = call_of(calls, parent, at->function);
-            enter(page, calls, call_at[node], at);
+    for (size_t i = 0; i < view->stack_count && !calls->failed; i++) {
+        const struct view_stack *stack = &view->stacks[i];
+        uint32_t at = 0;
+        for (size_t k = 0; k < stack->count && !calls->failed; k++) {
+            if (is_part(page, at, &view->frames[stack->frames[k]]))
+                continue;
+            at = call_of(calls, at, stack->frames[k]);
+            enter(&calls->list.items[at], stack, i + 1);
         }
-        if (at->first_child) {
-            node = at->first_child;
-            continue;
-        }
-        for (; node; node = profile->nodes[node].parent) {
-            const struct prof_node *left = &profile->nodes[node];
-            calls->list.items[call_at[node]].active -= !is_part(page, call_at[left->parent], left);
-            if (profile->nodes[node].next_sibling) {
-                node = profile->nodes[node].next_sibling;
-                break;
-            }
-        }
+        calls->list.items[at].self += stack->weight;
     }
     return !calls->failed;
 }
@@ -175,11 +184,13 @@ static uint32_t only_child(const struct calls *calls, uint32_t index)
     return 0;
 }
 
-static void add_name(struct plain *line, const struct page *page, const struct call *call)
+static void add_name(struct plain *line, const struct page *page, const struct calls *calls,
+                     const struct call *call)
 {
-    const struct prof_function *function = page_function(page, call->function);
-    if (!function) {
-        plain_str(line, "?");
+    const struct view_frame *frame = &calls->view->frames[call->frame];
+    const struct prof_function *function = page_function(page, frame->function);
+    if (!function) { // a process or a thread
+        plain_str(line, frame->name);
         return;
     }
     names_function(line, &page->names, function, 40);
@@ -200,7 +211,9 @@ enum naming { NAME_ALL, NAME_OWN_AND_LAST_TWO, NAME_OWN_AND_LAST, NAME_LAST_TWO,
 
 static bool is_named(const struct page *page, uint32_t function, size_t after, enum naming naming)
 {
-    bool own = function < page->profile->function_count && page->own_code[function];
+    if (function >= page->profile->function_count) // a process or a thread
+        return true;
+    bool own = page->own_code[function];
     switch (naming) {
     case NAME_ALL:
         return true;
@@ -222,7 +235,8 @@ static void add_names(struct plain *line, const struct page *page, const struct 
     size_t skipped = 0;
     for (size_t i = 0; i < chain->count; i++) {
         const struct call *call = &calls->list.items[chain->items[i]];
-        if (!is_named(page, call->function, chain->count - 1 - i, naming)) {
+        const struct view_frame *frame = &calls->view->frames[call->frame];
+        if (!is_named(page, frame->function, chain->count - 1 - i, naming)) {
             skipped++;
             continue;
         }
@@ -233,7 +247,7 @@ static void add_names(struct plain *line, const struct page *page, const struct 
             plain_str(line, " more ... > ");
         }
         skipped = 0;
-        add_name(line, page, call);
+        add_name(line, page, calls, call);
     }
 }
 
@@ -308,20 +322,24 @@ static bool show(struct page *page, struct calls *calls, struct pruned *pruned)
     return fine;
 }
 
+static void view_guard(struct view **view)
+{
+    view_destroy(*view);
+}
+
 void page_tree(struct page *page)
 {
-    const struct prof_report *profile = page->profile;
-    if (profile->node_count < 2)
-        return;
     GUARD(calls_deinit) struct calls calls = {0};
-    if (!build(page, &calls)) {
+    GUARD(view_guard) struct view *view = NULL;
+    struct report_options options = *page->options;
+    options.by_function = true; // lines have a section of their own
+    AUTO_ERR struct err *err = view_create(page->input, &options, 0, &view);
+    calls.view = view;
+    if (err || !build(page, &calls)) {
         page->failed = true;
         return;
     }
-    bool any = false;
-    vec_foreach (call, &calls.list)
-        any |= call->weight > 0;
-    if (!any)
+    if (calls.list.count < 2)
         return;
     GUARD(plain_deinit) struct plain text = {0};
     plain_add(&text, "Call tree (%s)", page->weigh.base_words);

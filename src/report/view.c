@@ -78,18 +78,10 @@ static const char *clean(struct making *making, uint32_t id)
 
 static const char *clean_path(struct making *making, uint32_t id)
 {
-    const struct report_options *options = making->options;
     const char *path = strtab_get(making->input->strings, id);
-    size_t size = path ? strtab_size(making->input->strings, id) : 0, cut = 0;
+    size_t size = path ? strtab_size(making->input->strings, id) : 0;
+    size_t cut = path ? names_stripped(making->options, path, size) : 0;
     struct plain text = {0};
-    for (size_t i = 0; path && i < options->strip_count; i++) {
-        size_t prefix = strlen(options->strip[i]);
-        while (prefix && options->strip[i][prefix - 1] == '/')
-            prefix--;
-        if (prefix > cut && prefix + 1 < size && path[prefix] == '/' &&
-            memcmp(path, options->strip[i], prefix) == 0)
-            cut = prefix + 1;
-    }
     if (path)
         plain_safe(&text, path + cut, size - cut);
     return keep(making, &text);
@@ -99,42 +91,12 @@ static const char *function_name(struct making *making, const struct prof_functi
 {
     struct plain text = {0};
     names_function(&text, &making->names, function, 0);
+    if (!text.size)
+        plain_str(&text, "(no name)");
     return keep(making, &text);
 }
 
 // ---- Frames --------------------------------------------------------------------------------------
-
-static bool ends_with(const char *text, const char *ending)
-{
-    size_t size = strlen(text), want = strlen(ending);
-    return size >= want && strcmp(text + size - want, ending) == 0;
-}
-
-static bool is_boilerplate(const struct making *making, const struct prof_function *function)
-{
-    static const struct {
-        const char *file, *function;
-    } rows[] = {
-#define BOILERPLATE(file, function) {file, function},
-#define START_UP(function) {NULL, function},
-#include "report/boilerplate.def"
-#undef BOILERPLATE
-#undef START_UP
-    };
-    const char *file = strtab_get(making->input->strings, function->file);
-    const char *name = strtab_get(making->input->strings, function->function);
-    if (function->kind == SNAP_BUILTIN)
-        return false;
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        bool native = !rows[i].file;
-        if (native != (function->kind == SNAP_NATIVE) || (!native && !file))
-            continue;
-        if ((native || ends_with(file, rows[i].file)) &&
-            (!rows[i].function || (name && strcmp(name, rows[i].function) == 0)))
-            return true;
-    }
-    return false;
-}
 
 // A view frame that is the same as this one but for its texts, or a new one with them.
 static uint32_t add_frame(struct making *making, struct view_frame frame,
@@ -147,6 +109,8 @@ static uint32_t add_frame(struct making *making, struct view_frame frame,
         struct view_frame *have = &making->frames.items[slots->items[at] - 1];
         if (have->function == frame.function && have->line == frame.line) {
             have->inferred &= frame.inferred;
+            if (have->address != frame.address)
+                have->address = SNAP_NO_ADDRESS;
             return slots->items[at] - 1;
         }
     }
@@ -170,16 +134,19 @@ static uint32_t frame_of(struct making *making, uint32_t index)
     const struct report_options *options = making->options;
     const struct snap_frame *from = &profile->frames[index];
     const struct prof_function *function = &profile->functions[profile->frame_function[index]];
-    if (options->hide_boilerplate && is_boilerplate(making, function))
+    if (options->hide_boilerplate && names_is_boilerplate(making->input->strings, function->kind,
+                                                          function->file, function->function))
         return making->of_frame[index] = HIDDEN;
     struct view_frame frame = {
         .kind = kinds[function->kind],
         .inferred = from->flags & SNAP_FRAME_INFERRED,
+        .no_symbol = function->kind == SNAP_NATIVE && !function->function && !function->qualname,
         .function = profile->frame_function[index],
         .line = options->no_lines      ? -1
                 : options->by_function ? function->line
                                        : from->line,
         .first_line = options->no_lines ? -1 : function->line,
+        .address = function->kind == SNAP_NATIVE ? from->address : SNAP_NO_ADDRESS,
     };
     return making->of_frame[index] = add_frame(making, frame, function);
 }
@@ -191,7 +158,8 @@ static uint32_t add_root(struct making *making, enum view_kind kind, struct plai
                                .file = "",
                                .module = "",
                                .line = -1,
-                               .first_line = -1};
+                               .first_line = -1,
+                               .address = SNAP_NO_ADDRESS};
     frame.name = keep(making, name);
     if (vec_push(&making->frames, frame))
         return (uint32_t)making->frames.count - 1;
@@ -349,6 +317,7 @@ static bool add_stacks(struct making *making, struct frame_ids *firsts)
     for (size_t i = 0; i < making->profile->stack_count; i++) {
         const struct prof_stack *from = &making->profile->stacks[i];
         uint64_t weight = weigh_stack(&view->weigh, from);
+        view->stack_of[i] = UINT32_MAX;
         if (!weight)
             continue;
         uint32_t thread = thread_of(making, from);
@@ -359,6 +328,7 @@ static bool add_stacks(struct making *making, struct frame_ids *firsts)
         struct view_stack *stack = stack_like(making, key, firsts);
         if (!stack)
             return false;
+        view->stack_of[i] = (uint32_t)(stack - making->stacks.items);
         stack->weight += weight;
         stack->samples += from->samples;
         stack->cpu_ns += from->cpu_ns;
@@ -375,8 +345,26 @@ static int by_weight(const void *left, const void *right)
     const struct view_stack *a = left, *b = right;
     if (a->weight != b->weight)
         return a->weight > b->weight ? -1 : 1;
-    // In the order in which they were met, which is that of the profile.
-    return (a->frames > b->frames) - (a->frames < b->frames);
+    return (a->order > b->order) - (a->order < b->order);
+}
+
+// Heaviest first; `stack_of` follows.
+static bool sort_stacks(struct making *making)
+{
+    size_t count = making->stacks.count;
+    AUTO_FREE uint32_t *place = calloc(count + 1, sizeof(*place));
+    if (!place)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        making->stacks.items[i].order = (uint32_t)i;
+    if (count)
+        qsort(making->stacks.items, count, sizeof(*making->stacks.items), by_weight);
+    for (size_t i = 0; i < count; i++)
+        place[making->stacks.items[i].order] = (uint32_t)i;
+    for (size_t i = 0; i < making->profile->stack_count; i++)
+        if (making->view->stack_of[i] != UINT32_MAX)
+            making->view->stack_of[i] = place[making->view->stack_of[i]];
+    return true;
 }
 
 static bool make(struct making *making)
@@ -386,10 +374,12 @@ static bool make(struct making *making)
     struct frame_ids firsts = {0};
     making->of_frame = calloc(profile->frame_count + 1, sizeof(uint32_t));
     making->of_thread = calloc(profile->thread_count + 1, sizeof(uint32_t));
-    if (!making->of_frame || !making->of_thread || !vec_reserve(&making->processes, processes) ||
+    making->view->stack_of = calloc(profile->stack_count + 1, sizeof(uint32_t));
+    if (!making->view->stack_of || !making->of_frame || !making->of_thread ||
+        !vec_reserve(&making->processes, processes) ||
         !slots_init(&making->frame_slots, profile->frame_count) ||
         !slots_init(&making->stack_slots, profile->stack_count) || !index_threads(making) ||
-        !names_init(&making->names, making->input->strings, profile))
+        !names_init(&making->names, making->input, making->options))
         return false;
     for (size_t i = 0; i < profile->frame_count; i++)
         making->of_frame[i] = NOT_MADE;
@@ -401,10 +391,8 @@ static bool make(struct making *making)
     for (size_t i = 0; done && i < making->stacks.count; i++)
         making->stacks.items[i].frames =
             making->storage.items ? making->storage.items + firsts.items[i] : NULL;
-    if (done && making->stacks.count)
-        qsort(making->stacks.items, making->stacks.count, sizeof(*making->stacks.items), by_weight);
     vec_deinit(&firsts);
-    return done;
+    return done && sort_stacks(making);
 }
 
 struct err *view_create(const struct report_input *input, const struct report_options *options,
@@ -453,6 +441,7 @@ void view_destroy(struct view *view)
     free(view->texts);
     free(view->frames);
     free(view->stacks);
+    free(view->stack_of);
     free(view->frame_storage);
     free(view);
 }
@@ -462,10 +451,18 @@ void view_label(struct plain *out, const struct view_frame *frame)
     const char *place =
         frame->kind == VIEW_NATIVE && frame->module[0] ? frame->module : frame->file;
     plain_str(out, frame->name);
-    if (frame->kind == VIEW_BUILTIN || !place[0])
+    if (frame->kind == VIEW_BUILTIN || frame->no_symbol || !place[0])
         return;
     plain_add(out, " (%s", place);
     if (frame->line >= 0 && frame->kind == VIEW_PYTHON)
         plain_add(out, ":%d", (int)frame->line);
     plain_str(out, ")");
+}
+
+void view_say_dropped(struct plain *out, const struct view *view)
+{
+    if (!view->profile->dropped_stacks)
+        return;
+    plain_things(out, view->profile->dropped_stacks, "sample");
+    plain_str(out, " beyond the bound on distinct stacks are not in it");
 }

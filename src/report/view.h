@@ -15,14 +15,16 @@ enum view_kind { VIEW_PROCESS, VIEW_THREAD, VIEW_PYTHON, VIEW_BUILTIN, VIEW_NATI
 struct view_frame {
     enum view_kind kind;
     bool inferred;     // a builtin that was concluded, not read
+    bool no_symbol;    // native code of `module` whose functions are not known
     uint32_t function; // index in the profile's functions; UINT32_MAX: a process or a thread
-    // Never NULL. Clean (util/clean.h), complete, without anything of a format in them.
+    // Never NULL, the name not empty. Clean (util/clean.h), complete, without anything of a format.
     const char
         *name; // "Cache.lookup", "{built-in method time.sleep}", "memcpy", "libfoo.so (no symbol)"
     const char *file;   // of Python code and of native code with debug information; "": none
     const char *module; // of native code; "": none
     int32_t line;       // that was executing (--function: the first one); -1: none
     int32_t first_line; // of the function; -1: none
+    uint64_t address;   // of native code; SNAP_NO_ADDRESS: not known, or not always the same
 };
 
 struct view_stack {
@@ -35,6 +37,7 @@ struct view_stack {
     uint32_t thread; // index in the profile's threads; UINT32_MAX: not known
     pid_t pid, tid;
     enum snap_state state;
+    uint32_t order; // private: in which they were met, that of the profile
 };
 
 struct view {
@@ -45,7 +48,9 @@ struct view {
     struct view_stack *stacks; // heaviest first
     size_t stack_count;
     uint64_t weight, samples, cpu_ns; // of all stacks
-    uint32_t *frame_storage;          // private, as are the next two
+    // By index in the profile's stacks: the one it is part of; UINT32_MAX: it has no weight.
+    uint32_t *stack_of;
+    uint32_t *frame_storage; // private, as are the next two
     char **texts;
     size_t text_count;
 };
@@ -60,9 +65,12 @@ struct err *view_create(const struct report_input *input, const struct report_op
                         unsigned split, struct view **ret);
 void view_destroy(struct view *view);
 
-// "lookup (cache.py:118)", "memcpy (libc.so.6)": for formats in which a frame is one text. `out` is
-// not cleared.
+// "lookup (/srv/cache.py:118)", "memcpy (libc.so.6)": for formats in which a frame is one text. `out`
+// is not cleared.
 struct plain;
 void view_label(struct plain *out, const struct view_frame *frame);
+
+// "12 samples beyond the bound on distinct stacks are not in it"; nothing when all are.
+void view_say_dropped(struct plain *out, const struct view *view);
 
 #endif

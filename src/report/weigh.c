@@ -12,14 +12,17 @@ void weigh_init(struct weigh *weigh, const struct prof_report *profile, enum rep
     case REPORT_WEIGHT_SAMPLES:
         weigh->base = profile->samples_working;
         weigh->base_words = "of the working time";
+        weigh->samples_words = "of threads at work (running or runnable)";
         break;
     case REPORT_WEIGHT_WALL:
         weigh->base = profile->samples;
         weigh->base_words = "of all threads' time";
+        weigh->samples_words = "of threads in all states";
         break;
     case REPORT_WEIGHT_CPU:
         weigh->base = profile->cpu_on_stacks_ns;
         weigh->base_words = "of the CPU time on stacks";
+        weigh->samples_words = "of threads that used CPU time";
         break;
     }
     if (weigh->base == 0)
@@ -63,16 +66,6 @@ uint64_t weigh_edge(const struct weigh *weigh, const struct prof_edge *edge)
     if (edge->through)
         return chosen(weigh, edge->through_working, edge->through, edge->through_cpu_ns);
     return chosen(weigh, edge->total_working, edge->total, edge->cpu_ns);
-}
-
-uint64_t weigh_node(const struct weigh *weigh, const struct prof_node *node)
-{
-    return chosen(weigh, node->samples_working, node->samples, node->cpu_ns);
-}
-
-uint64_t weigh_node_self(const struct weigh *weigh, const struct prof_node *node)
-{
-    return chosen(weigh, node->self_working, node->self, node->self_cpu_ns);
 }
 
 uint64_t weigh_stack(const struct weigh *weigh, const struct prof_stack *stack)

@@ -8,8 +8,9 @@
 
 struct weigh {
     enum report_weight kind;
-    uint64_t base;          // what 100 % is; never 0
-    const char *base_words; // "of the working time"
+    uint64_t base;             // what 100 % is; never 0
+    const char *base_words;    // "of the working time"
+    const char *samples_words; // "of threads at work": whose samples have a weight
     bool fell_back;
 };
 
@@ -23,8 +24,6 @@ uint64_t weigh_line_total(const struct weigh *weigh, const struct prof_line *lin
 // A share of weigh_total of its caller, and of its callee. Between functions that are not native,
 // it does not matter what native code lies between them.
 uint64_t weigh_edge(const struct weigh *weigh, const struct prof_edge *edge);
-uint64_t weigh_node(const struct weigh *weigh, const struct prof_node *node);
-uint64_t weigh_node_self(const struct weigh *weigh, const struct prof_node *node);
 // What a stack's samples count; a stack is of one state.
 uint64_t weigh_stack(const struct weigh *weigh, const struct prof_stack *stack);
 double weigh_share(const struct weigh *weigh, uint64_t part);

@@ -34,6 +34,10 @@ void snap_thread_deinit(struct snap_thread *thread)
 {
     vec_deinit(&thread->frames);
     vec_deinit(&thread->notes);
+    if (thread->details)
+        snap_details_deinit(thread->details);
+    free(thread->details);
+    thread->details = NULL;
 }
 
 void snapshot_destroy(struct snapshot *snapshot)
@@ -83,6 +87,9 @@ void snap_source_deinit(struct snap_source *source)
     vec_foreach (process, &source->others)
         free(process->argv);
     vec_deinit(&source->others);
+    vec_deinit(&source->crash.registers);
+    vec_deinit(&source->environment.packages);
+    vec_deinit(&source->environment.variables);
     vec_deinit(&source->notes);
 }
 
@@ -94,6 +101,14 @@ size_t snap_process_count(const struct snap_source *source)
 const struct snap_process *snap_process_at(const struct snap_source *source, size_t index)
 {
     return index ? &source->others.items[index - 1] : &source->process;
+}
+
+const struct snap_process *snap_process_first(const struct snap_source *source)
+{
+    for (size_t i = 0; i < snap_process_count(source); i++)
+        if (!snap_process_at(source, i)->why)
+            return snap_process_at(source, i);
+    return &source->process;
 }
 
 const struct snap_process *snap_process_of(const struct snap_source *source, pid_t pid)

@@ -109,6 +109,24 @@ struct err *proc_thread_stat(pid_t pid, pid_t tid, struct proc_stat *ret)
     return NULL;
 }
 
+bool proc_wait_status(pid_t pid, uint64_t start_ticks, int *ret)
+{
+    char path[64];
+    struct proc_stat stat;
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    AUTO_FREE char *text = NULL;
+    AUTO_ERR struct err *err = proc_thread_stat(pid, pid, &stat);
+    if (!err)
+        err = proc_read_file(path, &text, NULL);
+    // proc(5): exit_code is the last field. Who may not trace the process reads 0 there, which cannot be
+    // told from an exit status of 0.
+    const char *last = err ? NULL : strrchr(text, ' ');
+    if (!last || stat.state != 'Z' || stat.start_ticks != start_ticks)
+        return false;
+    *ret = (int)strtol(last, NULL, 10);
+    return *ret != 0;
+}
+
 bool proc_auxv(pid_t pid, uint64_t *ret_phdr, uint64_t *ret_entry)
 {
     char path[64];

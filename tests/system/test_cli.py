@@ -6,6 +6,8 @@ import json
 import os
 import pty
 import re
+import shlex
+import shutil
 import signal
 import stat
 import subprocess
@@ -15,7 +17,7 @@ import unittest
 
 import support
 
-COMMANDS = ("snap", "analyze", "gcore")
+COMMANDS = ("snap", "analyze", "gcore", "report", "diff", "top", "ps", "run")
 SLEEPER = "import time; print('READY', flush=True); time.sleep(1000)"
 ESCAPE = "\x1b["
 
@@ -30,23 +32,48 @@ def sleeper():
 
 def options():
     """(short or None, long, takes a value, commands) of every option there is."""
+    with open(support.path("src/cli/option_rows.h")) as stream:
+        masks = dict(re.findall(r"^#define ([A-Z]+) (.+?)(?: *//.*)?$", stream.read(), re.M))
+    single = {"SNAP": "snap", "ANALYZE": "analyze", "GCORE": "gcore", "REPORT": "report",
+              "DIFF": "diff", "TOP": "top", "PS": "ps", "RUN": "run"}
+
+    def which(mask):
+        names = re.findall("[A-Z]+", mask)
+        if names == ["EVERY"]:
+            return COMMANDS
+        return tuple(command for name in names
+                     for command in ((single[name],) if name in single else which(masks[name])))
+
     with open(support.path("src/cli/options.def")) as stream:
-        rows = re.findall(r'^OPTION\(\w+, (?:\'(.)\'|0), "([\w-]+)", (NULL|"\w+"), (\w+),',
-                          stream.read(), re.M)
-    which = {"SNAP": ("snap",), "ANALYZE": ("analyze",), "BOTH": ("snap", "analyze"),
-             "GCORE": ("gcore",), "EVERY": COMMANDS}
+        text = stream.read()
+    rows = re.findall(r"^OPTION\((\w+), (?:'(.)'|0), \"([\w-]+)\", (NULL|\"[^\"]+\"), ([\w |]+),",
+                      text, re.M)
     found = {}  # one that means something else to another command has two rows
-    for short, long, value, commands in rows:
+    for name, short, long, value, mask in rows:
         before = found[long][3] if long in found else ()
-        found[long] = (short or None, long, value != "NULL", before + which[commands])
+        found[long] = (short or None, long, value != "NULL", before + which(mask))
+        for other in re.findall(r'^ALIAS\("([\w-]+)", %s\)' % name, text, re.M):
+            found[other] = (None, other, value != "NULL", which(mask))
     return list(found.values())
 
 
+def aliases():
+    with open(support.path("src/cli/options.def")) as stream:
+        return re.findall(r'^ALIAS\("([\w-]+)"', stream.read(), re.M)
+
+
+def examples():
+    """Each worked example, as words."""
+    with open(support.path("src/cli/commands.def")) as stream:
+        lines = re.findall(r'EXAMPLE\(\w+, "([^"]+)"', stream.read())
+    return [shlex.split(line.split(" | ")[0].split(" > ")[0]) for line in lines]
+
+
 class Help(support.TestCase):
-    def assert_fits(self, text):
-        """One screen of an old terminal."""
+    def assert_fits(self, text, height=24):
+        """One screen of an old terminal; that of a command may be longer, not wider."""
         lines = text.splitlines()
-        self.assertLessEqual(len(lines), 24)
+        self.assertLessEqual(len(lines), height)
         self.assertLessEqual(max(map(len, lines)), 80, max(lines, key=len))
         self.assertTrue(text.endswith("\n"))
 
@@ -67,11 +94,13 @@ class Help(support.TestCase):
                 for done in texts:
                     self.assertEqual((done.rc, done.err), (0, ""))
                     self.assertEqual(done.out, texts[0].out)
-                self.assert_fits(texts[0].out)
+                self.assert_fits(texts[0].out, 100)
                 self.assertTrue(texts[0].out.startswith("Usage: pycore %s " % command))
+                self.assertIn("\nExamples:\n  pycore %s" % command, texts[0].out)
                 for short, long, _value, commands in options():
                     line = re.search(r"^ +(-., )? *--%s( |$)" % long, texts[0].out, re.M)
-                    self.assertEqual(line is not None, command in commands, long)
+                    self.assertEqual(line is not None,
+                                     command in commands and long not in aliases(), long)
                     if line and short:
                         self.assertIn("-%s, --%s" % (short, long), texts[0].out)
 
@@ -85,6 +114,113 @@ class Help(support.TestCase):
         with open(support.path("configure.ac")) as stream:
             version = re.search(r"AC_INIT\(\[pycore\],\s*\[([^]]+)\]", stream.read()).group(1)
         self.assertEqual(done, (0, "pycore %s\n" % version, ""))
+
+
+class Manual(support.TestCase):
+    """Man pages and completions, which the program makes of its own tables."""
+
+    def man(self, command):
+        done = support.pycore("help", "--man", *([command] if command else []))
+        self.assertEqual((done.rc, done.err), (0, ""))
+        return done.out
+
+    def test_pages(self):
+        if not shutil.which("groff"):
+            self.skipTest("groff is not on this machine")
+        for command in ("",) + COMMANDS:
+            with self.subTest(command):
+                page = self.man(command)
+                shown = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-P-c", "-P-b", "-P-u"],
+                                       input=page.encode(), stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, check=True)
+                self.assertEqual(shown.stderr, b"")
+                text = shown.stdout.decode()
+                self.assertIn("EXIT STATUS", text)
+                for _short, long, _value, commands in options():
+                    own = text[text.find("\nOPTIONS\n"):text.find("\nEXAMPLES\n")]
+                    found = re.search(r"(?:^ +|, )--%s(?:$|[ ,])" % long, own, re.M)
+                    if command:
+                        self.assertEqual(found is not None, command in commands, long)
+                if command:
+                    self.assertRegex(text, r"(?m)^EXAMPLES\n +pycore %s" % command)
+                else:
+                    for other in COMMANDS:
+                        self.assertIn("pycore-%s(1)" % other, text)
+
+    def test_no_such_page(self):
+        for words in (["--man", "frobnicate"], ["--completion"], ["--completion", "csh"]):
+            done = support.pycore("help", *words)
+            self.assertEqual((done.rc, done.out), (64, ""))
+
+    def test_examples_use_options_that_there_are(self):
+        self.assertGreater(len(examples()), 15)
+        known = {command: {"--" + long for _s, long, _v, where in options() if command in where} |
+                 {"-" + short for short, _l, _v, where in options() if short and command in where}
+                 for command in COMMANDS}
+        for words in examples():
+            self.assertEqual(words[0], "pycore")
+            self.assertIn(words[1], COMMANDS)
+            own = words[2:words.index("--")] if "--" in words else words[2:]
+            for word in own:
+                if word.startswith("-"):
+                    self.assertIn(word, known[words[1]], words)
+
+    def completion(self, shell):
+        if not shutil.which(shell):
+            self.skipTest("%s is not on this machine" % shell)
+        done = support.pycore("help", "--completion", shell)
+        self.assertEqual((done.rc, done.err), (0, ""))
+        return done.out
+
+    CASES = (("pycore ", {"snap", "report", "diff", "top", "ps", "run", "help"}, {"--stop"}),
+             ("pycore snap --st", {"--stop", "--strip-prefix"}, {"--snapshots"}),
+             ("pycore snap --stop ", {"running", "all", "none"}, {"gz"}),
+             ("pycore report x --weight ", {"samples", "wall", "cpu"}, {"running"}),
+             ("pycore report x -f ", {"text", "md", "json"}, {"gz"}),
+             ("pycore gcore --co", {"--compress"}, {"--count"}),
+             ("pycore help g", {"gcore"}, {"snap"}))
+
+    def check_cases(self, complete):
+        for line, there, absent in self.CASES:
+            with self.subTest(line):
+                found = set(complete(line))
+                self.assertLessEqual(there, found)
+                self.assertFalse(absent & found)
+
+    def test_bash(self):
+        script = self.completion("bash")
+
+        def complete(line):
+            words = line.split(" ")
+            ask = "%s\nCOMP_WORDS=(%s)\nCOMP_CWORD=%d\n_pycore\nprintf '%%s\\n' \"${COMPREPLY[@]}\"" % (
+                script, " ".join(map(shlex.quote, words)), len(words) - 1)
+            done = subprocess.run(["bash", "--norc", "-c", ask], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, check=True)
+            self.assertEqual(done.stderr, b"")
+            return done.stdout.decode().split()
+        self.check_cases(complete)
+
+    def test_fish(self):
+        script = self.completion("fish")
+
+        def complete(line):
+            with tempfile.TemporaryDirectory() as folder:
+                ask = "%s\ncomplete -C %s" % (script, shlex.quote(line))
+                done = subprocess.run(["fish", "--no-config", "-c", ask], stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE, check=True,
+                                      env=support.clean_environment(HOME=folder))
+            self.assertEqual(done.stderr, b"")
+            return [row.split("\t")[0] for row in done.stdout.decode().splitlines()]
+        self.check_cases(complete)
+
+    def test_zsh(self):
+        """Its completion needs a terminal; the script is at least one that zsh can read."""
+        script = self.completion("zsh")
+        done = subprocess.run(["zsh", "-f", "-n"], input=script.encode(), stderr=subprocess.PIPE)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assertTrue(script.startswith("#compdef pycore\n"))
+        for command in COMMANDS:
+            self.assertIn("\n    %s)\n" % command, script)
 
 
 class Usage(support.TestCase):

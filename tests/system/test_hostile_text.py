@@ -157,6 +157,16 @@ class HostileText(support.TestCase):
                 self.assertNotIn(markup, prose, line)
         self.assertIsNone(fence)
 
+    def check_html(self, text):
+        """Every < of the page is of a tag that pycore writes (its scripts are fixed text)."""
+        page = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", text, flags=re.S)
+        tags = set(re.findall(r"</?([^ >]*)", page))
+        self.assertLessEqual(tags, {
+            "!doctype", "html", "head", "meta", "title", "body", "a", "header", "h1", "h2", "h3",
+            "p", "main", "section", "dl", "div", "dt", "dd", "ul", "li", "ol", "pre", "span", "code", "table",
+            "caption", "thead", "tbody", "tr", "th", "td", "form", "fieldset", "legend", "label", "input",
+            "select", "option", "button", "details", "summary", "kbd", "aside", "canvas", "output", "!--"})
+
     def check_json(self, data, names=True):
         self.assertNotIn(b"\x7f", data)
         document = json.loads(self.check_clean(data))
@@ -176,7 +186,7 @@ class HostileText(support.TestCase):
         self.assertNotIn("forged", document)
 
     def check_formats(self, *command, cwd=None):
-        for name in ("text", "md", "json"):
+        for name in ("text", "md", "json", "html"):
             with self.subTest(command=command[0], format=name):
                 done = support.pycore(*command, "-f", name, "--full", binary=True, cwd=cwd)
                 self.assertIn(done.rc, (0, 1), done.err)
@@ -187,6 +197,8 @@ class HostileText(support.TestCase):
                 self.assertIn("forged", text)  # it is shown, only not as it wants to be
                 if name == "md":
                     self.check_markdown(text)
+                if name == "html":
+                    self.check_html(text)
                 self.check_clean(done.err.encode("utf-8", "surrogateescape"))
 
     # ---- The ways in -----------------------------------------------------------------------------

@@ -66,7 +66,8 @@ print_lists() {
                 case $file in tests/tools/*.c) continue ;; esac
                 [ -e "$file.c" ] || echo "$file"
             done)
-        entry asset_files $(files_in src/report/assets \( -name '*.js' -o -name '*.css' \))
+        entry asset_files $(files_in src/report/assets \( -name '*.js' -o -name '*.css' \
+            -o -name '*.html' \))
         entry example_files $(files_in examples ! -name '*.pyc')
     }
 }

@@ -24,8 +24,9 @@ struct values {
     struct prof_node nodes[10];
     struct snap_frame frames[FUNCTIONS];
     uint32_t frame_function[FUNCTIONS];
-    uint32_t stack_frames[4][4];
-    struct prof_stack stacks[8];
+    uint32_t stack_frames[8][6];
+    size_t stack_sizes[8];
+    struct prof_stack stacks[12];
     struct prof_thread threads[20];
     struct prof_report profile;
     struct snap_notes notes;
@@ -110,7 +111,7 @@ static void set_stack(struct values *v, size_t index, pid_t tid, enum snap_state
                                            .state = state,
                                            .samples = 50,
                                            .frames = v->stack_frames[frames],
-                                           .frame_count = 4};
+                                           .frame_count = v->stack_sizes[frames]};
 }
 
 static void set_functions(struct values *v)
@@ -193,11 +194,17 @@ static void set_graph(struct values *v)
 
 static void set_threads(struct values *v)
 {
-    const uint32_t stacks[4][4] = {{HOT, WORK, LOOP, BOOT},
+    const uint32_t stacks[8][6] = {{HOT, WORK, LOOP, BOOT},
                                    {LOCK, LOOKUP, LOOP, BOOT},
                                    {LOCK, WAIT, GET, BOOT},
-                                   {SLEEP, LOOP, LOOP, BOOT}};
+                                   {SLEEP, LOOP, LOOP, BOOT},
+                                   {WORK, LOOP, BOOT},
+                                   {RANK, WORK, LOOP, BOOT},
+                                   {RANK, RANK, WORK, LOOP, BOOT},
+                                   {RANK, RANK, RANK, WORK, LOOP, BOOT}};
+    const size_t sizes[8] = {4, 4, 4, 4, 3, 4, 5, 6};
     memcpy(v->stack_frames, stacks, sizeof(stacks));
+    memcpy(v->stack_sizes, sizes, sizeof(sizes));
     set_thread(v, 0, "pricing", SNAP_RUNNING, 0.98, HOT)->hottest = HOT;
     v->threads[0].states[SNAP_RUNNING] = 45;
     v->threads[0].states[SNAP_GIL_WAIT] = 5;
@@ -214,8 +221,16 @@ static void set_threads(struct values *v)
     set_stack(v, 0, 4711, SNAP_RUNNING, 0);
     set_stack(v, 1, 4712, SNAP_LOCK_WAIT, 1);
     set_stack(v, 2, 4714, SNAP_SLEEP, 3);
-    for (size_t i = 3; i < ARRAY_SIZE(v->stacks); i++)
+    for (size_t i = 3; i < 8; i++)
         set_stack(v, i, 4712 + (pid_t)i, SNAP_LOCK_WAIT, 2);
+    // The working samples of the thread, as the tree has them.
+    const uint64_t samples[] = {35, 5, 2, 3, 5};
+    for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+        size_t index = i ? 7 + i : 0;
+        set_stack(v, index, 4711, SNAP_RUNNING, i ? 3 + i : 0);
+        v->stacks[index].samples = samples[i];
+        v->stacks[index].cpu_ns = samples[i] * 200 * MS;
+    }
     for (size_t i = 9; i < 20; i++) // idle in the same place, though their stacks are not kept
         v->threads[i].top_frame = LOCK;
 }
@@ -312,7 +327,8 @@ static void values_destroy(struct values **place)
     free(v);
 }
 
-static struct snap_thread *add_thread(struct values *v, const char *name, enum snap_state state)
+static inline struct snap_thread *add_thread(struct values *v, const char *name,
+                                             enum snap_state state)
 {
     struct snap_thread thread = {.pid = 4711,
                                  .name = id_of(v, name),
@@ -324,8 +340,8 @@ static struct snap_thread *add_thread(struct values *v, const char *name, enum s
     return &v->snapshot->threads.items[v->snapshot->threads.count - 1];
 }
 
-static struct snap_frame *add_frame(struct values *v, struct snap_thread *thread, const char *name,
-                                    const char *file, int32_t line)
+static inline struct snap_frame *add_frame(struct values *v, struct snap_thread *thread,
+                                           const char *name, const char *file, int32_t line)
 {
     struct snap_frame frame = {.kind = SNAP_PYTHON,
                                .function = id_of(v, name),
@@ -338,7 +354,7 @@ static struct snap_frame *add_frame(struct values *v, struct snap_thread *thread
 }
 
 // The report as text; to be freed.
-static char *render(report_fn *report, struct values *v)
+static inline char *render(report_fn *report, struct values *v)
 {
     char *bytes = NULL;
     size_t size = 0;

@@ -467,9 +467,9 @@ static void test_notes(void **state)
     assert_true(snap_note(f->strings, &f->notes, "two"));
     assert_true(snap_note(f->strings, &f->notes, "three\n\"\\"));
     render(f);
-    assert_value(f, "notes[0]", "\"one\"");
-    assert_value(f, "notes[1]", "\"two\"");
-    assert_value(f, "notes[2]", "\"three\\n\\\"\\\\\"");
+    assert_value(f, "notes[0]", "\"two\"");
+    assert_value(f, "notes[1]", "\"three\\n\\\"\\\\\"");
+    assert_value(f, "notes[2]", "\"one\"");
     assert_value(f, "notes[3]", "(none)");
     f->input.notes = NULL;
     render(f);

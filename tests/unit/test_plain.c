@@ -146,11 +146,24 @@ static void check_paths(const char *const *paths, const char *const *shown, size
     for (size_t i = 0; i < count; i++)
         functions[i].file = strtab_add_cstr(strings, paths[i]);
     struct names names;
-    assert_true(names_init(&names, strings, &profile));
+    struct report_input input = {.strings = strings, .profile = &profile};
+    struct report_options options = {0};
+    assert_true(names_init(&names, &input, &options));
     for (size_t i = 0; i < count; i++) {
         PLAIN text = {0};
         names_path(&text, &names, functions[i].file);
         assert_string_equal(plain_text(&text), shown[i]);
+    }
+    // The longest prefix that is a folder above it goes; the rest is shown whole.
+    options.strip_count = 3;
+    options.strip[0] = "/srv";
+    options.strip[1] = "/srv/shop/";
+    options.strip[2] = "/srv/shop/app/vi";
+    for (size_t i = 0; i < count; i++) {
+        PLAIN text = {0};
+        names_path(&text, &names, functions[i].file);
+        if (strncmp(paths[i], "/srv/shop/", 10) == 0)
+            assert_string_equal(plain_text(&text), paths[i] + 10);
     }
     names_deinit(&names);
     strtab_destroy(strings);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The profile: counts and CPU time worked out by hand, activations, bounds, the order of a report,
 // and stacks and runs that are too large.
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -639,6 +640,63 @@ static void test_activations(void **state)
     assert_calls(run, "leaf", 4, 2, 200);
 }
 
+// A filter lets a thread's samples through now and then: that is no other call each time.
+static void test_left_out(void **state)
+{
+    struct run *run = *state;
+    for (int i = 0; i < 5; i++) {
+        struct snap_thread *made = thread(run, 1, SNAP_RUNNING, "leaf:1#11 main:1#1");
+        made->left_out = i % 2;
+        made->has_cpu = true;
+        made->cpu_ns = 100;
+        thread(run, 2, SNAP_RUNNING, "other:1#21 main:1#2")->left_out = true;
+        add(run);
+    }
+    report(run);
+    assert_calls(run, "main", 1, 5, 800);
+    assert_calls(run, "leaf", 1, 5, 800);
+    assert_int_equal(run->report->snapshots, 5);
+    assert_int_equal(run->report->samples, 3);
+    assert_int_equal(run->report->samples_working, 3);
+    assert_int_equal(run->report->cpu_on_stacks_ns, 300);
+    assert_int_equal(run->report->thread_count, 1);
+    assert_int_equal(run->report->function_count, 2);
+    // A thread that is gone for a snapshot is another matter, filter or not.
+    thread(run, 3, SNAP_RUNNING, "main:1#3");
+    add(run);
+    thread(run, 1, SNAP_RUNNING, "leaf:1#11 main:1#1");
+    add(run);
+    report(run);
+    assert_calls(run, "leaf", 2, 5, 800);
+}
+
+// Which stacks each snapshot had, whatever the order of the stacks in the report.
+static void test_moments(void **state)
+{
+    struct run *run = *state;
+    static const char *const stacks[] = {"a:1 main:1", "b:1 main:1", "b:1 main:1"};
+    for (size_t i = 0; i < 3; i++) {
+        thread(run, 1, SNAP_RUNNING, stacks[i])->holds_gil = i == 1;
+        run->snapshot->threads.items[0].has_holds_gil = true;
+        thread(run, 2, SNAP_SLEEP, "");
+        add(run);
+    }
+    const struct prof_report *r = report(run);
+    assert_int_equal(r->moment_count, 3);
+    assert_int_equal(r->dropped_moments, 0);
+    assert_int_equal(r->stack_count, 4); // that with the GIL is one of its own
+    for (size_t i = 0; i < 3; i++) {
+        const struct prof_moment *moment = &r->moments[i];
+        assert_int_equal(moment->at_ns, i * 200 * MS);
+        assert_int_equal(moment->count, 2);
+        const struct prof_stack *working = &r->stacks[r->moment_stacks[moment->first]];
+        assert_int_equal(working->tid, 1);
+        assert_int_equal(working->holds_gil, i == 1);
+        assert_string_equal(name(run, r->frame_function[working->frames[0]]), i ? "b" : "a");
+        assert_int_equal(r->stacks[r->moment_stacks[moment->first + 1]].tid, 2);
+    }
+}
+
 static void test_activations_of_recursion(void **state)
 {
     struct run *run = *state;
@@ -744,10 +802,38 @@ static void test_activations_of_builtins(void **state)
     assert_calls(run, "poll", 5, 2, 200);
 }
 
+// ---- The tree of stacks -------------------------------------------------------------------------
+
+static void test_grown_tree(void **state)
+{
+    struct run *run = *state;
+    thread(run, 1, SNAP_RUNNING, "hot:2 work:3 main:1");
+    thread(run, 2, SNAP_SLEEP, "sleep! idle:3 main:1");
+    thread(run, 3, SNAP_RUNNING, "");
+    add(run);
+    thread(run, 1, SNAP_RUNNABLE, "hot:3 hot:2 work:4 main:1")->has_holds_gil = true;
+    thread(run, 2, SNAP_RUNNING, "idle:3 main:1");
+    thread_cpu(run, 4, SNAP_RUNNING, 3 * 1000000, "a:1 work:1");
+    thread(run, 5, SNAP_RUNNING, "b:1 work:1");
+    add(run);
+    report(run);
+    struct prof_node *nodes = run->report->nodes;
+    size_t count = run->report->node_count;
+    assert_int_equal(count, 10);
+    run->report->nodes = NULL;
+    assert_null(prof_report_grow_tree(run->report));
+    assert_int_equal(run->report->node_count, count);
+    assert_memory_equal(run->report->nodes, nodes, count * sizeof(*nodes));
+    free(nodes);
+}
+
 // ---- Bounds -------------------------------------------------------------------------------------
 
+// To a millionth, as documents have them.
 static void assert_bounds(double low, double high, double expected_low, double expected_high)
 {
+    expected_low = round(expected_low * 1e6) / 1e6;
+    expected_high = round(expected_high * 1e6) / 1e6;
     if (low != expected_low || high != expected_high)
         fail_msg("[%f, %f] instead of [%f, %f]", low, high, expected_low, expected_high);
 }
@@ -1016,10 +1102,13 @@ int main(void)
         TEST(test_frames_agree),
         TEST(test_cpu_skew),
         TEST(test_activations),
+        TEST(test_left_out),
+        TEST(test_moments),
         TEST(test_activations_of_recursion),
         TEST(test_activations_of_generators),
         TEST(test_many_generators),
         TEST(test_activations_of_builtins),
+        TEST(test_grown_tree),
         TEST(test_bounds),
         TEST(test_bounds_grouped),
         TEST(test_nothing_at_work),

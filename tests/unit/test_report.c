@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "golden.h"
 #include "report/groups.h"
 #include "report_values.h"
 
@@ -37,27 +38,6 @@ static void test_snapshot(void **state)
 
 // ---- Golden files --------------------------------------------------------------------------------
 
-static void check_golden(const char *name, char *text)
-{
-    assert_non_null(text);
-    const char *top = getenv("srcdir"), *mode = getenv("PYCORE_GOLDEN");
-    char path[4096];
-    snprintf(path, sizeof(path), "%s/tests/golden/%s", top ? top : ".", name);
-    if (mode && strcmp(mode, "write") == 0) {
-        FILE *out = fopen(path, "w");
-        assert_non_null(out);
-        fputs(text, out);
-        fclose(out);
-    }
-    char expected[65536];
-    FILE *in = fopen(path, "r");
-    assert_non_null(in);
-    expected[fread(expected, 1, sizeof(expected) - 1, in)] = '\0';
-    fclose(in);
-    assert_string_equal(text, expected);
-    free(text);
-}
-
 static void test_hotspots(void **state)
 {
     (void)state;
@@ -66,6 +46,7 @@ static void test_hotspots(void **state)
     snap_note(v->strings, &v->notes, "native frames are missing: --no-native was given");
     check_golden("hotspots.txt", render(report_text, v));
     check_golden("hotspots.md", render(report_md, v));
+    check_golden("hotspots.callgrind", render(report_callgrind, v));
     v->options.color = true;
     v->options.width = 80;
     v->options.weight = REPORT_WEIGHT_CPU;
@@ -311,7 +292,7 @@ static void set_natives(struct values *v)
     hot->self_working = hot->self = 5;
     hot->self_cpu_ns = 1 * S;
     // What a stack was in: 25 of hot() are in the kernel, and 5 of rank().
-    const uint32_t frames[2][4] = {{POLL, HOT, WORK, LOOP}, {POLL, LOCK, RANK, WORK}};
+    const uint32_t frames[2][6] = {{POLL, HOT, WORK, LOOP}, {POLL, LOCK, RANK, WORK}};
     memcpy(v->stack_frames[2], frames, sizeof(frames));
     set_stack(v, 3, 4711, SNAP_RUNNING, 2);
     set_stack(v, 4, 4711, SNAP_RUNNING, 3);
@@ -366,7 +347,7 @@ static void test_native_waits(void **state)
     (void)state;
     VALUES v = values_create();
     set_profile(v);
-    const uint32_t frames[2][4] = {{POLL, LOCK, LOOKUP, LOOP}, {POLL, WAIT, GET, BOOT}};
+    const uint32_t frames[2][6] = {{POLL, LOCK, LOOKUP, LOOP}, {POLL, WAIT, GET, BOOT}};
     memcpy(v->stack_frames[1], frames, sizeof(frames));
     check_says(v,
                "| `Cache.lookup cache.py:118` | `{method 'acquire' of '_thread.lock' objects}` |",
@@ -409,18 +390,23 @@ static void test_interpreter(void **state)
     VALUES v = values_create();
     set_natives(v);
     v->functions[POLL].module = id_of(v, "libpython3.12.so.1.0");
-    const struct prof_node nodes[] = {
-        {.function = UINT32_MAX, .first_child = 1, .samples_working = 50},
-        {.function = HOT, .first_child = 2, .samples_working = 35, .self_working = 5},
-        {.function = POLL, .parent = 1, .first_child = 3, .samples_working = 30, .self_working = 9},
-        {.function = POLL, .parent = 2, .samples_working = 16, .self_working = 16},
-        {.function = RANK, .parent = 2, .samples_working = 5, .self_working = 5},
-        {.function = POLL, .samples_working = 15, .self_working = 15}, // below nothing of Python's
-    };
-    memcpy(v->nodes, nodes, sizeof(nodes));
-    v->nodes[1].next_sibling = 5;
-    v->nodes[3].next_sibling = 4;
-    v->profile.node_count = ARRAY_SIZE(nodes);
+    // The last one is below nothing of Python's.
+    static const struct {
+        uint32_t frames[4];
+        size_t count;
+        uint64_t samples;
+    } stacks[] = {{{HOT}, 1, 5},
+                  {{POLL, HOT}, 2, 9},
+                  {{POLL, POLL, HOT}, 3, 16},
+                  {{RANK, POLL, HOT}, 3, 5},
+                  {{POLL}, 1, 15}};
+    for (size_t i = 0; i < ARRAY_SIZE(stacks); i++) {
+        memcpy(v->stack_frames[i], stacks[i].frames, sizeof(stacks[i].frames));
+        v->stack_sizes[i] = stacks[i].count;
+        set_stack(v, i, 4711, SNAP_RUNNING, i);
+        v->stacks[i].samples = stacks[i].samples;
+    }
+    v->profile.stack_count = ARRAY_SIZE(stacks);
     check_says(v,
                "   70 % hot app.py:10  [60 % itself]\n   10 %   rank app.py:60\n"
                "   30 % dgemm_kernel libpython3.12.so.1.0\n",
@@ -526,26 +512,79 @@ static void test_deep_tree(void **state)
     (void)state;
     VALUES v = values_create();
     set_profile(v);
+    // A chain of hot > work > hot > work ...
     size_t count = 100000;
-    struct prof_node *nodes = calloc(count + 1, sizeof(*nodes));
-    nodes[0] = (struct prof_node){.function = UINT32_MAX, .first_child = 1};
-    for (size_t i = 1; i <= count; i++) // a chain of hot > work > hot > work ...
-        nodes[i] = (struct prof_node){.function = i % 2 ? HOT : WORK,
-                                      .parent = (uint32_t)i - 1,
-                                      .first_child = i < count ? (uint32_t)i + 1 : 0,
-                                      .samples_working = 50};
-    nodes[count].self_working = 50;
-    v->profile.nodes = nodes;
-    v->profile.node_count = count + 1;
+    uint32_t *frames = calloc(count, sizeof(*frames));
+    for (size_t i = 0; i < count; i++)
+        frames[i] = i % 2 ? HOT : WORK;
+    v->profile.stack_count = 1;
+    v->stacks[0].frames = frames;
+    v->stacks[0].frame_count = count;
+    v->stacks[0].samples = 50;
     check_says(v, "  100 % hot app.py:10 (recursive, 50,000 deep)\n", true);
     // A cold branch is left out and counted.
-    nodes[0].samples_working = 50;
-    nodes[1] = (struct prof_node){.function = HOT, .next_sibling = 2, .samples_working = 49};
-    nodes[2] = (struct prof_node){.function = WORK, .next_sibling = 3, .samples_working = 1};
-    nodes[3] = (struct prof_node){.function = RANK, .samples_working = 0};
+    const uint32_t branches[] = {HOT, WORK};
+    for (size_t i = 0; i < 2; i++) {
+        v->stacks[i] = v->stacks[0];
+        v->stacks[i].frames = (uint32_t *)(uintptr_t)&branches[i];
+        v->stacks[i].frame_count = 1;
+        v->stacks[i].samples = i ? 1 : 49;
+    }
+    v->profile.stack_count = 2;
     v->profile.samples_working = 500;
     check_says(v, "1 branch below 1 % left out (0.2 % in all).", true);
-    free(nodes);
+    free(frames);
+}
+
+// --threads, --max-depth, --hide-boilerplate, --nolineno, --strip-prefix.
+static void test_views(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_profile(v);
+    v->options.threads = true;
+    check_says(v, "  100 % thread pricing (4711) > ", true);
+    v->options.threads = false;
+    v->functions[BOOT].function = id_of(v, "_bootstrap");
+    check_says(v, "  100 % ... 1 more ... > Service.loop service.py:12 > work app.py:44", true);
+    v->options.hide_boilerplate = true;
+    check_says(v, "  100 % Service.loop service.py:12 > work app.py:44  [10 % itself]\n", true);
+    check_says(v, "| `Thread._bootstrap` |", false);
+    v->options.max_depth = 2;
+    check_says(v, "  100 % Service.loop service.py:12 > work app.py:44\n", true);
+    v->options.no_lines = true;
+    check_says(v, "  100 % Service.loop service.py > work app.py\n", true);
+    v->options.strip[v->options.strip_count++] = "/srv/shop";
+    check_says(v, "  100 % Service.loop shop/service.py > work shop/app.py\n", true);
+}
+
+static void test_sort(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_profile(v);
+    static const struct {
+        enum report_sort sort;
+        const char *title, *first;
+    } rows[] = {
+        {REPORT_SORT_OWN, "by their own work (", "`hot`"},
+        {REPORT_SORT_TOTAL, "with all they call (", "`work`"},
+        {REPORT_SORT_CPU, "by their own CPU time (", "`hot`"},
+        {REPORT_SORT_CALLS, "by the calls of them that were seen (", "`work`"},
+        {REPORT_SORT_NAME, "by name (", "`Service.loop`"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        v->options.sort = rows[i].sort;
+        AUTO_FREE char *text = render(report_md, v);
+        const char *section = strstr(text, "## Functions ");
+        assert_non_null(section);
+        assert_true(strncmp(section + 13, rows[i].title, strlen(rows[i].title)) == 0);
+        // There is no other, and its first row is the one with a name in code marks.
+        assert_null(strstr(section + 1, "## Functions "));
+        const char *name = strstr(section, "| `");
+        assert_non_null(name);
+        assert_true(strncmp(name + 2, rows[i].first, strlen(rows[i].first)) == 0);
+    }
 }
 
 static void test_repetitions(void **state)
@@ -813,6 +852,8 @@ int main(void)
         cmocka_unit_test(test_nothing_works),
         cmocka_unit_test(test_what_numbers_carry),
         cmocka_unit_test(test_deep_tree),
+        cmocka_unit_test(test_views),
+        cmocka_unit_test(test_sort),
         cmocka_unit_test(test_repetitions),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_hostile_names),

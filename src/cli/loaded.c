@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// See cli/loaded.h.
+#include "cli/loaded.h"
+
+#include <stdlib.h>
+
+#include "cli/document_file.h"
+#include "cli/evidence.h"
+#include "util/guard.h"
+
+struct loaded {
+    struct report_document *document; // NULL: captures or cores
+    // Of captures and cores.
+    struct session session;
+    bool has_session;
+    struct evidence evidence;
+    struct prof_run run;
+    // What is shown; with_profile has a profile also of a single snapshot.
+    struct report_input input, with_profile;
+    struct prof_report *report; // of the session, or of a single snapshot
+    bool aggregate;
+};
+
+static struct err *open_evidence(struct loaded *loaded, const struct options *options,
+                                 char *const *paths, int count)
+{
+    loaded->has_session = true;
+    TRY(session_init(&loaded->session, options, count > 1));
+    for (int i = 0; i < count; i++)
+        TRY(evidence_add(&loaded->evidence, &loaded->session, NULL, paths[i]));
+    struct evidence_facts facts = evidence_facts(&loaded->evidence, options);
+    loaded->run = facts.run;
+    TRY(session_report(&loaded->session, &facts.run, facts.lines, facts.command, &loaded->input));
+    loaded->report = (struct prof_report *)(uintptr_t)loaded->input.profile;
+    return NULL;
+}
+
+static struct err *open_files(struct loaded *loaded, const struct options *options,
+                              char *const *paths, int count)
+{
+    for (int i = 0; i < count; i++) {
+        TRY(document_file_read(paths[i], &loaded->document));
+        if (loaded->document && count > 1)
+            return err_create(
+                ERR_UNSUPPORTED,
+                "%s is a JSON report, and those cannot be put together: one at a time "
+                "(\"pycore diff\" compares two)",
+                paths[i]);
+    }
+    if (!loaded->document)
+        return open_evidence(loaded, options, paths, count);
+    loaded->input = *report_document_input(loaded->document);
+    return NULL;
+}
+
+struct err *loaded_open_files(const struct options *options, char *const *paths, int count,
+                              bool aggregate, struct loaded **ret)
+{
+    struct loaded *loaded = calloc(1, sizeof(*loaded));
+    if (!loaded)
+        return err_create(ERR_NO_MEMORY, "out of memory");
+    loaded->aggregate = aggregate;
+    struct err *err = open_files(loaded, options, paths, count);
+    const struct report_input *unused;
+    if (!err && aggregate)
+        err = loaded_profile(loaded, &unused);
+    if (err) {
+        loaded_close(loaded);
+        return err;
+    }
+    *ret = loaded;
+    return NULL;
+}
+
+struct err *loaded_open(const struct options *options, const char *path, bool aggregate,
+                        struct loaded **ret)
+{
+    return loaded_open_files(options, (char *const[]){(char *)(uintptr_t)path}, 1, aggregate, ret);
+}
+
+void loaded_close(struct loaded *loaded)
+{
+    if (!loaded)
+        return;
+    prof_report_destroy(loaded->report);
+    evidence_close(&loaded->evidence);
+    report_document_destroy(loaded->document);
+    if (loaded->has_session)
+        session_deinit(&loaded->session);
+    free(loaded);
+}
+
+const struct report_input *loaded_input(const struct loaded *loaded)
+{
+    return loaded->aggregate ? &loaded->with_profile : &loaded->input;
+}
+
+struct err *loaded_profile(struct loaded *loaded, const struct report_input **ret)
+{
+    struct report_input *with = &loaded->with_profile;
+    if (!with->strings) {
+        *with = loaded->input;
+        if (!with->profile) {
+            struct strtab *strings = loaded->document ? report_document_strings(loaded->document)
+                                                      : loaded->session.strings;
+            with->profile = loaded->report =
+                session_profile_of(strings, with->snapshots, with->snapshot_count, &loaded->run);
+        }
+        if (!with->profile)
+            return err_create(ERR_NO_MEMORY, "out of memory");
+    }
+    *ret = with;
+    return NULL;
+}
+
+bool loaded_has_snapshots(const struct loaded *loaded)
+{
+    return loaded->document && report_document_has_snapshots(loaded->document);
+}

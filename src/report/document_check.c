@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the parts of a document's profile say of each other: every index is that of something.
+#include "report/document_in.h"
+
+static void check(struct document_in *in, const char *what, size_t item, uint32_t index,
+                  size_t count)
+{
+    if (index >= count)
+        json_fault(&in->json, "%s %zu refers to number %u of %zu", what, item, index, count);
+}
+
+static void check_or_none(struct document_in *in, const char *what, size_t item, uint32_t index,
+                          size_t count)
+{
+    if (index != UINT32_MAX)
+        check(in, what, item, index, count);
+}
+
+static void check_functions(struct document_in *in, const struct profile_in *profile)
+{
+    size_t functions = profile->functions.count;
+    for (size_t i = 0; i < profile->frame_function.count; i++)
+        check(in, "frame", i, profile->frame_function.items[i], functions);
+    for (size_t i = 0; i < profile->lines.count; i++)
+        check(in, "line", i, profile->lines.items[i].function, functions);
+    for (size_t i = 0; i < profile->edges.count; i++) {
+        check(in, "edge", i, profile->edges.items[i].caller, functions);
+        check(in, "edge", i, profile->edges.items[i].callee, functions);
+    }
+    for (size_t i = 0; i < profile->threads.count; i++) {
+        check_or_none(in, "thread", i, profile->threads.items[i].hottest, functions);
+        check_or_none(in, "thread", i, profile->threads.items[i].top_frame, functions);
+    }
+    const struct prof_pool *pool = &profile->report.pool;
+    check_or_none(in, "pool", 0, pool->function, functions);
+    check_or_none(in, "pool", 0, pool->thread, profile->threads.count);
+}
+
+bool document_check(struct document_in *in, const struct profile_in *profile)
+{
+    if (in->json.err)
+        return false;
+    check_functions(in, profile);
+    for (size_t i = 0; i < profile->stacks.count; i++)
+        for (size_t k = 0; k < profile->stacks.items[i].frame_count; k++)
+            check(in, "stack", i, profile->stack_frames.items[profile->stack_first.items[i] + k],
+                  profile->frames.count);
+    for (size_t i = 0; i < profile->moments.count; i++)
+        for (size_t k = 0; k < profile->moments.items[i].count; k++)
+            check(in, "moment", i,
+                  profile->moment_stacks.items[profile->moments.items[i].first + k],
+                  profile->stacks.count);
+    return !in->json.err;
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A document while it is read. Each kind of object is a table of fields; document_fields() reads one
+// into a struct. What is wrong is a fault of in->json, and ends all reading.
+#ifndef REPORT_DOCUMENT_IN_H
+#define REPORT_DOCUMENT_IN_H
+
+#include "report/document.h"
+#include "report/json_reader.h"
+#include "util/limits.h"
+
+struct document_line { // source text
+    uint32_t file;     // ids
+    int32_t line;
+    uint32_t text;
+    bool newer;
+};
+VEC_DEFINE(document_lines, struct document_line);
+VEC_DEFINE(document_snapshots, struct snapshot *);
+
+struct report_document {
+    struct strtab *strings;
+    struct snap_source source;
+    struct snap_notes notes;
+    struct document_snapshots snapshots;
+    struct prof_report *profile;
+    struct document_lines lines; // by file and line
+    bool has_snapshots;          // or moments, beside a profile
+    struct report_input input;
+};
+
+struct profile_in;
+
+struct document_in {
+    struct json_reader json;
+    struct strtab *strings; // of the document
+    struct report_document *document;
+    struct profile_in *profile; // while it is read
+    uint64_t bytes;             // of the values that were read
+};
+
+// ---- Fields -------------------------------------------------------------------------------------
+
+// Into what a field's value goes. Null leaves it as it is.
+enum field_kind {
+    FIELD_U64,
+    FIELD_U32,
+    FIELD_INT,  // int, pid_t
+    FIELD_LINE, // int32_t, not negative
+    FIELD_I64,
+    FIELD_BOOL,
+    FIELD_HEX, // uint64_t
+    FIELD_DOUBLE,
+    FIELD_NAME,   // uint32_t, an id
+    FIELD_NAMES,  // struct snap_notes
+    FIELD_WORD,   // an enum: which of `words`
+    FIELD_STATE,  // enum snap_state; one that is not known is SNAP_UNKNOWN
+    FIELD_STATES, // uint64_t[SNAP_STATE_COUNT]
+    FIELD_OTHER,  // `read` reads it; `into` is the whole struct
+};
+
+struct field {
+    const char *key;
+    enum field_kind kind;
+    size_t at;  // offset in the struct
+    size_t has; // offset of a bool that becomes true when it is there and not null; 0: none
+    bool required;
+    const char *const *words; // NULL-terminated
+    void (*read)(struct document_in *in, void *into);
+};
+
+#define FIELD(type, name, field_kind, member)                         \
+    {                                                                 \
+        .key = name, .kind = field_kind, .at = offsetof(type, member) \
+    }
+#define FIELD_HAS(type, name, field_kind, member, has_member)          \
+    {                                                                  \
+        .key = name, .kind = field_kind, .at = offsetof(type, member), \
+        .has = offsetof(type, has_member)                              \
+    }
+#define FIELD_REQUIRED(type, name, field_kind, member)                                  \
+    {                                                                                   \
+        .key = name, .kind = field_kind, .at = offsetof(type, member), .required = true \
+    }
+#define FIELD_READ(name, function)                         \
+    {                                                      \
+        .key = name, .kind = FIELD_OTHER, .read = function \
+    }
+
+enum { FIELDS_MAX = 64 }; // of one table
+
+// Reads one object: each field at most once, in any order; others are skipped.
+void document_fields(struct document_in *in, const struct field *fields, size_t count, void *into);
+// The id of a string; 0 for null.
+uint32_t document_name(struct document_in *in);
+
+// Appends an item and gives its place; NULL after a fault. What is appended is all zeros.
+#define document_push(in, vec)                                                            \
+    ((__typeof__((vec)->items))document_grow((in), (void **)&(vec)->items, &(vec)->count, \
+                                             &(vec)->capacity, sizeof(*(vec)->items)))
+void *document_grow(struct document_in *in, void **items, size_t *count, size_t *capacity,
+                    size_t item_bytes);
+
+// ---- Parts --------------------------------------------------------------------------------------
+
+// document_snapshots.c. `ret_function`: "function_id", which is required then; NULL: not read.
+void document_frame(struct document_in *in, struct snap_frame *ret, uint32_t *ret_function);
+void document_read_snapshots(struct document_in *in, void *document);
+
+// document_profile.c
+void document_read_profile(struct document_in *in, void *document);
+
+struct profile_text { // a line with its source text
+    uint32_t line;    // index in the profile's lines
+    uint32_t text;
+    bool newer;
+};
+
+// A profile while it is read: its lists, and the sums in `report`.
+struct profile_in {
+    struct prof_report report;
+    VEC(struct prof_function) functions;
+    VEC(struct prof_line) lines;
+    VEC(struct prof_edge) edges;
+    VEC(struct snap_frame) frames;
+    VEC(uint32_t) frame_function;
+    VEC(struct prof_stack) stacks; // .frames are not set: stack_frames[stack_first[i]...]
+    VEC(size_t) stack_first;
+    VEC(uint32_t) stack_frames;
+    VEC(struct prof_thread) threads;
+    VEC(struct prof_moment) moments;
+    VEC(uint32_t) moment_stacks;
+    VEC(struct profile_text) texts;
+    VEC(struct prof_node) nodes;
+    bool has_moments;
+    struct json_mark tree; // its place; .at NULL: there is none
+};
+
+#define EDGE_THROUGH_ABSENT UINT64_MAX
+
+// document_check.c: what the profile says of its own parts is there; false after a fault.
+bool document_check(struct document_in *in, const struct profile_in *profile);
+// document_tree.c: profile->nodes, as the document has them
+void document_read_tree(struct document_in *in, struct profile_in *profile);
+
+#endif
