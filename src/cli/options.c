@@ -116,7 +116,6 @@ static const char *take(enum option_id id, const char *value, struct options *re
     case OPT_INTERVAL:
     case OPT_RUN_INTERVAL:
     case OPT_TOP_INTERVAL:
-    case OPT_RUN_INTERVAL:
         return parse_time(value, false, &ret->interval_ns)
                    ? NULL
                    : "needs a number and a unit: 500us, 200ms, 1s";
