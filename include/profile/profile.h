@@ -99,7 +99,7 @@ struct prof_thread {
 struct prof_process {
     pid_t pid;          // 0: those beyond a bound
     uint64_t snapshots; // it was in
-    size_t threads;     // distinct ones
+    uint64_t threads;   // distinct ones
     uint64_t samples, samples_working, states[SNAP_STATE_COUNT];
     bool has_cpu;
     uint64_t cpu_ns;  // of the process where that is known, else of its threads

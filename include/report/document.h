@@ -20,6 +20,8 @@ void report_document_destroy(struct report_document *document);
 const struct report_input *report_document_input(const struct report_document *document);
 // For what adds to it: the table of its strings.
 struct strtab *report_document_strings(struct report_document *document);
+// The snapshots of its input, for who leaves threads out of them.
+struct snapshot *const *report_document_snapshots(struct report_document *document);
 // A profile that has its snapshots, or its time line, beside it.
 bool report_document_has_snapshots(const struct report_document *document);
 

@@ -90,6 +90,9 @@ bool outputs_among(const struct options *options, const char *const *names);
 // False, after a message, when an output cannot be written: better said before a long run.
 bool outputs_look_writable(const struct options *options);
 
+// Text that may hold what is not ours: nothing of it steers the terminal.
+void put_clean(const char *text, FILE *out);
+
 // "pycore: what went wrong" on standard error.
 void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 // Destroys err. Always EXIT_NO_REPORT.
@@ -98,6 +101,11 @@ int fail(struct err *err);
 // Progress on a terminal, for runs over a second.
 void progress(const struct options *options, uint64_t done, uint64_t total, uint64_t left_ns);
 void progress_bytes(const struct options *options, const char *path, uint64_t done, uint64_t total);
+// A line for what cannot say how far it is: shown when it has not come to its progress_end() within a
+// second. Not for commands that stop a process.
+void progress_later(const struct options *options, const char *text);
+// A line was shown by other means: progress_end() is to erase it.
+void progress_mark(void);
 // Any other line of this kind.
 void progress_line(const struct options *options, const char *text);
 void progress_end(const struct options *options);

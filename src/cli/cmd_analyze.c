@@ -39,6 +39,7 @@ int run_analyze(const struct options *options, int argc, char **argv)
         err = recording_create(&session, true, &recording);
     for (int i = 0; !err && i < options->file_count; i++)
         err = evidence_add(&evidence, &session, recording, options->files[i]);
+    progress_end(options);
     int code = err ? fail(err) : finish(&session, &evidence, recording, argc, argv);
     recording_destroy(recording);
     evidence_close(&evidence);

@@ -114,6 +114,7 @@ static bool on_progress(void *arg, const struct dump_progress *progress)
                now_ns - gcore->shown_ns > PROGRESS_EVERY_NS;
     if (due && !gcore->options->quiet && isatty(STDERR_FILENO)) {
         gcore->shown_ns = now_ns;
+        progress_mark();
         show_progress(progress);
     }
     return !asked_to_end();

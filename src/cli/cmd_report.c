@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // pycore report: what a capture, a core or a JSON document says, in any format.
+#include "cli/filter.h"
 #include "cli/loaded.h"
 #include "util/guard.h"
 
@@ -24,6 +25,32 @@ static struct err *render(const struct options *options, struct loaded *loaded, 
     return NULL;
 }
 
+// False, after a message: there is nothing to choose from.
+static bool can_filter(const struct options *options, const struct loaded *loaded)
+{
+    if (loaded_has_samples(loaded))
+        return true;
+    complain("%s needs the samples one by one: a capture (snap --save), or JSON written with "
+             "--snapshots",
+             options->thread ? "--thread"
+             : options->gil  ? "--gil"
+                             : "--on-cpu");
+    return false;
+}
+
+static struct err *filter_and_render(const struct options *options, struct loaded *loaded,
+                                     const char *command, int *ret_code)
+{
+    if (filter_is_set(options)) {
+        if (!can_filter(options, loaded)) {
+            *ret_code = EXIT_USAGE;
+            return NULL;
+        }
+        TRY(loaded_filter(loaded, options));
+    }
+    return render(options, loaded, command, ret_code);
+}
+
 int run_report(const struct options *options, int argc, char **argv)
 {
     if (options->file_count < 1) {
@@ -39,7 +66,7 @@ int run_report(const struct options *options, int argc, char **argv)
     struct err *err =
         loaded_open_files(options, options->files, options->file_count, false, &loaded);
     if (!err)
-        err = render(options, loaded, command, &code);
+        err = filter_and_render(options, loaded, command, &code);
     loaded_close(loaded);
     return err ? fail(err) : code;
 }

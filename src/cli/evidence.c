@@ -198,8 +198,18 @@ static void show_unpacking(void *arg, const char *path, uint64_t done_bytes, uin
     progress_bytes(arg, path, done_bytes, total_bytes);
 }
 
-struct err *evidence_add(struct evidence *evidence, struct session *session,
-                         struct recording *recording, const char *path)
+static void tell_reading(const struct options *options, const char *path)
+{
+    AUTO_FREE char *text = NULL;
+    const char *slash = strrchr(path, '/');
+    if (asprintf(&text, "reading %s (Ctrl-C ends)", slash ? slash + 1 : path) < 0)
+        text = NULL;
+    if (text)
+        progress_later(options, text);
+}
+
+static struct err *add(struct evidence *evidence, struct session *session,
+                       struct recording *recording, const char *path)
 {
     struct target *target;
     struct replay *replay = NULL;
@@ -208,6 +218,7 @@ struct err *evidence_add(struct evidence *evidence, struct session *session,
     struct err *unreadable = target_open_core_with(path, &opening, &target);
     progress_end(session->options);
     TRY(unreadable);
+    tell_reading(session->options, path);
     if (!vec_push(&evidence->targets, target)) {
         target_destroy(target);
         return err_create(ERR_NO_MEMORY, "out of memory");
@@ -233,6 +244,14 @@ struct err *evidence_add(struct evidence *evidence, struct session *session,
         return err_create(ERR_NO_MEMORY, "out of memory");
     }
     return NULL;
+}
+
+struct err *evidence_add(struct evidence *evidence, struct session *session,
+                         struct recording *recording, const char *path)
+{
+    struct err *err = add(evidence, session, recording, path);
+    progress_end(session->options);
+    return err;
 }
 
 struct evidence_facts evidence_facts(struct evidence *evidence, const struct options *options)

@@ -43,6 +43,8 @@ void filter_mark(const struct options *options, const struct strtab *strings,
         ret_counts->kept += !thread->left_out;
     }
     snapshot->has_process_cpu = false;
+    vec_foreach (part, &snapshot->parts)
+        part->has_process_cpu = false;
 }
 
 void filter_drop(struct snapshot *snapshot)

@@ -6,6 +6,7 @@
 
 #include "cli/document_file.h"
 #include "cli/evidence.h"
+#include "cli/filter.h"
 #include "util/guard.h"
 
 struct loaded {
@@ -17,7 +18,8 @@ struct loaded {
     struct prof_run run;
     // What is shown; with_profile has a profile also of a single snapshot.
     struct report_input input, with_profile;
-    struct prof_report *report; // of the session, or of a single snapshot
+    struct prof_report *report; // of the session, of a single snapshot, or of a filter
+    struct snap_notes notes;    // of a filtered document
     bool aggregate;
 };
 
@@ -83,6 +85,7 @@ void loaded_close(struct loaded *loaded)
     if (!loaded)
         return;
     prof_report_destroy(loaded->report);
+    vec_deinit(&loaded->notes);
     evidence_close(&loaded->evidence);
     report_document_destroy(loaded->document);
     if (loaded->has_session)
@@ -116,4 +119,57 @@ struct err *loaded_profile(struct loaded *loaded, const struct report_input **re
 bool loaded_has_snapshots(const struct loaded *loaded)
 {
     return loaded->document && report_document_has_snapshots(loaded->document);
+}
+
+bool loaded_has_samples(const struct loaded *loaded)
+{
+    const struct report_input *input = &loaded->input;
+    return !loaded->document || !input->profile ||
+           (input->snapshot_count && input->snapshot_count == input->profile->snapshots);
+}
+
+// A document does not say which calls of two snapshots are the same one.
+static void forget_calls(struct prof_report *report)
+{
+    for (size_t i = 0; i < report->function_count; i++) {
+        struct prof_function *function = &report->functions[i];
+        function->activations = function->longest_snapshots = function->longest_ns = 0;
+    }
+}
+
+static struct err *count_anew(struct loaded *loaded)
+{
+    struct report_input *input = &loaded->input;
+    const struct prof_report *was = input->profile;
+    struct prof_run run = {.interval_ns = was->interval_ns,
+                           .duration_ns = was->duration_ns,
+                           .missed = was->missed,
+                           .own_cpu_ns = was->own_cpu_ns};
+    input->profile = loaded->report = session_profile_of(
+        report_document_strings(loaded->document), input->snapshots, input->snapshot_count, &run);
+    if (!loaded->report)
+        return err_create(ERR_NO_MEMORY, "out of memory");
+    forget_calls(loaded->report);
+    return NULL;
+}
+
+struct err *loaded_filter(struct loaded *loaded, const struct options *options)
+{
+    struct report_input *input = &loaded->input;
+    struct filter_counts counts = {0};
+    if (!loaded->document)
+        return NULL;
+    struct strtab *strings = report_document_strings(loaded->document);
+    struct snapshot *const *snapshots = report_document_snapshots(loaded->document);
+    for (size_t i = 0; i < input->snapshot_count; i++)
+        filter_mark(options, strings, snapshots[i], &counts);
+    if (input->profile)
+        TRY(count_anew(loaded));
+    for (size_t i = 0; i < input->snapshot_count; i++)
+        filter_drop(snapshots[i]);
+    vec_foreach (note, input->notes)
+        snap_note(strings, &loaded->notes, "%s", strtab_get(strings, *note));
+    filter_note(options, &counts, strings, &loaded->notes);
+    input->notes = &loaded->notes;
+    return NULL;
 }

@@ -20,6 +20,12 @@ void loaded_close(struct loaded *loaded);
 const struct report_input *loaded_input(const struct loaded *loaded);
 // The same with a profile: one is made of the snapshots where there is none yet.
 struct err *loaded_profile(struct loaded *loaded, const struct report_input **ret);
+// Are its samples there one by one, so that some can be left out? Not those of a hotspot report's
+// document that was written without --snapshots.
+bool loaded_has_samples(const struct loaded *loaded);
+// Only the samples that count by --thread, --gil, --on-cpu: what was counted is counted anew. Of
+// captures and cores the others were left out as they were read.
+struct err *loaded_filter(struct loaded *loaded, const struct options *options);
 // A hotspot report's document that holds its snapshots and time line.
 bool loaded_has_snapshots(const struct loaded *loaded);
 

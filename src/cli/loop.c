@@ -64,14 +64,17 @@ static double random_share(struct loop *loop)
     return (double)(loop->random * 0x2545f4914f6cdd1dull >> 11) / 9007199254740992.0;
 }
 
-// The report of what has been seen so far.
-static int report(struct loop *loop, const char *command)
+// The numbers of the run so far. A capture and its report have the same.
+static void settle_run(struct loop *loop)
 {
-    struct session *session = loop->session;
     loop->run.interval_ns = loop->interval_ns;
     loop->run.duration_ns = loop->last_ns - loop->begin_ns;
-    loop->run.own_cpu_ns = session_own_cpu_ns(session);
-    return session_finish(session, &loop->run, session_lines(loop->lines), command);
+    loop->run.own_cpu_ns = session_own_cpu_ns(loop->session);
+}
+
+static int report(struct loop *loop, const char *command)
+{
+    return session_finish(loop->session, &loop->run, session_lines(loop->lines), command);
 }
 
 // To all outputs, while the run goes on. What it says of itself is forgotten afterwards.
@@ -93,6 +96,7 @@ static void write_interim(struct loop *loop)
               (unsigned long long)session->taken);
     complain("interim report after %llu snapshots: the run goes on",
              (unsigned long long)session->taken);
+    settle_run(loop);
     report(loop, command);
     session->interim = false;
     session->notes.count = count;
@@ -264,9 +268,7 @@ int loop_finish(struct loop *loop, int argc, char **argv)
     vec_foreach (subject, &loop->subjects.items)
         fill_notes(&session->source, session->strings, (*subject)->sampler->live->target);
     AUTO_FREE char *command = command_text(argc, argv);
-    loop->run.interval_ns = loop->interval_ns;
-    loop->run.duration_ns = loop->last_ns - loop->begin_ns;
-    loop->run.own_cpu_ns = session_own_cpu_ns(session);
+    settle_run(loop);
     bool saved =
         !loop->recording || recording_write(loop->recording, &loop->run, loop->lines, command);
     int code = report(loop, command);

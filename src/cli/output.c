@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Messages, progress and report files (how those come to their names: cli/outfile.h).
+// Messages and report files (how those come to their names: cli/outfile.h).
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -9,18 +9,7 @@
 
 #include "cli/cli.h"
 #include "cli/outfile.h"
-#include "util/clean.h"
 #include "util/guard.h"
-
-// Messages hold paths and names from the target: nothing of theirs may steer the terminal.
-static void put_clean(const char *text, FILE *out)
-{
-    char shown[CLEAN_BYTES];
-    for (size_t left = strlen(text), size; left; left -= size, text += size) {
-        size = clean_char(text, left, shown);
-        fputs(shown, out);
-    }
-}
 
 void complain(const char *fmt, ...)
 {
@@ -40,53 +29,6 @@ int fail(struct err *err)
     complain("%s", err_message(err));
     err_destroy(err);
     return EXIT_NO_REPORT;
-}
-
-// Only a line of ours may be erased.
-static bool progress_shown;
-
-static bool begin_progress(const struct options *options)
-{
-    if (options->quiet || !isatty(STDERR_FILENO))
-        return false;
-    fputs("\r\033[K", stderr);
-    return progress_shown = true;
-}
-
-void progress(const struct options *options, uint64_t done, uint64_t total, uint64_t left_ns)
-{
-    if (!begin_progress(options))
-        return;
-    fprintf(stderr, "%llu of %llu snapshots, %.0f s left (Ctrl-C ends with a report)",
-            (unsigned long long)done, (unsigned long long)total, (double)left_ns / 1e9);
-    fflush(stderr);
-}
-
-void progress_bytes(const struct options *options, const char *path, uint64_t done, uint64_t total)
-{
-    if (!begin_progress(options))
-        return;
-    const char *slash = strrchr(path, '/');
-    fputs("unpacking ", stderr);
-    put_clean(slash ? slash + 1 : path, stderr);
-    if (total)
-        fprintf(stderr, ": %.0f %%", 100.0 * (double)done / (double)total);
-    fflush(stderr);
-}
-
-void progress_line(const struct options *options, const char *text)
-{
-    if (!begin_progress(options))
-        return;
-    put_clean(text, stderr);
-    fflush(stderr);
-}
-
-void progress_end(const struct options *options)
-{
-    if (progress_shown)
-        begin_progress(options);
-    progress_shown = false;
 }
 
 // What is written to the outputs.

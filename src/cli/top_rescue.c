@@ -33,24 +33,31 @@ static int keep_byte(int byte)
     return byte;
 }
 
-bool rescue_prepare(const char **ret_why)
+static void keep_way_back(void)
 {
     static char *const names[] = {"sgr0", "rmkx", "rmcup", "cnorm"};
-    int known;
-    const char *name = getenv("TERM");
-    *ret_why = "the terminal is not known (TERM)";
-    if (!name || !*name || setupterm(NULL, STDOUT_FILENO, &known) != OK)
-        return false;
-    const char *place = tigetstr("cup");
-    *ret_why = "the terminal cannot place its cursor (TERM)";
-    if (!place || place == (const char *)-1)
-        return false;
     byte_count = 0;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         const char *text = tigetstr(names[i]);
         if (text && text != (const char *)-1)
             tputs(text, 1, keep_byte);
     }
+}
+
+bool rescue_prepare(const char **ret_why)
+{
+    int known;
+    const char *name = getenv("TERM");
+    *ret_why = "the terminal is not known (TERM)";
+    if (!name || !*name || setupterm(NULL, STDOUT_FILENO, &known) != OK)
+        return false;
+    const char *place = tigetstr("cup");
+    bool can_place = place && place != (const char *)-1;
+    keep_way_back();
+    del_curterm(cur_term); // curses reads it again, for itself
+    *ret_why = "the terminal cannot place its cursor (TERM)";
+    if (!can_place)
+        return false;
     *ret_why = "the terminal's modes cannot be read";
     return tcgetattr(STDIN_FILENO, &modes) == 0;
 }

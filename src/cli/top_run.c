@@ -13,9 +13,9 @@
 
 #define FIRST_INTERVAL_NS 100000000u
 #define SHORTEST_INTERVAL_NS 50000000u
-#define LONGEST_INTERVAL_NS 1000000000u
-#define PAUSE_SHARE_MAX 0.005 // of the time; half of what a report warns of
-#define OWN_SHARE_MAX 0.04    // of a processor
+#define LONGEST_INTERVAL_NS 500000000u // 20 snapshots in the window are few enough
+#define PAUSE_SHARE_MAX 0.008          // of the time; a report warns of 0.01
+#define OWN_SHARE_MAX 0.04             // of a processor
 #define EXEC_PATIENCE_NS 5000000000u
 
 // ---- Begin and end -------------------------------------------------------------------------------
@@ -41,9 +41,11 @@ struct err *top_run_open(struct top_run *run, const struct options *options, pid
     loop_allow_descriptors();
     TRY(subjects_add(&run->subjects, pid));
     const struct live *live = live_of(run);
+    run->pid = pid;
+    run->start_ticks = live->start_ticks;
     if (live->refusal && asprintf(&run->status, "no stacks: %s", live->refusal) < 0)
         run->status = NULL;
-    run->lines = source_create_live(live->pid);
+    run->lines = source_create_live(pid);
     if (run->lines)
         source_set_start(run->lines, run->session.source.process.start_time_ns);
     return NULL;
@@ -94,18 +96,18 @@ static void say(struct top_run *run, char *status)
 }
 
 // Its exit status can be told only as long as nobody has asked for it: it is a zombie.
-static char *how_it_ended(const struct live *live)
+static char *how_it_ended(const struct top_run *run)
 {
     char *text = NULL;
     int status, size;
-    if (!proc_wait_status(live->pid, live->start_ticks, &status))
-        size = asprintf(&text, "process %d has ended", live->pid);
+    if (!proc_wait_status(run->pid, run->start_ticks, &status))
+        size = asprintf(&text, "process %d has ended", run->pid);
     else if (WIFSIGNALED(status))
-        size = asprintf(&text, "process %d has ended (killed by signal %d, %s)", live->pid,
+        size = asprintf(&text, "process %d has ended (killed by signal %d, %s)", run->pid,
                         WTERMSIG(status), strsignal(WTERMSIG(status)));
     else
-        size = asprintf(&text, "process %d has ended (exit status %d)", live->pid,
-                        WEXITSTATUS(status));
+        size =
+            asprintf(&text, "process %d has ended (exit status %d)", run->pid, WEXITSTATUS(status));
     return size < 0 ? NULL : text;
 }
 
@@ -122,9 +124,8 @@ static bool may_come_back(struct top_run *run, const struct err *err)
 
 static void note_end(struct top_run *run, const struct err *err)
 {
-    const struct live *live = live_of(run);
     run->ended = true;
-    say(run, err_code(err) == ERR_GONE ? how_it_ended(live) : strdup(err_message(err)));
+    say(run, err_code(err) == ERR_GONE ? how_it_ended(run) : strdup(err_message(err)));
 }
 
 void top_run_sample(struct top_run *run)

@@ -11,6 +11,8 @@ struct top_run {
     struct session session; // counts all since the start
     struct subjects subjects;
     struct top_window window;
+    pid_t pid;
+    uint64_t start_ticks; // tell a reused number
     struct source *lines;
     struct top_state state;
     uint64_t interval_ns;

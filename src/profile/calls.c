@@ -74,8 +74,8 @@ static const struct prof_call *find_call(const struct profile *profile,
                                          const struct prof_calls *before,
                                          const struct prof_call *call)
 {
-    struct prof_probe probe = prof_probe(&profile->call_index, hash_call(call));
-    for (uint32_t id; (id = prof_probe_next(&probe)) != PROF_NONE;)
+    struct hash_probe probe = hash_probe(&profile->call_index, hash_call(call));
+    for (uint32_t id; (id = hash_probe_next(&probe)) != HASH_NONE;)
         if (same_call(call_at(profile, before, id), call))
             return call_at(profile, before, id);
     return NULL;
@@ -86,10 +86,10 @@ static bool index_calls(struct profile *profile, const struct prof_calls *before
                         size_t more)
 {
     size_t left = before->count > depth ? before->count - depth : 0;
-    if (!prof_index_reset(&profile->call_index, left + more))
+    if (!hash_index_reset(&profile->call_index, left + more))
         return false;
     for (size_t i = depth; i < before->count; i++)
-        prof_index_add(&profile->call_index, hash_call(&before->items[i]), (uint32_t)i);
+        hash_index_add(&profile->call_index, hash_call(&before->items[i]), (uint32_t)i);
     return true;
 }
 
@@ -145,7 +145,7 @@ static bool match_calls(struct profile *profile, const struct prof_sample *sampl
             aligned = false;
             same = find_call(profile, before, &call);
             if (!same)
-                prof_index_add(&profile->call_index, hash_call(&call),
+                hash_index_add(&profile->call_index, hash_call(&call),
                                (uint32_t)(before->count + depth));
         }
         if (!count_call(profile, sample, frame, same, &call))

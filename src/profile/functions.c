@@ -40,11 +40,11 @@ static bool same_function(const struct prof_function *f, const struct snap_frame
 static uint32_t find_function(const struct profile *profile, const struct snap_frame *frame,
                               uint64_t hash)
 {
-    struct prof_probe probe = prof_probe(&profile->function_index, hash);
-    for (uint32_t id; (id = prof_probe_next(&probe)) != PROF_NONE;)
+    struct hash_probe probe = hash_probe(&profile->function_index, hash);
+    for (uint32_t id; (id = hash_probe_next(&probe)) != HASH_NONE;)
         if (same_function(&profile->functions.items[id].f, frame))
             return id;
-    return PROF_NONE;
+    return HASH_NONE;
 }
 
 static bool add_function(struct profile *profile, const struct snap_frame *frame, uint64_t hash,
@@ -58,10 +58,10 @@ static bool add_function(struct profile *profile, const struct snap_frame *frame
               .module = frame->module,
               .line = frame->first_line},
     };
-    if (!prof_index_reserve(&profile->function_index, 1) || !vec_push(&profile->functions, entry))
+    if (!hash_index_reserve(&profile->function_index, 1) || !vec_push(&profile->functions, entry))
         return false;
     *ret_function = (uint32_t)profile->functions.count - 1;
-    prof_index_add(&profile->function_index, hash, *ret_function);
+    hash_index_add(&profile->function_index, hash, *ret_function);
     return true;
 }
 
@@ -75,11 +75,11 @@ static bool same_frame(const struct snap_frame *a, const struct snap_frame *b)
 static uint32_t find_frame(const struct profile *profile, const struct snap_frame *frame,
                            uint64_t hash)
 {
-    struct prof_probe probe = prof_probe(&profile->frame_index, hash);
-    for (uint32_t id; (id = prof_probe_next(&probe)) != PROF_NONE;)
+    struct hash_probe probe = hash_probe(&profile->frame_index, hash);
+    for (uint32_t id; (id = hash_probe_next(&probe)) != HASH_NONE;)
         if (same_frame(&profile->frames.items[id].frame, frame))
             return id;
-    return PROF_NONE;
+    return HASH_NONE;
 }
 
 static bool add_frame(struct profile *profile, const struct snap_frame *frame, uint32_t function,
@@ -87,10 +87,10 @@ static bool add_frame(struct profile *profile, const struct snap_frame *frame, u
 {
     struct prof_frame_entry entry = {.frame = *frame, .function = function};
     entry.frame.activation = 0;
-    if (!prof_index_reserve(&profile->frame_index, 1) || !vec_push(&profile->frames, entry))
+    if (!hash_index_reserve(&profile->frame_index, 1) || !vec_push(&profile->frames, entry))
         return false;
     *ret_frame = (uint32_t)profile->frames.count - 1;
-    prof_index_add(&profile->frame_index, hash, *ret_frame);
+    hash_index_add(&profile->frame_index, hash, *ret_frame);
     return true;
 }
 
@@ -113,23 +113,23 @@ bool prof_frame(struct profile *profile, const struct snap_frame *frame, uint32_
         uint64_t hash = hash_function(&key);
         uint64_t frame_hash = hash_u64(hash, (uint32_t)key.line);
         *ret_frame = find_frame(profile, &key, frame_hash);
-        if (*ret_frame != PROF_NONE) {
+        if (*ret_frame != HASH_NONE) {
             agree(&profile->frames.items[*ret_frame].frame, &key);
             return true;
         }
         uint32_t function = find_function(profile, &key, hash);
-        if (function == PROF_NONE && profile->functions.count >= PROF_FUNCTIONS_MAX &&
+        if (function == HASH_NONE && profile->functions.count >= PROF_FUNCTIONS_MAX &&
             !same_frame(&key, &blank)) {
             key = blank;
             profile->sum.dropped_functions++;
             continue;
         }
         // A function has one frame without a line, so that these need no bound of their own.
-        if (function != PROF_NONE && profile->frames.count >= PROF_FRAMES_MAX && key.line != -1) {
+        if (function != HASH_NONE && profile->frames.count >= PROF_FRAMES_MAX && key.line != -1) {
             key.line = key.column = -1;
             continue;
         }
-        if (function == PROF_NONE && !add_function(profile, &key, hash, &function))
+        if (function == HASH_NONE && !add_function(profile, &key, hash, &function))
             return false;
         return add_frame(profile, &key, function, frame_hash, ret_frame);
     }
@@ -194,12 +194,12 @@ bool prof_count_functions(struct profile *profile, const struct prof_sample *sam
     return !profile->path.count || (count_innermost(profile, sample) && count_own(profile, sample));
 }
 
-// PROF_NONE: beyond the bound.
+// HASH_NONE: beyond the bound.
 static bool edge_of(struct profile *profile, uint32_t caller, uint32_t callee, uint32_t *ret_edge)
 {
     uint64_t hash = hash_u64(HASH_SEED, (uint64_t)caller << 32 | callee);
-    struct prof_probe probe = prof_probe(&profile->edge_index, hash);
-    while ((*ret_edge = prof_probe_next(&probe)) != PROF_NONE) {
+    struct hash_probe probe = hash_probe(&profile->edge_index, hash);
+    while ((*ret_edge = hash_probe_next(&probe)) != HASH_NONE) {
         const struct prof_edge *edge = &profile->edges.items[*ret_edge].e;
         if (edge->caller == caller && edge->callee == callee)
             return true;
@@ -207,10 +207,10 @@ static bool edge_of(struct profile *profile, uint32_t caller, uint32_t callee, u
     if (profile->edges.count >= PROF_EDGES_MAX)
         return true;
     struct prof_edge_entry entry = {.e = {.caller = caller, .callee = callee}};
-    if (!prof_index_reserve(&profile->edge_index, 1) || !vec_push(&profile->edges, entry))
+    if (!hash_index_reserve(&profile->edge_index, 1) || !vec_push(&profile->edges, entry))
         return false;
     *ret_edge = (uint32_t)profile->edges.count - 1;
-    prof_index_add(&profile->edge_index, hash, *ret_edge);
+    hash_index_add(&profile->edge_index, hash, *ret_edge);
     return true;
 }
 
@@ -220,7 +220,7 @@ static bool count_edge(struct profile *profile, const struct prof_sample *sample
     uint32_t edge;
     if (!edge_of(profile, caller, callee, &edge))
         return false;
-    if (edge == PROF_NONE) {
+    if (edge == HASH_NONE) {
         profile->sum.dropped_edges++;
         return true;
     }
@@ -242,7 +242,7 @@ static bool count_through(struct profile *profile, const struct prof_sample *sam
     if (!edge_of(profile, prof_path_function(profile, outer), prof_path_function(profile, inner),
                  &edge))
         return false;
-    if (edge == PROF_NONE) {
+    if (edge == HASH_NONE) {
         profile->sum.dropped_edges += outer - inner > 1; // else it was counted as a direct call
         return true;
     }
@@ -263,7 +263,7 @@ static bool is_native(const struct profile *profile, size_t i)
 
 static bool count_calls_through(struct profile *profile, const struct prof_sample *sample)
 {
-    uint32_t last_caller = PROF_NONE, last_callee = PROF_NONE;
+    uint32_t last_caller = HASH_NONE, last_callee = HASH_NONE;
     size_t inner = SIZE_MAX; // the last one that is not native
     for (size_t i = 0; i < profile->path.count; i++) {
         if (is_native(profile, i))
@@ -283,7 +283,7 @@ static bool count_calls_through(struct profile *profile, const struct prof_sampl
 
 bool prof_count_edges(struct profile *profile, const struct prof_sample *sample)
 {
-    uint32_t last_caller = PROF_NONE, last_callee = PROF_NONE;
+    uint32_t last_caller = HASH_NONE, last_callee = HASH_NONE;
     for (size_t i = 0; i + 1 < profile->path.count; i++) {
         uint32_t callee = prof_path_function(profile, i);
         uint32_t caller = prof_path_function(profile, i + 1);

@@ -5,6 +5,7 @@
 
 #define TOGETHER_MIN 0.8 // of the pool's busy snapshots in which the call goes on, and the reverse
 #define SNAPSHOTS_MIN 5  // less is coincidence
+#define RESTS_MIN 3      // beside a pool that never rests, as one that spins, all calls go on
 
 static bool is_native(const struct snap_thread *thread)
 {
@@ -37,9 +38,10 @@ static bool goes_with(const struct prof_pool *pool, const struct prof_pair *pair
 
 // The process whose pool used the most CPU time; 0: none did.
 static bool find_pool(struct profile *profile, const struct prof_report *report,
-                      struct prof_pool *ret, pid_t *ret_pid)
+                      struct prof_pool *ret, pid_t *ret_pid, uint64_t *ret_rests)
 {
     *ret_pid = 0;
+    *ret_rests = 0;
     vec_foreach (entry, &profile->processes)
         entry->pool.threads = entry->pool.cpu_ns = 0;
     for (size_t i = 0; i < report->thread_count; i++) {
@@ -59,6 +61,7 @@ static bool find_pool(struct profile *profile, const struct prof_report *report,
             continue;
         *ret = entry->pool;
         *ret_pid = entry->p.pid;
+        *ret_rests = entry->p.snapshots - ret->snapshots;
     }
     return true;
 }
@@ -69,10 +72,11 @@ bool prof_find_pool(struct profile *profile, const uint32_t *order, const uint32
     struct prof_pool *pool = &report->pool;
     const struct prof_pair *best = NULL;
     pid_t pid;
-    if (!find_pool(profile, report, pool, &pid))
+    uint64_t rests;
+    if (!find_pool(profile, report, pool, &pid, &rests))
         return false;
     pool->function = pool->thread = UINT32_MAX;
-    if (pool->snapshots < SNAPSHOTS_MIN)
+    if (pool->snapshots < SNAPSHOTS_MIN || rests < RESTS_MIN)
         return true;
     vec_foreach (pair, &profile->pairs) {
         const struct prof_thread *t = &profile->threads.items[pair->thread].t;

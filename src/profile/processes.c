@@ -14,18 +14,18 @@ static bool add_process(struct profile *profile, pid_t pid, uint32_t *ret_proces
 bool prof_process(struct profile *profile, pid_t pid, uint32_t *ret_process)
 {
     uint64_t hash = hash_u64(HASH_SEED, (uint32_t)pid);
-    struct prof_probe probe = prof_probe(&profile->process_index, hash);
-    while ((*ret_process = prof_probe_next(&probe)) != PROF_NONE)
+    struct hash_probe probe = hash_probe(&profile->process_index, hash);
+    while ((*ret_process = hash_probe_next(&probe)) != HASH_NONE)
         if (profile->processes.items[*ret_process].p.pid == pid)
             return true;
     if (profile->process_index.count < PROF_PROCESSES_MAX) {
-        if (!prof_index_reserve(&profile->process_index, 1) ||
+        if (!hash_index_reserve(&profile->process_index, 1) ||
             !add_process(profile, pid, ret_process))
             return false;
-        prof_index_add(&profile->process_index, hash, *ret_process);
+        hash_index_add(&profile->process_index, hash, *ret_process);
         return true;
     }
-    if (profile->spare_process == PROF_NONE && !add_process(profile, 0, &profile->spare_process))
+    if (profile->spare_process == HASH_NONE && !add_process(profile, 0, &profile->spare_process))
         return false;
     *ret_process = profile->spare_process;
     return true;

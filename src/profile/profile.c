@@ -11,7 +11,7 @@ struct profile *profile_create(struct strtab *strings)
     profile->strings = strings;
     profile->group = 1;
     profile->pause_stride = 1;
-    profile->spare_thread = profile->spare_process = PROF_NONE;
+    profile->spare_thread = profile->spare_process = HASH_NONE;
     if (!vec_push(&profile->nodes, (struct prof_node){.function = UINT32_MAX})) {
         profile_destroy(profile);
         return NULL;
@@ -45,13 +45,13 @@ void profile_destroy(struct profile *profile)
     vec_deinit(&profile->path);
     vec_deinit(&profile->calls);
     vec_deinit(&profile->present);
-    struct prof_index *indexes[] = {
+    struct hash_index *indexes[] = {
         &profile->function_index, &profile->frame_index, &profile->edge_index,
         &profile->node_index,     &profile->stack_index, &profile->thread_index,
         &profile->pair_index,     &profile->call_index,  &profile->process_index,
     };
     for (size_t i = 0; i < sizeof(indexes) / sizeof(indexes[0]); i++)
-        prof_index_deinit(indexes[i]);
+        hash_index_deinit(indexes[i]);
     free(profile->generators.slots);
     free(profile->generators_before.slots);
     free(profile);

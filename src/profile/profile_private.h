@@ -5,9 +5,9 @@
 #define PROFILE_PROFILE_PRIVATE_H
 
 #include "profile/bounds.h"
-#include "profile/index.h"
 #include "profile/profile.h"
 #include "util/hash.h"
+#include "util/index.h"
 
 // A series over the snapshots of which only the items that are not zero are kept, in order.
 struct prof_point {
@@ -89,9 +89,9 @@ struct profile {
     VEC(struct prof_thread_entry) threads;
     VEC(struct prof_process_entry) processes;
     VEC(struct prof_pair) pairs;
-    struct prof_index function_index, frame_index, edge_index, node_index, stack_index,
+    struct hash_index function_index, frame_index, edge_index, node_index, stack_index,
         thread_index, pair_index, process_index;
-    // That stand for all beyond the bound; PROF_NONE: not needed yet.
+    // That stand for all beyond the bound; HASH_NONE: not needed yet.
     uint32_t spare_thread, spare_process;
 
     // Series: each item is the sum of `group` snapshots.
@@ -108,7 +108,7 @@ struct profile {
     VEC(uint32_t) path; // its frames, innermost first
     uint64_t stamp;
     struct prof_calls calls;
-    struct prof_index call_index;
+    struct hash_index call_index;
 
     VEC(uint32_t) present; // threads of the last snapshot, which have `calls`
 };

@@ -330,6 +330,8 @@ void prof_report_shares(struct prof_report *report)
     report->own_cpu_share = (double)report->own_cpu_ns / duration_ns;
     for (size_t i = 0; i < report->thread_count; i++)
         report->threads[i].cpu_share = (double)report->threads[i].cpu_ns / duration_ns;
+    for (size_t i = 0; i < report->process_count; i++)
+        report->processes[i].cpu_share = (double)report->processes[i].cpu_ns / duration_ns;
 }
 
 struct prof_report *profile_report(struct profile *profile, const struct prof_run *run)

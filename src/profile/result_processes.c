@@ -90,8 +90,6 @@ bool prof_copy_processes(struct prof_result *result)
         process->has_cpu |= entry->has_process_cpu;
         if (!entry->has_process_cpu)
             process->cpu_ns = entry->thread_cpu_ns;
-        process->cpu_share =
-            report->duration_ns ? (double)process->cpu_ns / (double)report->duration_ns : 0;
         process->hottest = process->top_frame = UINT32_MAX;
     }
     for (size_t i = 0; i < report->thread_count; i++) {

@@ -92,29 +92,29 @@ bool prof_copy_tree(struct prof_result *result)
 
 struct growing {
     VEC(struct prof_node) nodes;
-    struct prof_index index;
+    struct hash_index index;
 };
 
 static void growing_deinit(struct growing *tree)
 {
     vec_deinit(&tree->nodes);
-    prof_index_deinit(&tree->index);
+    hash_index_deinit(&tree->index);
 }
 
 static bool child_of(struct growing *tree, uint32_t parent, uint32_t function, uint32_t *ret_child)
 {
     uint64_t hash = hash_u64(HASH_SEED, (uint64_t)parent << 32 | function);
-    struct prof_probe probe = prof_probe(&tree->index, hash);
-    while ((*ret_child = prof_probe_next(&probe)) != PROF_NONE) {
+    struct hash_probe probe = hash_probe(&tree->index, hash);
+    while ((*ret_child = hash_probe_next(&probe)) != HASH_NONE) {
         const struct prof_node *node = &tree->nodes.items[*ret_child];
         if (node->parent == parent && node->function == function)
             return true;
     }
     struct prof_node node = {.function = function, .parent = parent};
-    if (!prof_index_reserve(&tree->index, 1) || !vec_push(&tree->nodes, node))
+    if (!hash_index_reserve(&tree->index, 1) || !vec_push(&tree->nodes, node))
         return false;
     *ret_child = (uint32_t)tree->nodes.count - 1;
-    prof_index_add(&tree->index, hash, *ret_child);
+    hash_index_add(&tree->index, hash, *ret_child);
     return true;
 }
 

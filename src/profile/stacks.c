@@ -10,36 +10,36 @@ static uint64_t hash_child(uint32_t parent, uint32_t function)
 
 static uint32_t find_child(const struct profile *profile, uint32_t parent, uint32_t function)
 {
-    struct prof_probe probe = prof_probe(&profile->node_index, hash_child(parent, function));
-    for (uint32_t id; (id = prof_probe_next(&probe)) != PROF_NONE;)
+    struct hash_probe probe = hash_probe(&profile->node_index, hash_child(parent, function));
+    for (uint32_t id; (id = hash_probe_next(&probe)) != HASH_NONE;)
         if (profile->nodes.items[id].parent == parent &&
             profile->nodes.items[id].function == function)
             return id;
-    return PROF_NONE;
+    return HASH_NONE;
 }
 
-// The node of the innermost function, made with all above it; PROF_NONE, and nothing is made, when
+// The node of the innermost function, made with all above it; HASH_NONE, and nothing is made, when
 // that would be too many.
 static bool find_leaf(struct profile *profile, uint32_t *ret_leaf)
 {
     uint32_t node = 0, child;
     size_t left = profile->path.count;
     while (left && (child = find_child(profile, node, prof_path_function(profile, left - 1))) !=
-                       PROF_NONE) {
+                       HASH_NONE) {
         node = child;
         left--;
     }
-    *ret_leaf = PROF_NONE;
+    *ret_leaf = HASH_NONE;
     if (profile->nodes.count + left > PROF_NODES_MAX)
         return true;
-    if (!prof_index_reserve(&profile->node_index, left) ||
+    if (!hash_index_reserve(&profile->node_index, left) ||
         !vec_reserve(&profile->nodes, profile->nodes.count + left))
         return false;
     for (; left; left--) {
         uint32_t function = prof_path_function(profile, left - 1);
         child = (uint32_t)profile->nodes.count++;
         profile->nodes.items[child] = (struct prof_node){.function = function, .parent = node};
-        prof_index_add(&profile->node_index, hash_child(node, function), child);
+        hash_index_add(&profile->node_index, hash_child(node, function), child);
         node = child;
     }
     *ret_leaf = node;
@@ -88,12 +88,12 @@ static uint64_t hash_stack(const struct profile *profile, const struct snap_thre
     return hash;
 }
 
-// PROF_NONE: beyond the bounds.
+// HASH_NONE: beyond the bounds.
 static bool stack_of(struct profile *profile, const struct snap_thread *thread, uint32_t *ret_stack)
 {
     uint64_t hash = hash_stack(profile, thread);
-    struct prof_probe probe = prof_probe(&profile->stack_index, hash);
-    while ((*ret_stack = prof_probe_next(&probe)) != PROF_NONE)
+    struct hash_probe probe = hash_probe(&profile->stack_index, hash);
+    while ((*ret_stack = hash_probe_next(&probe)) != HASH_NONE)
         if (same_stack(profile, &profile->stacks.items[*ret_stack], thread, hash))
             return true;
     size_t first = profile->stack_frames.count, count = profile->path.count;
@@ -108,7 +108,7 @@ static bool stack_of(struct profile *profile, const struct snap_thread *thread, 
         .first = first,
         .hash = hash,
     };
-    if (!prof_index_reserve(&profile->stack_index, 1) ||
+    if (!hash_index_reserve(&profile->stack_index, 1) ||
         !vec_reserve(&profile->stack_frames, first + count) || !vec_push(&profile->stacks, entry))
         return false;
     if (count)
@@ -116,7 +116,7 @@ static bool stack_of(struct profile *profile, const struct snap_thread *thread, 
                count * sizeof(*profile->path.items));
     profile->stack_frames.count += count;
     *ret_stack = (uint32_t)profile->stacks.count - 1;
-    prof_index_add(&profile->stack_index, hash, *ret_stack);
+    hash_index_add(&profile->stack_index, hash, *ret_stack);
     return true;
 }
 
@@ -143,16 +143,16 @@ bool prof_count_stack(struct profile *profile, const struct prof_sample *sample)
     uint32_t leaf, stack;
     if (!find_leaf(profile, &leaf) || !stack_of(profile, sample->thread, &stack))
         return false;
-    if (leaf != PROF_NONE)
+    if (leaf != HASH_NONE)
         count_nodes(profile, sample, leaf);
-    if (stack != PROF_NONE) {
+    if (stack != HASH_NONE) {
         struct prof_stack *counts = &profile->stacks.items[stack].s;
         counts->samples++;
         counts->cpu_ns += sample->cpu_ns;
         if (!count_moment(profile, stack))
             return false;
     }
-    profile->sum.dropped_tree += leaf == PROF_NONE;
-    profile->sum.dropped_stacks += leaf == PROF_NONE || stack == PROF_NONE;
+    profile->sum.dropped_tree += leaf == HASH_NONE;
+    profile->sum.dropped_stacks += leaf == HASH_NONE || stack == HASH_NONE;
     return true;
 }

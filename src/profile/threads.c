@@ -29,26 +29,26 @@ static uint64_t hash_thread(const struct snap_thread *thread)
 
 static uint32_t find_thread(const struct profile *profile, const struct snap_thread *thread)
 {
-    struct prof_probe probe = prof_probe(&profile->thread_index, hash_thread(thread));
-    for (uint32_t id; (id = prof_probe_next(&probe)) != PROF_NONE;)
+    struct hash_probe probe = hash_probe(&profile->thread_index, hash_thread(thread));
+    for (uint32_t id; (id = hash_probe_next(&probe)) != HASH_NONE;)
         if (same_thread(&profile->threads.items[id].t, thread))
             return id;
-    return PROF_NONE;
+    return HASH_NONE;
 }
 
 bool prof_thread(struct profile *profile, const struct snap_thread *thread, uint32_t *ret_thread)
 {
     *ret_thread = find_thread(profile, thread);
-    if (*ret_thread != PROF_NONE)
+    if (*ret_thread != HASH_NONE)
         return true;
     if (profile->threads.count < PROF_THREADS_MAX) {
-        if (!prof_index_reserve(&profile->thread_index, 1) ||
+        if (!hash_index_reserve(&profile->thread_index, 1) ||
             !add_thread(profile, thread, ret_thread))
             return false;
-        prof_index_add(&profile->thread_index, hash_thread(thread), *ret_thread);
+        hash_index_add(&profile->thread_index, hash_thread(thread), *ret_thread);
         return true;
     }
-    if (profile->spare_thread == PROF_NONE) {
+    if (profile->spare_thread == HASH_NONE) {
         struct snap_thread spare = {.pid = thread->pid};
         if (!add_thread(profile, &spare, &profile->spare_thread))
             return false;
@@ -74,10 +74,10 @@ static bool find_pair(struct profile *profile, uint32_t thread, uint32_t functio
                       struct prof_pair **ret)
 {
     uint64_t hash = hash_u64(HASH_SEED, (uint64_t)thread << 32 | function);
-    struct prof_probe probe = prof_probe(&profile->pair_index, hash);
+    struct hash_probe probe = hash_probe(&profile->pair_index, hash);
     uint32_t id;
     *ret = NULL;
-    while ((id = prof_probe_next(&probe)) != PROF_NONE) {
+    while ((id = hash_probe_next(&probe)) != HASH_NONE) {
         struct prof_pair *pair = &profile->pairs.items[id];
         if (pair->thread == thread && pair->function == function) {
             *ret = pair;
@@ -87,10 +87,10 @@ static bool find_pair(struct profile *profile, uint32_t thread, uint32_t functio
     if (profile->pairs.count >= PROF_PAIRS_MAX)
         return true;
     struct prof_pair pair = {.thread = thread, .function = function};
-    if (!prof_index_reserve(&profile->pair_index, 1) || !vec_push(&profile->pairs, pair))
+    if (!hash_index_reserve(&profile->pair_index, 1) || !vec_push(&profile->pairs, pair))
         return false;
     id = (uint32_t)profile->pairs.count - 1;
-    prof_index_add(&profile->pair_index, hash, id);
+    hash_index_add(&profile->pair_index, hash, id);
     *ret = &profile->pairs.items[id];
     return true;
 }
@@ -165,7 +165,7 @@ void prof_threads_gone(struct profile *profile)
 void prof_keep_calls(struct profile *profile, const struct snap_thread *thread)
 {
     uint32_t id = find_thread(profile, thread);
-    if (id == PROF_NONE || id == profile->spare_thread)
+    if (id == HASH_NONE || id == profile->spare_thread)
         return;
     struct prof_thread_entry *entry = &profile->threads.items[id];
     if (entry->seen && entry->seen + 1 == profile->sum.snapshots)

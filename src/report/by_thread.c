@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "report/page.h"
+#include "report/kinds.h"
 #include "util/guard.h"
 
 #define CHAIN 3 // functions of one's own code that a place names, from the innermost
@@ -13,14 +13,6 @@
 #define USUAL_PLACES 5
 #define LEAST_SHARE 0.02 // of the kind's time
 #define ONE_PLACE 0.97   // a kind that is in one place is told by the thread table
-
-struct kind { // threads whose names differ in numbers only
-    char *stem;
-    uint32_t first; // thread
-    size_t threads;
-    uint64_t samples, working;
-};
-VEC_DEFINE(kinds, struct kind);
 
 struct thread_place {
     uint32_t kind;
@@ -35,79 +27,13 @@ VEC_DEFINE(thread_places, struct thread_place);
 struct by_thread {
     struct page *page;
     struct kinds kinds;
-    uint32_t *kind_of; // by thread
     struct thread_places places;
 };
 
 static void by_thread_deinit(struct by_thread *by)
 {
-    vec_foreach (kind, &by->kinds)
-        free(kind->stem);
-    vec_deinit(&by->kinds);
+    kinds_deinit(&by->kinds);
     vec_deinit(&by->places);
-    free(by->kind_of);
-}
-
-// ---- Kinds ---------------------------------------------------------------------------------------
-
-struct named {
-    char *stem;
-    uint32_t thread;
-    bool python;
-};
-
-static int by_stem(const void *left, const void *right)
-{
-    const struct named *a = left, *b = right;
-    if (a->python != b->python)
-        return a->python ? -1 : 1;
-    int order = strcmp(a->stem, b->stem);
-    return order ? order : (a->thread > b->thread) - (a->thread < b->thread);
-}
-
-static bool add_kind(struct by_thread *by, const struct named *first, size_t count)
-{
-    const struct prof_report *profile = by->page->profile;
-    struct kind kind = {.first = first->thread, .threads = count};
-    if (!vec_push(&by->kinds, kind))
-        return false;
-    struct kind *added = &by->kinds.items[by->kinds.count - 1];
-    for (size_t i = 0; i < count; i++) {
-        const struct prof_thread *thread = &profile->threads[first[i].thread];
-        by->kind_of[first[i].thread] = (uint32_t)by->kinds.count - 1;
-        added->samples += thread->samples;
-        added->working += thread->states[SNAP_RUNNING] + thread->states[SNAP_RUNNABLE];
-    }
-    return (added->stem = strdup(first->stem)) != NULL;
-}
-
-static bool find_kinds(struct by_thread *by)
-{
-    const struct page *page = by->page;
-    const struct prof_report *profile = page->profile;
-    size_t count = profile->thread_count;
-    AUTO_FREE struct named *named = calloc(count + 1, sizeof(*named));
-    by->kind_of = calloc(count + 1, sizeof(*by->kind_of));
-    bool done = named && by->kind_of;
-    for (size_t i = 0; done && i < count; i++) {
-        const char *name = strtab_get(page->names.strings, profile->threads[i].name);
-        named[i].stem = names_stem(name ? name : "",
-                                   strtab_size(page->names.strings, profile->threads[i].name));
-        named[i].thread = (uint32_t)i;
-        named[i].python = profile->threads[i].known_to_python;
-        done = named[i].stem;
-    }
-    if (done && count)
-        qsort(named, count, sizeof(*named), by_stem);
-    for (size_t i = 0, next; done && i < count; i = next) {
-        for (next = i + 1; next < count; next++)
-            if (named[i].python != named[next].python || strcmp(named[i].stem, named[next].stem))
-                break;
-        done = add_kind(by, &named[i], next - i);
-    }
-    for (size_t i = 0; named && i < count; i++)
-        free(named[i].stem);
-    return done;
 }
 
 // ---- Places --------------------------------------------------------------------------------------
@@ -202,7 +128,7 @@ static bool find_places(struct by_thread *by)
         if (thread == UINT32_MAX)
             continue;
         struct thread_place place = place_of(by->page, &profile->stacks[i]);
-        place.kind = by->kind_of[thread];
+        place.kind = by->kinds.of_thread[thread];
         if (!vec_push(&by->places, place))
             return false;
     }
@@ -254,9 +180,8 @@ static void add_head(struct page *page, const struct kind *kind)
     if (kind->threads == 1) {
         page_say_thread(&head, page, thread->name, thread->pid, thread->tid);
     } else {
-        plain_str(&head, PLAIN_CODE);
-        plain_safe(&head, kind->stem, strlen(kind->stem));
-        plain_str(&head, PLAIN_CODE_END ", ");
+        kind_say(&head, kind);
+        plain_str(&head, ", ");
         plain_things(&head, kind->threads, "thread");
     }
     plain_str(&head, thread->known_to_python ? ": " : " that Python does not know: ");
@@ -264,6 +189,11 @@ static void add_head(struct page *page, const struct kind *kind)
     plain_str(&head, " % of ");
     plain_things(&head, kind->samples, "sample");
     plain_str(&head, " at work");
+    if (kind->working && page->profile->samples_working > kind->working) {
+        plain_str(&head, ", ");
+        plain_percent(&head, weigh_ratio(kind->working, page->profile->samples_working));
+        plain_str(&head, " % of all the work");
+    }
     doc_head(page->doc, DOC_NORMAL, 1, plain_text(&head));
     page->failed |= head.failed;
 }
@@ -271,8 +201,8 @@ static void add_head(struct page *page, const struct kind *kind)
 static int by_work(const void *left, const void *right, void *arg)
 {
     const struct kinds *kinds = arg;
-    const struct kind *a = &kinds->items[*(const uint32_t *)left];
-    const struct kind *b = &kinds->items[*(const uint32_t *)right];
+    const struct kind *a = &kinds->list.items[*(const uint32_t *)left];
+    const struct kind *b = &kinds->list.items[*(const uint32_t *)right];
     if (a->working != b->working)
         return a->working > b->working ? -1 : 1;
     if (a->samples != b->samples)
@@ -283,7 +213,7 @@ static int by_work(const void *left, const void *right, void *arg)
 static void add_kinds(struct by_thread *by)
 {
     struct page *page = by->page;
-    size_t count = by->kinds.count, shown = 0, told = 0;
+    size_t count = by->kinds.list.count, shown = 0, told = 0;
     AUTO_FREE uint32_t *order = calloc(count + 1, sizeof(*order));
     AUTO_FREE size_t *first = calloc(count + 2, sizeof(*first)); // of each kind's places
     if (!order || !first) {
@@ -299,7 +229,7 @@ static void add_kinds(struct by_thread *by)
     qsort_r(order, count, sizeof(*order), by_work, &by->kinds);
     size_t kinds = page_rows(page, USUAL_KINDS, count);
     for (size_t i = 0; i < count; i++) {
-        const struct kind *kind = &by->kinds.items[order[i]];
+        const struct kind *kind = &by->kinds.list.items[order[i]];
         const struct thread_place *places = by->places.items + first[order[i]];
         size_t there = first[order[i] + 1] - first[order[i]];
         if (!there || weigh_ratio(places[0].samples, kind->samples) >= ONE_PLACE)
@@ -322,7 +252,7 @@ static void add_kinds(struct by_thread *by)
 void page_by_thread(struct page *page)
 {
     GUARD(by_thread_deinit) struct by_thread by = {.page = page};
-    if (!find_kinds(&by) || !find_places(&by))
+    if (!kinds_find(page, &by.kinds) || !find_places(&by))
         page->failed = true;
     else
         add_kinds(&by);

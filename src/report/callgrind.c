@@ -149,7 +149,7 @@ static void put_header(struct writing *writing)
     const struct report_input *input = writing->input;
     const struct snap_source *source = input->source;
     GUARD(plain_deinit) struct plain text = {0};
-    names_program(&text, input->strings, snap_process_first(source));
+    names_program(&text, input->strings, snap_process_first(source), 0);
     fprintf(writing->out, "# callgrind format\nversion: 1\ncreator: pycore-%s\n",
             input->tool_version ? input->tool_version : "?");
     pid_t pid = source->process.pid ? source->process.pid : source->pid;

@@ -29,11 +29,11 @@
 //     "notes"            what makes the two hard to compare, and their own notes
 #include "report/diff_json.h"
 
-#include <errno.h>
 #include <math.h>
 #include <string.h>
 
 #include "report/diff_page.h"
+#include "report/export.h"
 #include "report/json.h"
 #include "util/guard.h"
 
@@ -301,8 +301,5 @@ struct err *diff_json(FILE *out, const struct report_diff *diff,
     json_end_array(json, JSON_LINES);
     json_end_object(json, JSON_LINES);
     fputc('\n', out);
-    errno = 0;
-    if (fflush(out) != 0 || ferror(out))
-        return err_os(errno ? errno : EIO, "cannot write the JSON report");
-    return NULL;
+    return export_finish(out);
 }

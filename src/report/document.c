@@ -274,6 +274,11 @@ struct strtab *report_document_strings(struct report_document *document)
     return document->strings;
 }
 
+struct snapshot *const *report_document_snapshots(struct report_document *document)
+{
+    return document->snapshots.items;
+}
+
 bool report_document_has_snapshots(const struct report_document *document)
 {
     return document->profile && document->has_snapshots;

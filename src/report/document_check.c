@@ -31,6 +31,10 @@ static void check_functions(struct document_in *in, const struct profile_in *pro
         check_or_none(in, "thread", i, profile->threads.items[i].hottest, functions);
         check_or_none(in, "thread", i, profile->threads.items[i].top_frame, functions);
     }
+    for (size_t i = 0; i < profile->processes.count; i++) {
+        check_or_none(in, "process", i, profile->processes.items[i].hottest, functions);
+        check_or_none(in, "process", i, profile->processes.items[i].top_frame, functions);
+    }
     const struct prof_pool *pool = &profile->report.pool;
     check_or_none(in, "pool", 0, pool->function, functions);
     check_or_none(in, "pool", 0, pool->thread, profile->threads.count);

@@ -282,6 +282,7 @@ static const struct field profile_fields[] = {
     SUM("dropped_edges", dropped_edges),
     SUM("dropped_moments", dropped_moments),
     FIELD_READ("native_pool", read_pool),
+    FIELD_READ("processes", document_read_processes),
     FIELD_READ("threads", read_threads),
     FIELD_READ("functions", read_functions),
     FIELD_READ("lines", read_lines),
@@ -402,6 +403,7 @@ static struct prof_report *make_report(struct profile_in *profile)
     TAKE_LIST(frames, frame_count, &profile->frames);
     TAKE_LIST(stacks, stack_count, &profile->stacks);
     TAKE_LIST(threads, thread_count, &profile->threads);
+    TAKE_LIST(processes, process_count, &profile->processes);
     TAKE_LIST(moments, moment_count, &profile->moments);
     report->nodes = TAKE(profile->nodes.items);
     report->node_count = profile->nodes.count;
@@ -424,6 +426,7 @@ static void profile_in_deinit(struct profile_in *profile)
     vec_deinit(&profile->stack_first);
     vec_deinit(&profile->stack_frames);
     vec_deinit(&profile->threads);
+    vec_deinit(&profile->processes);
     vec_deinit(&profile->moments);
     vec_deinit(&profile->moment_stacks);
     vec_deinit(&profile->texts);

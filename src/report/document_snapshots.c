@@ -133,6 +133,7 @@ static const struct field snapshot_fields[] = {
     FIELD(struct snapshot, "overran", FIELD_BOOL, overran),
     FIELD(struct snapshot, "cpu_window_ns", FIELD_U64, cpu_window_ns),
     FIELD_HAS(struct snapshot, "process_cpu_ns", FIELD_U64, process_cpu_ns, has_process_cpu),
+    FIELD_READ("processes", document_read_parts),
     {.key = "threads", .kind = FIELD_OTHER, .required = true, .read = read_threads},
     FIELD(struct snapshot, "notes", FIELD_NAMES, notes),
 };

@@ -2,6 +2,7 @@
 // See report/export.h.
 #include "report/export.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "report/names.h"
@@ -11,10 +12,7 @@
 
 void export_command(struct plain *out, const struct report_input *input)
 {
-    GUARD(plain_deinit) struct plain whole = {0};
-    names_program(&whole, input->strings, snap_process_first(input->source));
-    plain_clip(out, plain_text(&whole), COMMAND_COLUMNS, PLAIN_KEEP_START);
-    out->failed |= whole.failed;
+    names_program(out, input->strings, snap_process_first(input->source), COMMAND_COLUMNS);
 }
 
 static void add_named(struct plain *out, const struct report_input *input, const char *before,
@@ -75,7 +73,8 @@ struct err *export_no_memory(void)
 
 struct err *export_finish(FILE *out)
 {
+    errno = 0;
     if (fflush(out) != 0 || ferror(out))
-        return err_create(ERR_OS, "the report cannot be written");
+        return err_os(errno ? errno : EIO, "the report cannot be written");
     return NULL;
 }

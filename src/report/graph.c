@@ -8,13 +8,9 @@
 #include "report/plain.h"
 #include "util/guard.h"
 #include "util/hash.h"
+#include "util/index.h"
 #include "util/strtab.h"
 #include "util/vec.h"
-
-struct lookup { // open addressing; item + 1, 0: empty
-    uint32_t *slots;
-    size_t count; // a power of two
-};
 
 struct making {
     const struct view *view;
@@ -23,7 +19,7 @@ struct making {
     VEC(struct graph_node) nodes;
     VEC(struct graph_line) lines;
     VEC(struct graph_call) calls;
-    struct lookup line_lookup, call_lookup;
+    struct hash_index line_index, call_index;
     struct graph_cost sum;
 };
 
@@ -73,74 +69,37 @@ static uint64_t hash_of(uint32_t caller, int32_t line, uint32_t callee)
     return hash_u64(hash_u64(HASH_SEED, (uint64_t)caller << 32 | callee), (uint32_t)line);
 }
 
-// Room for one more: at least half of the slots stay empty. `hash_at` gives the hash of an item.
-static bool lookup_reserve(struct lookup *lookup, size_t items,
-                           uint64_t (*hash_at)(const struct making *making, size_t index),
-                           const struct making *making)
-{
-    if (2 * (items + 1) <= lookup->count)
-        return true;
-    size_t count = lookup->count ? 2 * lookup->count : 256;
-    uint32_t *slots = calloc(count, sizeof(*slots));
-    if (!slots)
-        return false;
-    for (size_t i = 0; i < items; i++) {
-        size_t at = hash_at(making, i) & (count - 1);
-        while (slots[at])
-            at = (at + 1) & (count - 1);
-        slots[at] = (uint32_t)i + 1;
-    }
-    free(lookup->slots);
-    *lookup = (struct lookup){slots, count};
-    return true;
-}
-
-static uint64_t hash_line(const struct making *making, size_t index)
-{
-    const struct graph_line *line = &making->lines.items[index];
-    return hash_of(line->node, line->line, 0);
-}
-
-static uint64_t hash_call(const struct making *making, size_t index)
-{
-    const struct graph_call *call = &making->calls.items[index];
-    return hash_of(call->caller, call->line, call->callee);
-}
-
 static struct graph_line *line_of(struct making *making, uint32_t node, int32_t line)
 {
-    struct lookup *lookup = &making->line_lookup;
-    if (!lookup_reserve(lookup, making->lines.count, hash_line, making))
-        return NULL;
-    size_t at = hash_of(node, line, 0) & (lookup->count - 1);
-    for (; lookup->slots[at]; at = (at + 1) & (lookup->count - 1)) {
-        struct graph_line *have = &making->lines.items[lookup->slots[at] - 1];
+    uint64_t hash = hash_of(node, line, 0);
+    struct hash_probe probe = hash_probe(&making->line_index, hash);
+    for (uint32_t id; (id = hash_probe_next(&probe)) != HASH_NONE;) {
+        struct graph_line *have = &making->lines.items[id];
         if (have->node == node && have->line == line)
             return have;
     }
-    if (!vec_push(&making->lines, (struct graph_line){.node = node, .line = line}))
+    if (!hash_index_reserve(&making->line_index, 1) ||
+        !vec_push(&making->lines, (struct graph_line){.node = node, .line = line}))
         return NULL;
-    lookup->slots[at] = (uint32_t)making->lines.count;
+    hash_index_add(&making->line_index, hash, (uint32_t)making->lines.count - 1);
     return &making->lines.items[making->lines.count - 1];
 }
 
 static struct graph_call *call_of(struct making *making, uint32_t caller, int32_t line,
                                   uint32_t callee)
 {
-    struct lookup *lookup = &making->call_lookup;
-    if (!lookup_reserve(lookup, making->calls.count, hash_call, making))
-        return NULL;
-    size_t at = hash_of(caller, line, callee) & (lookup->count - 1);
-    for (; lookup->slots[at]; at = (at + 1) & (lookup->count - 1)) {
-        struct graph_call *have = &making->calls.items[lookup->slots[at] - 1];
+    uint64_t hash = hash_of(caller, line, callee);
+    struct hash_probe probe = hash_probe(&making->call_index, hash);
+    for (uint32_t id; (id = hash_probe_next(&probe)) != HASH_NONE;) {
+        struct graph_call *have = &making->calls.items[id];
         if (have->caller == caller && have->line == line && have->callee == callee)
             return have;
     }
     struct graph_call call = {.caller = caller, .callee = callee, .line = line};
-    if (!vec_push(&making->calls, call))
+    if (!hash_index_reserve(&making->call_index, 1) || !vec_push(&making->calls, call))
         return NULL;
     making->nodes.items[callee].callers++;
-    lookup->slots[at] = (uint32_t)making->calls.count;
+    hash_index_add(&making->call_index, hash, (uint32_t)making->calls.count - 1);
     return &making->calls.items[making->calls.count - 1];
 }
 
@@ -242,8 +201,8 @@ struct err *graph_create(const struct view *view, graph_key_fn *key, bool by_lin
     struct graph *graph = calloc(1, sizeof(*graph));
     bool done = graph && make(&making, key);
     free(making.node_of);
-    free(making.line_lookup.slots);
-    free(making.call_lookup.slots);
+    hash_index_deinit(&making.line_index);
+    hash_index_deinit(&making.call_index);
     if (!done) {
         vec_deinit(&making.nodes);
         vec_deinit(&making.lines);

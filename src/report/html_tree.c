@@ -7,6 +7,7 @@
 
 #include "util/guard.h"
 #include "util/hash.h"
+#include "util/index.h"
 
 // Some 6 MB of page. The stacks come heaviest first; what does not fit loses its inner frames.
 #define NODES_MAX 400000
@@ -18,42 +19,29 @@ struct tree_node {
 
 struct tree {
     VEC(struct tree_node) nodes; // 0: the root
-    uint32_t *slots;             // open addressing by parent and frame; 0: empty
-    size_t slot_count;           // a power of two, never half full
+    struct hash_index index;     // by parent and frame
 };
 
 static void tree_deinit(struct tree *tree)
 {
     vec_deinit(&tree->nodes);
-    free(tree->slots);
-}
-
-static bool tree_init(struct tree *tree, const struct view *view)
-{
-    size_t most = view->stack_count + 1; // a node that stands for what is cut
-    for (size_t i = 0; i < view->stack_count && most < NODES_MAX; i++)
-        most += view->stacks[i].count;
-    most = most < NODES_MAX ? most : NODES_MAX + view->stack_count;
-    for (tree->slot_count = 16; tree->slot_count < 2 * most;)
-        tree->slot_count *= 2;
-    tree->slots = calloc(tree->slot_count, sizeof(*tree->slots));
-    return tree->slots && vec_push(&tree->nodes, (struct tree_node){0, CUT});
+    hash_index_deinit(&tree->index);
 }
 
 // 0: out of memory, or it is not there and there is no room.
 static uint32_t child_of(struct tree *tree, uint32_t parent, uint32_t frame)
 {
-    size_t at = hash_u64(hash_u64(HASH_SEED, parent), frame) & (tree->slot_count - 1);
-    for (; tree->slots[at]; at = (at + 1) & (tree->slot_count - 1)) {
-        const struct tree_node *node = &tree->nodes.items[tree->slots[at]];
-        if (node->parent == parent && node->frame == frame)
-            return tree->slots[at];
-    }
+    uint64_t hash = hash_u64(hash_u64(HASH_SEED, parent), frame);
+    struct hash_probe probe = hash_probe(&tree->index, hash);
+    for (uint32_t id; (id = hash_probe_next(&probe)) != HASH_NONE;)
+        if (tree->nodes.items[id].parent == parent && tree->nodes.items[id].frame == frame)
+            return id;
     uint32_t index = (uint32_t)tree->nodes.count;
-    if ((frame != CUT && index >= NODES_MAX) ||
+    if ((frame != CUT && index >= NODES_MAX) || !hash_index_reserve(&tree->index, 1) ||
         !vec_push(&tree->nodes, (struct tree_node){parent, frame}))
         return 0;
-    return tree->slots[at] = index;
+    hash_index_add(&tree->index, hash, index);
+    return index;
 }
 
 static uint32_t add_stack(struct tree *tree, const struct view_stack *stack)
@@ -82,7 +70,7 @@ static void write_nodes(struct json_writer *json, const struct tree *tree)
 struct err *html_stacks(struct json_writer *json, const struct view *view)
 {
     GUARD(tree_deinit) struct tree tree = {0};
-    if (!tree_init(&tree, view))
+    if (!vec_push(&tree.nodes, (struct tree_node){0, CUT}))
         return err_create(ERR_NO_MEMORY, "no memory for the report");
     json_begin_array(json, "stacks");
     for (size_t i = 0; i < view->stack_count; i++) {

@@ -12,9 +12,9 @@
 // is that document again, byte for byte.
 #include "report/json.h"
 
-#include <errno.h>
 #include <string.h>
 
+#include "report/export.h"
 #include "util/guard.h"
 
 void json_name(struct json_report *report, const char *key, uint32_t id)
@@ -42,7 +42,7 @@ void json_u64_if(struct json_report *report, const char *key, bool has, uint64_t
         json_null(&report->json, key);
 }
 
-static void number_if(struct json_report *report, const char *key, bool has, int64_t value)
+void json_i64_if(struct json_report *report, const char *key, bool has, int64_t value)
 {
     if (has)
         json_i64(&report->json, key, value);
@@ -83,7 +83,7 @@ static void native_frame(struct json_report *report, const struct snap_frame *fr
     hex_if(report, "offset",
            frame->address != SNAP_NO_ADDRESS && (frame->function || frame->module), frame->offset);
     json_name(report, "file", frame->file);
-    number_if(report, "line", frame->line >= 0, frame->line);
+    json_i64_if(report, "line", frame->line >= 0, frame->line);
     json_bool(&report->json, "inlined", frame->flags & SNAP_FRAME_INLINED);
     json_text(&report->json, "unwound_by",
               frame->flags & SNAP_FRAME_GUESSED  ? "scan"
@@ -106,9 +106,9 @@ static void python_frame(struct json_report *report, const struct snap_frame *fr
     json_name(report, "function", frame->function);
     json_name(report, "qualname", frame->qualname);
     json_name(report, "file", frame->file);
-    number_if(report, "line", frame->line >= 0, frame->line);
-    number_if(report, "column", frame->column >= 0, frame->column);
-    number_if(report, "first_line", frame->first_line >= 0, frame->first_line);
+    json_i64_if(report, "line", frame->line >= 0, frame->line);
+    json_i64_if(report, "column", frame->column >= 0, frame->column);
+    json_i64_if(report, "first_line", frame->first_line >= 0, frame->first_line);
 }
 
 void json_frame(struct json_report *report, const struct snap_frame *frame)
@@ -145,12 +145,12 @@ static void thread_facts(struct json_report *report, const struct snapshot *snap
                          const struct snap_thread *thread)
 {
     struct json_writer *json = &report->json;
-    number_if(report, "pid", thread->pid != 0, thread->pid);
-    number_if(report, "tid", thread->tid != 0, thread->tid);
+    json_i64_if(report, "pid", thread->pid != 0, thread->pid);
+    json_i64_if(report, "tid", thread->tid != 0, thread->tid);
     json_name(report, "name", thread->name);
     json_bool(json, "name_from_kernel", thread->name && thread->name_from_kernel);
     hex_if(report, "python_thread_id", thread->python_id != 0, thread->python_id);
-    number_if(report, "interpreter", thread->interpreter >= 0, thread->interpreter);
+    json_i64_if(report, "interpreter", thread->interpreter >= 0, thread->interpreter);
     json_known_to_python(report, thread->pid, thread->known_to_python);
     json_text(json, "state", snap_state_name(thread->state));
     json_name(report, "syscall", thread->syscall);
@@ -228,7 +228,7 @@ static void write_process(struct json_report *report, const struct snap_process 
 {
     struct json_writer *json = &report->json;
     json_begin_object(json, NULL);
-    number_if(report, "pid", process->pid != 0, process->pid);
+    json_i64_if(report, "pid", process->pid != 0, process->pid);
     json_name(report, "exe", process->exe);
     json_names(report, "argv", process->argv, process->argc);
     json_begin_object(json, "python");
@@ -237,7 +237,7 @@ static void write_process(struct json_report *report, const struct snap_process 
     json_end_object(json, JSON_LINE);
     json_u64_if(report, "start_time_ns", process->start_time_ns != 0, process->start_time_ns);
     if (of_several) {
-        number_if(report, "parent", process->parent != 0, process->parent);
+        json_i64_if(report, "parent", process->parent != 0, process->parent);
         json_u64(json, "snapshots", process->snapshots);
         json_u64(json, "first_ns", process->first_ns);
         json_u64(json, "last_ns", process->last_ns);
@@ -269,12 +269,12 @@ static void write_signal(struct json_report *report, const struct snap_signal *s
     json_begin_object(json, "signal");
     json_i64(json, "signo", signal->signo);
     json_name(report, "name", signal->name);
-    number_if(report, "code", signal->has_code, signal->code);
+    json_i64_if(report, "code", signal->has_code, signal->code);
     json_name(report, "code_text", signal->code_text);
-    number_if(report, "sender_pid", signal->has_sender, signal->sender_pid);
-    number_if(report, "sender_uid", signal->has_sender, signal->sender_uid);
+    json_i64_if(report, "sender_pid", signal->has_sender, signal->sender_pid);
+    json_i64_if(report, "sender_uid", signal->has_sender, signal->sender_uid);
     hex_if(report, "fault_address", signal->has_fault_address, signal->fault_address);
-    number_if(report, "tid", signal->tid != 0, signal->tid);
+    json_i64_if(report, "tid", signal->tid != 0, signal->tid);
     json_end_object(json, JSON_LINE);
 }
 
@@ -290,13 +290,13 @@ void json_source(struct json_report *report)
     json_text(json, "kind", kinds[source->kind]);
     if_true(report, "of_core", source->of_core && source->kind != SNAP_CORE);
     json_name(report, "path", source->path);
-    number_if(report, "pid", source->pid != 0, source->pid);
+    json_i64_if(report, "pid", source->pid != 0, source->pid);
     json_name(report, "arch", source->arch);
     json_line(json);
     write_processes(report, source);
     json_line(json);
     json_utc(json, "taken_at", source->taken_at_ns);
-    number_if(report, "taken_at_ns", source->taken_at_ns != 0, source->taken_at_ns);
+    json_i64_if(report, "taken_at_ns", source->taken_at_ns != 0, source->taken_at_ns);
     json_name(report, "host", source->host);
     json_line(json);
     write_signal(report, &source->signal);
@@ -362,8 +362,5 @@ struct err *report_json(FILE *out, const struct report_input *input,
     write_notes(&report);
     json_end_object(json, JSON_LINES);
     fputc('\n', out);
-    errno = 0;
-    if (fflush(out) != 0 || ferror(out))
-        return err_os(errno ? errno : EIO, "cannot write the JSON report");
-    return NULL;
+    return export_finish(out);
 }

@@ -16,6 +16,7 @@ void json_name(struct json_report *report, const char *key, uint32_t id);
 void json_names(struct json_report *report, const char *key, const uint32_t *ids, size_t count);
 // Null when not `has`.
 void json_u64_if(struct json_report *report, const char *key, bool has, uint64_t value);
+void json_i64_if(struct json_report *report, const char *key, bool has, int64_t value);
 // Of a thread of that process; null where nothing is known.
 void json_known_to_python(struct json_report *report, pid_t pid, bool known);
 // All of a frame except the closing brace.

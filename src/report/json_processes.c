@@ -12,7 +12,7 @@ static void write_process(struct json_report *report, const struct prof_process 
 {
     struct json_writer *json = &report->json;
     json_begin_object(json, NULL);
-    json_u64_if(report, "pid", process->pid != 0, (uint64_t)process->pid);
+    json_i64_if(report, "pid", process->pid != 0, process->pid);
     json_u64_if(report, "cpu_ns", process->has_cpu, process->cpu_ns);
     if (process->has_cpu)
         json_double(json, "cpu_share", process->cpu_share);
@@ -54,7 +54,7 @@ void json_parts(struct json_report *report, const struct snapshot *snapshot)
     vec_foreach (part, &snapshot->parts) {
         json_line(json);
         json_begin_object(json, NULL);
-        json_u64(json, "pid", (uint64_t)part->pid);
+        json_i64(json, "pid", part->pid);
         json_u64(json, "pause_ns", part->pause_ns);
         json_u64_if(report, "cpu_window_ns", part->cpu_window_ns != 0, part->cpu_window_ns);
         json_u64_if(report, "process_cpu_ns", part->has_process_cpu, part->process_cpu_ns);

@@ -91,8 +91,8 @@ static void write_thread(struct json_report *report, const struct prof_thread *t
 {
     struct json_writer *json = &report->json;
     json_begin_object(json, NULL);
-    json_u64_if(report, "pid", thread->pid != 0, (uint64_t)thread->pid);
-    json_u64_if(report, "tid", thread->tid != 0, (uint64_t)thread->tid);
+    json_i64_if(report, "pid", thread->pid != 0, thread->pid);
+    json_i64_if(report, "tid", thread->tid != 0, thread->tid);
     json_name(report, "name", thread->name);
     json_bool(json, "name_from_kernel", thread->name && thread->name_from_kernel);
     if (thread->python_id)
@@ -192,8 +192,8 @@ static void write_stack(struct json_report *report, const struct prof_stack *sta
 {
     struct json_writer *json = &report->json;
     json_begin_object(json, NULL);
-    json_u64_if(report, "pid", stack->pid != 0, (uint64_t)stack->pid);
-    json_u64_if(report, "tid", stack->tid != 0, (uint64_t)stack->tid);
+    json_i64_if(report, "pid", stack->pid != 0, stack->pid);
+    json_i64_if(report, "tid", stack->tid != 0, stack->tid);
     json_text(json, "state", snap_state_name(stack->state));
     if (stack->holds_gil)
         json_bool(json, "holds_gil", true);

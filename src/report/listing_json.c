@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The JSON of pycore ps: see report/listing.h.
-#include <errno.h>
 #include <string.h>
 
+#include "report/export.h"
 #include "report/json_writer.h"
 #include "report/listing.h"
 #include "report/runs.h"
@@ -93,5 +93,5 @@ struct err *process_list_json(FILE *out, const struct process_list *list)
     json_end_array(json, JSON_LINES);
     json_end_object(json, JSON_LINES);
     fputc('\n', out);
-    return ferror(out) ? err_os(errno, "the list cannot be written") : NULL;
+    return export_finish(out);
 }

@@ -274,10 +274,21 @@ char *names_stem(const char *name, size_t size)
     return stem;
 }
 
+// The script that an installed package is started by, as bin/gunicorn: its body does nothing else.
+static bool is_launcher(const struct names *names, const struct prof_function *function,
+                        const char *path)
+{
+    const char *name = strtab_get(names->strings, function->function);
+    const char *base = names_base(path);
+    return name && strcmp(name, "<module>") == 0 && !strchr(base, '.') && base - path >= 5 &&
+           strncmp(base - 5, "/bin/", 5) == 0;
+}
+
 bool names_is_own_code(const struct names *names, const struct prof_function *function)
 {
     const char *path = strtab_get(names->strings, function->file);
-    return function->kind == SNAP_PYTHON && path && !is_installed(path);
+    return function->kind == SNAP_PYTHON && path && !is_installed(path) &&
+           !is_launcher(names, function, path);
 }
 
 bool names_is_interpreter(const struct names *names, const struct prof_function *function)
@@ -301,8 +312,8 @@ const char *names_state_words(enum snap_state state)
     return state < SNAP_STATE_COUNT ? words[state] : words[SNAP_UNKNOWN];
 }
 
-void names_program(struct plain *plain, const struct strtab *strings,
-                   const struct snap_process *process)
+static void add_program(struct plain *plain, const struct strtab *strings,
+                        const struct snap_process *process)
 {
     size_t before = plain->size;
     for (size_t i = 0; i < process->argc; i++) {
@@ -320,4 +331,17 @@ void names_program(struct plain *plain, const struct strtab *strings,
         plain_id(plain, strings, process->exe, 0, PLAIN_KEEP_END);
     if (plain->size == before)
         plain_str(plain, "unknown program");
+}
+
+void names_program(struct plain *plain, const struct strtab *strings,
+                   const struct snap_process *process, size_t columns)
+{
+    if (!columns) {
+        add_program(plain, strings, process);
+        return;
+    }
+    GUARD(plain_deinit) struct plain whole = {0};
+    add_program(&whole, strings, process);
+    plain_clip(plain, plain_text(&whole), columns, PLAIN_KEEP_START);
+    plain->failed |= whole.failed;
 }

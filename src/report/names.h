@@ -48,9 +48,9 @@ bool names_is_interpreter(const struct names *names, const struct prof_function 
 // The part of a path after its last slash.
 const char *names_base(const char *path);
 
-// What runs, in one line: "python3.11 app.py 'two words'".
+// What runs, in one line: "python3.11 app.py 'two words'"; in so many columns at most, 0: all of it.
 void names_program(struct plain *plain, const struct strtab *strings,
-                   const struct snap_process *process);
+                   const struct snap_process *process, size_t columns);
 // A thread's name with each number as "*", for threads of one kind; to be freed. NULL: out of memory.
 char *names_stem(const char *name, size_t size);
 

@@ -2,6 +2,7 @@
 // Native code that runs for Python: its hottest functions, and for which Python function each of
 // them mostly runs. Threads that Python does not know are in the other tables.
 #include <stdlib.h>
+#include <string.h>
 
 #include "report/page.h"
 #include "util/guard.h"
@@ -140,6 +141,100 @@ void page_say_native(struct page *page)
     doc_bullet(page->doc, "Native", plain_text(&line));
     page->failed |= line.failed;
 }
+
+// ---- Native threads ------------------------------------------------------------------------------
+
+// Where all threads begin and wait: no sign of what they are there for.
+static bool is_system(const struct page *page, uint32_t function)
+{
+    static const char *const beginnings[] = {"libc.", "libc-", "libpthread", "ld-", "[vdso"};
+    const struct prof_function *f = page_function(page, function);
+    const char *module = strtab_get(page->names.strings, f->module);
+    if (f->kind != SNAP_NATIVE || !module || page->interpreter[function])
+        return true;
+    for (size_t i = 0; i < ARRAY_SIZE(beginnings); i++)
+        if (strncmp(module, beginnings[i], strlen(beginnings[i])) == 0)
+            return true;
+    return false;
+}
+
+// The module that most of the work of native threads is in; 0: none.
+static uint32_t module_of_natives(const struct page *page)
+{
+    const struct prof_report *profile = page->profile;
+    uint32_t module = 0;
+    uint64_t votes = 0, all = 0, of_it = 0;
+    // Boyer and Moore's majority vote, and a count to make sure.
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < profile->stack_count; i++) {
+            const struct prof_stack *stack = &profile->stacks[i];
+            uint32_t thread = page_thread_of(page, stack), found = 0;
+            if (thread == UINT32_MAX || profile->threads[thread].known_to_python ||
+                stack->tid == stack->pid || !snap_state_works(stack->state))
+                continue;
+            for (size_t k = 0; k < stack->frame_count && !found; k++) {
+                uint32_t function = profile->frame_function[stack->frames[k]];
+                found = is_system(page, function) ? 0 : page_function(page, function)->module;
+            }
+            if (pass) {
+                all += stack->samples;
+                of_it += found == module ? stack->samples : 0;
+            } else if (found == module || votes < stack->samples) {
+                votes = found == module ? votes + stack->samples : stack->samples - votes;
+                module = found;
+            } else {
+                votes -= stack->samples;
+            }
+        }
+    return of_it * 2 > all ? module : 0;
+}
+
+// The Python function that code of the module runs for, in a stack; UINT32_MAX: none.
+static uint32_t caller_of_module(const struct page *page, const struct prof_stack *stack,
+                                 uint32_t module)
+{
+    const struct prof_report *profile = page->profile;
+    bool seen = false;
+    for (size_t k = 0; k < stack->frame_count; k++) {
+        uint32_t index = profile->frame_function[stack->frames[k]];
+        const struct prof_function *function = page_function(page, index);
+        seen |= function->kind == SNAP_NATIVE && function->module == module;
+        if (function->kind == SNAP_PYTHON)
+            return seen ? index : UINT32_MAX;
+    }
+    return UINT32_MAX;
+}
+
+void page_say_shared_module(struct plain *line, const struct page *page)
+{
+    const struct prof_report *profile = page->profile;
+    uint32_t module = module_of_natives(page), best = UINT32_MAX;
+    AUTO_FREE uint64_t *samples = calloc(profile->function_count + 1, sizeof(*samples));
+    if (!module || !samples) {
+        line->failed |= !samples;
+        return;
+    }
+    for (size_t i = 0; i < profile->stack_count; i++) {
+        const struct prof_stack *stack = &profile->stacks[i];
+        bool active = snap_state_works(stack->state) || stack->state == SNAP_LOCK_WAIT;
+        uint32_t index = active ? caller_of_module(page, stack, module) : UINT32_MAX;
+        if (index == UINT32_MAX)
+            continue;
+        samples[index] += stack->samples;
+        if (best == UINT32_MAX || samples[index] > samples[best])
+            best = index;
+    }
+    plain_str(line, ", in code of " PLAIN_CODE);
+    plain_id(line, page->names.strings, module, 40, PLAIN_KEEP_START);
+    plain_str(line, PLAIN_CODE_END);
+    if (best != UINT32_MAX) {
+        plain_str(line, ", which Python calls in ");
+        names_say(line, &page->names, page_function(page, best));
+        plain_str(line, ": it seems to work for that (inferred)");
+    }
+}
+
+// ---- The table -----------------------------------------------------------------------------------
 
 static void add_row(struct page *page, const struct hot *hot)
 {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/export.h"
 #include "util/guard.h"
 
 #define COMMAND_COLUMNS 72
@@ -99,12 +100,9 @@ uint32_t page_thread_of(const struct page *page, const struct prof_stack *stack)
 void page_say_command(struct plain *plain, const struct page *page,
                       const struct snap_process *process, size_t columns)
 {
-    GUARD(plain_deinit) struct plain whole = {0};
-    names_program(&whole, page->names.strings, process);
     plain_str(plain, PLAIN_CODE);
-    plain_clip(plain, plain_text(&whole), columns, PLAIN_KEEP_START);
+    names_program(plain, page->names.strings, process, columns);
     plain_str(plain, PLAIN_CODE_END);
-    plain->failed |= whole.failed;
 }
 
 static void add_named(struct plain *plain, const struct page *page, const char *before, uint32_t id)
@@ -445,7 +443,5 @@ struct err *page_finish(const struct doc *doc, FILE *out)
 {
     if (doc->failed)
         return err_create(ERR_NO_MEMORY, "no memory for the report");
-    if (ferror(out))
-        return err_create(ERR_OS, "the report cannot be written");
-    return NULL;
+    return export_finish(out);
 }

@@ -51,6 +51,15 @@ void page_waiting(struct page *page);   // waiting.c
 void page_cpu(struct page *page);       // cpu.c
 // A sentence of the summary: where native code takes the time.
 void page_say_native(struct page *page); // natives.c
+// Of threads that Python does not know: ", in code of libopenblas.so, which Python calls in predict()
+// model.py:20"; nothing where no module has the most of their work.
+void page_say_shared_module(struct plain *line, const struct page *page); // natives.c
+// Sentences of the summary: which threads do the work.
+void page_say_work(struct page *page); // work.c
+// ", below acquire() pool.py:6": where one's own code is above a function of others. Nothing when that is
+// `named` already, or when there is none for half of its own weight.
+void page_say_below(struct plain *line, const struct page *page, uint32_t index,
+                    uint32_t named); // work.c
 // Where there are several: who they are; a sentence on the one that used most. processes.c
 void page_say_processes(struct page *page, struct plain *line);
 bool page_same_python(const struct page *page); // in all of them
@@ -75,6 +84,20 @@ void page_say_thread(struct plain *plain, const struct page *page, uint32_t name
 void page_thread_name(struct plain *plain, const struct page *page, uint32_t name,
                       bool known_to_python);
 
+// The columns of a table that tell by state, in the order of enum snap_state; and their cells: % of
+// the samples.
+// clang-format off
+#define PAGE_STATE_COLUMNS                                       \
+    {.title = "RUN", .tight = true, .right = true},              \
+    {.title = "READY", .tight = true, .right = true, .drop = 1}, \
+    {.title = "GIL", .tight = true, .right = true},              \
+    {.title = "LOCK", .tight = true, .right = true},             \
+    {.title = "IO", .tight = true, .right = true},               \
+    {.title = "SLEEP", .tight = true, .right = true},            \
+    {.title = "?", .tight = true, .right = true, .drop = 2}
+// clang-format on
+void page_state_cells(struct plain *row, const uint64_t states[SNAP_STATE_COUNT],
+                      uint64_t samples); // threads.c
 // The state that it was seen in most.
 enum snap_state page_usual_state(const struct prof_thread *thread); // threads.c
 // The function each thread is mostly in, as a reader wants it named: an index, or UINT32_MAX, for each of

@@ -309,7 +309,7 @@ static void put_run(struct writing *writing)
         protobuf_number(&writing->out, PROFILE_TIME_NANOS, (uint64_t)source->taken_at_ns);
     protobuf_number(&writing->out, PROFILE_DURATION_NANOS, profile->duration_ns);
     GUARD(plain_deinit) struct plain text = {0};
-    names_program(&text, input->strings, snap_process_first(source));
+    names_program(&text, input->strings, snap_process_first(source), 0);
     put_comment(writing, &text);
     plain_add(&text, "pycore %s", input->tool_version ? input->tool_version : "?");
     if (input->command) {

@@ -132,18 +132,6 @@ static void add_times(struct plain *row, const struct page *page,
     }
 }
 
-static void add_states(struct plain *row, const struct prof_process *process)
-{
-    for (int state = 0; state < SNAP_STATE_COUNT; state++) {
-        double share = weigh_ratio(process->states[state], process->samples);
-        if (process->states[state] && share < 0.005)
-            plain_str(row, "<1");
-        else if (process->states[state])
-            plain_add(row, "%.0f", share * 100);
-        plain_str(row, DOC_NEXT);
-    }
-}
-
 // Where it works, or else where its own code waits.
 static uint32_t usual_function(const struct page *page, const struct prof_process *process)
 {
@@ -173,8 +161,8 @@ static void add_row(struct page *page, const struct prof_process *process)
     plain_str(&row, DOC_NEXT);
     if (process->has_cpu)
         plain_percent(&row, process->cpu_share);
-    plain_add(&row, DOC_NEXT "%zu" DOC_NEXT, process->threads);
-    add_states(&row, process);
+    plain_add(&row, DOC_NEXT "%llu" DOC_NEXT, (unsigned long long)process->threads);
+    page_state_cells(&row, process->states, process->samples);
     if (facts)
         add_times(&row, page, facts);
     plain_str(&row, DOC_NEXT);
@@ -194,13 +182,7 @@ static void add_table(struct page *page)
         {.title = "PARENT", .right = true, .drop = 3},
         {.title = "CPU", .right = true},
         {.title = "THREADS", .right = true},
-        [4 + SNAP_RUNNING] = {.title = "RUN", .tight = true, .right = true},
-        [4 + SNAP_RUNNABLE] = {.title = "READY", .tight = true, .right = true, .drop = 1},
-        [4 + SNAP_GIL_WAIT] = {.title = "GIL", .tight = true, .right = true},
-        [4 + SNAP_LOCK_WAIT] = {.title = "LOCK", .tight = true, .right = true},
-        [4 + SNAP_IO_WAIT] = {.title = "IO", .tight = true, .right = true},
-        [4 + SNAP_SLEEP] = {.title = "SLEEP", .tight = true, .right = true},
-        [4 + SNAP_UNKNOWN] = {.title = "?", .tight = true, .right = true, .drop = 2},
+        PAGE_STATE_COLUMNS,
         {.title = "SEEN"},
         {.title = "MOSTLY IN", .code = true, .keep = PLAIN_KEEP_END, .least = 24},
         {.title = "RUNS", .code = true, .keep = PLAIN_KEEP_START, .least = 12},

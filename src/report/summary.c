@@ -8,6 +8,7 @@
 #include "util/guard.h"
 
 #define FEW_SNAPSHOTS 10
+#define FEW_THREADS 9.5
 #define WHOLE_TIME 0.9  // of the snapshots: "the whole time"
 #define NEXT_SHARE 0.05 // a function below is not worth a sentence
 #define NEXT_FUNCTIONS 3
@@ -42,6 +43,7 @@ static void say_load(struct page *page, struct plain *line)
                           ? profile->process_cpu_ns
                           : profile->cpu_on_stacks_ns + profile->cpu_between_ns;
     double seconds = (double)profile->duration_ns / 1e9;
+    double there = weigh_ratio(profile->samples, profile->snapshots);
     if (seconds > 0 && (cpu_ns || profile->has_process_cpu)) {
         double processors = (double)cpu_ns / 1e9 / seconds;
         plain_add(line,
@@ -55,16 +57,18 @@ static void say_load(struct page *page, struct plain *line)
     if (profile->samples_working == 0)
         plain_str(line, "no thread was seen working.");
     else
-        plain_add(line, "on average %.1f of %.0f threads worked.",
-                  weigh_ratio(profile->samples_working, profile->snapshots),
-                  weigh_ratio(profile->samples, profile->snapshots));
+        plain_add(line,
+                  there < FEW_THREADS && profile->samples % profile->snapshots
+                      ? "on average %.1f of %.1f threads worked."
+                      : "on average %.1f of %.0f threads worked.",
+                  weigh_ratio(profile->samples_working, profile->snapshots), there);
     say(page, "Load", line);
 }
 
 // ---- The hottest functions -----------------------------------------------------------------------
 
-// ", called from work() app.py:44 (88 %)". Recursion is no caller.
-static void say_caller(struct plain *line, const struct page *page, uint32_t index)
+// ", called from work() app.py:44 (88 %)". Recursion is no caller. Returns it; UINT32_MAX: none.
+static uint32_t say_caller(struct plain *line, const struct page *page, uint32_t index)
 {
     const struct prof_report *profile = page->profile;
     const struct prof_edge *best = NULL;
@@ -82,7 +86,7 @@ static void say_caller(struct plain *line, const struct page *page, uint32_t ind
     const struct prof_function *caller = best ? page_function(page, best->caller) : NULL;
     plain_str(line, recursive ? ", recursive" : "");
     if (!caller)
-        return;
+        return UINT32_MAX;
     plain_str(line, ", called from ");
     names_say(line, &page->names, caller);
     double share = weigh_ratio(weigh_edge(&page->weigh, best),
@@ -92,6 +96,7 @@ static void say_caller(struct plain *line, const struct page *page, uint32_t ind
         say_percent(line, share);
         plain_str(line, " of it)");
     }
+    return best->caller;
 }
 
 // Many short calls or few long ones: what sampling can say of it.
@@ -147,10 +152,11 @@ static void say_next(struct page *page, struct plain *line, uint32_t index, uint
         self = function ? weigh_own(&page->weigh, function) : 0;
         if (!function || weigh_share(&page->weigh, self) < NEXT_SHARE)
             break;
-        plain_str(line, said++ ? ", " : "");
+        plain_str(line, said++ ? "; " : "");
         say_percent(line, weigh_share(&page->weigh, self));
         plain_str(line, " in ");
         names_say(line, &page->names, function);
+        page_say_below(line, page, index, UINT32_MAX);
     }
     if (said) {
         plain_str(line, ".");
@@ -177,7 +183,7 @@ static void say_hottest(struct page *page, struct plain *line)
     names_say(line, &page->names, function);
     plain_str(line, function->inferred ? " (inferred)" : "");
     if (!flat) {
-        say_caller(line, page, index);
+        page_say_below(line, page, index, say_caller(line, page, index));
         say_calls(line, page, function);
     }
     plain_str(line, ".");
@@ -187,13 +193,15 @@ static void say_hottest(struct page *page, struct plain *line)
 
 // ---- Threads -------------------------------------------------------------------------------------
 
-// Which Python call the native threads seem to work for.
+// Which Python call the native threads seem to work for: by time where that tells it, else by code.
 static void say_pool(struct plain *line, const struct page *page)
 {
     const struct prof_report *profile = page->profile;
     const struct prof_pool *pool = &profile->pool;
-    if (pool->function == UINT32_MAX || pool->thread == UINT32_MAX)
+    if (pool->function == UINT32_MAX || pool->thread == UINT32_MAX) {
+        page_say_shared_module(line, page);
         return;
+    }
     plain_str(line, ", and in ");
     say_percent(line, weigh_ratio(pool->together, pool->snapshots));
     plain_str(line, " of the snapshots while ");
@@ -240,21 +248,21 @@ static void say_busiest(struct page *page, struct plain *line)
     }
 }
 
-// The thread with the largest share of `state`, and how many have at least `least` of it.
+// The thread that was seen in `state` the most, of those with at least `least` of their samples in it,
+// and how many these are. One that lives for a moment has large shares of little.
 static const struct prof_thread *worst_of(const struct page *page, enum snap_state state,
                                           double least, size_t *ret_count)
 {
     const struct prof_thread *worst = NULL;
-    double most = least;
     *ret_count = 0;
     for (size_t i = 0; i < page->profile->thread_count; i++) {
         const struct prof_thread *thread = &page->profile->threads[i];
         double share = weigh_ratio(thread->states[state], thread->samples);
-        *ret_count += share >= least;
-        if (share > most || (share >= least && !worst)) {
-            most = share;
+        if (share < least)
+            continue;
+        ++*ret_count;
+        if (!worst || thread->states[state] > worst->states[state])
             worst = thread;
-        }
     }
     return worst;
 }
@@ -269,7 +277,12 @@ static void say_gil(struct page *page, struct plain *line)
         page_say_thread(line, page, worst->name, worst->pid, worst->tid);
         plain_str(line, ", in ");
         say_percent(line, weigh_ratio(worst->states[SNAP_GIL_WAIT], worst->samples));
-        plain_str(line, " of the snapshots.");
+        plain_str(line, " of ");
+        if (worst->samples < page->profile->snapshots)
+            plain_add(line, "its %llu ", (unsigned long long)worst->samples);
+        else
+            plain_str(line, "the ");
+        plain_str(line, worst->samples == 1 ? "snapshot." : "snapshots.");
         say(page, "GIL", line);
     }
 }
@@ -433,6 +446,7 @@ void page_summary(struct page *page)
     GUARD(plain_deinit) struct plain line = {0};
     doc_section(page->doc, "Summary", NULL, 0, 0);
     say_load(page, &line);
+    page_say_work(page);
     say_hottest(page, &line);
     page_say_native(page);
     page_say_busiest_process(page);

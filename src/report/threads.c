@@ -119,16 +119,14 @@ static void add_to_sum(struct sum *sum, const struct prof_report *profile, uint3
         sum->all.states[state] += thread->states[state];
 }
 
-static void add_states(struct plain *row, const struct prof_thread *thread)
+void page_state_cells(struct plain *row, const uint64_t states[SNAP_STATE_COUNT], uint64_t samples)
 {
     for (int state = 0; state < SNAP_STATE_COUNT; state++) {
-        if (thread->states[state]) {
-            double share = weigh_ratio(thread->states[state], thread->samples);
-            if (share < 0.005)
-                plain_str(row, "<1");
-            else
-                plain_add(row, "%.0f", share * 100);
-        }
+        double share = weigh_ratio(states[state], samples);
+        if (states[state] && share < 0.005)
+            plain_str(row, "<1");
+        else if (states[state])
+            plain_add(row, "%.0f", share * 100);
         plain_str(row, DOC_NEXT);
     }
 }
@@ -156,7 +154,7 @@ static void add_row(const struct table *table, const struct sum *sum)
     if (thread->has_cpu)
         plain_percent(&row, thread->cpu_share);
     plain_str(&row, DOC_NEXT);
-    add_states(&row, thread);
+    page_state_cells(&row, thread->states, thread->samples);
     page_function_cell(&row, page, table->usual[sum->first]);
     doc_row(page->doc, thread->has_cpu && thread->cpu_share >= 0.5 ? DOC_HOT : DOC_NORMAL,
             sum->count, plain_text(&row));
@@ -248,13 +246,7 @@ void page_threads(struct page *page)
         {.title = "TID", .right = true},
         {.title = "THREAD", .code = true, .least = 18},
         {.title = "CPU", .right = true},
-        [4 + SNAP_RUNNING] = {.title = "RUN", .tight = true, .right = true},
-        [4 + SNAP_RUNNABLE] = {.title = "READY", .tight = true, .right = true, .drop = 1},
-        [4 + SNAP_GIL_WAIT] = {.title = "GIL", .tight = true, .right = true},
-        [4 + SNAP_LOCK_WAIT] = {.title = "LOCK", .tight = true, .right = true},
-        [4 + SNAP_IO_WAIT] = {.title = "IO", .tight = true, .right = true},
-        [4 + SNAP_SLEEP] = {.title = "SLEEP", .tight = true, .right = true},
-        [4 + SNAP_UNKNOWN] = {.title = "?", .tight = true, .right = true, .drop = 2},
+        PAGE_STATE_COLUMNS,
         {.title = "MOSTLY IN", .code = true, .keep = PLAIN_KEEP_END, .least = 24},
     };
     const struct prof_report *profile = page->profile;
@@ -268,7 +260,7 @@ void page_threads(struct page *page)
         page->failed = true;
         return;
     }
-    doc_section(page->doc, "Threads (CPU: % of one processor; states: % of the snapshots)",
+    doc_section(page->doc, "Threads (CPU: % of one processor; states: % of the snapshots it was in)",
                 "thread", 1, 40);
     doc_table(page->doc, columns, ARRAY_SIZE(columns));
     add_rows(&table);

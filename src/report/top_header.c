@@ -15,7 +15,7 @@ static void say_command(struct plain *out, const struct top *top, unsigned colum
     const struct snap_process *process = &top->values->input->source->process;
     const struct strtab *strings = top->page.names.strings;
     GUARD(plain_deinit) struct plain whole = {0};
-    names_program(&whole, strings, process);
+    names_program(&whole, strings, process, 0);
     if (plain_columns(plain_text(&whole)) <= columns || !process->argc) {
         plain_str(out, plain_text(&whole));
         return;
@@ -90,8 +90,7 @@ static void say_load(struct top *top, unsigned row)
     if (holder) {
         plain_add(&line, "   GIL %.0f %% (", weigh_ratio(held, snapshots) * 100);
         plain_id(&line, top->page.names.strings, holder->name, 20, PLAIN_KEEP_START);
-        plain_add(&line, "), %.1f wait for it",
-                  weigh_ratio(profile->states[SNAP_GIL_WAIT], snapshots));
+        plain_add(&line, "), %.1f wait", weigh_ratio(profile->states[SNAP_GIL_WAIT], snapshots));
     }
     screen_put(screen, row, SCREEN_NORMAL, plain_text(&line));
     screen->failed |= line.failed;

@@ -324,9 +324,9 @@ void top_help(struct top *top, unsigned from, unsigned lines)
         "CALLS   distinct calls that were seen: at least so many were made",
         "",
         "Native functions are dim: what they do counts for the Python function above them, too.",
-        "All shares are estimated from snapshots, some ten a second. The interval grows when that",
-        "would stop the process for more than 0.5 % of the time, or cost pycore too much; -i sets "
-        "it.",
+        "All shares are estimated from snapshots, some ten a second. The interval between them",
+        "grows (up to 500 ms) when they would stop the process for 1 % of the time, or cost",
+        "pycore too much; -i sets it.",
     };
     GUARD(text_deinit) struct text text;
     text_begin(&text, top);

@@ -8,6 +8,7 @@
 #include "report/view.h"
 #include "util/guard.h"
 #include "util/hash.h"
+#include "util/index.h"
 
 #define LEAST_SHARE 0.01
 #define ANCESTORS 200 // looked at for recursion; beyond it a call is taken for a new one
@@ -27,47 +28,26 @@ struct call {
 struct calls {
     const struct view *view;
     VEC(struct call) list;
-    uint32_t *slots; // by parent and frame; at least half of them are empty
-    size_t slot_count;
+    struct hash_index index; // by parent and frame
     bool failed;
 };
 
 static void calls_deinit(struct calls *calls)
 {
     vec_deinit(&calls->list);
-    free(calls->slots);
-}
-
-static size_t slot_of(const struct calls *calls, uint32_t parent, uint32_t frame)
-{
-    size_t at = hash_u64(hash_u64(HASH_SEED, parent), frame) & (calls->slot_count - 1);
-    for (; calls->slots[at]; at = (at + 1) & (calls->slot_count - 1)) {
-        const struct call *call = &calls->list.items[calls->slots[at]];
-        if (call->parent == parent && call->frame == frame)
-            break;
-    }
-    return at;
-}
-
-static bool grow(struct calls *calls)
-{
-    if (2 * calls->list.count < calls->slot_count)
-        return true;
-    free(calls->slots);
-    calls->slot_count = calls->slot_count ? 2 * calls->slot_count : 1024;
-    calls->slots = calloc(calls->slot_count, sizeof(*calls->slots));
-    for (uint32_t i = 1; calls->slots && i < calls->list.count; i++)
-        calls->slots[slot_of(calls, calls->list.items[i].parent, calls->list.items[i].frame)] = i;
-    return calls->slots;
+    hash_index_deinit(&calls->index);
 }
 
 static uint32_t child_of(struct calls *calls, uint32_t parent, uint32_t frame)
 {
-    size_t at = slot_of(calls, parent, frame);
-    if (calls->slots[at])
-        return calls->slots[at];
+    uint64_t hash = hash_u64(hash_u64(HASH_SEED, parent), frame);
+    struct hash_probe probe = hash_probe(&calls->index, hash);
+    for (uint32_t id; (id = hash_probe_next(&probe)) != HASH_NONE;)
+        if (calls->list.items[id].parent == parent && calls->list.items[id].frame == frame)
+            return id;
     uint32_t index = (uint32_t)calls->list.count;
-    if (!vec_push(&calls->list, (struct call){.frame = frame, .parent = parent})) {
+    if (!hash_index_reserve(&calls->index, 1) ||
+        !vec_push(&calls->list, (struct call){.frame = frame, .parent = parent})) {
         calls->failed = true;
         return 0;
     }
@@ -77,8 +57,7 @@ static uint32_t child_of(struct calls *calls, uint32_t parent, uint32_t frame)
     else
         items[parent].first_child = index;
     items[parent].last_child = index;
-    calls->slots[at] = index;
-    calls->failed |= !grow(calls);
+    hash_index_add(&calls->index, hash, index);
     return index;
 }
 
@@ -116,7 +95,7 @@ static bool is_part(const struct page *page, uint32_t parent, const struct view_
 static bool build(struct page *page, struct calls *calls)
 {
     const struct view *view = calls->view;
-    if (!vec_push(&calls->list, (struct call){.frame = UINT32_MAX}) || !grow(calls))
+    if (!vec_push(&calls->list, (struct call){.frame = UINT32_MAX}))
         return false;
     for (size_t i = 0; i < view->stack_count && !calls->failed; i++) {
         const struct view_stack *stack = &view->stacks[i];

@@ -9,6 +9,7 @@
 #include "report/plain.h"
 #include "util/guard.h"
 #include "util/hash.h"
+#include "util/index.h"
 #include "util/vec.h"
 
 #define HIDDEN UINT32_MAX
@@ -18,11 +19,6 @@ VEC_DEFINE(view_frames, struct view_frame);
 VEC_DEFINE(view_stacks, struct view_stack);
 VEC_DEFINE(frame_ids, uint32_t);
 VEC_DEFINE(texts, char *);
-
-struct slots { // open addressing; item + 1, 0: empty. At least half of them are empty.
-    uint32_t *items;
-    size_t count; // a power of two
-};
 
 struct making {
     const struct report_input *input;
@@ -39,18 +35,9 @@ struct making {
     uint32_t *of_thread;        // by thread: its view frame
     struct frame_ids processes; // view frames
     struct names names;
-    struct slots frame_slots, stack_slots, thread_slots;
+    struct hash_index frame_index, stack_index, thread_index;
     bool failed;
 };
-
-static bool slots_init(struct slots *slots, size_t items)
-{
-    slots->count = 16;
-    while (slots->count < 2 * items)
-        slots->count *= 2;
-    slots->items = calloc(slots->count, sizeof(*slots->items));
-    return slots->items;
-}
 
 // ---- Names ---------------------------------------------------------------------------------------
 
@@ -103,15 +90,14 @@ static uint32_t add_frame(struct making *making, struct view_frame frame,
                           const struct prof_function *function)
 {
     uint64_t hash = hash_u64(hash_u64(HASH_SEED, frame.function), (uint32_t)frame.line);
-    struct slots *slots = &making->frame_slots;
-    size_t at = hash & (slots->count - 1);
-    for (; slots->items[at]; at = (at + 1) & (slots->count - 1)) {
-        struct view_frame *have = &making->frames.items[slots->items[at] - 1];
+    struct hash_probe probe = hash_probe(&making->frame_index, hash);
+    for (uint32_t id; (id = hash_probe_next(&probe)) != HASH_NONE;) {
+        struct view_frame *have = &making->frames.items[id];
         if (have->function == frame.function && have->line == frame.line) {
             have->inferred &= frame.inferred;
             if (have->address != frame.address)
                 have->address = SNAP_NO_ADDRESS;
-            return slots->items[at] - 1;
+            return id;
         }
     }
     frame.name = function_name(making, function);
@@ -121,7 +107,9 @@ static uint32_t add_frame(struct making *making, struct view_frame frame,
         making->failed = true;
         return HIDDEN;
     }
-    return (slots->items[at] = (uint32_t)making->frames.count) - 1;
+    uint32_t id = (uint32_t)making->frames.count - 1;
+    hash_index_add(&making->frame_index, hash, id);
+    return id;
 }
 
 static uint32_t frame_of(struct making *making, uint32_t index)
@@ -202,34 +190,32 @@ static uint32_t process_root(struct making *making, pid_t pid)
 
 // ---- Stacks --------------------------------------------------------------------------------------
 
+static uint64_t hash_thread(uint64_t seed, pid_t pid, pid_t tid)
+{
+    return hash_u64(seed, (uint64_t)(uint32_t)pid << 32 | (uint32_t)tid);
+}
+
 static uint32_t thread_of(const struct making *making, const struct prof_stack *stack)
 {
-    const struct slots *slots = &making->thread_slots;
     const struct prof_thread *threads = making->profile->threads;
-    uint64_t hash =
-        hash_u64(HASH_SEED, (uint64_t)(uint32_t)stack->pid << 32 | (uint32_t)stack->tid);
-    for (size_t at = hash & (slots->count - 1); slots->items[at];
-         at = (at + 1) & (slots->count - 1)) {
-        const struct prof_thread *thread = &threads[slots->items[at] - 1];
-        if (thread->pid == stack->pid && thread->tid == stack->tid)
-            return slots->items[at] - 1;
-    }
-    return UINT32_MAX;
+    struct hash_probe probe =
+        hash_probe(&making->thread_index, hash_thread(HASH_SEED, stack->pid, stack->tid));
+    uint32_t id;
+    while ((id = hash_probe_next(&probe)) != HASH_NONE)
+        if (threads[id].pid == stack->pid && threads[id].tid == stack->tid)
+            break;
+    return id;
 }
 
 static bool index_threads(struct making *making)
 {
-    struct slots *slots = &making->thread_slots;
-    if (!slots_init(slots, making->profile->thread_count))
+    const struct prof_report *profile = making->profile;
+    if (!hash_index_reserve(&making->thread_index, profile->thread_count))
         return false;
-    for (size_t i = 0; i < making->profile->thread_count; i++) {
-        const struct prof_thread *thread = &making->profile->threads[i];
-        uint64_t hash =
-            hash_u64(HASH_SEED, (uint64_t)(uint32_t)thread->pid << 32 | (uint32_t)thread->tid);
-        size_t at = hash & (slots->count - 1);
-        while (slots->items[at])
-            at = (at + 1) & (slots->count - 1);
-        slots->items[at] = (uint32_t)i + 1;
+    for (size_t i = 0; i < profile->thread_count; i++) {
+        const struct prof_thread *thread = &profile->threads[i];
+        hash_index_add(&making->thread_index, hash_thread(HASH_SEED, thread->pid, thread->tid),
+                       (uint32_t)i);
     }
     return true;
 }
@@ -278,7 +264,7 @@ static uint64_t hash_path(const struct making *making, const struct view_stack *
 {
     uint64_t hash = HASH_SEED;
     if (making->split & VIEW_BY_THREAD)
-        hash = hash_u64(hash, (uint64_t)(uint32_t)stack->pid << 32 | (uint32_t)stack->tid);
+        hash = hash_thread(hash, stack->pid, stack->tid);
     if (making->split & VIEW_BY_STATE)
         hash = hash_u64(hash, stack->state);
     vec_foreach (frame, &making->path)
@@ -291,10 +277,9 @@ static uint64_t hash_path(const struct making *making, const struct view_stack *
 static struct view_stack *stack_like(struct making *making, struct view_stack stack,
                                      struct frame_ids *firsts)
 {
-    struct slots *slots = &making->stack_slots;
-    size_t at = hash_path(making, &stack) & (slots->count - 1);
-    for (; slots->items[at]; at = (at + 1) & (slots->count - 1)) {
-        uint32_t index = slots->items[at] - 1;
+    uint64_t hash = hash_path(making, &stack);
+    struct hash_probe probe = hash_probe(&making->stack_index, hash);
+    for (uint32_t index; (index = hash_probe_next(&probe)) != HASH_NONE;) {
         if (looks_same(making, &making->stacks.items[index], firsts->items[index], &stack))
             return &making->stacks.items[index];
     }
@@ -307,7 +292,7 @@ static struct view_stack *stack_like(struct making *making, struct view_stack st
         memcpy(making->storage.items + first, making->path.items,
                stack.count * sizeof(*making->path.items));
     making->storage.count += stack.count;
-    slots->items[at] = (uint32_t)making->stacks.count;
+    hash_index_add(&making->stack_index, hash, (uint32_t)making->stacks.count - 1);
     return &making->stacks.items[making->stacks.count - 1];
 }
 
@@ -377,8 +362,8 @@ static bool make(struct making *making)
     making->view->stack_of = calloc(profile->stack_count + 1, sizeof(uint32_t));
     if (!making->view->stack_of || !making->of_frame || !making->of_thread ||
         !vec_reserve(&making->processes, processes) ||
-        !slots_init(&making->frame_slots, profile->frame_count) ||
-        !slots_init(&making->stack_slots, profile->stack_count) || !index_threads(making) ||
+        !hash_index_reserve(&making->frame_index, profile->frame_count) ||
+        !hash_index_reserve(&making->stack_index, profile->stack_count) || !index_threads(making) ||
         !names_init(&making->names, making->input, making->options))
         return false;
     for (size_t i = 0; i < profile->frame_count; i++)
@@ -420,9 +405,9 @@ struct err *view_create(const struct report_input *input, const struct report_op
     vec_deinit(&making.processes);
     free(making.of_frame);
     free(making.of_thread);
-    free(making.frame_slots.items);
-    free(making.stack_slots.items);
-    free(making.thread_slots.items);
+    hash_index_deinit(&making.frame_index);
+    hash_index_deinit(&making.stack_index);
+    hash_index_deinit(&making.thread_index);
     names_deinit(&making.names);
     if (!done) {
         view_destroy(view);

@@ -8,8 +8,8 @@ pair of pipes (--remote-debugging-pipe: messages of JSON, each ended by a NUL by
         self.assertEqual(page.text("#graph-details"), "...")
         self.assertEqual(page.complaints, [])
 
-`page.complaints` has what the page wrote to its console, errors above all; `page.requests` what it
-asked for beside itself.
+`page.complaints` has all that the page wrote to its console, `page.errors` those of it that are
+errors; `page.requests` what it asked for beside itself.
 """
 
 import base64
@@ -41,10 +41,11 @@ def find():
 
 
 class Page:
-    def __init__(self, url, width=1280, height=800, scale=1, dark=False, scripts=True):
+    def __init__(self, url, width=1280, height=800, scale=1, dark=False, scripts=True, flags=()):
         self.url, self.width, self.height, self.scale = url, width, height, scale
-        self.dark, self.scripts = dark, scripts
-        self.complaints, self.requests, self._events, self._last = [], [], [], 0
+        self.dark, self.scripts, self.flags = dark, scripts, flags
+        self.complaints, self.errors, self.requests = [], [], []
+        self._events, self._last = [], 0
 
     def __enter__(self):
         program = find()
@@ -59,7 +60,7 @@ class Page:
         self._process = subprocess.Popen(
             [program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
              "--no-first-run", "--remote-debugging-pipe", "--user-data-dir=" + self._folder.name,
-             "about:blank"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+             *self.flags, "about:blank"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, close_fds=False, preexec_fn=lend, start_new_session=True)
         for end in theirs + [ends[0][0], ends[1][1]]:
             os.close(end)
@@ -113,13 +114,18 @@ class Page:
     def _note(self, method, params):
         self._events.append(method)
         if method == "Runtime.consoleAPICalled":
-            self.complaints.append(str(params["args"]))
+            self._complain(params["type"] == "error", str(params["args"]))
         elif method == "Runtime.exceptionThrown":
-            self.complaints.append(json.dumps(params["exceptionDetails"]))
+            self._complain(True, json.dumps(params["exceptionDetails"]))
         elif method == "Log.entryAdded":
-            self.complaints.append(params["entry"]["text"])
+            self._complain(params["entry"]["level"] == "error", params["entry"]["text"])
         elif method == "Network.requestWillBeSent" and params["request"]["url"] != self.url:
             self.requests.append(params["request"]["url"])
+
+    def _complain(self, is_error, text):
+        self.complaints.append(text)
+        if is_error:
+            self.errors.append(text)
 
     def ask(self, method, **params):
         self._last += 1
@@ -148,6 +154,14 @@ class Page:
         if "exceptionDetails" in done:
             raise AssertionError("%s: %s" % (script, done["exceptionDetails"]))
         return done["result"].get("value")
+
+    def wait(self, script):
+        """Until an expression is true."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while not self.run(script):
+            if time.monotonic() > deadline:
+                raise AssertionError("never true: " + script)
+            time.sleep(0.05)
 
     def settle(self):
         """Until what was asked for is drawn."""
@@ -182,7 +196,9 @@ class Page:
         self.settle()
 
     def type(self, selector, text):
-        self.run("document.querySelector(%s).focus()" % json.dumps(selector))
+        """None: into what has the focus."""
+        if selector:
+            self.run("document.querySelector(%s).focus()" % json.dumps(selector))
         self.ask("Input.insertText", text=text)
         self.settle()
 

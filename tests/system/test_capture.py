@@ -39,7 +39,7 @@ HOT = "\n".join((
 def plain(document):
     """A report without what may differ: where it was read from."""
     document = copy.deepcopy(document)
-    document["source"].update(kind=None, path=None)
+    document["source"].update(kind=None, path=None, of_core=None)
     return document
 
 

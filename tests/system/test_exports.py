@@ -100,11 +100,13 @@ def name_of(function):
     name = function["qualname"]
     if name is None:
         name = function["function"]
+    if name is None and function["kind"] != "native":
+        return "?"  # its code object could not be read
     if name is None:
         return (show(function["module"]) + " " if function.get("module") else "") + "(no symbol)"
     if function["kind"] == "builtin" and not name.startswith("{"):
         name = "{" + name + "}"
-    return show(name)
+    return show(name) or "(no name)"
 
 
 class Expected:
@@ -404,7 +406,7 @@ class Exports(support.TestCase):
     def test_callgrind_annotate(self):
         def key(function):
             name = name_of(function)
-            name = "?" if not name else "\\" + name if name[0] == " " or re.match(r"\(\d", name) \
+            name = "\\" + name if name[0] == " " or re.match(r"\(\d", name) \
                 else name
             return "%s:%s" % (show(function["file"] or "") or "???", name)
 

@@ -19,6 +19,7 @@ from test_hostile_text import HOSTILE
 
 LIMIT_S = 900
 SCHEMA = support.path("share/pycore-1.schema.json")
+PROCESSES = support.path("tests/programs/processes.py")
 # All of a run's report that is text: what `report` must print again.
 ENDINGS = ("json", "txt", "md")
 
@@ -210,6 +211,29 @@ class Again(Folder):
         self.made("two", "report", capture, capture, ok=(0, 1))
         self.assertEqual(self.check_again("two")["profile"]["snapshots"], 10)
 
+    @harm.versions("3.12")
+    def test_processes(self, python):
+        """Of several processes: beside programs that are no Python, and where some come and end."""
+        def documents(*program):
+            with support.start_target(python, PROCESSES, *program) as target:
+                for name, options in (("dump", ()), ("hot", ("-n", 10)),
+                                      ("all", ("-n", 10, "--snapshots"))):
+                    self.made(name, "snap", target.pid, "--children", "-i", "50ms", *options,
+                              ok=(0, 1))
+                    yield name, self.check_again(name)
+        for name, document in documents("prefork", 3):
+            pids = [process["pid"] for process in document["source"]["processes"]
+                    if process["why"] is None]
+            self.assertEqual(len(pids), 4)
+            for snapshot in document.get("snapshots", ()):
+                self.assertEqual(sorted(part["pid"] for part in snapshot["processes"]), sorted(pids))
+            if name != "dump":
+                self.assertEqual(sorted(one["pid"] for one in document["profile"]["processes"]),
+                                 sorted(pids))
+            self.assertIn("PROCESSES (", self.read(name + "-again.txt").decode())
+        for _, document in documents("churn", 0.2):
+            self.assertGreater(len(document["source"]["processes"]), 1)
+
     @harm.versions("3.11")
     def test_core(self, python):
         core = self.file("core.full")
@@ -379,6 +403,14 @@ class Schema(Folder):
             capture = self.file("run.cap")
             support.pycore("snap", target.pid, "-n", "2", "-i", "20ms", "--save", capture)
             self.check(support.pycore_json("report", capture, capture, "--snapshots", ok=(0, 1)))
+
+    @harm.versions("3.12")
+    def test_processes(self, python):
+        with support.start_target(python, PROCESSES, "shell", python.path) as target:
+            for options in ((), ("-n", "5", "-i", "50ms", "--snapshots")):
+                document = support.pycore_json("snap", target.pid, "--children", *options, ok=(0, 1))
+                self.check(document)
+                self.assertGreater(len(document["snapshots"][0]["processes"]), 1)
 
     @harm.versions("3.12")
     def test_hostile_names(self, python):

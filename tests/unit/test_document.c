@@ -260,6 +260,64 @@ static void test_processes(void **state)
     check_round_trip(f);
 }
 
+// What each of several processes contributed; of one that came later there is nothing in the first.
+static void feed_processes(struct fixture *f)
+{
+    const struct snap_process other = {.pid = 200, .python_version = id(f, "3.12.1")};
+    assert_true(vec_push(&f->source.others, other));
+    for (size_t i = 0; i < ARRAY_SIZE(f->snapshots); i++) {
+        struct snapshot *s = f->snapshots[i];
+        struct snap_part parts[] = {
+            {.pid = 100, .pause_ns = 70 + i, .cpu_window_ns = 5, .has_process_cpu = true},
+            {.pid = 200, .pause_ns = 30, .has_process_cpu = i == 2, .process_cpu_ns = 80 * MS}};
+        thread(f, i, 100, SNAP_SLEEP, "sleep! idle:5")->pid = 100;
+        assert_true(vec_push(&s->parts, parts[0]));
+        if (!i)
+            continue;
+        thread(f, i, 200, SNAP_RUNNING, "hot:2 main:1")->pid = 200;
+        thread(f, i, 201, SNAP_GIL_WAIT, "warm:2 main:1")->pid = 200;
+        assert_true(vec_push(&s->parts, parts[1]));
+    }
+}
+
+static void test_parts(void **state)
+{
+    struct fixture *f = *state;
+    feed_processes(f);
+    f->input.snapshots++; // a dump of the second one
+    struct report_document *document = round_trip(f);
+    const struct snap_parts *parts = &report_document_input(document)->snapshots[0]->parts;
+    assert_int_equal(parts->count, 2);
+    assert_int_equal(parts->items[0].pid, 100);
+    assert_int_equal(parts->items[0].pause_ns, 71);
+    assert_int_equal(parts->items[0].cpu_window_ns, 5);
+    assert_true(parts->items[0].has_process_cpu);
+    assert_false(parts->items[1].has_process_cpu);
+    report_document_destroy(document);
+    f->input.snapshots--;
+    f->options.snapshots = true;
+    use_profile(f);
+    f->report->processes[1].pid = 0; // those beyond the bound
+    f->input.snapshot_count = ARRAY_SIZE(f->snapshots);
+    document = round_trip(f);
+    const struct prof_report *is = report_document_input(document)->profile, *was = f->report;
+    assert_int_equal(is->process_count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(is->processes[i].pid, was->processes[i].pid);
+        assert_int_equal(is->processes[i].threads, was->processes[i].threads);
+        assert_int_equal(is->processes[i].hottest, was->processes[i].hottest);
+        assert_int_equal(is->processes[i].top_frame, was->processes[i].top_frame);
+        assert_int_equal(is->processes[i].pause_max_ns, was->processes[i].pause_max_ns);
+        assert_true(is->processes[i].cpu_share == was->processes[i].cpu_share);
+        assert_memory_equal(is->processes[i].states, was->processes[i].states,
+                            sizeof(was->processes[i].states));
+    }
+    assert_int_equal(is->processes[0].cpu_ns, 80 * MS);
+    assert_true(is->processes[0].cpu_share == 80.0 / 701);
+    assert_int_equal(is->processes[1].hottest, UINT32_MAX);
+    report_document_destroy(document);
+}
+
 static void test_threads(void **state)
 {
     struct fixture *f = *state;
@@ -617,6 +675,7 @@ static void test_wrong_values(void **state)
 {
     struct fixture *f = *state;
     feed(f);
+    feed_processes(f);
     use_profile(f);
     f->options.snapshots = true;
     f->input.snapshot_count = 4;
@@ -634,6 +693,11 @@ static void test_wrong_values(void **state)
         {"\"frames\": [0", "\"frames\": [4294967294, 0", "refers to number 4294967294"},
         {"\"at_ns\": 0, \"stacks\": [", "\"at_ns\": 0, \"stacks\": [888888, ",
          "moment 0 refers to"},
+        {"\"pause_max_ns\": 73, \"hottest\": ", "\"hottest\": 66666, \"x\": ",
+         "process 1 refers to"},
+        {"\"most_seen\": ", "\"most_seen\": 55555, \"x\": ", "process 0 refers to"},
+        {"{\"pid\": 100, \"pause_ns\"", "{\"pid\": 4294967296, \"pause_ns\"", "whole number"},
+        {"{\"pid\": 100, \"pause_ns\"", "{\"pause_ns\"", "\"pid\" is missing"},
         {"\"waited_for_by\": ", "\"waited_for_by\": 1000, \"x\": ", "pool 0 refers to"},
         {"\"line\": 2", "\"line\": 2147483648", "whole number"},
         {"\"state\": \"running\"", "\"state\": null", "\"state\" is null"},
@@ -698,12 +762,12 @@ int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_empty),         TEST(test_no_samples), TEST(test_source),
-        TEST(test_processes),     TEST(test_threads),    TEST(test_frames),
-        TEST(test_hostile_names), TEST(test_profile),    TEST(test_time_line),
-        TEST(test_source_lines),  TEST(test_dropped),    TEST(test_unknown_fields),
-        TEST(test_least),         TEST(test_no_report),  TEST(test_wrong_values),
-        TEST(test_wrong_tree),    TEST(test_cut),
+        TEST(test_empty),          TEST(test_no_samples),    TEST(test_source),
+        TEST(test_processes),      TEST(test_parts),         TEST(test_threads),
+        TEST(test_frames),         TEST(test_hostile_names), TEST(test_profile),
+        TEST(test_time_line),      TEST(test_source_lines),  TEST(test_dropped),
+        TEST(test_unknown_fields), TEST(test_least),         TEST(test_no_report),
+        TEST(test_wrong_values),   TEST(test_wrong_tree),    TEST(test_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -105,15 +105,6 @@ static void test_dump(void **state)
     check_golden("dump.md", render(report_md, v));
 }
 
-static void check_says(struct values *v, const char *wanted, bool says)
-{
-    char *text = render(report_md, v); // not wrapped
-    assert_non_null(text);
-    if ((strstr(text, wanted) != NULL) != says)
-        fail_msg("%s \"%s\" in:\n%s", says ? "no" : "an unwanted", wanted, text);
-    free(text);
-}
-
 // ---- Native frames -------------------------------------------------------------------------------
 
 static struct snap_frame *add_native(struct values *v, struct snap_thread *thread, const char *name,
@@ -279,29 +270,6 @@ static void test_native_groups(void **state)
     for (size_t i = 0; i < groups.list.count; i++)
         assert_int_equal(groups.list.items[i].count, counts[i]);
     groups_deinit(&groups);
-}
-
-// The profile of values_create() with native code in the hottest function.
-static void set_natives(struct values *v)
-{
-    set_profile(v);
-    set_function(v, POLL, SNAP_NATIVE, "dgemm_kernel", "libblas.so.3", -1);
-    struct prof_function *hot = &v->functions[HOT], *native = &v->functions[POLL];
-    set_weight(native, 30, 30, 50, 0);
-    native->own = native->own_working = native->own_cpu_ns = 0;
-    hot->self_working = hot->self = 5;
-    hot->self_cpu_ns = 1 * S;
-    // What a stack was in: 25 of hot() are in the kernel, and 5 of rank().
-    const uint32_t frames[2][6] = {{POLL, HOT, WORK, LOOP}, {POLL, LOCK, RANK, WORK}};
-    memcpy(v->stack_frames[2], frames, sizeof(frames));
-    set_stack(v, 3, 4711, SNAP_RUNNING, 2);
-    set_stack(v, 4, 4711, SNAP_RUNNING, 3);
-    v->stacks[3].samples = 25;
-    v->stacks[4].samples = 5;
-    v->profile.stack_count = 5;
-    set_edge(v, 5, HOT, POLL, 30);
-    v->edges[5].through = v->edges[5].through_working = v->edges[5].through_cpu_ns = 0;
-    v->profile.edge_count = 6;
 }
 
 static void test_native_hotspots(void **state)

@@ -99,7 +99,7 @@ static void test_overview(void **unused)
     assert_true(has(&shown, "pid 4711, Python 3.11.7"));
     assert_true(has(&shown, "CPU 102 %"));
     assert_true(has(&shown, "1.0 work"));
-    assert_true(has(&shown, "GIL 90 % (pricing), 0.1 wait for it"));
+    assert_true(has(&shown, "GIL 90 % (pricing), 0.1 wait"));
     assert_true(has(&shown, "last 10 s: 50 snapshots, one per 200 ms   pause 0.04 %"));
     unsigned titles = row_with(&shown, "MOSTLY IN");
     assert_int_equal(row_with(&shown, "pricing  "), titles + 1);

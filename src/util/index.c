@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The hash index: open addressing, at most half full.
-#include "profile/index.h"
+#include "util/index.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,7 @@ static size_t slots_for(size_t items)
     return slots;
 }
 
-static void put(struct prof_slot *slots, size_t slot_count, struct prof_slot slot)
+static void put(struct hash_slot *slots, size_t slot_count, struct hash_slot slot)
 {
     size_t at = slot.hash & (slot_count - 1);
     while (slots[at].id_plus_1)
@@ -23,12 +23,12 @@ static void put(struct prof_slot *slots, size_t slot_count, struct prof_slot slo
     slots[at] = slot;
 }
 
-bool prof_index_reserve(struct prof_index *index, size_t more)
+bool hash_index_reserve(struct hash_index *index, size_t more)
 {
     size_t want = slots_for(index->count + more);
     if (want <= index->slot_count)
         return true;
-    struct prof_slot *slots = calloc(want, sizeof(*slots));
+    struct hash_slot *slots = calloc(want, sizeof(*slots));
     if (!slots)
         return false;
     for (size_t i = 0; i < index->slot_count; i++)
@@ -40,18 +40,18 @@ bool prof_index_reserve(struct prof_index *index, size_t more)
     return true;
 }
 
-void prof_index_add(struct prof_index *index, uint64_t hash, uint32_t id)
+void hash_index_add(struct hash_index *index, uint64_t hash, uint32_t id)
 {
-    put(index->slots, index->slot_count, (struct prof_slot){(uint32_t)hash, id + 1});
+    put(index->slots, index->slot_count, (struct hash_slot){(uint32_t)hash, id + 1});
     index->count++;
 }
 
-bool prof_index_reset(struct prof_index *index, size_t items)
+bool hash_index_reset(struct hash_index *index, size_t items)
 {
     size_t want = slots_for(items);
     if (want > index->capacity) {
-        prof_index_deinit(index);
-        return prof_index_reserve(index, items);
+        hash_index_deinit(index);
+        return hash_index_reserve(index, items);
     }
     memset(index->slots, 0, want * sizeof(*index->slots));
     index->slot_count = want;
@@ -59,8 +59,8 @@ bool prof_index_reset(struct prof_index *index, size_t items)
     return true;
 }
 
-void prof_index_deinit(struct prof_index *index)
+void hash_index_deinit(struct hash_index *index)
 {
     free(index->slots);
-    *index = (struct prof_index){0};
+    *index = (struct hash_index){0};
 }
