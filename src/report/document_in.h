@@ -112,6 +112,7 @@ void document_read_held(struct document_in *in, void *thread);
 void document_check_details(struct document_in *in, const struct snap_thread *thread);
 // Its details, made if there are none; NULL after a fault.
 struct snap_details *document_details_of(struct document_in *in, struct snap_thread *thread);
+
 // document_processes.c: of a struct profile_in, and of a struct snapshot
 void document_read_processes(struct document_in *in, void *profile);
 void document_read_parts(struct document_in *in, void *snapshot);
