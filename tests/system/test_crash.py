@@ -53,7 +53,7 @@ CASES = {
     "python_recursion": Case("stack-overflow", "^stack overflow: .* recursion of deeper", last=(3, 11),
                              module=None, recursion=r"^deeper \(\S*crashes\.py:\d+\), \d{2,} times"),
     "assertion": Case(message="Assertion `argument == NULL' failed", **ABORT),
-    "bad_free": Case(message="invalid pointer", **ABORT),
+    "free_twice": Case(message="double free", **ABORT),
     "give_up": Case(**ABORT),
     "raise_text": Case("null-pointer", "^read of 0x8", raised=("ValueError", "on its way")),
     "raise_os": Case("null-pointer", "^read of 0x8", some=True,
