@@ -53,6 +53,7 @@ pc:liblzma     liblzma-dev      xz-devel              xz-dev       xz         xz
 pc:libzstd     libzstd-dev      libzstd-devel         zstd-dev     zstd       libzstd-devel
 pc:liblz4      liblz4-dev       lz4-devel             lz4-dev      lz4        liblz4-devel
 pc:ncursesw    libncurses-dev   ncurses-devel         ncurses-dev  ncurses    ncurses-devel
+pc:capstone    libcapstone-dev  capstone-devel        capstone-dev capstone   libcapstone-devel
 '
 demo_needs='
 cmd:python3    python3          python3               python3      python     python3

@@ -11,6 +11,8 @@
 
 #include "util/vec.h"
 
+VEC_DEFINE(snap_ids, uint32_t); // in the run's string table
+
 // ---- Waiting -------------------------------------------------------------------------------------
 
 enum snap_wait_kind {
@@ -93,7 +95,13 @@ VEC_DEFINE(snap_helds, struct snap_held);
 
 // ---- Exceptions ----------------------------------------------------------------------------------
 
-enum snap_exception_role { SNAP_EXC_RAISED, SNAP_EXC_HANDLED, SNAP_EXC_CAUSE, SNAP_EXC_CONTEXT };
+enum snap_exception_role {
+    SNAP_EXC_RAISED,  // in flight: not caught so far
+    SNAP_EXC_HANDLED, // in an `except` or `finally`
+    SNAP_EXC_CAUSE,   // `raise ... from` it
+    SNAP_EXC_CONTEXT, // the other one was raised while it was handled
+    SNAP_EXC_MEMBER,  // of an exception group; the first ones of it
+};
 const char *snap_exception_role_name(enum snap_exception_role role);
 
 struct snap_traceback_line {
@@ -103,11 +111,16 @@ struct snap_traceback_line {
 
 struct snap_exception {
     enum snap_exception_role role;
-    uint32_t of;            // CAUSE, CONTEXT: index of the exception that has it; else UINT32_MAX
-    uint32_t type, message; // "ValueError", its str() as far as it can be told without running code
-    bool hidden;            // the message looked like a secret
+    uint32_t of;      // CAUSE, CONTEXT, MEMBER: index of the exception that has it; else UINT32_MAX
+    uint32_t type;    // as tracebacks call it: "ValueError", "json.decoder.JSONDecodeError"
+    uint32_t message; // its str(); 0: only the program's own code would tell
+    uint32_t arguments;                        // then repr() of its `args`; 0: not that, either
+    struct snap_ids notes;                     // add_note()
+    size_t members;                            // of a group
+    bool hidden;                               // in its texts something looked like a secret
     VEC(struct snap_traceback_line) traceback; // outermost first, as Python prints it
-    bool cut;                                  // there is more of the traceback
+    size_t lines_left_out;                     // of the middle of a long one, behind its first 100
+    bool cut;                                  // the inner end of the traceback could not be read
 };
 VEC_DEFINE(snap_exceptions, struct snap_exception);
 
@@ -177,7 +190,6 @@ struct snap_package {
     uint32_t name, version;
 };
 VEC_DEFINE(snap_packages, struct snap_package);
-VEC_DEFINE(snap_ids, uint32_t);
 
 struct snap_environment {
     struct snap_packages packages;                          // of the modules on the stacks

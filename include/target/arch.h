@@ -50,6 +50,10 @@ struct arch_unwind {
     // Offsets from the stack pointer at which the kernel's signal frame keeps the registers, by
     // DWARF number, and the pc at [count].
     const uint16_t *signal_frame;
+    // In the same frame: siginfo_t, which is there for handlers that asked for it (SA_SIGINFO); error
+    // code, number and address of the trap that began it. signal_info 0: nobody has written these.
+    uint16_t signal_info, signal_error, signal_trap, signal_address;
+    const char *const *names; // of registers, by DWARF number
     // `code` ends where the return address points: is there a call instruction right before? Sets
     // *ret_target to where it goes, 0: through a register or memory.
     bool (*follows_call)(const uint8_t *code, size_t size, uint64_t pc, uint64_t *ret_target);
@@ -104,6 +108,9 @@ const struct arch *arch_by_elf_machine(uint16_t elf_machine);
 // its restart codes (or EINTR) in the return register. A call that had just finished, or user
 // code, is not blocked. (linux/errno.h: ERESTARTSYS 512 .. ERESTART_RESTARTBLOCK 516.)
 bool arch_blocked_in_syscall(const struct arch_regs *regs);
+
+// The registers that the signal frame at `sp` keeps. False: not readable.
+bool arch_signal_regs(const struct arch *arch, struct mem *mem, uint64_t sp, struct arch_regs *ret);
 
 // A timed wait that was interrupted before (by a stop, a debugger, SIGSTOP and SIGCONT) goes on
 // inside restart_syscall(2), which hides its number: this finds the call it was. The number itself

@@ -58,5 +58,12 @@
 #define LIMIT_LOCALS_STRINGS_BYTES (64u << 20)
 // Slots of a frame's value stack and locals that are looked at.
 #define LIMIT_FRAME_SLOTS 65536
+// Exceptions of one thread: those it handles, their causes and contexts, first members of groups.
+#define LIMIT_EXCEPTIONS_PER_THREAD 64
+// Items of the list of what is handled: one for each generator that runs.
+#define LIMIT_EXCEPTION_ITEMS 10000
+// A RecursionError's traceback is as long as the recursion was deep.
+#define LIMIT_TRACEBACK_LINES 250000
+#define LIMIT_TRACEBACK_LINES_PER_SNAPSHOT 2000000
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "image/elf.h"
+#include "snapshot/crash.h"
 #include "util/guard.h"
 #include "util/limits.h"
 
@@ -154,6 +155,8 @@ static struct err *build(struct core *core, struct session *session, struct reco
         input.natives = core->natives;
     }
     TRY(snapshot_build(&input, ret));
+    if (!session->taken)
+        TRY(snap_crash_build(&input, image, ret, &session->source.crash));
     session->incomplete |= lacks_code(core, &input);
     if (!session->taken) {
         session->source.kind = SNAP_CORE;

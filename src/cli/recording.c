@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/outfile.h"
+#include "snapshot/crash.h"
 #include "target/source.h"
 #include "util/guard.h"
 #include "util/hash.h"
@@ -381,6 +382,8 @@ static struct err *build(struct session *session, const struct recorded *recorde
     }
     if (!err)
         err = snapshot_build(&input, snapshot);
+    if (!err && !session->taken && recorded->image)
+        err = snap_crash_build(&input, recorded->image, snapshot, &session->source.crash);
     if (err) {
         snapshot_destroy(snapshot);
         return err;

@@ -209,6 +209,7 @@ bool py_handler_next(const struct py_bytecode *bc, size_t *offset, struct py_han
         return false;
     ret->end = ret->start + size;
     // The unwinder pushes lasti when asked to, then the exception (Python/ceval.c).
+    ret->kept = depth_lasti >> 1;
     ret->depth = (depth_lasti >> 1) + (depth_lasti & 1) + 1;
     return true;
 }

@@ -140,6 +140,7 @@ struct py_handler {
     uint32_t start;
     uint32_t end;
     uint32_t target;
+    uint32_t kept;  // slots of the stack that stay as they are
     uint32_t depth; // of the stack at the handler's first instruction
 };
 

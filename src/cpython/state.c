@@ -222,6 +222,7 @@ void py_state_read(struct py_process *process, struct py_state *state)
     vec_clear(&state->gils);
     state->interpreters = 0;
     process->frames_walked = 0;
+    process->tracebacks_walked = 0;
     err_destroy(state->cut);
     state->cut = read_all(process, state);
 }

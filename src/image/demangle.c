@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Names of C++ and Rust as their authors wrote them: through libiberty, else through the C++
 // runtime if there is one (C++ only). Both are bounded, because names come from the target.
-#include "demangle.h"
+#include "image/demangle.h"
 
 #include <stdbool.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "demangle.h"
+#include "image/demangle.h"
 #include "image/elf.h"
 #include "symbol_table.h"
 #include "util/guard.h"

@@ -118,6 +118,7 @@ static const struct field source_fields[] = {
     FIELD(struct report_document, "taken_at_ns", FIELD_I64, source.taken_at_ns),
     FIELD(struct report_document, "host", FIELD_NAME, source.host),
     FIELD_READ("signal", read_signal),
+    FIELD_READ("crash", document_read_crash),
     FIELD_REQUIRED(struct report_document, "complete", FIELD_BOOL, source.complete),
     FIELD(struct report_document, "interrupted", FIELD_BOOL, input.interrupted),
 };

@@ -109,6 +109,9 @@ void document_read_snapshots(struct document_in *in, void *document);
 // document_details.c: into a struct snap_thread
 void document_read_wait(struct document_in *in, void *thread);
 void document_read_held(struct document_in *in, void *thread);
+// document_crash.c: into a struct snap_thread; into a struct report_document
+void document_read_exceptions(struct document_in *in, void *thread);
+void document_read_crash(struct document_in *in, void *document);
 void document_check_details(struct document_in *in, const struct snap_thread *thread);
 // Its details, made if there are none; NULL after a fault.
 struct snap_details *document_details_of(struct document_in *in, struct snap_thread *thread);

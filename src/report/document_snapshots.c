@@ -106,6 +106,7 @@ static const struct field thread_fields[] = {
     FIELD(struct snap_thread, "cpu_total_ns", FIELD_U64, cpu_total_ns),
     FIELD_READ("wait", document_read_wait),
     FIELD_READ("held", document_read_held),
+    FIELD_READ("exceptions", document_read_exceptions),
     {.key = "frames", .kind = FIELD_OTHER, .required = true, .read = read_frames},
     FIELD(struct snap_thread, "notes", FIELD_NAMES, notes),
 };

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "report/export.h"
+#include "report/json_crash.h"
 #include "util/guard.h"
 
 void json_name(struct json_report *report, const char *key, uint32_t id)
@@ -186,6 +187,7 @@ static void snapshot_thread(struct json_report *report, const struct snapshot *s
         json_end_object(json, JSON_LINE);
     }
     json_end_array(json, JSON_LINES);
+    json_exceptions(report, thread);
     json_line(json);
     json_names(report, "notes", thread->notes.items, thread->notes.count);
     json_end_object(json, JSON_LINES);
@@ -301,6 +303,7 @@ void json_source(struct json_report *report)
     json_name(report, "host", source->host);
     json_line(json);
     write_signal(report, &source->signal);
+    json_crash(report, &source->crash);
     json_line(json);
     json_bool(json, "complete", source->complete && !report->input->interrupted);
     if_true(report, "interrupted", report->input->interrupted);

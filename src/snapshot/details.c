@@ -8,8 +8,10 @@ void snap_details_deinit(struct snap_details *details)
 {
     vec_deinit(&details->wait.fds);
     vec_deinit(&details->held);
-    vec_foreach (exception, &details->exceptions)
+    vec_foreach (exception, &details->exceptions) {
         vec_deinit(&exception->traceback);
+        vec_deinit(&exception->notes);
+    }
     vec_deinit(&details->exceptions);
     vec_deinit(&details->locals);
 }
@@ -67,7 +69,8 @@ const char *snap_exception_role_name(enum snap_exception_role role)
     static const char *const names[] = {[SNAP_EXC_RAISED] = "raised",
                                         [SNAP_EXC_HANDLED] = "handled",
                                         [SNAP_EXC_CAUSE] = "cause",
-                                        [SNAP_EXC_CONTEXT] = "context"};
+                                        [SNAP_EXC_CONTEXT] = "context",
+                                        [SNAP_EXC_MEMBER] = "member"};
     return names[role];
 }
 

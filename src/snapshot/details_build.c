@@ -9,6 +9,7 @@
 
 // In this order. To add a kind of details: its line here.
 static details_reader *const readers[] = {
+    details_exceptions,
     details_read_wait,
     details_read_held,
     details_read_locals,

@@ -33,6 +33,7 @@ typedef struct err *details_reader(const struct details_thread *of);
 details_reader details_read_wait; // waits.c
 details_reader details_read_held; // held.c
 details_reader details_read_locals; // locals.c
+details_reader details_exceptions; // details_exceptions.c
 // Who has what the threads wait for (owners.c). Once all threads are known.
 struct err *details_find_owners(const struct snap_input *in, struct snapshot *snapshot);
 

@@ -58,8 +58,11 @@ static bool copy_lists(struct snap_details *to, const struct snap_details *from)
     vec_foreach (exception, &from->exceptions) {
         struct snap_exception copy = *exception;
         memset(&copy.traceback, 0, sizeof(copy.traceback));
+        memset(&copy.notes, 0, sizeof(copy.notes));
         to->exceptions.items[to->exceptions.count++] = copy;
-        if (!COPY(&to->exceptions.items[to->exceptions.count - 1].traceback, &exception->traceback))
+        struct snap_exception *last = &to->exceptions.items[to->exceptions.count - 1];
+        if (!COPY(&last->traceback, &exception->traceback) ||
+            !COPY(&last->notes, &exception->notes))
             return false;
     }
     return true;

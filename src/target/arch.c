@@ -44,6 +44,27 @@ bool arch_blocked_in_syscall(const struct arch_regs *regs)
     }
 }
 
+bool arch_signal_regs(const struct arch *arch, struct mem *mem, uint64_t sp, struct arch_regs *ret)
+{
+    const struct arch_unwind *unwind = arch->unwind;
+    *ret = (struct arch_regs){.syscall = -1};
+    for (size_t i = 0; i <= unwind->count; i++) {
+        uint64_t value;
+        AUTO_ERR struct err *err = mem_read_u64(mem, sp + unwind->signal_frame[i], &value);
+        if (err)
+            return false;
+        if (i == unwind->count)
+            ret->ip = value;
+        else
+            ret->raw[unwind->raw[i]] = value;
+        if (i < unwind->count && unwind->raw[i] >= ret->raw_count)
+            ret->raw_count = unwind->raw[i] + 1u;
+    }
+    ret->sp = ret->raw[unwind->raw[unwind->sp]];
+    ret->fp = ret->raw[unwind->raw[unwind->fp]];
+    return true;
+}
+
 int64_t arch_original_syscall(const struct arch *arch, struct mem *mem,
                               const struct arch_regs *regs)
 {

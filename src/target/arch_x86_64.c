@@ -125,6 +125,12 @@ static const uint16_t signal_frame[] = {
     [RDX] = 136, [RAX] = 144, [RCX] = 152, [RSP] = 160, [RA] = 168,
 };
 
+static const char *const register_names[] = {
+    [RAX] = "rax", [RDX] = "rdx", [RCX] = "rcx", [RBX] = "rbx", [RSI] = "rsi", [RDI] = "rdi",
+    [RBP] = "rbp", [RSP] = "rsp", [R8] = "r8",   [R9] = "r9",   [R10] = "r10", [R11] = "r11",
+    [R12] = "r12", [R13] = "r13", [R14] = "r14", [R15] = "r15",
+};
+
 // Intel SDM, volume 2A, CALL: e8 rel32; ff /2 with any ModRM. FAR calls (9a, ff /3) are not used.
 static bool follows_call(const uint8_t *code, size_t size, uint64_t pc, uint64_t *ret_target)
 {
@@ -281,6 +287,11 @@ static const struct arch_unwind unwind_rows = {
     .preserved = 1 << RBX | 1 << RBP | 1 << R12 | 1 << R13 | 1 << R14 | 1 << R15,
     .call_bytes = 7,
     .signal_frame = signal_frame,
+    .signal_info = 304, // struct rt_sigframe (asm/sigframe.h): behind struct ucontext
+    .signal_error = 192,
+    .signal_trap = 200,
+    .signal_address = 216,
+    .names = register_names,
     .follows_call = follows_call,
     .frame_sizes = frame_sizes,
     .may_jump_to = may_jump_to,
