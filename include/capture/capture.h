@@ -73,7 +73,9 @@ void recorder_attach(struct recorder *recorder, struct sampler *sampler);
 // What to build the snapshot from: the same values a replay will give. Valid until the next call.
 struct recorded {
     struct target *target;
-    struct image *image; // another one than before: names found in it are void
+    struct image *image;
+    uint32_t epoch; // another one than before: names found in the image are void. Its address does
+                    // not tell: it may be a freed one's
     struct py_process *process;
     struct still *still;
 };

@@ -159,7 +159,7 @@ static bool pack(const struct recorder *recorder, const struct mem_ranges *range
 struct err *recorder_keep(struct recorder *recorder, const struct capture_snapshot *snapshot)
 {
     recorder->view.skip_known = false;
-    recorder->view.keep = NULL;
+    recorder->view.keep = recorder->codes.keep = NULL;
     recorder->view.ahead_bytes = 0;
     mem_blocks_clear(recorder->fresh);
     if (recorder->view.failed || recorder->codes.failed)

@@ -386,8 +386,8 @@ static void keep_stacks(struct recorder *recorder, const struct still_moment *mo
 
 static void give(struct recorder *recorder, struct recorded *ret)
 {
-    *ret = (struct recorded){recorder->parts.target, recorder->parts.image, recorder->parts.process,
-                             &recorder->parts.still};
+    *ret = (struct recorded){recorder->parts.target, recorder->parts.image, recorder->epochs,
+                             recorder->parts.process, &recorder->parts.still};
 }
 
 // As a replay will; once more where the recorded bytes do not show what was sampled.
@@ -416,6 +416,7 @@ struct err *recorder_take_live(struct recorder *recorder, const struct sampler *
         mem_blocks_clear(recorder->fresh);
         return NULL;
     }
+    recorder->view.keep = recorder->codes.keep = recorder->fresh;
     struct err *err = NULL;
     if (recorder->new_program || !recorder->parts.process ||
         recorder->modules_hash != hash_modules(source))
@@ -429,11 +430,10 @@ struct err *recorder_take_live(struct recorder *recorder, const struct sampler *
         keep_stacks(recorder, &snapshot->moment);
         give(recorder, ret);
     }
-    mem_blocks_clear(recorder->fresh);
     recorder->view.ahead_bytes = recorder->codes.ahead_bytes = 0;
-    // Details are read from now on, until the snapshot is kept: as they are now, each byte once.
+    // Details are read from now on, until the snapshot is kept: as they are now, but what the
+    // stacks were decoded from stays as it was.
     recorder->view.skip_known = true;
-    recorder->view.keep = recorder->fresh;
     return err;
 }
 

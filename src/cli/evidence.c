@@ -213,8 +213,8 @@ static void tell_reading(const struct options *options, const char *path)
         progress_later(options, text);
 }
 
-struct err *evidence_add(struct evidence *evidence, struct session *session,
-                         struct recording *recording, const char *path)
+static struct err *add(struct evidence *evidence, struct session *session,
+                       struct recording *recording, const char *path)
 {
     struct target *target;
     struct replay *replay = NULL;
@@ -249,6 +249,14 @@ struct err *evidence_add(struct evidence *evidence, struct session *session,
         return err_create(ERR_NO_MEMORY, "out of memory");
     }
     return NULL;
+}
+
+struct err *evidence_add(struct evidence *evidence, struct session *session,
+                         struct recording *recording, const char *path)
+{
+    struct err *err = add(evidence, session, recording, path);
+    progress_end(session->options);
+    return err;
 }
 
 struct evidence_facts evidence_facts(struct evidence *evidence, const struct options *options)

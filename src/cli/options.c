@@ -114,6 +114,7 @@ static const char *take(enum option_id id, const char *value, struct options *re
     case OPT_TABLES:
         return parse_number(value, 1, 1000000000, &ret->count) ? NULL : "is no count above 0";
     case OPT_INTERVAL:
+    case OPT_RUN_INTERVAL:
     case OPT_TOP_INTERVAL:
         return parse_time(value, false, &ret->interval_ns)
                    ? NULL

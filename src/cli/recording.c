@@ -29,6 +29,7 @@ struct recording {
     uint32_t *line_index;             // of these, + 1
     size_t first_notes;               // of the session, from before the first snapshot
     size_t seen_notes;                // ... and up to the last snapshot
+    uint32_t last_epoch;              // of the recorder
     bool begun, given_up;
 };
 
@@ -118,7 +119,7 @@ static void fill_input(const struct session *session, const struct recorded *rec
 
 struct err *recording_take_live(struct recording *recording, const struct sampler *sampler,
                                 const struct sample *sample, struct snap_input *ret,
-                                struct image **ret_image)
+                                struct image **ret_image, bool *ret_new_image)
 {
     struct recorded recorded;
     begin_snapshot(recording);
@@ -130,6 +131,8 @@ struct err *recording_take_live(struct recording *recording, const struct sample
     TRY(recorder_take_live(recording->recorder, sampler, sample, snapshot, &recorded));
     fill_input(recording->session, &recorded, snapshot, false, ret);
     *ret_image = recorded.image;
+    *ret_new_image = recorded.epoch != recording->last_epoch;
+    recording->last_epoch = recorded.epoch;
     return NULL;
 }
 
@@ -356,7 +359,7 @@ static bool stood_still(void *arg, size_t index)
 // What is kept from one replayed snapshot to the next.
 struct replay_memory {
     struct snap_natives *natives;
-    struct image *last_image;
+    uint32_t last_epoch;
     struct snap_memory *remembered;
 };
 
@@ -376,9 +379,9 @@ static struct err *build(struct session *session, const struct recorded *recorde
     if (input.native_stacks) {
         if (!memory->natives)
             memory->natives = snap_natives_create(recorded->image, session->strings);
-        else if (memory->last_image != recorded->image)
+        else if (memory->last_epoch != recorded->epoch)
             snap_natives_forget(memory->natives, recorded->image);
-        memory->last_image = recorded->image;
+        memory->last_epoch = recorded->epoch;
         input.natives = memory->natives;
         if (!memory->natives)
             err = err_create(ERR_NO_MEMORY, "snapshot");

@@ -17,7 +17,7 @@ struct recorder *recording_recorder(struct recording *recording);
 // What snapshot_build() needs, from the recorded memory. Valid until the next one.
 struct err *recording_take_live(struct recording *recording, const struct sampler *sampler,
                                 const struct sample *sample, struct snap_input *ret,
-                                struct image **ret_image);
+                                struct image **ret_image, bool *ret_new_image);
 struct err *recording_take_core(struct recording *recording, struct target *core,
                                 struct image *image, struct snap_input *ret,
                                 struct image **ret_image);

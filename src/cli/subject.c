@@ -106,7 +106,7 @@ static struct err *gather_input(struct subject *subject, struct sample *sample, 
     struct image *image = sampler->image;
     bool changed = sampler->images_changed && !recorded;
     if (recorded) {
-        TRY(recording_take_live(subject->recording, sampler, sample, ret, &image));
+        TRY(recording_take_live(subject->recording, sampler, sample, ret, &image, &changed));
     } else {
         *ret = (struct snap_input){
             .strings = subject->session->strings,

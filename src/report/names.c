@@ -255,10 +255,21 @@ char *names_stem(const char *name, size_t size)
     return stem;
 }
 
+// The script that an installed package is started by, as bin/gunicorn: its body does nothing else.
+static bool is_launcher(const struct names *names, const struct prof_function *function,
+                        const char *path)
+{
+    const char *name = strtab_get(names->strings, function->function);
+    const char *base = names_base(path);
+    return name && strcmp(name, "<module>") == 0 && !strchr(base, '.') && base - path >= 5 &&
+           strncmp(base - 5, "/bin/", 5) == 0;
+}
+
 bool names_is_own_code(const struct names *names, const struct prof_function *function)
 {
     const char *path = strtab_get(names->strings, function->file);
-    return function->kind == SNAP_PYTHON && path && !is_installed(path);
+    return function->kind == SNAP_PYTHON && path && !is_installed(path) &&
+           !is_launcher(names, function, path);
 }
 
 bool names_is_interpreter(const struct names *names, const struct prof_function *function)

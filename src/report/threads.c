@@ -260,7 +260,7 @@ void page_threads(struct page *page)
         page->failed = true;
         return;
     }
-    doc_section(page->doc, "Threads (CPU: % of one processor; states: % of the snapshots)",
+    doc_section(page->doc, "Threads (CPU: % of one processor; states: % of the snapshots it was in)",
                 "thread", 1, 40);
     doc_table(page->doc, columns, ARRAY_SIZE(columns));
     add_rows(&table);

@@ -102,6 +102,7 @@ class RoundTrip(Case):
             for thread in document["snapshots"][0]["threads"]:
                 for varying in ("cpu_ns", "cpu_total_ns", "stopped", "held_still"):
                     thread[varying] = None
+                thread.get("wait", {})["left_ns"] = None
         self.assertFalse(list(differences(live["snapshots"][0]["threads"],
                                           unsaved["snapshots"][0]["threads"])))
 
@@ -241,7 +242,7 @@ class Kept(Case):
 
     @harm.versions("3.8", "3.12", "3.15")
     def test_no_secrets(self, python):
-        """Neither the environment nor a secret argument is in it, live or from a core."""
+        """No value of the environment and no secret argument is in it, live or from a core."""
         program = ("import os, sys, time; os.environ['LATER_SET'] = chr(112) + 'lanted6'; "
                    "print('READY', flush=True); time.sleep(600)")
         arguments = ["-c", program, "--db-password=planted1", "--api-token", "planted2",
@@ -265,7 +266,7 @@ class Kept(Case):
         for file in files:
             with open(file, "rb") as stream:
                 data = stream.read()
-            found = re.findall(rb"[ -~]{0,40}(?:planted\d|PLANTED_ENV)[ -~]{0,40}",
+            found = re.findall(rb"[ -~]{0,40}planted\d[ -~]{0,40}",
                                data)
             self.assertFalse(found, file)
 

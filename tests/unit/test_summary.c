@@ -78,6 +78,27 @@ static void test_hottest_below(void **state)
     check_says(v, "called from `Condition.wait() threading.py:288`.\n", true);
 }
 
+// The script in bin/ that starts an installed server is none of the program's own code.
+static void test_launcher(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_profile(v);
+    set_function(v, LOOKUP, SNAP_PYTHON, "<module>", "/srv/env/bin/gunicorn", 1);
+    v->functions[LOOKUP].function = v->functions[LOOKUP].qualname;
+    const uint32_t frames[] = {LOCK, GET, LOOKUP, LOOKUP};
+    memcpy(v->stack_frames[1], frames, sizeof(frames));
+    check_says(v,
+               "**Lock**: `cache-reader (4712)` waits for a lock 100 % of the time in "
+               "`Queue.get() queue.py:154`.\n",
+               true);
+    v->functions[LOOKUP].file = id_of(v, "/srv/env/bin/serve.py");
+    check_says(v, "`Queue.get() queue.py:154`, below `<module>() bin/serve.py:1`.\n", true);
+    v->functions[LOOKUP].file = id_of(v, "/srv/env/bin/gunicorn");
+    v->functions[LOOKUP].function = id_of(v, "main");
+    check_says(v, "`Queue.get() queue.py:154`, below `<module>()", true);
+}
+
 // One that was seen once, in the GIL's queue, is not the one that waits the most.
 static void test_gil_most_of_all(void **state)
 {
@@ -141,6 +162,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_who_works),
         cmocka_unit_test(test_hottest_below),
+        cmocka_unit_test(test_launcher),
         cmocka_unit_test(test_gil_most_of_all),
         cmocka_unit_test(test_native_threads_share_a_module),
         cmocka_unit_test(test_few_threads),
