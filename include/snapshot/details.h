@@ -136,7 +136,9 @@ struct snap_local {
     uint32_t value; // like repr() says it, bounded; 0: could not be read
     bool hidden;    // it looks like a secret: `value` says only that
 };
-VEC_DEFINE(snap_locals, struct snap_local);
+VEC_DEFINE(snap_locals, struct snap_local); // in the order of the frames
+// The first one of the frame, or of a later one.
+size_t snap_locals_begin(const struct snap_locals *locals, size_t frame);
 
 struct snap_details { // of one thread
     struct snap_wait wait;

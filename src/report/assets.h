@@ -14,7 +14,7 @@
     ASSET(name);           \
     extern const char name##_sha256[]
 
-HASHED_ASSET(asset_svg_js);       // svg
+HASHED_ASSET(asset_svg_js); // svg
 ASSET(asset_svg_css);
 HASHED_ASSET(asset_page_css);     // html
 HASHED_ASSET(asset_page_js);      // html: of every page

@@ -19,11 +19,11 @@ static enum relation relation_of(enum snap_wait_kind kind)
     return kind == SNAP_WAIT_FUTURE ? RUN : HELD;
 }
 
-static void say_owner(struct plain *plain, const struct page *page, const struct snapshot *snapshot,
-                      pid_t pid, const struct snap_wait *wait)
+static void say_owner(struct plain *plain, const struct page *page, pid_t pid,
+                      const struct snap_wait *wait)
 {
     const struct snap_thread *owner =
-        wait->kind == SNAP_WAIT_CHILD ? NULL : waits_thread(snapshot, pid, wait->owner);
+        wait->kind == SNAP_WAIT_CHILD ? NULL : page_last_thread(page, pid, wait->owner);
     if (owner)
         page_say_thread(plain, page, owner->name, owner->pid, owner->tid);
     else
@@ -73,8 +73,8 @@ static void say_times(struct plain *plain, const struct snap_wait *wait)
     }
 }
 
-void page_say_wait(struct plain *plain, const struct page *page, const struct snapshot *snapshot,
-                   const struct snap_thread *thread, bool closely)
+void page_say_wait(struct plain *plain, const struct page *page, const struct snap_thread *thread,
+                   bool closely)
 {
     static const char *const words[] = {[HELD] = ", held by ", [RUN] = ", run by ", [IS] = ": "};
     const struct snap_wait *wait = &thread->details->wait;
@@ -82,7 +82,7 @@ void page_say_wait(struct plain *plain, const struct page *page, const struct sn
     say_what(plain, page, thread);
     if (wait->owner) {
         plain_str(plain, words[relation_of(wait->kind)]);
-        say_owner(plain, page, snapshot, thread->pid, wait);
+        say_owner(plain, page, thread->pid, wait);
         plain_str(plain, wait->owner_known == SNAP_INFERRED ? " (inferred)" : "");
     } else if (waits_is_lock(wait->kind)) {
         plain_str(plain, ", owner unknown");
@@ -118,8 +118,7 @@ static void add_place(struct plain *row, const struct page *page, const struct s
         plain_add(row, ":%d", (int)shown->line);
 }
 
-static void add_row(struct page *page, const struct snapshot *last, const struct waits *waits,
-                    const struct wait_group *group)
+static void add_row(struct page *page, const struct waits *waits, const struct wait_group *group)
 {
     const struct wait_one *one = &waits->ones.items[group->first];
     GUARD(plain_deinit) struct plain row = {0};
@@ -131,7 +130,7 @@ static void add_row(struct page *page, const struct snapshot *last, const struct
     say_what(&row, page, one->thread);
     plain_str(&row, DOC_NEXT);
     if (one->wait->owner) {
-        say_owner(&row, page, last, one->thread->pid, one->wait);
+        say_owner(&row, page, one->thread->pid, one->wait);
         plain_str(&row, one->wait->owner_known == SNAP_INFERRED ? " (inferred)" : "");
     } else if (waits_is_lock(one->wait->kind)) {
         plain_str(&row, "unknown");
@@ -152,7 +151,7 @@ static void add_row(struct page *page, const struct snapshot *last, const struct
     page->failed |= row.failed;
 }
 
-static void add_table(struct page *page, const struct snapshot *last, const struct waits *waits)
+static void add_table(struct page *page, const struct waits *waits)
 {
     static const struct doc_column columns[] = {
         {.title = "WHO", .code = true, .least = 10},
@@ -165,14 +164,13 @@ static void add_table(struct page *page, const struct snapshot *last, const stru
     doc_table(page->doc, columns, ARRAY_SIZE(columns));
     size_t rows = page_rows(page, USUAL_ROWS, waits->groups.count);
     for (size_t i = 0; i < rows; i++)
-        add_row(page, last, waits, &waits->groups.items[i]);
+        add_row(page, waits, &waits->groups.items[i]);
     doc_more(page->doc, waits->groups.count - rows);
 }
 
 // ---- Chains --------------------------------------------------------------------------------------
 
-static void add_thread(struct page *page, const struct snapshot *last,
-                       const struct snap_thread *thread)
+static void add_thread(struct page *page, const struct snap_thread *thread)
 {
     GUARD(plain_deinit) struct plain head = {0};
     plain_str(&head, "Thread ");
@@ -180,7 +178,7 @@ static void add_thread(struct page *page, const struct snapshot *last,
     plain_add(&head, ": %s", names_state_words(thread->state));
     if (thread->details && thread->details->wait.kind != SNAP_WAIT_NONE) {
         plain_str(&head, " ");
-        page_say_wait(&head, page, last, thread, true);
+        page_say_wait(&head, page, thread, true);
     }
     doc_head(page->doc, DOC_NORMAL, 1, plain_text(&head));
     vec_foreach (frame, &thread->frames)
@@ -210,7 +208,7 @@ static void add_chains(struct page *page, const struct snapshot *last)
                 continue;
             seen[thread] = true;
             shown++;
-            add_thread(page, last, &last->threads.items[thread]);
+            add_thread(page, &last->threads.items[thread]);
         }
     }
 }
@@ -232,7 +230,7 @@ void page_waits(struct page *page)
         return;
     }
     if (wants_table(page, &waits))
-        add_table(page, last, &waits);
+        add_table(page, &waits);
     if (last)
         add_chains(page, last);
 }

@@ -66,14 +66,14 @@ void page_frame_details(struct page *page, const struct snap_thread *thread, siz
     vec_foreach (held, &details->held)
         if (held->frame == frame)
             add_held(page, &line, held);
-    vec_foreach (local, &details->locals) {
-        if (local->frame != frame)
-            continue;
+    const struct snap_locals *locals = &details->locals;
+    for (size_t i = snap_locals_begin(locals, frame);
+         i < locals->count && locals->items[i].frame == frame; i++) {
         if (!page->options->full && shown >= LOCALS_SHOWN) {
             left_out++;
             continue;
         }
-        add_local(page, &line, local);
+        add_local(page, &line, &locals->items[i]);
         shown++;
     }
     if (left_out) {

@@ -39,7 +39,7 @@ static void add_details(struct plain *line, const struct page *page,
         add_part(&text, names_state_words(thread->state));
     if (thread->details && thread->details->wait.kind != SNAP_WAIT_NONE) {
         plain_str(&text, text.size ? " " : "");
-        page_say_wait(&text, page, snapshot, thread, closely);
+        page_say_wait(&text, page, thread, closely);
     } else if (thread->syscall) {
         plain_str(&text, text.size ? " (" PLAIN_CODE : "(" PLAIN_CODE);
         plain_id(&text, page->names.strings, thread->syscall, 40, PLAIN_KEEP_START);

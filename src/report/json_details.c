@@ -74,11 +74,11 @@ void json_hidden(struct json_report *report, const struct snap_details *details)
 void json_locals(struct json_report *report, const struct snap_thread *thread, size_t frame)
 {
     struct json_writer *json = &report->json;
+    const struct snap_locals *locals = thread->details ? &thread->details->locals : NULL;
     bool any = false;
-    for (size_t i = 0; thread->details && i < thread->details->locals.count; i++) {
-        const struct snap_local *local = &thread->details->locals.items[i];
-        if (local->frame != frame)
-            continue;
+    for (size_t i = locals ? snap_locals_begin(locals, frame) : 0;
+         locals && i < locals->count && locals->items[i].frame == frame; i++) {
+        const struct snap_local *local = &locals->items[i];
         if (!any)
             json_begin_array(json, "locals");
         any = true;

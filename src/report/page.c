@@ -95,6 +95,15 @@ uint32_t page_thread_of(const struct page *page, const struct prof_stack *stack)
     return found ? found->index : UINT32_MAX;
 }
 
+const struct snap_thread *page_last_thread(const struct page *page, pid_t pid, pid_t tid)
+{
+    const struct snapshot *last = report_last(page->input);
+    const struct page_thread wanted = {pid, tid, 0};
+    const struct page_thread *found =
+        last ? bsearch(&wanted, page->last, last->threads.count, sizeof(wanted), by_tid) : NULL;
+    return found ? &last->threads.items[found->index] : NULL;
+}
+
 // ---- Heading -------------------------------------------------------------------------------------
 
 void page_say_command(struct plain *plain, const struct page *page,
@@ -375,6 +384,7 @@ void page_deinit(struct page *page)
     free(page->own_code);
     free(page->interpreter);
     free(page->threads);
+    free(page->last);
 }
 
 // Of the program that runs in one of the processes, under its own name.
@@ -399,7 +409,9 @@ bool page_prepare(struct page *page)
     page->own_code = calloc(functions + 1, sizeof(*page->own_code));
     page->threads = calloc(threads + 1, sizeof(*page->threads));
     page->interpreter = calloc(functions + 1, sizeof(*page->interpreter));
-    if (!page->own_code || !page->interpreter || !page->threads ||
+    const struct snapshot *last = report_last(page->input);
+    page->last = calloc((last ? last->threads.count : 0) + 1, sizeof(*page->last));
+    if (!page->own_code || !page->interpreter || !page->threads || !page->last ||
         !names_init(&page->names, page->input, page->options))
         return false;
     for (size_t i = 0; i < functions; i++) {
@@ -416,6 +428,11 @@ bool page_prepare(struct page *page)
         page->threads[i] =
             (struct page_thread){profile->threads[i].pid, profile->threads[i].tid, (uint32_t)i};
     qsort(page->threads, threads, sizeof(*page->threads), by_tid);
+    for (size_t i = 0; last && i < last->threads.count; i++)
+        page->last[i] = (struct page_thread){last->threads.items[i].pid, last->threads.items[i].tid,
+                                             (uint32_t)i};
+    if (last)
+        qsort(page->last, last->threads.count, sizeof(*page->last), by_tid);
     if (profile)
         weigh_init(&page->weigh, profile, page->options->weight);
     return true;

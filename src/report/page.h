@@ -23,6 +23,7 @@ struct page {
     size_t pythons;              // processes of which there are stacks
     struct weigh weigh;          // with a profile
     struct page_thread *threads; // sorted
+    struct page_thread *last;    // of the last snapshot (report_last()), sorted
     bool *own_code;              // by function: neither library nor package
     bool *interpreter;           // by function: native code of the interpreter itself
     bool python_only;            // page_frames() leaves native frames out
@@ -48,8 +49,8 @@ void page_waits(struct page *page);       // blocked.c
 void page_environment(struct page *page); // environment.c
 // What a thread waits for, as a tag: "[lock pool_lock, held by Thread-7 (4718), inferred]". `closely`:
 // with the times, which differ between threads that wait alike. blocked.c
-void page_say_wait(struct plain *plain, const struct page *page, const struct snapshot *snapshot,
-                   const struct snap_thread *thread, bool closely);
+void page_say_wait(struct plain *plain, const struct page *page, const struct snap_thread *thread,
+                   bool closely);
 // Lines below a frame: the locks whose `with` it is, its variables. detail_lines.c
 void page_frame_details(struct page *page, const struct snap_thread *thread, size_t frame);
 // Lines below a stack: its other locks, its exceptions.
@@ -127,6 +128,9 @@ void page_mostly_in(const struct page *page, uint32_t *ret); // threads.c
 
 // Function and place for table cells: "lookup cache.py:118"; nothing for UINT32_MAX.
 void page_function_cell(struct plain *plain, const struct page *page, uint32_t index);
+
+// Of the last snapshot; NULL: it has none of these numbers.
+const struct snap_thread *page_last_thread(const struct page *page, pid_t pid, pid_t tid);
 
 // Index in prof_report.threads; UINT32_MAX: unknown.
 uint32_t page_thread_of(const struct page *page, const struct prof_stack *stack);

@@ -122,11 +122,3 @@ bool lock_uses_find(const struct snapshot *snapshot, struct lock_uses *ret)
         qsort(ret->items, ret->count, sizeof(*ret->items), by_lock);
     return true;
 }
-
-const struct snap_thread *waits_thread(const struct snapshot *snapshot, pid_t pid, pid_t tid)
-{
-    for (size_t i = 0; snapshot && i < snapshot->threads.count; i++)
-        if (snapshot->threads.items[i].tid == tid && snapshot->threads.items[i].pid == pid)
-            return &snapshot->threads.items[i];
-    return NULL;
-}

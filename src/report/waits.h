@@ -42,7 +42,4 @@ VEC_DEFINE(lock_uses, struct lock_use);
 // frames, and one for each thread that waits. False: out of memory.
 bool lock_uses_find(const struct snapshot *snapshot, struct lock_uses *ret);
 
-// The thread of that process; NULL: it has none.
-const struct snap_thread *waits_thread(const struct snapshot *snapshot, pid_t pid, pid_t tid);
-
 #endif

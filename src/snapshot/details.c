@@ -101,3 +101,16 @@ const char *snap_fault_name(enum snap_fault fault)
     };
     return names[fault];
 }
+
+size_t snap_locals_begin(const struct snap_locals *locals, size_t frame)
+{
+    size_t low = 0, high = locals->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (locals->items[middle].frame < frame)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}

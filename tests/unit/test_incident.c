@@ -436,7 +436,8 @@ static void test_wrong_documents(void **state)
     (void)state;
     static const char *const rows[][3] = {
         {"\"threads\": [1, 0]", "\"threads\": [1, 17]", "a chain refers to thread number 17 of 17"},
-        {"\"role\": \"cause\", \"of\": 0", "\"role\": \"cause\", \"of\": 1", "does not stand before it"},
+        {"\"role\": \"cause\", \"of\": 0", "\"role\": \"cause\", \"of\": 1",
+         "does not stand before it"},
         {"\"owner_known\": \"inferred\"", "\"owner_known\": 1", "line"},
         {"\"waiting_frame\": 0", "\"waiting_frame\": 2", "a frame that is not there"},
         {"\"id\": \"root-blocker\"", "\"id\": null", "\"id\" is null"},
