@@ -70,6 +70,46 @@ static struct err *add(struct reader *r, const struct py_exception *exception)
     return vec_push(r->out, *exception) ? NULL : err_create(ERR_NO_MEMORY, "exception");
 }
 
+// ---- Names of types ------------------------------------------------------------------------------
+
+static struct err *attribute_text(struct py_decoder *dec, uint64_t type, enum py_field_id field,
+                                  const char *key, char **ret)
+{
+    uint64_t object;
+    size_t bytes;
+    TRY(py_read(dec->mem, &dec->layout, type, field, &object));
+    if (key)
+        TRY(py_dict_get(dec, object, key, &object));
+    return py_str(dec, object, ret, &bytes);
+}
+
+// "module.Name" as tracebacks print it.
+static struct err *type_name(struct py_decoder *dec, uint64_t type, uint32_t *ret)
+{
+    struct py_type_info info;
+    TRY(py_type_info(dec, type, &info));
+    *ret = info.name;
+    AUTO_FREE char *module = NULL, *name = NULL, *text = NULL;
+    if (!info.heap) {
+        // A static type's name has its module in front, but for builtin ones (Objects/typeobject.c).
+        return NULL;
+    }
+    AUTO_ERR struct err *unnamed = attribute_text(dec, type, PY_HT_qualname, NULL, &name);
+    AUTO_ERR struct err *homeless = attribute_text(dec, type, PY_TYPE_dict, "__module__", &module);
+    if (unnamed)
+        return NULL;
+    // Lib/traceback.py: the module goes in front, but for these two.
+    bool plain = homeless || strcmp(module, "builtins") == 0 || strcmp(module, "__main__") == 0;
+    if (asprintf(&text, "%s%s%s", plain ? "" : module, plain ? "" : ".", name) < 0) {
+        text = NULL;
+        return err_create(ERR_NO_MEMORY, "exception");
+    }
+    *ret = strtab_add_cstr(dec->strings, text);
+    return NULL;
+}
+
+// ---- One of them --------------------------------------------------------------------------------
+
 // An object. `traceback` 0: its own.
 static struct err *add_object(struct reader *r, uint64_t object, enum py_exception_role role,
                               size_t of, uint64_t traceback)
@@ -82,7 +122,7 @@ static struct err *add_object(struct reader *r, uint64_t object, enum py_excepti
                                       .of = of == SIZE_MAX ? UINT32_MAX : (uint32_t)of}));
     struct py_exception *to = &r->out->items[r->out->count - 1];
     TOLERATE(py_type_of(r->dec, object, &type));
-    TOLERATE(py_exception_type(r->dec, type.addr, &to->type));
+    TOLERATE(type_name(r->dec, type.addr, &to->type));
     TOLERATE(py_exception_message(r->dec, object, &to->message));
     if (!to->message)
         TOLERATE(py_exception_arguments(r->dec, object, r->show_secrets, to));
@@ -170,7 +210,7 @@ static struct err *add_raised_parts(struct reader *r, uint64_t tstate)
         return NULL;
     TRY(add(r, &(struct py_exception){.role = PY_EXC_RAISED, .of = UINT32_MAX}));
     struct py_exception *to = &r->out->items[r->out->count - 1];
-    TOLERATE(py_exception_type(r->dec, type, &to->type));
+    TOLERATE(type_name(r->dec, type, &to->type));
     TOLERATE(py_exception_message_raw(r->dec, type, value, &to->message));
     return py_traceback_read(r->process, traceback, to);
 }

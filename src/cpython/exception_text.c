@@ -14,43 +14,6 @@
 #define DEPTH_MAX 6
 #define NOTES_MAX 16
 
-// ---- Names of types ------------------------------------------------------------------------------
-
-static struct err *attribute_text(struct py_decoder *dec, uint64_t type, enum py_field_id field,
-                                  const char *key, char **ret)
-{
-    uint64_t object;
-    size_t bytes;
-    TRY(py_read(dec->mem, &dec->layout, type, field, &object));
-    if (key)
-        TRY(py_dict_get(dec, object, key, &object));
-    return py_str(dec, object, ret, &bytes);
-}
-
-struct err *py_exception_type(struct py_decoder *dec, uint64_t type, uint32_t *ret)
-{
-    struct py_type_info info;
-    TRY(py_type_info(dec, type, &info));
-    *ret = info.name;
-    AUTO_FREE char *module = NULL, *name = NULL, *text = NULL;
-    if (!info.heap) {
-        // A static type's name has its module in front, but for builtin ones (Objects/typeobject.c).
-        return NULL;
-    }
-    AUTO_ERR struct err *unnamed = attribute_text(dec, type, PY_HT_qualname, NULL, &name);
-    AUTO_ERR struct err *homeless = attribute_text(dec, type, PY_TYPE_dict, "__module__", &module);
-    if (unnamed)
-        return NULL;
-    // Lib/traceback.py: the module goes in front, but for these two.
-    bool plain = homeless || strcmp(module, "builtins") == 0 || strcmp(module, "__main__") == 0;
-    if (asprintf(&text, "%s%s%s", plain ? "" : module, plain ? "" : ".", name) < 0) {
-        text = NULL;
-        return err_create(ERR_NO_MEMORY, "exception");
-    }
-    *ret = strtab_add_cstr(dec->strings, text);
-    return NULL;
-}
-
 // ---- Values --------------------------------------------------------------------------------------
 
 static struct err *untold(void)

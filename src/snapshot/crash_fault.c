@@ -70,9 +70,9 @@ static uint64_t base_value(const struct crash_site *site)
 static const char *poison_of(const struct crash_site *site, const struct place *place)
 {
     const char *what = site->instruction.has_memory && site->instruction.base >= 0
-                           ? crash_poison(site, base_value(site))
+                           ? crash_poison(base_value(site))
                            : NULL;
-    return what ? what : crash_poison(site, place->address);
+    return what ? what : crash_poison(place->address);
 }
 
 static void say_control(const struct crash_site *site, const struct place *place,
@@ -80,7 +80,7 @@ static void say_control(const struct crash_site *site, const struct place *place
 {
     unsigned long long address = place->address;
     uint64_t offset;
-    const char *poison = crash_poison(site, place->address);
+    const char *poison = crash_poison(place->address);
     uint32_t where = crash_mapping(site, place->address, &offset);
     ret->fault = SNAP_FAULT_CODE;
     if (address < NULL_BYTES) {
@@ -197,7 +197,7 @@ static void say_general_protection(const struct crash_site *site, struct snap_cr
         bool used = !site->instruction.size || (site->instruction.operands >> i & 1);
         if (!used || !crash_is_non_canonical(value))
             continue;
-        const char *poison = crash_poison(site, value);
+        const char *poison = crash_poison(value);
         ret->fault = poison ? SNAP_FAULT_POISON : SNAP_FAULT_NON_CANONICAL;
         ret->cause =
             crash_text(site, "use of what is no address: %s is 0x%llx%s%s", unwind->names[i],

@@ -109,8 +109,16 @@ static char *constant(const struct crash_site *site, uint64_t return_address, en
     return NULL;
 }
 
-// The only text that the frames themselves point to; of several, the only one with words in it. More
-// could be the message, or not.
+// Any bytes may look like a text in another encoding.
+static bool is_ascii(const char *text)
+{
+    while (*text && (unsigned char)*text < 0x7f)
+        text++;
+    return !*text;
+}
+
+// The only text that the frames themselves point to; of several, the only one with words in it. It may
+// be one that the caller was at work with, so that it is inferred; more than one says nothing.
 static char *in_frames(const struct crash_site *site, uint64_t start, uint64_t end)
 {
     struct {
@@ -123,7 +131,7 @@ static char *in_frames(const struct crash_site *site, uint64_t start, uint64_t e
         AUTO_ERR struct err *err = mem_read_u64(site->target->mem, at, &word);
         AUTO_FREE char *text = err ? NULL : read_text(site, word);
         size_t kind = text && strchr(text, ' ');
-        if (!text || word == found[kind].at)
+        if (!text || !is_ascii(text) || word == found[kind].at)
             continue;
         found[kind].more |= found[kind].text != NULL;
         if (!found[kind].text) {
@@ -153,7 +161,7 @@ static char *from_caller(const struct crash_site *site, enum fatal kind, uint64_
     return asprintf(&text, "%s: %s", function, message) < 0 ? NULL : text;
 }
 
-static char *fatal_error(const struct crash_site *site)
+static char *fatal_error(const struct crash_site *site, bool *ret_inferred)
 {
     const struct unwind_frames *frames = &site->native->frames;
     enum fatal outer = FATAL_NONE;
@@ -171,6 +179,7 @@ static char *fatal_error(const struct crash_site *site)
     char *text = in_dead_stack(site);
     if (!text && last + 1 < frames->count)
         text = from_caller(site, outer, frames->items[last + 1].pc);
+    *ret_inferred = !text;
     if (!text && last + 1 < frames->count)
         text = in_frames(site, frames->items[first].sp, frames->items[last + 1].sp);
     return text;
@@ -196,22 +205,23 @@ static char *abort_message(const struct crash_site *site)
 
 // ---- All of them ---------------------------------------------------------------------------------
 
-static uint32_t say(const struct crash_site *site, const char *prefix, const char *text)
+static uint32_t say(const struct crash_site *site, const char *prefix, const char *text,
+                    const char *suffix)
 {
     size_t hidden = 0;
     AUTO_FREE char *safe = site->in->show_secrets ? strdup(text) : redact_text(text, &hidden);
-    return safe ? crash_text(site, "%s%s", prefix, safe) : 0;
+    return safe ? crash_text(site, "%s%s%s", prefix, safe, suffix) : 0;
 }
 
 uint32_t crash_message(const struct crash_site *site)
 {
-    AUTO_FREE char *fatal = site->native ? fatal_error(site) : NULL;
+    bool inferred = false, gave_up = site->native && site->signal.signo == SIGABRT;
+    AUTO_FREE char *fatal = site->native ? fatal_error(site, &inferred) : NULL;
     if (fatal)
-        return say(site, FATAL, fatal);
+        return say(site, FATAL, fatal, inferred ? " (inferred)" : "");
     AUTO_FREE char *aborted = abort_message(site);
     if (aborted)
-        return say(site, "", aborted);
-    bool gave_up = site->native && site->signal.signo == SIGABRT;
+        return say(site, "", aborted, "");
     AUTO_FREE char *thrown = gave_up ? crash_cxx(site) : NULL;
-    return thrown ? say(site, "", thrown) : 0;
+    return thrown ? say(site, "", thrown, "") : 0;
 }

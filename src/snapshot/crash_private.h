@@ -33,7 +33,7 @@ void crash_site_find(const struct snap_input *in, struct image *image,
 // An address that no pointer has: bits 47 to 63 are not equal.
 bool crash_is_non_canonical(uint64_t address);
 // What has left such a pointer: a byte repeated, or close to that. NULL: nothing known.
-const char *crash_poison(const struct crash_site *site, uint64_t address);
+const char *crash_poison(uint64_t address);
 // A printf-style sentence; 0: out of memory.
 uint32_t crash_text(const struct crash_site *site, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

@@ -106,12 +106,12 @@ static const char *freed(const struct crash_site *site, uint64_t address)
 {
     uint64_t words[2];
     AUTO_ERR struct err *err = mem_read(site->target->mem, address, words, sizeof(words));
-    return !err && words[0] == words[1] ? crash_poison(site, words[1]) : NULL;
+    return !err && words[0] == words[1] ? crash_poison(words[1]) : NULL;
 }
 
 uint32_t crash_describe(const struct crash_site *site, uint64_t address)
 {
-    const char *poison = crash_poison(site, address);
+    const char *poison = crash_poison(address);
     if (!address)
         return crash_text(site, "NULL");
     if (poison)
@@ -133,7 +133,7 @@ static bool is_telling(const struct crash_site *site, uint64_t value, uint32_t t
 {
     const char *says = strtab_get(site->in->strings, text);
     return says && strcmp(says, "anonymous memory") != 0 &&
-           (!crash_is_non_canonical(value) || crash_poison(site, value));
+           (!crash_is_non_canonical(value) || crash_poison(value));
 }
 
 struct err *crash_registers(const struct crash_site *site, struct snap_registers *ret)

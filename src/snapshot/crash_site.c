@@ -32,28 +32,27 @@ bool crash_is_non_canonical(uint64_t address)
     return high != 0 && high != 0x1ffff;
 }
 
-const char *crash_poison(const struct crash_site *site, uint64_t address)
+const char *crash_poison(uint64_t address)
 {
-    // Objects/obmalloc.c: 3.8 changed them. malloc's are those of glibc's MALLOC_PERTURB_ and of texts
-    // that ran over.
+    // Objects/obmalloc.c: the first three from some release of 3.7 on, the others before. malloc's are
+    // those of glibc's MALLOC_PERTURB_, and of texts that ran over.
     static const struct {
-        uint8_t byte, since, before;
+        uint8_t byte;
         const char *what;
     } rows[] = {
-        {0xdd, 8, 99, "memory that Python's debug allocator has freed (0xdd)"},
-        {0xcd, 8, 99, "memory of Python's debug allocator that nobody has written to (0xcd)"},
-        {0xfd, 8, 99, "the end of a block of Python's debug allocator (0xfd)"},
-        {0xdb, 0, 8, "memory that Python's debug allocator has freed (0xdb)"},
-        {0xcb, 0, 8, "memory of Python's debug allocator that nobody has written to (0xcb)"},
-        {0xfb, 0, 8, "the end of a block of Python's debug allocator (0xfb)"},
+        {0xdd, "memory that Python's debug allocator has freed (0xdd)"},
+        {0xcd, "memory of Python's debug allocator that nobody has written to (0xcd)"},
+        {0xfd, "the end of a block of Python's debug allocator (0xfd)"},
+        {0xdb, "memory that Python's debug allocator has freed (0xdb)"},
+        {0xcb, "memory of Python's debug allocator that nobody has written to (0xcb)"},
+        {0xfb, "the end of a block of Python's debug allocator (0xfb)"},
     };
-    unsigned minor = site->in->process ? site->in->process->dec.layout.version & 0xff : 0;
     uint8_t byte = (uint8_t)(address >> 56);
     uint64_t pattern = 0x0101010101010101ull * byte;
     if (!byte || byte == 0xff || address - pattern + 0x8000 > 0x10000)
         return NULL;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        if (rows[i].byte == byte && minor >= rows[i].since && minor < rows[i].before)
+        if (rows[i].byte == byte)
             return rows[i].what;
     return byte >= 0x20 && byte < 0x7f
                ? "memory that was filled with one character"

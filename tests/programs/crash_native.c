@@ -168,11 +168,12 @@ METHOD(assertion)
     return argument;
 }
 
-METHOD(bad_free)
+METHOD(free_twice)
 {
     (void)module;
     char *volatile block = malloc(100);
-    free(block + 8);
+    free(block);
+    free(block);
     return argument;
 }
 
@@ -211,7 +212,7 @@ static const struct {
 #define ROW(name) {#name, name, 8, NULL} // METH_O
     ROW(null_read), ROW(null_write), ROW(wild_write), ROW(non_canonical), ROW(after_free),
     ROW(read_only), ROW(data_call), ROW(null_call), ROW(divide), ROW(beyond), ROW(recurse),
-    ROW(call), ROW(assertion), ROW(bad_free), ROW(give_up), ROW(raise_text), ROW(raise_os),
+    ROW(call), ROW(assertion), ROW(free_twice), ROW(give_up), ROW(raise_text), ROW(raise_os),
     ROW(raise_key), {NULL, NULL, 0, NULL},
 };
 

@@ -25,7 +25,7 @@ def native(name):
 
 
 for each in ("null_read", "null_write", "wild_write", "non_canonical", "after_free", "read_only",
-             "data_call", "null_call", "divide", "beyond", "recurse", "assertion", "bad_free",
+             "data_call", "null_call", "divide", "beyond", "recurse", "assertion", "free_twice",
              "give_up", "raise_text", "raise_os", "raise_key"):
     native(each)
 
