@@ -105,11 +105,11 @@ bool repr_instance(struct repr *repr, uint64_t object, const struct repr_class *
     return true;
 }
 
-// BaseException_repr, Objects/exceptions.c: args follow the dict; 3.6 writes a comma behind one alone.
+// BaseException_repr, Objects/exceptions.c; 3.6 writes a comma behind one alone.
 bool repr_exception(struct repr *repr, uint64_t object, const struct repr_class *class)
 {
     uint64_t args, count, item;
-    if (!repr_u64(repr, object + repr_head(repr) + 8, &args) ||
+    if (!repr_read(repr, object, PY_EXC_args, &args) ||
         !repr_ok(repr, py_expect(repr->dec, args, PY_KIND_TUPLE, "args")) ||
         !repr_read(repr, args, PY_TUPLE_size, &count))
         return false;
