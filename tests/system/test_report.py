@@ -445,7 +445,8 @@ class Schema(Folder):
                     yield from objects(item)
         profile, dump = shortened(profile), shortened(dump)
         optional = {"through", "through_waiting", "through_cpu_ns", "text", "newer", "snapshots",
-                    "generator", "signal", "holds_gil", "of_core", "crashed"}
+                    "generator", "signal", "holds_gil", "of_core", "crashed", "verdict", "word",
+                    "bucket", "fingerprint", "chains", "waits", "wait", "crash", "last_snapshot"}
         changes = 0
         for document in profile, dump:
             for value in objects(document):
