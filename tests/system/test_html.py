@@ -290,7 +290,10 @@ class Harmless(Report):
     def test_dump(self):
         with self.page(self.dump) as page:
             self.assertRegex(page.text("h1"), "^Threads of ")
-            threads = page.texts("[data-part=dump] tbody tr")
+            threads = page.run(
+                "[...document.querySelectorAll('[data-part=dump] table')]"
+                ".filter(table => table.querySelector('th').textContent.trim() === 'TID')"
+                ".flatMap(table => [...table.querySelectorAll('tbody tr')].map(row => row.textContent))")
             self.assertEqual(len(threads), 4)
             self.assertTrue(any("worker" in thread for thread in threads))
             self.assertIn("wait_for_lock", page.text("main"))
