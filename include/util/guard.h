@@ -32,7 +32,8 @@ static inline void guard_err(struct err **err)
     err_destroy(*err);
 }
 
-#define GUARD(function) __attribute__((cleanup(function)))
+// clang takes a variable that is only released for an unused one.
+#define GUARD(function) __attribute__((cleanup(function), unused))
 #define AUTO_FREE GUARD(guard_free)
 #define AUTO_CLOSE GUARD(guard_close)
 #define AUTO_FCLOSE GUARD(guard_fclose)

@@ -132,8 +132,8 @@ static void say_width(struct svg *svg)
 {
     const struct weigh *weigh = &svg->view->weigh;
     static const char *const words[] = {
-        [REPORT_WEIGHT_SAMPLES] = " of threads at work. Waiting threads are not in it; --weight "
-                                  "wall shows them.",
+        [REPORT_WEIGHT_SAMPLES] =
+            (" of threads at work. Waiting threads are not in it; --weight wall shows them."),
         [REPORT_WEIGHT_WALL] = " of all threads, at work and waiting.",
         [REPORT_WEIGHT_CPU] = " of threads seen at work.",
     };

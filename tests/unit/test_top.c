@@ -29,7 +29,7 @@ static void shown_deinit(struct shown *shown)
     free(shown->text);
     screen_destroy(shown->screen);
 }
-#define SHOWN __attribute__((cleanup(shown_deinit))) struct shown
+#define SHOWN __attribute__((cleanup(shown_deinit), unused)) struct shown
 
 static struct shown draw(struct values *v, struct top_state *state, unsigned rows, unsigned columns,
                          bool ascii)
