@@ -9,7 +9,7 @@ subTest gets a line of its own. What tests print themselves becomes comments too
 
 Modules may set
     SERIAL = True     nothing else of the suite runs beside it (it measures time)
-    LIMIT_S = 600     seconds after which the whole file is given up as hung (default 300)
+    LIMIT_S = 600     seconds after which the whole file is given up as hung (default 900)
 """
 
 import contextlib
@@ -24,7 +24,7 @@ import time
 import traceback
 import unittest
 
-DEFAULT_LIMIT_S = 300
+DEFAULT_LIMIT_S = 900  # the longest takes three minutes, and three times that under sanitizers
 
 
 class TapResult(unittest.TestResult):
