@@ -445,7 +445,10 @@ class Schema(Folder):
                     yield from objects(item)
         profile, dump = shortened(profile), shortened(dump)
         optional = {"through", "through_waiting", "through_cpu_ns", "text", "newer", "snapshots",
-                    "generator", "signal", "holds_gil", "of_core", "crashed"}
+                    "generator", "signal", "holds_gil", "of_core", "crashed", "wait", "held",
+                    "exceptions", "hidden_values", "locals", "hidden", "arguments", "crash",
+                    "environment", "last_snapshot", "verdict", "word", "fingerprint", "bucket",
+                    "chains", "waits", "locks", "cut", "lines_left_out", "members"}
         changes = 0
         for document in profile, dump:
             for value in objects(document):
