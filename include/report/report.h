@@ -37,8 +37,9 @@ struct report_input {
     struct report_source_reader source_reader;
 };
 
-// The snapshot of which a report tells what threads wait for: `last`, else the last of `snapshots`.
-// NULL: there is none.
+// The snapshot of which a report tells what threads wait for: `last`, else the last of `snapshots`; of a
+// profile's the one before it where that knows more waits, for the very last one may show how a
+// program ends, not what it waited for. NULL: there is none.
 const struct snapshot *report_last(const struct report_input *input);
 
 enum report_weight { REPORT_WEIGHT_SAMPLES, REPORT_WEIGHT_WALL, REPORT_WEIGHT_CPU };

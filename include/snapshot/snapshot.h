@@ -126,6 +126,9 @@ struct snapshot {
 // Wall time over which the threads of a process used their cpu_ns; 0: not known.
 uint64_t snap_window_of(const struct snapshot *snapshot, pid_t pid);
 
+// Of how many threads it is known what they wait for.
+size_t snap_waits_known(const struct snapshot *snapshot);
+
 struct snapshot *snapshot_create(void);
 void snapshot_destroy(struct snapshot *snapshot);
 void snap_thread_deinit(struct snap_thread *thread);

@@ -40,6 +40,7 @@ void session_deinit(struct session *session)
         snapshot_destroy(*snapshot);
     vec_deinit(&session->kept);
     snapshot_destroy(session->last);
+    snapshot_destroy(session->before);
     diagnosis_destroy(session->diagnosis);
     free(session->line);
     profile_destroy(session->profile);
@@ -121,7 +122,8 @@ void session_add(struct session *session, struct snapshot *snapshot)
     if ((!session->profile || session->options->report.snapshots) &&
         vec_push(&session->kept, snapshot))
         return;
-    snapshot_destroy(session->last);
+    snapshot_destroy(session->before);
+    session->before = session->last;
     session->last = snapshot;
 }
 
@@ -243,6 +245,15 @@ struct prof_report *session_profile_of(struct strtab *strings,
     return report;
 }
 
+// As report_last() chooses among those that are kept.
+static const struct snapshot *last_of(const struct session *session)
+{
+    const struct snapshot *both[] = {session->before, session->last};
+    const struct report_input input = {
+        .profile = &(struct prof_report){0}, .snapshots = both, .snapshot_count = 2};
+    return session->before ? report_last(&input) : session->last;
+}
+
 struct err *session_report(struct session *session, const struct prof_run *run,
                            struct report_source_reader lines, const char *command,
                            struct report_input *ret)
@@ -264,16 +275,6 @@ struct err *session_report(struct session *session, const struct prof_run *run,
     filter_note(session->options, &session->filtered, session->strings, &session->notes);
     session->source.complete = !session->incomplete && !session->interrupted;
     session->lines = lines;
-    const struct snapshot *last = session->last ? session->last
-                                  : session->kept.count
-                                      ? session->kept.items[session->kept.count - 1]
-                                      : NULL;
-    struct err *err =
-        filter_is_set(session->options) ? NULL : find_what_is_wrong(session, last, report);
-    if (err) {
-        prof_report_destroy(report);
-        return err;
-    }
     *ret = (struct report_input){
         .tool_version = PACKAGE_VERSION,
         .command = command,
@@ -282,15 +283,20 @@ struct err *session_report(struct session *session, const struct prof_run *run,
         .snapshots = (const struct snapshot *const *)session->kept.items,
         .snapshot_count = session->kept.count,
         .profile = report,
-        .last = session->last,
-        .diagnosis = session->diagnosis,
+        .last = last_of(session),
         .shows_secrets = session->options->show_secrets,
         .notes = &session->notes,
         .interrupted = session->interrupted,
         .interim = session->interim,
         .source_reader = {shown_line, session},
     };
-    return NULL;
+    struct err *err = NULL;
+    if (!filter_is_set(session->options))
+        err = find_what_is_wrong(session, report_last(ret), report);
+    if (err)
+        prof_report_destroy(report);
+    ret->diagnosis = session->diagnosis;
+    return err;
 }
 
 int session_exit_code(const struct options *options, const struct report_input *input)

@@ -14,18 +14,18 @@ struct session {
     struct snap_source source;
     struct snap_notes notes;
     struct surroundings surroundings; // of the first process
-    struct profile *profile; // NULL: one snapshot, a thread dump
+    struct profile *profile;          // NULL: one snapshot, a thread dump
     VEC(struct snapshot *) kept;
-    struct snapshot *last;       // of a profile whose snapshots are not kept
-    struct diagnosis *diagnosis; // of the last report, or with filters of the last snapshot
+    struct snapshot *last, *before; // of a profile whose snapshots are not kept
+    struct diagnosis *diagnosis;    // of the last report, or with filters of the last snapshot
     struct report_source_reader lines;
     char *line; // the last one that was read, without secrets
     uint64_t taken;
-    uint64_t cpu_begin_ns;   // pycore's own CPU time before the run
+    uint64_t cpu_begin_ns; // pycore's own CPU time before the run
     struct filter_counts filtered;
     uint64_t notes_left_out; // of single threads, beyond a bound
     bool interrupted, incomplete;
-    bool interim; // the run goes on after this report
+    bool interim;        // the run goes on after this report
     bool without_locals; // the capture has none
 };
 

@@ -223,7 +223,7 @@ static bool wants_table(const struct page *page, const struct waits *waits)
 
 void page_waits(struct page *page)
 {
-    const struct snapshot *last = report_last(page->input);
+    const struct snapshot *last = page->moment;
     GUARD(waits_deinit) struct waits waits = {0};
     if (!waits_find(last, &waits)) {
         page->failed = true;

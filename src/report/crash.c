@@ -83,7 +83,7 @@ static void say_places(struct page *page, struct plain *line, const struct snap_
 // The innermost frame of the crashed thread that has a line of Python.
 static void say_python(struct page *page, struct plain *line)
 {
-    const struct snapshot *last = report_last(page->input);
+    const struct snapshot *last = page->moment;
     for (size_t t = 0; last && t < last->threads.count; t++) {
         const struct snap_thread *thread = &last->threads.items[t];
         for (size_t i = 0; thread->crashed && i < thread->frames.count; i++) {

@@ -176,7 +176,7 @@ void page_thread_details(struct page *page, const struct snap_thread *thread)
 uint64_t page_hidden_values(const struct page *page)
 {
     uint64_t hidden = 0;
-    const struct snapshot *last = report_last(page->input);
+    const struct snapshot *last = page->moment;
     for (size_t i = 0; last && i < last->threads.count; i++)
         if (last->threads.items[i].details)
             hidden += last->threads.items[i].details->hidden;

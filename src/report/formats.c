@@ -53,7 +53,12 @@ const struct report_format *report_format_by_ending(const char *path)
 
 const struct snapshot *report_last(const struct report_input *input)
 {
-    if (input->last || !input->snapshot_count)
+    size_t count = input->snapshot_count;
+    if (input->last || !count)
         return input->last;
-    return input->snapshots[input->snapshot_count - 1];
+    const struct snapshot *last = input->snapshots[count - 1];
+    if (!input->profile || count < 2)
+        return last;
+    const struct snapshot *before = input->snapshots[count - 2];
+    return snap_waits_known(before) > snap_waits_known(last) ? before : last;
 }

@@ -97,7 +97,7 @@ uint32_t page_thread_of(const struct page *page, const struct prof_stack *stack)
 
 const struct snap_thread *page_last_thread(const struct page *page, pid_t pid, pid_t tid)
 {
-    const struct snapshot *last = report_last(page->input);
+    const struct snapshot *last = page->moment;
     const struct page_thread wanted = {pid, tid, 0};
     const struct page_thread *found =
         last ? bsearch(&wanted, page->last, last->threads.count, sizeof(wanted), by_tid) : NULL;
@@ -409,7 +409,7 @@ bool page_prepare(struct page *page)
     page->own_code = calloc(functions + 1, sizeof(*page->own_code));
     page->threads = calloc(threads + 1, sizeof(*page->threads));
     page->interpreter = calloc(functions + 1, sizeof(*page->interpreter));
-    const struct snapshot *last = report_last(page->input);
+    const struct snapshot *last = page->moment = report_last(page->input);
     page->last = calloc((last ? last->threads.count : 0) + 1, sizeof(*page->last));
     if (!page->own_code || !page->interpreter || !page->threads || !page->last ||
         !names_init(&page->names, page->input, page->options))

@@ -20,14 +20,15 @@ struct page {
     const struct report_options *options;
     const struct prof_report *profile; // NULL: a thread dump
     struct names names;
-    size_t pythons;              // processes of which there are stacks
-    struct weigh weigh;          // with a profile
-    struct page_thread *threads; // sorted
-    struct page_thread *last;    // of the last snapshot (report_last()), sorted
-    bool *own_code;              // by function: neither library nor package
-    bool *interpreter;           // by function: native code of the interpreter itself
-    bool python_only;            // page_frames() leaves native frames out
-    bool failed;                 // out of memory
+    size_t pythons;                // processes of which there are stacks
+    struct weigh weigh;            // with a profile
+    struct page_thread *threads;   // sorted
+    const struct snapshot *moment; // report_last()
+    struct page_thread *last;      // its threads, sorted
+    bool *own_code;                // by function: neither library nor package
+    bool *interpreter;             // by function: native code of the interpreter itself
+    bool python_only;              // page_frames() leaves native frames out
+    bool failed;                   // out of memory
 };
 
 // The whole document of a report; the formats call nothing else.

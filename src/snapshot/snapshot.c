@@ -60,6 +60,14 @@ uint64_t snap_window_of(const struct snapshot *snapshot, pid_t pid)
     return snapshot->cpu_window_ns;
 }
 
+size_t snap_waits_known(const struct snapshot *snapshot)
+{
+    size_t known = 0;
+    vec_foreach (thread, &snapshot->threads)
+        known += thread->details && thread->details->wait.kind != SNAP_WAIT_NONE;
+    return known;
+}
+
 bool snap_note(struct strtab *strings, struct snap_notes *notes, const char *fmt, ...)
 {
     char text[NOTE_BYTES];

@@ -160,7 +160,7 @@ class Incident(support.TestCase):
     def test_command_line_without_secrets(self, python):
         """The line that says how to get the report again holds the program's arguments."""
         done = support.pycore("run", "-i", "50ms", "--", python.path, "-c",
-                              "import time; time.sleep(0.5)", "--password", SECRETS[0])
+                              "import time; time.sleep(2)", "--password", SECRETS[0])
         self.assertIn("once more", done.out)
         self.assertNotIn(SECRETS[0], done.out)
 
