@@ -41,6 +41,8 @@ struct report_input {
 // profile's the one before it where that knows more waits, for the very last one may show how a
 // program ends, not what it waited for. NULL: there is none.
 const struct snapshot *report_last(const struct report_input *input);
+// Of the last two snapshots of a run (`before` NULL: there is but one) the one that it is judged by.
+const struct snapshot *report_judged(const struct snapshot *before, const struct snapshot *last);
 
 enum report_weight { REPORT_WEIGHT_SAMPLES, REPORT_WEIGHT_WALL, REPORT_WEIGHT_CPU };
 

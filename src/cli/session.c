@@ -245,15 +245,6 @@ struct prof_report *session_profile_of(struct strtab *strings,
     return report;
 }
 
-// As report_last() chooses among those that are kept.
-static const struct snapshot *last_of(const struct session *session)
-{
-    const struct snapshot *both[] = {session->before, session->last};
-    const struct report_input input = {
-        .profile = &(struct prof_report){0}, .snapshots = both, .snapshot_count = 2};
-    return session->before ? report_last(&input) : session->last;
-}
-
 struct err *session_report(struct session *session, const struct prof_run *run,
                            struct report_source_reader lines, const char *command,
                            struct report_input *ret)
@@ -283,7 +274,7 @@ struct err *session_report(struct session *session, const struct prof_run *run,
         .snapshots = (const struct snapshot *const *)session->kept.items,
         .snapshot_count = session->kept.count,
         .profile = report,
-        .last = last_of(session),
+        .last = report_judged(session->before, session->last),
         .shows_secrets = session->options->show_secrets,
         .notes = &session->notes,
         .interrupted = session->interrupted,

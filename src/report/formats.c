@@ -51,14 +51,16 @@ const struct report_format *report_format_by_ending(const char *path)
     return best;
 }
 
+const struct snapshot *report_judged(const struct snapshot *before, const struct snapshot *last)
+{
+    return before && snap_waits_known(before) > snap_waits_known(last) ? before : last;
+}
+
 const struct snapshot *report_last(const struct report_input *input)
 {
     size_t count = input->snapshot_count;
     if (input->last || !count)
         return input->last;
-    const struct snapshot *last = input->snapshots[count - 1];
-    if (!input->profile || count < 2)
-        return last;
-    const struct snapshot *before = input->snapshots[count - 2];
-    return snap_waits_known(before) > snap_waits_known(last) ? before : last;
+    return report_judged(input->profile && count > 1 ? input->snapshots[count - 2] : NULL,
+                         input->snapshots[count - 1]);
 }
