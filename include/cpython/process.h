@@ -20,6 +20,7 @@ struct py_process {
     uint64_t gil_cond, gil_end; // 3.6: where its GIL's statics lie; 0: not known
     size_t frames_walked;       // in this snapshot; py_state_read starts anew
     size_t tracebacks_walked;   // likewise: entries of tracebacks
+    size_t awaits_walked;       // likewise: what awaits something
     struct {                    // threading._active of interpreters met lately
         uint64_t interp, dict;
     } active[4];
