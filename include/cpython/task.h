@@ -74,8 +74,12 @@ struct py_futures *py_futures_create(struct py_decoder *dec); // NULL: no memory
 void py_futures_destroy(struct py_futures *futures);
 // ret->kind is PY_FUTURE_NONE for every other object.
 struct err *py_future_read(struct py_futures *futures, uint64_t object, struct py_future *ret);
-// Futures that a gathering one waits for. Appends.
-struct err *py_future_children(struct py_futures *futures, uint64_t object, struct py_objects *ret);
+// Tasks that are woken when it is done, be it through futures that pass its result on: gather(),
+// wait(), shield(), a TaskGroup. Appends. *ret_job: an object of concurrent.futures.Future that has to
+// do with it; 0: none. NULL: nobody wants to know.
+struct err *py_future_awaiters(struct py_futures *futures, const struct py_future *future,
+                               struct py_objects *ret, uint64_t *ret_job);
+struct py_decoder *py_futures_decoder(const struct py_futures *futures);
 // What is 0 or None.
 bool py_is_none(struct py_futures *futures, uint64_t object);
 

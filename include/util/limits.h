@@ -69,8 +69,5 @@
 #define LIMIT_TRACEBACK_LINES_PER_SNAPSHOT 2000000
 // asyncio tasks of one snapshot: a service of 100,000 connections has as many.
 #define LIMIT_TASKS 200000
-// Frames of one chain of awaits, and of all chains of a snapshot.
-#define LIMIT_AWAIT_FRAMES 10000
-#define LIMIT_AWAIT_FRAMES_PER_SNAPSHOT 2000000
 
 #endif

@@ -34,7 +34,6 @@ enum key {
     KEY_NAME,
     KEY_MUST_CANCEL,
     KEY_CANCELS,
-    KEY_CHILDREN,
     KEY_COUNT
 };
 
@@ -53,7 +52,6 @@ static const struct {
     {"_name", KEY_NAME},
     {"_must_cancel", KEY_MUST_CANCEL},
     {"_num_cancels_requested", KEY_CANCELS},
-    {"_children", KEY_CHILDREN},
 };
 
 struct py_futures {
@@ -95,6 +93,11 @@ struct py_futures *py_futures_create(struct py_decoder *dec)
 void py_futures_destroy(struct py_futures *futures)
 {
     free(futures);
+}
+
+struct py_decoder *py_futures_decoder(const struct py_futures *futures)
+{
+    return futures->dec;
 }
 
 bool py_is_none(struct py_futures *futures, uint64_t object)
@@ -318,17 +321,4 @@ struct err *py_future_read(struct py_futures *futures, uint64_t object, struct p
     bool is_task = ret->kind == PY_TASK;
     return ret->in_python ? read_attributes(futures, is_task, ret)
                           : read_struct(futures, is_task, ret);
-}
-
-static bool visit_child(void *arg, uint64_t child)
-{
-    struct py_objects *ret = arg;
-    return ret->count < LIMIT_TASKS && vec_push(ret, child);
-}
-
-struct err *py_future_children(struct py_futures *futures, uint64_t object, struct py_objects *ret)
-{
-    uint64_t children;
-    TRY(py_instance_attr(futures->dec, object, "_children", &children));
-    return children ? py_list_walk(futures->dec, children, visit_child, ret) : NULL;
 }
