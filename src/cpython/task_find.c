@@ -113,8 +113,8 @@ static void find_debug_offsets(struct py_process *process, struct py_asyncio *to
         struct module *module = image_module(process->image, i);
         uint64_t addr, size;
         const char *base = module->path ? strrchr(module->path, '/') : NULL;
-        if (!base || (!strstr(base, "python") && !strstr(base, "_asyncio") &&
-                      module->start > process->runtime))
+        bool runtime = process->runtime >= module->start && process->runtime < module->end;
+        if (!runtime && (!base || (!strstr(base, "python") && !strstr(base, "_asyncio"))))
             continue;
         if (!image_section(process->image, module, ".AsyncioDebug", &addr, &size) &&
             !image_symbol(process->image, module, "_Py_AsyncioDebug", &addr, &size))
