@@ -5,7 +5,7 @@
 #ifndef CPYTHON_TASK_H
 #define CPYTHON_TASK_H
 
-#include "cpython/process.h"
+#include "cpython/stack.h"
 
 VEC_DEFINE(py_objects, uint64_t);
 
@@ -82,6 +82,51 @@ struct err *py_future_awaiters(struct py_futures *futures, const struct py_futur
 struct py_decoder *py_futures_decoder(const struct py_futures *futures);
 // What is 0 or None.
 bool py_is_none(struct py_futures *futures, uint64_t object);
+
+// ---- What a task awaits -------------------------------------------------------------------------
+
+enum py_await_kind {
+    PY_AWAIT_NONE,
+    PY_AWAIT_TASK,
+    PY_AWAIT_SEVERAL,
+    PY_AWAIT_FUTURE,
+    PY_AWAIT_SLEEP,
+    PY_AWAIT_LOCK,
+    PY_AWAIT_EVENT,
+    PY_AWAIT_CONDITION,
+    PY_AWAIT_SEMAPHORE,
+    PY_AWAIT_BARRIER,
+    PY_AWAIT_QUEUE_GET,
+    PY_AWAIT_QUEUE_PUT,
+    PY_AWAIT_QUEUE_JOIN,
+    PY_AWAIT_READ,
+    PY_AWAIT_WRITE,
+    PY_AWAIT_CONNECT,
+    PY_AWAIT_ACCEPT,
+    PY_AWAIT_EXECUTOR,
+    PY_AWAIT_CHILD,
+    PY_AWAIT_YIELD,
+    PY_AWAIT_OTHER,
+};
+
+struct py_await {
+    enum py_await_kind kind;
+    uint64_t object; // the lock, the queue, the future; 0: not known
+    uint32_t type;   // tp_name of it
+    int32_t fd;      // -1: none
+    bool has_when;
+    double when_s;    // of a sleep or time limit, by the loop's clock
+    uint64_t job;     // object of concurrent.futures.Future; 0: none
+    uint32_t waiting; // frame of the program that waits: the library's own are passed over;
+                      // UINT32_MAX: there is none
+};
+// `frames` and `end` are what py_await_chain() gave for the task's coroutine.
+void py_await_read(struct py_futures *futures, const struct py_future *task,
+                   const struct py_frames *frames, uint64_t end, struct py_await *ret);
+
+// Locks that the frames of a chain have taken by `async with`. Appends.
+struct err *py_await_held(struct py_futures *futures, const struct py_frames *frames,
+                          struct py_objects *ret);
 
 // ---- Loops --------------------------------------------------------------------------------------
 

@@ -74,23 +74,6 @@ static struct err *place_running(struct tasks *tasks)
     return NULL;
 }
 
-static struct err *link_tasks(struct tasks *tasks)
-{
-    for (uint32_t i = 0; i < tasks->entries.count; i++) {
-        struct task_entry *entry = &tasks->entries.items[i];
-        vec_foreach (awaiter, &entry->awaited_by) {
-            uint32_t of = tasks_find(tasks, *awaiter);
-            if (of == SNAP_NO_INDEX)
-                continue;
-            struct snap_await *await = &tasks->entries.items[of].value.await;
-            await->task_count++;
-            if (!vec_push(&await->tasks, i))
-                return out_of_memory();
-        }
-    }
-    return NULL;
-}
-
 static struct err *keep(struct tasks *tasks)
 {
     vec_foreach (entry, &tasks->entries) {
@@ -128,6 +111,7 @@ static struct err *read_interpreter(struct tasks *tasks, uint64_t interp)
 static struct err *read_all(struct tasks *tasks)
 {
     const struct py_state *state = tasks->in->state;
+    TRY(tasks_find_jobs(tasks));
     for (size_t i = 0; i < state->threads.count; i++)
         if (first_of_interpreter(state, i))
             TRY(read_interpreter(tasks, state->threads.items[i].interp));
@@ -135,7 +119,7 @@ static struct err *read_all(struct tasks *tasks)
         return out_of_memory();
     TRY(settle_loops(tasks));
     TRY(place_running(tasks));
-    TRY(link_tasks(tasks));
+    TRY(tasks_link(tasks));
     TRY(tasks_turns(tasks));
     return keep(tasks);
 }
@@ -144,6 +128,7 @@ static void tasks_deinit(struct tasks *tasks)
 {
     vec_foreach (entry, &tasks->entries) {
         vec_deinit(&entry->awaited_by);
+        vec_deinit(&entry->held);
         vec_deinit(&entry->value.await.tasks);
     }
     vec_deinit(&tasks->entries);
@@ -151,6 +136,8 @@ static void tasks_deinit(struct tasks *tasks)
     vec_deinit(&tasks->running);
     vec_deinit(&tasks->frames);
     vec_deinit(&tasks->shown);
+    vec_deinit(&tasks->jobs);
+    free(tasks->paths);
     py_futures_destroy(tasks->futures);
 }
 

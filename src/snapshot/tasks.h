@@ -16,9 +16,24 @@ struct task_entry {
     uint64_t frame; // address of its coroutine's frame; 0: not known
     uint64_t end;   // what the innermost coroutine awaits and what has no frame; 0: not known
     struct py_objects awaited_by; // tasks
+    struct py_await await;
+    struct py_objects held; // locks
     struct snap_task value;
 };
 VEC_DEFINE(task_entries, struct task_entry);
+
+// How a place in the program calls an object.
+struct task_path {
+    uint64_t code, object;
+    int32_t offset_bytes;
+    uint32_t name;
+};
+enum { TASK_PATHS = 1024 };
+
+struct task_job {
+    uint64_t future;
+    pid_t thread;
+};
 
 struct tasks {
     const struct snap_input *in;
@@ -32,6 +47,9 @@ struct tasks {
     struct py_runnings running;
     struct py_frames frames; // of the task that is being read
     struct snap_frames shown;
+    struct task_path *paths; // TASK_PATHS; code 0: empty
+    size_t paths_looked_for;
+    VEC(struct task_job) jobs; // what threads of executors run
 };
 
 // ---- tasks.c ------------------------------------------------------------------------------------
@@ -49,6 +67,15 @@ uint32_t tasks_find(const struct tasks *tasks, uint64_t object); // SNAP_NO_INDE
 // "Task" of "_asyncio.Task"
 uint32_t tasks_short_type(const struct tasks *tasks, uint32_t type);
 uint32_t tasks_coroutine_name(const struct tasks *tasks, uint64_t coroutine);
+
+// ---- tasks_await.c ------------------------------------------------------------------------------
+
+// Before the first task is read.
+struct err *tasks_find_jobs(struct tasks *tasks);
+// What a task awaits, while its chain is in tasks->frames.
+struct err *tasks_await(struct tasks *tasks, struct task_entry *entry);
+// Once all are known: who awaits whom, and who has the locks.
+struct err *tasks_link(struct tasks *tasks);
 
 // ---- tasks_turn.c -------------------------------------------------------------------------------
 

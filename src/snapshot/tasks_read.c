@@ -118,6 +118,7 @@ static struct err *read_chain(struct tasks *tasks, struct task_entry *entry)
         return err;
     to->cut = err != NULL;
     err_destroy(err);
+    TRY(tasks_await(tasks, entry));
     return tasks->frames.count ? keep_stack(tasks, to) : NULL;
 }
 
@@ -172,10 +173,11 @@ static struct err *read_one(struct tasks *tasks, uint64_t object, uint64_t rank)
     err_destroy(err);
     if (!shown)
         return NULL;
-    TRY(fill(tasks, &entry));
-    if (!hash_index_reserve(&tasks->by_object, 1) || !vec_push(&tasks->entries, entry)) {
+    err = fill(tasks, &entry);
+    if (err || !hash_index_reserve(&tasks->by_object, 1) || !vec_push(&tasks->entries, entry)) {
         vec_deinit(&entry.awaited_by);
-        return out_of_memory();
+        vec_deinit(&entry.held);
+        return err ? err : out_of_memory();
     }
     hash_index_add(&tasks->by_object, hash_u64(HASH_SEED, object),
                    (uint32_t)(tasks->entries.count - 1));
