@@ -153,7 +153,11 @@ struct err *tasks_build(const struct snap_input *in, const size_t *owners,
     tasks.futures = py_futures_create(dec);
     tasks.out = snapshot->suspended ? snapshot->suspended : snap_suspended_create();
     snapshot->suspended = tasks.out;
+    if (in->below)
+        mem_cache_begin(in->below);
     struct err *err = tasks.futures && tasks.out ? read_all(&tasks) : out_of_memory();
+    if (in->below)
+        mem_cache_end(in->below);
     dec->mem = mem;
     if (tasks.out && !tasks.out->tasks.count && !tasks.out->loops.count &&
         !tasks.out->greenlets.count) {
