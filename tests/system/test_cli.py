@@ -78,7 +78,7 @@ class Help(support.TestCase):
         self.assertTrue(text.endswith("\n"))
 
     def test_overview(self):
-        texts = [support.pycore(*words) for words in (["--help"], ["-h"], ["help"])]
+        texts = [support.pycore(*words) for words in (["--help"], ["-h"], ["help"], ["help", "help"])]
         for done in texts:
             self.assertEqual((done.rc, done.err), (0, ""))
             self.assertEqual(done.out, texts[0].out)

@@ -335,6 +335,7 @@ class Documents(Folder):
         self.refused("", self.folder)
         self.refused("", self.write("e.json", b""))
         self.refused("", self.write("f.json", b"hello"))
+        self.refused("read back, only json", self.write("h.svg", b"<svg/>"))
         self.refused("takes a capture", rc=64)
         self.refused("one at a time", self.fixture, self.fixture)
         self.refused("it is what is to be read", self.write("g.json", data), "-o",
