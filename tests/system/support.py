@@ -256,6 +256,18 @@ class TestCase(unittest.TestCase):
         return test
 
 
+class FolderCase(TestCase):
+    """A test with an empty folder of its own: self.folder."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="pycore-test-")
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def file(self, name):
+        return os.path.join(self.folder, name)
+
+
 # ---- Programs to look at -------------------------------------------------------------------------
 
 class Target:

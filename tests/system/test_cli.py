@@ -406,15 +406,7 @@ class Native(support.TestCase):
         self.assertGreater(document["profile"]["pause_share"], 0.01)
 
 
-class Outputs(support.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-
-    def file(self, name):
-        return os.path.join(self.folder, name)
-
+class Outputs(support.FolderCase):
     def read(self, name):
         with open(self.file(name)) as stream:
             return stream.read()

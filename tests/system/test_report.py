@@ -9,7 +9,6 @@ import glob
 import gzip
 import json
 import os
-import tempfile
 import textwrap
 import unittest
 
@@ -78,15 +77,7 @@ inner()
 ''' % (HOSTILE,)
 
 
-class Folder(support.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-
-    def file(self, name):
-        return os.path.join(self.folder, name)
-
+class Folder(support.FolderCase):
     def read(self, name):
         with open(self.file(name), "rb") as stream:
             return stream.read()
