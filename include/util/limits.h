@@ -68,4 +68,7 @@
 #define LIMIT_TRACEBACK_LINES 250000
 #define LIMIT_TRACEBACK_LINES_PER_SNAPSHOT 2000000
 
+// Objects of the collector's lists: 50 million are a heap of some 5 GiB at least.
+#define LIMIT_HEAP_OBJECTS 50000000
+
 #endif
