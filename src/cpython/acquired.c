@@ -141,7 +141,7 @@ static uint64_t attribute(struct py_decoder *dec, uint64_t object, uint32_t name
         AUTO_ERR struct err *unread = py_module_dict(dec, object, &dict);
         return unread ? 0 : lookup(dec, dict, name);
     }
-    AUTO_ERR struct err *unread = py_instance_attr(dec, object, text, &value);
+    AUTO_ERR struct err *unread = py_attr(dec, object, text, &value);
     return unread ? 0 : value;
 }
 
