@@ -65,5 +65,7 @@
 // A RecursionError's traceback is as long as the recursion was deep.
 #define LIMIT_TRACEBACK_LINES 250000
 #define LIMIT_TRACEBACK_LINES_PER_SNAPSHOT 2000000
+// gevent servers have one for each connection.
+#define LIMIT_GREENLETS 200000
 
 #endif
