@@ -32,10 +32,6 @@ struct mem;
 struct mem *mem_create(void);
 void mem_destroy(struct mem *mem);
 
-// An address space over `below`, which is borrowed: it reads whole pages of that and keeps some, for
-// many small reads of a process that runs, which need not be of one moment.
-struct mem *mem_create_cached(struct mem *below); // NULL: no memory
-
 // Adds [start, end). A later segment replaces what it overlaps, so a core's own bytes are added
 // after the file's. `read` is NULL for MEM_ABSENT and MEM_TRUNCATED. `arg` is borrowed.
 // `cache` lets small reads go through a page cache: for sources that do not change (files).

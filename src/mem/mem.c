@@ -130,23 +130,6 @@ struct err *mem_add(struct mem *mem, uint64_t start, uint64_t end, enum mem_orig
     return NULL;
 }
 
-static size_t read_below(void *arg, uint64_t addr, void *buffer, size_t size)
-{
-    return mem_read_some(arg, addr, buffer, size);
-}
-
-struct mem *mem_create_cached(struct mem *below)
-{
-    struct mem *mem = mem_create();
-    struct err *err = mem ? mem_add(mem, 0, UINT64_MAX, MEM_LIVE, read_below, below, true) : NULL;
-    if (err) {
-        err_destroy(err);
-        mem_destroy(mem);
-        return NULL;
-    }
-    return mem;
-}
-
 static size_t read_cached(struct mem *mem, const struct segment *segment, uint64_t addr,
                           unsigned char *to, size_t size)
 {
