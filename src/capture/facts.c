@@ -345,6 +345,20 @@ static void io_kernel(struct facts_io *io, struct kernel_facts *kernel)
         io_fd(io, fd);
 }
 
+// Likewise.
+static void io_heap(struct facts_io *io, struct kernel_facts *kernel)
+{
+    if (io->in && io->in->next == io->in->end)
+        return;
+    io_bool(io, &kernel->read_greenlets);
+    IO_COUNT(io, &kernel->greenlets, 8, LIMIT_GREENLETS);
+    vec_foreach (object, &kernel->greenlets)
+        io_u64(io, object);
+    IO_COUNT(io, &kernel->changed, 8, LIMIT_FRAMES_PER_SNAPSHOT);
+    vec_foreach (addr, &kernel->changed)
+        io_u64(io, addr);
+}
+
 void facts_snapshot(struct facts_io *io, struct capture_snapshot *snapshot)
 {
     struct still_moment *moment = &snapshot->moment;
@@ -383,6 +397,7 @@ void facts_snapshot(struct facts_io *io, struct capture_snapshot *snapshot)
     vec_foreach (code, &moment->lost_codes)
         io_u64(io, code);
     io_kernel(io, &snapshot->kernel);
+    io_heap(io, &snapshot->kernel);
     if (io->in)
         still_moment_settle(moment);
 }
