@@ -34,9 +34,15 @@ struct err *py_generator_read(struct py_decoder *dec, uint64_t object, struct py
 struct err *py_await_chain(struct py_process *process, uint64_t object, struct py_frames *ret,
                            uint64_t *ret_end, bool *ret_running);
 
-// Every object that the collector of an interpreter knows. Return false to end the walk.
+// Every object that the collector of an interpreter knows, each once; return false to end the walk. Of a
+// process that runs, or in damaged memory, some may be missed, and others be none any more; an error says
+// that a list was broken, after the rest was visited. ERR_UNSUPPORTED: a free-threaded build. Many small
+// reads: through mem_create_cached(), unless each byte is written down.
 typedef bool py_heap_visit(void *arg, uint64_t object);
 struct err *py_heap_walk(struct py_process *process, uint64_t interp, py_heap_visit *visit,
                          void *arg);
+// The same of all interpreters that have threads.
+struct err *py_heap_walk_all(struct py_process *process, const struct py_state *state,
+                             py_heap_visit *visit, void *arg);
 
 #endif

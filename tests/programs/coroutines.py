@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Generators, coroutines and async generators in every state, and what the interpreter itself says of
-them: one JSON line, {label: facts}, then READY.
+them: a JSON line {label: facts}, one of what the collector knows, then READY.
 
 facts: object (its address), kind, state (of inspect), name, qualname, frames (innermost first: name, file,
 line), end (address of what the innermost one awaits, 0: nothing), running, listed (it is the outermost
@@ -17,6 +17,7 @@ import types
 FACTS = {}
 FRESH = set()  # async generators that have not begun
 KEPT = []
+KINDS = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
 
 
 # ---- The oracle ----------------------------------------------------------------------------------
@@ -289,8 +290,14 @@ def executing():
 
 
 def say():
-    # Everything that is alive, and was made by this file.
     sys.stdout.write(json.dumps(FACTS) + "\n")
+    gc.collect()
+    objects = gc.get_objects()
+    frozen = gc.get_freeze_count() if hasattr(gc, "get_freeze_count") else 0  # 3.12 freezes some
+    heap = {"objects": len(objects) + frozen,
+            "generators": sorted([id(thing) for thing in objects if type(thing) in KINDS])}
+    del objects
+    sys.stdout.write(json.dumps(heap) + "\n")
     sys.stdout.write("READY\n")
     sys.stdout.flush()
     while True:

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What cpython/coroutine.h says of objects of a process or core, as one JSON value a line.
 //   await_chain PID|CORE ADDRESS...   each object's chain
-//   await_chain PID|CORE --heap       addresses of all generators that the collector knows, and how
-//                                     many objects there are, for each interpreter
+//   await_chain PID|CORE --heap       how many objects the collectors know, and the generators among them
 // Exit status: 0, or 2 for wrong use or what cannot be opened.
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,6 +80,41 @@ static void print_chain(struct opened *opened, uint64_t object)
     vec_deinit(&frames);
 }
 
+struct counts {
+    struct opened *opened;
+    size_t objects;
+    VEC(uint64_t) generators;
+};
+
+static bool count(void *arg, uint64_t object)
+{
+    struct counts *counts = arg;
+    struct py_type_info type;
+    counts->objects++;
+    AUTO_ERR struct err *err = py_type_of(&counts->opened->process->dec, object, &type);
+    return err || type.kind != PY_KIND_GENERATOR || vec_push(&counts->generators, object);
+}
+
+static void print_heap(struct opened *opened)
+{
+    struct counts counts = {.opened = opened};
+    struct py_state state = {0};
+    struct py_decoder *dec = &opened->process->dec;
+    struct mem *cached = mem_create_cached(dec->mem), *mem = dec->mem;
+    py_state_read(opened->process, &state);
+    dec->mem = cached;
+    AUTO_ERR struct err *err = py_heap_walk_all(opened->process, &state, count, &counts);
+    dec->mem = mem;
+    printf("{\"objects\": %zu, \"error\": \"%s\", \"generators\": [", counts.objects,
+           err ? err_message(err) : "");
+    for (size_t i = 0; i < counts.generators.count; i++)
+        printf("%s%llu", i ? ", " : "", (unsigned long long)counts.generators.items[i]);
+    printf("]}\n");
+    vec_deinit(&counts.generators);
+    py_state_deinit(&state);
+    mem_destroy(cached);
+}
+
 int main(int argc, char **argv)
 {
     struct opened opened = {0};
@@ -89,7 +123,10 @@ int main(int argc, char **argv)
         return 2;
     }
     AUTO_ERR struct err *err = open_all(argv[1], &opened);
-    for (int i = 2; !err && i < argc; i++)
+    bool heap = strcmp(argv[2], "--heap") == 0;
+    if (!err && heap)
+        print_heap(&opened);
+    for (int i = 2; !err && !heap && i < argc; i++)
         print_chain(&opened, strtoull(argv[i], NULL, 0));
     if (err)
         fprintf(stderr, "%s\n", err_message(err));
