@@ -248,6 +248,7 @@ struct err *tasks_build(const struct snap_input *in, const size_t *owners,
     dec->code_mem = NULL;
     dec->copy = NULL;
     struct err *err = look(&tasks);
+    snapshot->suspended_unread |= tasks.imported && !tasks.all;
     dec->mem = mem;
     dec->code_mem = code_mem;
     dec->copy = copy;
