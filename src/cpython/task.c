@@ -284,14 +284,16 @@ static struct err *read_attributes(struct py_futures *futures, bool is_task, str
     size_t bytes;
     TRY(py_instance_walk(dec, ret->object, visit_attribute, &attributes));
     // concurrent.futures.Future has no loop.
-    if (!values[KEY_LOOP] || !values[KEY_STATE] || (is_task && !values[KEY_CORO])) {
+    if (!values[KEY_LOOP] || (is_task && !values[KEY_CORO])) {
         ret->kind = PY_FUTURE_NONE;
         return NULL;
     }
-    TRY(py_str(dec, values[KEY_STATE], &state, &bytes));
-    ret->state = strcmp(state, "PENDING") == 0     ? PY_FUTURE_PENDING
-                 : strcmp(state, "CANCELLED") == 0 ? PY_FUTURE_CANCELLED
-                                                   : PY_FUTURE_FINISHED;
+    // While it is pending, only the class has the attribute.
+    if (values[KEY_STATE])
+        TRY(py_str(dec, values[KEY_STATE], &state, &bytes));
+    ret->state = !state || strcmp(state, "PENDING") == 0 ? PY_FUTURE_PENDING
+                 : strcmp(state, "CANCELLED") == 0       ? PY_FUTURE_CANCELLED
+                                                         : PY_FUTURE_FINISHED;
     ret->loop = values[KEY_LOOP];
     ret->exception = values[KEY_EXCEPTION];
     ret->callbacks = values[KEY_CALLBACKS];

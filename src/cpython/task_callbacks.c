@@ -27,6 +27,7 @@ struct search {
 };
 
 static void search_future(struct search *s, const struct py_future *future);
+static py_item_visit visit_held;
 
 static uint64_t field_of(const struct search *s, uint64_t base, enum py_field_id field)
 {
@@ -65,6 +66,14 @@ static void add(struct search *s, uint64_t task)
         s->no_memory |= !vec_push(s->ret, task);
 }
 
+// as_completed() puts what is done into a queue of its own.
+static void search_queue(struct search *s, uint64_t queue)
+{
+    uint64_t getters = queue ? attribute_of(s, queue, "_getters") : 0;
+    if (getters && strcmp(type_name(s, getters), "collections.deque") == 0)
+        err_destroy(py_deque_walk(s->dec, getters, visit_held, s));
+}
+
 // Something that a callback holds: a future that it hands the result on to?
 static bool visit_held(void *arg, uint64_t object)
 {
@@ -82,6 +91,8 @@ static bool visit_held(void *arg, uint64_t object)
         search_future(s, &future);
     if (!future.kind && strcmp(type_name(s, object), "Future") == 0)
         s->job = object; // concurrent.futures.Future
+    if (!future.kind && strcmp(type_name(s, object), "Queue") == 0)
+        search_queue(s, object);
     return true;
 }
 
@@ -97,6 +108,8 @@ static void search_owner(struct search *s, uint64_t owner)
         add(s, owner);
         return;
     }
+    if (!future.kind && strcmp(type_name(s, owner), "_AsCompletedIterator") == 0) // 3.13+
+        search_queue(s, attribute_of(s, owner, "_done"));
     if (future.kind || strcmp(type_name(s, owner), "TaskGroup") != 0)
         return;
     uint64_t parent = attribute_of(s, owner, "_parent_task");

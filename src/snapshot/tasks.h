@@ -99,6 +99,11 @@ struct err *tasks_await(struct tasks *tasks, struct task_entry *entry);
 // Once all are known: who awaits whom, and who has the locks.
 struct err *tasks_link(struct tasks *tasks);
 
+// ---- tasks_exception.c --------------------------------------------------------------------------
+
+// Its text, with what looks like a secret hidden; *ret stays as it is where it cannot be read.
+struct err *tasks_exception(struct tasks *tasks, uint64_t object, uint32_t *ret);
+
 // ---- tasks_turn.c -------------------------------------------------------------------------------
 
 // A coroutine's frame on the stack of a thread.

@@ -169,7 +169,7 @@ static struct err *fill(struct tasks *tasks, struct task_entry *entry)
     };
     if (task->state != PY_FUTURE_PENDING) {
         entry->value.state = SNAP_TASK_FINISHED;
-        return NULL;
+        return tasks_exception(tasks, task->exception, &entry->value.exception);
     }
     if (task->coro)
         TRY(read_coroutine(tasks, entry));
