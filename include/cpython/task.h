@@ -56,7 +56,6 @@ struct py_future {
     enum py_future_kind kind;
     enum py_future_state state;
     uint32_t type; // tp_name
-    bool in_python;
     bool gathering;           // asyncio.gather()'s
     bool unretrieved;         // its exception was never retrieved
     uint64_t loop, exception; // 0: none

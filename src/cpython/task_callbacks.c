@@ -120,20 +120,31 @@ static void search_owner(struct search *s, uint64_t owner)
         add(s, parent);
 }
 
+static void search_closure(struct search *s, uint64_t function)
+{
+    struct py_type_info type;
+    AUTO_ERR struct err *err = py_type_of(s->dec, function, &type);
+    uint64_t closure =
+        !err && type.kind == PY_KIND_FUNCTION ? field_of(s, function, PY_FUNC_closure) : 0;
+    if (closure)
+        err_destroy(py_tuple_walk(s->dec, closure, visit_held, s));
+}
+
 // functools.partial (Modules/_functoolsmodule.c, partialobject): fn, args, ... behind the head.
 static void search_partial(struct search *s, uint64_t object)
 {
     uint64_t words[2];
     AUTO_ERR struct err *err = mem_read(
         s->dec->mem, object + py_offset(&s->dec->layout, PY_OB_type) + 8, words, sizeof(words));
-    if (!err)
-        err_destroy(py_tuple_walk(s->dec, words[1], visit_held, s));
+    if (err)
+        return;
+    search_closure(s, words[0]);
+    err_destroy(py_tuple_walk(s->dec, words[1], visit_held, s));
 }
 
 static void search_callback(struct search *s, uint64_t callback)
 {
     struct py_type_info type;
-    uint64_t closure;
     AUTO_ERR struct err *err = py_type_of(s->dec, callback, &type);
     if (err)
         return;
@@ -141,9 +152,7 @@ static void search_callback(struct search *s, uint64_t callback)
     if (type.kind == PY_KIND_BUILTIN || type.kind == PY_KIND_BOUND_METHOD) {
         search_owner(s, py_bound_self(s->dec, callback));
     } else if (type.kind == PY_KIND_FUNCTION) {
-        closure = field_of(s, callback, PY_FUNC_closure);
-        if (closure)
-            err_destroy(py_tuple_walk(s->dec, closure, visit_held, s));
+        search_closure(s, callback);
     } else if (strcmp(name, "TaskWakeupMethWrapper") == 0) { // 3.6 to 3.8: the task behind its head
         uint64_t task = 0;
         err_destroy(mem_read_u64(s->dec->mem, callback + py_offset(&s->dec->layout, PY_OB_type) + 8,

@@ -95,7 +95,9 @@ def all_tasks():
     if VERSION < (3, 7):
         return [task for loop in LOOPS for task in asyncio.Task.all_tasks(loop) |
                 _PyTask.all_tasks(loop) if not task.done()]
-    return [task for loop in LOOPS for task in asyncio.all_tasks(loop)]
+    # 3.14+: the function in C does not know tasks in Python.
+    in_python = getattr(asyncio.tasks, "_py_all_tasks", asyncio.all_tasks)
+    return [task for loop in LOOPS for task in asyncio.all_tasks(loop) | in_python(loop)]
 
 
 def tell():
