@@ -65,16 +65,14 @@ static uint64_t slot_attr(struct repr *repr, uint64_t object, uint64_t type, con
 {
     const struct py_layout *lay = &repr->dec->layout;
     uint64_t member, name_addr, kind, offset, value;
-    size_t size = strlen(name);
     if (!repr_read(repr, type, PY_TYPE_members, &member) || !member)
         return 0;
     for (int i = 0; i < 256; i++, member += py_offset(lay, PY_MEMBER_size)) {
-        char text[64];
+        AUTO_FREE char *text = NULL;
         if (!repr_read(repr, member, PY_MEMBER_name, &name_addr) || !name_addr)
             return 0;
-        if (size >= sizeof(text) ||
-            mem_read_some(repr->dec->mem, name_addr, text, size + 1) <= size ||
-            memcmp(text, name, size + 1) != 0)
+        if (!repr_ok(repr, mem_read_cstr(repr->dec->mem, name_addr, 64, &text)) ||
+            strcmp(text, name) != 0)
             continue;
         if (!repr_read(repr, member, PY_MEMBER_type, &kind) || (kind != 6 && kind != 16) ||
             !repr_read(repr, member, PY_MEMBER_offset, &offset) || offset > 1 << 20 ||
