@@ -83,6 +83,9 @@ static const char *const task_stacks[] = {
 static void random_tasks(struct scene *s, uint32_t *seed)
 {
     size_t count = next_random(seed) % 3 ? next_random(seed) % 12 : 100 + next_random(seed) % 80;
+    bool alike = next_random(seed) % 4 == 0;
+    enum snap_await_kind kind = (enum snap_await_kind)(next_random(seed) % SNAP_AWAIT_COUNT);
+    uint32_t holder = random_index(seed, count);
     for (size_t i = next_random(seed) % 4; i > 0; i--) {
         struct snap_loop *loop = scene_loop(s, next_random(seed) % 22);
         loop->current = random_index(seed, count);
@@ -103,7 +106,11 @@ static void random_tasks(struct scene *s, uint32_t *seed)
         task->stack = next_random(seed) % 9 ? task->stack : random_index(seed, 9);
         task->answers = next_random(seed) % 3;
         task->since_ns = next_random(seed) % 2 ? next_random(seed) * 1000ull : 0;
-        random_await(&task->await, count, seed);
+        if (alike) // a pile of them
+            task->await.kind = kind, task->await.object = 1, task->state = SNAP_TASK_WAITING;
+        else
+            random_await(&task->await, count, seed);
+        task->await.holder = alike ? holder : task->await.holder;
     }
     if (!s->last->suspended)
         return;
@@ -114,9 +121,10 @@ static void random_tasks(struct scene *s, uint32_t *seed)
 static void random_greenlets(struct scene *s, uint32_t *seed)
 {
     size_t count = next_random(seed) % 15;
+    unsigned threads = 1 + next_random(seed) % 9;
     for (size_t i = 0; i < count; i++) {
         struct snap_greenlet *greenlet = scene_greenlet(
-            s, next_random(seed) % 22,
+            s, next_random(seed) % threads,
             (enum snap_greenlet_state)(next_random(seed) % SNAP_GREENLET_STATE_COUNT), "f:1 g:2");
         greenlet->parent = random_index(seed, count);
         greenlet->is_hub = next_random(seed) % 3 == 0;
