@@ -107,7 +107,7 @@ static bool link_waiting(const struct diag *diag, struct task_graph *graph, uint
                               : DIAG_NONE;
         return thread == DIAG_NONE || add_link(graph, graph->task_count + thread, TASK_LINK_JOB);
     }
-    graph->any[index] = await->kind == SNAP_AWAIT_SEVERAL && waits_for_any(diag, task);
+    graph->any[index] = await->tasks.count && waits_for_any(diag, task);
     if (graph->any[index] && await->tasks.count < await->task_count)
         return true;
     bool ok = true;
