@@ -68,7 +68,7 @@ static void say_tasks(struct plain *text, const struct diag *diag, uint32_t *sta
     plain_str(text, "; ");
     plain_things(text, sites.count, "task");
     plain_str(text, sites.count == 1 ? " waits" : " wait");
-    if (!sites.most)
+    if (!sites.most || (sites.most == 1 && sites.count > 1))
         return;
     struct snap_await await = wanted_at(&suspended->tasks, sites.example);
     say_share(text, &sites);
@@ -93,7 +93,7 @@ static void say_greenlets(struct plain *text, const struct diag *diag, uint32_t 
     plain_str(text, "; ");
     plain_things(text, sites.count, "greenlet");
     plain_str(text, sites.count == 1 ? " waits" : " wait");
-    if (sites.most) {
+    if (sites.most > 1 || (sites.most && sites.count == 1)) {
         say_share(text, &sites);
         say_place(text, diag, suspended->greenlets.items[sites.example].stack);
     }
