@@ -88,10 +88,10 @@ struct prof_task {
     uint64_t tasks; // distinct ones seen
     // Samples of the threads in which it had its turn.
     uint64_t samples, samples_working, states[SNAP_STATE_COUNT];
-    uint64_t cpu_ns;      // of working samples
-    double low, high;     // 95 % bounds of samples_working / all working samples
-    uint32_t hottest;     // function with the most working own samples; UINT32_MAX: none, or not
-                          // certain, for stacks met a bound
+    uint64_t cpu_ns;  // of working samples
+    double low, high; // 95 % bounds of samples_working / all working samples
+    uint32_t hottest; // function with the most working own samples; UINT32_MAX: none, or not
+                      // certain, for stacks met a bound
 };
 
 // Where tasks wait: a distinct await stack. A task that waits in a snapshot is one sample of one site.
@@ -99,10 +99,11 @@ struct prof_await_site {
     pid_t pid, tid; // of the thread that runs their loop; 0: not known
     uint32_t coroutine;
     uint64_t samples;
-    uint64_t snapshots;    // in which at least one task waited there
-    uint64_t of_snapshots; // in which tasks of its process were looked at: samples / of_snapshots wait
-                           // there on average
-    uint64_t most;         // tasks at once
+    uint64_t snapshots; // in which at least one task waited there
+    uint64_t
+        of_snapshots; // in which tasks of its process were looked at: samples / of_snapshots wait
+                      // there on average
+    uint64_t most;    // tasks at once
     uint64_t kinds[SNAP_AWAIT_COUNT]; // samples by what is awaited
     uint64_t since_ns;                // the longest wait: at least so long
     uint32_t *frames; // indexes into prof_report.frames, innermost first: those of the task itself,
@@ -193,8 +194,8 @@ struct prof_report {
     size_t frame_count;
     struct prof_stack *stacks; // by samples
     size_t stack_count;
-    uint32_t *stack_frames;      // of all stacks and await sites: what their .frames point into
-    struct prof_task *tasks;     // by samples_working, samples
+    uint32_t *stack_frames;  // of all stacks and await sites: what their .frames point into
+    struct prof_task *tasks; // by samples_working, samples
     size_t task_count;
     struct prof_await_site *await_sites; // by samples
     size_t await_site_count;
