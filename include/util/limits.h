@@ -8,6 +8,8 @@
 #define LIMIT_FRAMES_PER_THREAD 250000
 // Of all threads together: 40,000 thread states may share one damaged chain.
 #define LIMIT_FRAMES_PER_SNAPSHOT 2000000
+// Coroutines that await each other: a recursion limit of some thousand is the usual bound.
+#define LIMIT_AWAIT_FRAMES 10000
 // A native stack holds more frames than a Python one: an evaluation loop for each up to 3.10, and C code between.
 #define LIMIT_NATIVE_FRAMES 1000000
 // The kernel's own default ceiling (kernel.pid_max on small machines is 32768).
@@ -68,5 +70,10 @@
 // A RecursionError's traceback is as long as the recursion was deep.
 #define LIMIT_TRACEBACK_LINES 250000
 #define LIMIT_TRACEBACK_LINES_PER_SNAPSHOT 2000000
+// asyncio tasks of one snapshot: a service of 100,000 connections has as many.
+#define LIMIT_TASKS 200000
+
+// Objects of the collector's lists: 50 million are a heap of some 5 GiB at least.
+#define LIMIT_HEAP_OBJECTS 50000000
 
 #endif
