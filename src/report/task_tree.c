@@ -150,13 +150,13 @@ static int by_shape(const void *left, const void *right, void *arg)
     return (a > b) - (a < b);
 }
 
-// The oldest one is popped first.
+// The first one is popped first.
 static int by_first(const void *left, const void *right, void *arg)
 {
-    const uint32_t *members = arg;
-    uint32_t a = members[((const struct branch *)left)->first];
-    uint32_t b = members[((const struct branch *)right)->first];
-    return (a < b) - (a > b);
+    const struct tree *tree = arg;
+    uint32_t a = tree->members.items[((const struct branch *)left)->first];
+    uint32_t b = tree->members.items[((const struct branch *)right)->first];
+    return task_by_name(tree->page, &tree->all, b, a);
 }
 
 // The members from `first` on are below `parent`: those that look alike become one branch.
@@ -180,7 +180,7 @@ static bool push_branches(struct tree *tree, size_t first, uint32_t parent, unsi
     }
     tree->members.count = kept;
     qsort_r(tree->stack.items + branches, tree->stack.count - branches, sizeof(struct branch),
-            by_first, members);
+            by_first, tree);
     return true;
 }
 

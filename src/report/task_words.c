@@ -3,6 +3,7 @@
 #include "report/task_words.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "util/guard.h"
@@ -45,13 +46,44 @@ void task_say_coroutine(struct plain *plain, const struct page *page, uint32_t c
     plain_str(plain, "()" PLAIN_CODE_END);
 }
 
+int task_by_name(const struct page *page, const struct task_groups *groups, uint32_t left,
+                 uint32_t right)
+{
+    const struct strtab *strings = page->names.strings;
+    uint32_t a = task_groups_view(groups, left).name, b = task_groups_view(groups, right).name;
+    size_t a_size = a ? strtab_size(strings, a) : 0, b_size = b ? strtab_size(strings, b) : 0;
+    if (a_size != b_size)
+        return a_size < b_size ? -1 : 1;
+    int order = a == b ? 0 : memcmp(strtab_get(strings, a), strtab_get(strings, b), a_size);
+    return order ? order : (left > right) - (left < right);
+}
+
+struct named {
+    const struct page *page;
+    const struct task_groups *groups;
+};
+
+static int by_name(const void *left, const void *right, void *arg)
+{
+    const struct named *named = arg;
+    return task_by_name(named->page, named->groups, *(const uint32_t *)left,
+                        *(const uint32_t *)right);
+}
+
 void task_say_names(struct plain *plain, const struct page *page, const struct task_groups *groups,
                     const uint32_t *indexes, size_t count, size_t named)
 {
+    AUTO_FREE uint32_t *order = malloc((count + 1) * sizeof(*order));
+    if (!order) {
+        plain->failed = true;
+        return;
+    }
+    memcpy(order, indexes, count * sizeof(*order));
+    qsort_r(order, count, sizeof(*order), by_name, &(struct named){page, groups});
     named = count <= named + 1 ? count : named;
     for (size_t i = 0; i < named; i++) {
         plain_str(plain, i ? ", " : "");
-        task_say_name(plain, page, groups, indexes[i]);
+        task_say_name(plain, page, groups, order[i]);
     }
     if (named < count) {
         plain_str(plain, " and ");

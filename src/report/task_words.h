@@ -9,6 +9,9 @@
 // "conn-1"; of one without a name what it runs, or its address.
 void task_say_name(struct plain *plain, const struct page *page, const struct task_groups *groups,
                    uint32_t index);
+// The order of names as people count: conn-9 before conn-10. As qsort() has it.
+int task_by_name(const struct page *page, const struct task_groups *groups, uint32_t left,
+                 uint32_t right);
 // "serve()": what tasks were made of.
 void task_say_coroutine(struct plain *plain, const struct page *page, uint32_t coroutine);
 // "conn-0, conn-1 and 9,998 more": so many are named.
