@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "report/page.h"
-#include "report/task_graph.h"
+#include "report/await_graph.h"
 #include "report/task_words.h"
 #include "util/guard.h"
 #include "util/hash.h"
@@ -27,7 +27,7 @@ struct shape { // of subtrees: a range in `words`
 };
 
 struct shapes {
-    const struct task_graph *graph;
+    const struct await_graph *graph;
     uint32_t *of; // by task
     VEC(struct shape) list;
     VEC(uint32_t) words;
@@ -48,7 +48,7 @@ static int by_value(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-static const struct snap_task *task_at(const struct task_graph *graph, uint32_t task)
+static const struct snap_task *task_at(const struct await_graph *graph, uint32_t task)
 {
     return &graph->suspended->tasks.items[task];
 }
@@ -57,18 +57,18 @@ static const struct snap_task *task_at(const struct task_graph *graph, uint32_t 
 static bool describe(struct shapes *shapes, uint32_t index, struct shape *ret)
 {
     const struct snap_task *task = task_at(shapes->graph, index);
-    bool apart = task_graph_in_ring(shapes->graph, index);
+    bool apart = await_graph_in_ring(shapes->graph, index);
     uint32_t own[] = {task->stack, task->coroutine,
                       task->state << 8 | task->cancelling << 7 | task->await.kind,
                       apart ? index : SNAP_NO_INDEX};
     ret->first = shapes->words.count;
-    ret->count = ARRAY_SIZE(own) + (apart ? 0 : task_edges(task, false));
+    ret->count = ARRAY_SIZE(own) + (apart ? 0 : await_edges(task, false));
     if (!vec_reserve(&shapes->words, ret->first + ret->count))
         return false;
     uint32_t *words = shapes->words.items + ret->first;
     memcpy(words, own, sizeof(own));
     for (size_t i = ARRAY_SIZE(own); i < ret->count; i++) {
-        uint32_t child = task_edge(task, i - ARRAY_SIZE(own));
+        uint32_t child = await_edge(task, i - ARRAY_SIZE(own));
         words[i] = child < shapes->graph->count ? shapes->of[child] : SNAP_NO_INDEX;
     }
     if (ret->count > ARRAY_SIZE(own))
@@ -103,7 +103,7 @@ static bool find_shape(struct shapes *shapes, uint32_t index)
     return true;
 }
 
-static bool shapes_init(struct shapes *shapes, const struct task_graph *graph)
+static bool shapes_init(struct shapes *shapes, const struct await_graph *graph)
 {
     *shapes = (struct shapes){.graph = graph, .of = calloc(graph->count + 1, sizeof(*shapes->of))};
     if (!shapes->of)
@@ -124,7 +124,7 @@ struct branch {          // tasks that look alike, below the same one
 
 struct tree {
     struct page *page;
-    const struct task_graph *graph;
+    const struct await_graph *graph;
     struct shapes shapes;
     struct task_groups all;
     bool *shown; // by shape: what is below it was
@@ -188,8 +188,8 @@ static bool push_children(struct tree *tree, uint32_t index, unsigned depth)
 {
     const struct snap_task *task = task_at(tree->graph, index);
     size_t first = tree->members.count;
-    for (size_t i = 0; i < task_edges(task, false); i++) {
-        uint32_t child = task_edge(task, i);
+    for (size_t i = 0; i < await_edges(task, false); i++) {
+        uint32_t child = await_edge(task, i);
         if (child < tree->graph->count && !vec_push(&tree->members, child))
             return false;
     }
@@ -199,20 +199,20 @@ static bool push_children(struct tree *tree, uint32_t index, unsigned depth)
 // Nobody awaits them, but they await others; of a ring that nobody else awaits, one.
 static bool push_roots(struct tree *tree, size_t *ret_alone)
 {
-    const struct task_graph *graph = tree->graph;
+    const struct await_graph *graph = tree->graph;
     AUTO_FREE bool *awaited = calloc(graph->count + 1, sizeof(*awaited)); // by component
     *ret_alone = 0;
     if (!awaited)
         return false;
     for (uint32_t i = 0; i < graph->count; i++)
-        for (size_t k = 0; k < task_edges(task_at(graph, i), false); k++) {
-            uint32_t child = task_edge(task_at(graph, i), k);
+        for (size_t k = 0; k < await_edges(task_at(graph, i), false); k++) {
+            uint32_t child = await_edge(task_at(graph, i), k);
             if (child < graph->count && graph->components[child] != graph->components[i])
                 awaited[graph->components[child]] = true;
         }
     for (uint32_t i = 0; i < graph->count; i++) {
         bool *known = &awaited[graph->components[i]];
-        bool edges = task_edges(task_at(graph, i), false) > 0;
+        bool edges = await_edges(task_at(graph, i), false) > 0;
         *ret_alone += !*known && !edges && task_at(graph, i)->state != SNAP_TASK_FINISHED;
         if (!*known && edges && !vec_push(&tree->members, i))
             return false;
@@ -284,9 +284,9 @@ static void add_line(struct tree *tree, const struct branch *branch, const char 
 static uint32_t next_alike(const struct tree *tree, uint32_t index)
 {
     const struct snap_task *task = task_at(tree->graph, index), *next;
-    uint32_t child = task_edges(task, false) == 1 ? task_edge(task, 0) : SNAP_NO_INDEX;
+    uint32_t child = await_edges(task, false) == 1 ? await_edge(task, 0) : SNAP_NO_INDEX;
     if (child >= tree->graph->count || tree->shown[tree->shapes.of[child]] ||
-        task_graph_in_ring(tree->graph, child))
+        await_graph_in_ring(tree->graph, child))
         return SNAP_NO_INDEX;
     next = task_at(tree->graph, child);
     bool alike = next->stack == task->stack && next->state == task->state &&
@@ -297,7 +297,7 @@ static uint32_t next_alike(const struct tree *tree, uint32_t index)
 static const char *remark_of(const struct tree *tree, const struct branch *branch, uint32_t task)
 {
     const uint32_t *components = tree->graph->components;
-    if (!task_edges(task_at(tree->graph, task), false) || !tree->shown[tree->shapes.of[task]])
+    if (!await_edges(task_at(tree->graph, task), false) || !tree->shown[tree->shapes.of[task]])
         return NULL;
     return branch->parent != SNAP_NO_INDEX && components[branch->parent] == components[task]
                ? "  (above: it is a ring)"
@@ -356,12 +356,12 @@ static void say_left_out(struct tree *tree)
 
 // ---- Rings ---------------------------------------------------------------------------------------
 
-static void ring_deinit(struct task_ring *ring)
+static void ring_deinit(struct await_ring *ring)
 {
     vec_deinit(ring);
 }
 
-static void say_ring(struct page *page, const struct task_groups *all, const struct task_ring *ring)
+static void say_ring(struct page *page, const struct task_groups *all, const struct await_ring *ring)
 {
     GUARD(plain_deinit) struct plain line = {0};
     size_t shown =
@@ -392,23 +392,23 @@ static void say_ring(struct page *page, const struct task_groups *all, const str
 // Also those that hold locks which others wait for.
 static bool say_rings(struct page *page, const struct snap_suspended *suspended, bool begin)
 {
-    GUARD(task_graph_deinit) struct task_graph graph = {0};
-    GUARD(ring_deinit) struct task_ring ring = {0};
+    GUARD(await_graph_deinit) struct await_graph graph = {0};
+    GUARD(ring_deinit) struct await_ring ring = {0};
     const struct task_groups all = {.suspended = suspended};
     size_t rings = 0;
-    if (!task_graph_init(&graph, suspended, true))
+    if (!await_graph_init(&graph, suspended, true))
         return false;
     AUTO_FREE bool *known = calloc(graph.count + 1, sizeof(*known)); // by component
     if (!known)
         return false;
     for (uint32_t i = 0; i < graph.count; i++) {
         bool *said = &known[graph.components[i]];
-        if (*said || !task_graph_in_ring(&graph, i))
+        if (*said || !await_graph_in_ring(&graph, i))
             continue;
         *said = true;
         if (++rings > RINGS_SHOWN && !page->options->full)
             continue;
-        if (!task_graph_ring(&graph, i, &ring))
+        if (!await_graph_ring(&graph, i, &ring))
             return false;
         if (begin)
             doc_section(page->doc, "Tasks that wait for each other", NULL, 0, 0);
@@ -429,11 +429,11 @@ static bool say_rings(struct page *page, const struct snap_suspended *suspended,
 
 static bool add_tree(struct page *page, const struct snap_suspended *suspended)
 {
-    GUARD(task_graph_deinit) struct task_graph graph = {0};
+    GUARD(await_graph_deinit) struct await_graph graph = {0};
     GUARD(tree_deinit)
     struct tree tree = {.page = page, .graph = &graph, .all = {.suspended = suspended}};
     size_t alone;
-    if (!task_graph_init(&graph, suspended, false) || !shapes_init(&tree.shapes, &graph) ||
+    if (!await_graph_init(&graph, suspended, false) || !shapes_init(&tree.shapes, &graph) ||
         !(tree.shown = calloc(tree.shapes.list.count + 1, sizeof(*tree.shown))) ||
         !push_roots(&tree, &alone))
         return false;

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// See task_graph.h. Components are those of R. Tarjan, "Depth-first search and linear graph
+// See await_graph.h. Components are those of R. Tarjan, "Depth-first search and linear graph
 // algorithms" (1972), without recursion: chains of tasks may be as long as there are tasks.
-#include "report/task_graph.h"
+#include "report/await_graph.h"
 
 #include <stdlib.h>
 
 #include "util/guard.h"
 
-size_t task_edges(const struct snap_task *task, bool holders)
+size_t await_edges(const struct snap_task *task, bool holders)
 {
     return task->await.tasks.count + (holders && task->await.holder != SNAP_NO_INDEX);
 }
 
-uint32_t task_edge(const struct snap_task *task, size_t edge)
+uint32_t await_edge(const struct snap_task *task, size_t edge)
 {
     return edge < task->await.tasks.count ? task->await.tasks.items[edge] : task->await.holder;
 }
@@ -25,7 +25,7 @@ struct visit {
 };
 
 struct search {
-    struct task_graph *graph;
+    struct await_graph *graph;
     uint32_t *found; // by task: when it was found, from 1; 0: not yet
     uint32_t *low;   // the earliest one of its component that is known to be reached
     uint32_t *open;  // tasks whose component is not known
@@ -44,7 +44,7 @@ static void enter(struct search *search, uint32_t task)
 // All that was opened since the task was found is its component.
 static void close_component(struct search *search, uint32_t task)
 {
-    struct task_graph *graph = search->graph;
+    struct await_graph *graph = search->graph;
     uint32_t member;
     do {
         member = search->open[--search->opens];
@@ -63,11 +63,11 @@ static void lower(struct search *search, uint32_t task, uint32_t to)
 
 static void step(struct search *search)
 {
-    struct task_graph *graph = search->graph;
+    struct await_graph *graph = search->graph;
     struct visit *visit = &search->visits[search->depth - 1];
     const struct snap_task *task = &graph->suspended->tasks.items[visit->task];
-    if (visit->edge < task_edges(task, graph->holders)) {
-        uint32_t next = task_edge(task, visit->edge++);
+    if (visit->edge < await_edges(task, graph->holders)) {
+        uint32_t next = await_edge(task, visit->edge++);
         if (next >= graph->count)
             return;
         if (!search->found[next])
@@ -83,10 +83,10 @@ static void step(struct search *search)
         lower(search, search->visits[search->depth - 1].task, search->low[done]);
 }
 
-bool task_graph_init(struct task_graph *graph, const struct snap_suspended *suspended, bool holders)
+bool await_graph_init(struct await_graph *graph, const struct snap_suspended *suspended, bool holders)
 {
     size_t count = suspended->tasks.count;
-    *graph = (struct task_graph){.suspended = suspended, .holders = holders, .count = count};
+    *graph = (struct await_graph){.suspended = suspended, .holders = holders, .count = count};
     graph->components = calloc(count + 1, sizeof(*graph->components));
     graph->sizes = calloc(count + 1, sizeof(*graph->sizes));
     graph->order = calloc(count + 1, sizeof(*graph->order));
@@ -109,20 +109,20 @@ bool task_graph_init(struct task_graph *graph, const struct snap_suspended *susp
     return true;
 }
 
-void task_graph_deinit(struct task_graph *graph)
+void await_graph_deinit(struct await_graph *graph)
 {
     free(graph->components);
     free(graph->sizes);
     free(graph->order);
 }
 
-bool task_graph_in_ring(const struct task_graph *graph, uint32_t task)
+bool await_graph_in_ring(const struct await_graph *graph, uint32_t task)
 {
     if (graph->sizes[graph->components[task]] > 1)
         return true;
     const struct snap_task *of = &graph->suspended->tasks.items[task];
-    for (size_t i = 0; i < task_edges(of, graph->holders); i++)
-        if (task_edge(of, i) == task)
+    for (size_t i = 0; i < await_edges(of, graph->holders); i++)
+        if (await_edge(of, i) == task)
             return true;
     return false;
 }
@@ -130,7 +130,7 @@ bool task_graph_in_ring(const struct task_graph *graph, uint32_t task)
 // ---- Rings ---------------------------------------------------------------------------------------
 
 // Breadth first, within the component; came_from[] is the way back.
-static uint32_t find_back(const struct task_graph *graph, uint32_t start, uint32_t *came_from,
+static uint32_t find_back(const struct await_graph *graph, uint32_t start, uint32_t *came_from,
                           uint32_t *queue)
 {
     size_t first = 0, last = 0;
@@ -138,8 +138,8 @@ static uint32_t find_back(const struct task_graph *graph, uint32_t start, uint32
     while (first < last) {
         uint32_t at = queue[first++];
         const struct snap_task *task = &graph->suspended->tasks.items[at];
-        for (size_t i = 0; i < task_edges(task, graph->holders); i++) {
-            uint32_t next = task_edge(task, i);
+        for (size_t i = 0; i < await_edges(task, graph->holders); i++) {
+            uint32_t next = await_edge(task, i);
             if (next == start)
                 return at;
             if (next >= graph->count || came_from[next] != SNAP_NO_INDEX ||
@@ -152,7 +152,7 @@ static uint32_t find_back(const struct task_graph *graph, uint32_t start, uint32
     return SNAP_NO_INDEX;
 }
 
-bool task_graph_ring(const struct task_graph *graph, uint32_t task, struct task_ring *ret)
+bool await_graph_ring(const struct await_graph *graph, uint32_t task, struct await_ring *ret)
 {
     AUTO_FREE uint32_t *came_from = malloc((graph->count + 1) * sizeof(*came_from));
     AUTO_FREE uint32_t *queue = calloc(graph->count + 1, sizeof(*queue));
