@@ -153,7 +153,7 @@ void document_read_processes(struct document_in *in, void *profile);
 void document_read_parts(struct document_in *in, void *snapshot);
 
 // document_profile_tasks.c: of a struct profile_in; and its checks
-void document_read_tasks(struct document_in *in, void *profile);
+void document_read_profile_tasks(struct document_in *in, void *profile);
 void document_read_awaits(struct document_in *in, void *profile);
 void document_check_tasks(struct document_in *in, const struct profile_in *profile);
 

@@ -305,7 +305,7 @@ static const struct field profile_fields[] = {
     FIELD_READ("edges", read_edges),
     FIELD_READ("frames", read_frames),
     FIELD_READ("stacks", read_stacks),
-    FIELD_READ("tasks", document_read_tasks),
+    FIELD_READ("tasks", document_read_profile_tasks),
     FIELD_READ("await_sites", document_read_awaits),
     {.key = "moments",
      .kind = FIELD_OTHER,

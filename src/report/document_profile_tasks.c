@@ -19,7 +19,7 @@ static const struct field task_fields[] = {
     FIELD(struct prof_task, "hottest", FIELD_U32, hottest),
 };
 
-void document_read_tasks(struct document_in *in, void *into)
+void document_read_profile_tasks(struct document_in *in, void *into)
 {
     struct profile_in *profile = into;
     struct prof_task *task;
