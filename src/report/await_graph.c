@@ -83,7 +83,8 @@ static void step(struct search *search)
         lower(search, search->visits[search->depth - 1].task, search->low[done]);
 }
 
-bool await_graph_init(struct await_graph *graph, const struct snap_suspended *suspended, bool holders)
+bool await_graph_init(struct await_graph *graph, const struct snap_suspended *suspended,
+                      bool holders)
 {
     size_t count = suspended->tasks.count;
     *graph = (struct await_graph){.suspended = suspended, .holders = holders, .count = count};

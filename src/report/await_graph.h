@@ -18,7 +18,7 @@ struct await_graph {
 
 // False: out of memory.
 bool await_graph_init(struct await_graph *graph, const struct snap_suspended *suspended,
-                     bool holders);
+                      bool holders);
 void await_graph_deinit(struct await_graph *graph);
 // It is part of a ring; also one that waits for itself.
 bool await_graph_in_ring(const struct await_graph *graph, uint32_t task);

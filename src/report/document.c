@@ -169,7 +169,7 @@ static const struct field fields[] = {
     FIELD_READ("findings", document_read_findings),
     FIELD_READ("suspended", document_read_suspended),
     FIELD_READ("loops", document_read_loops),
-    FIELD_READ("tasks", document_read_suspended_tasks),
+    FIELD_READ("tasks", document_read_tasks),
     FIELD_READ("greenlets", document_read_greenlets),
     FIELD(struct report_document, "notes", FIELD_NAMES, notes),
 };

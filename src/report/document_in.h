@@ -167,7 +167,7 @@ struct snap_details *document_details_of(struct document_in *in, struct snap_thr
 // document_tasks.c: of a struct report_document; of a struct snap_thread
 void document_read_suspended(struct document_in *in, void *document);
 void document_read_loops(struct document_in *in, void *document);
-void document_read_suspended_tasks(struct document_in *in, void *document);
+void document_read_tasks(struct document_in *in, void *document);
 void document_read_greenlets(struct document_in *in, void *document);
 void document_read_turn(struct document_in *in, void *thread);
 // Made if there is none; NULL after a fault.

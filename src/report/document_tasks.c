@@ -174,7 +174,7 @@ static const struct field task_fields[] = {
     FIELD_READ("frames_as", read_task_frames_as),
 };
 
-void document_read_suspended_tasks(struct document_in *in, void *document)
+void document_read_tasks(struct document_in *in, void *document)
 {
     (void)document;
     struct snap_suspended *suspended = document_suspended_of(in);

@@ -4,8 +4,8 @@
 // than itself. Rings are named.
 #include <stdlib.h>
 
-#include "report/page.h"
 #include "report/await_graph.h"
+#include "report/page.h"
 #include "report/task_words.h"
 #include "util/guard.h"
 #include "util/hash.h"
@@ -361,7 +361,8 @@ static void ring_deinit(struct await_ring *ring)
     vec_deinit(ring);
 }
 
-static void say_ring(struct page *page, const struct task_groups *all, const struct await_ring *ring)
+static void say_ring(struct page *page, const struct task_groups *all,
+                     const struct await_ring *ring)
 {
     GUARD(plain_deinit) struct plain line = {0};
     size_t shown =

@@ -466,7 +466,8 @@ void page_tasks(struct page *page)
         doc_bullet(page->doc, "Moment",
                    "the program ran while its tasks were read: what is said of each is true for "
                    "itself, not of all at one moment.");
-    if (!groups.list.count)
+    // A run's own table says where they waited over all of it (by_task.c).
+    if (!groups.list.count || (page->profile && page->profile->await_site_count))
         return;
     doc_section(page->doc,
                 page->profile ? "Where tasks wait (in the last snapshot)"
