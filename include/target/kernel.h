@@ -33,7 +33,10 @@ struct kernel_facts {
     pid_t ask; // the live process; 0: what is not here is not known
     struct wait_clocks clocks;
     struct kernel_fds fds;
-    VEC(pid_t) moved; // threads that ran while their details were read
+    VEC(pid_t) moved;         // threads that ran while their details were read
+    bool has_generators;      // they were looked for in the heap, which captures do not hold
+    VEC(uint64_t) generators; // objects: the outermost of those that are suspended
+    uint64_t generators_left_out;
     struct kernel_sockets *sockets;
 };
 void kernel_facts_deinit(struct kernel_facts *facts);

@@ -68,6 +68,9 @@
 #define LIMIT_TRACEBACK_LINES 250000
 #define LIMIT_TRACEBACK_LINES_PER_SNAPSHOT 2000000
 
+// Generators that are listed, and all that are suspended, inner ones included.
+#define LIMIT_GENERATORS 200000
+#define LIMIT_GENERATORS_FOUND 2000000
 // Objects of the collector's lists: 50 million are a heap of some 5 GiB at least.
 #define LIMIT_HEAP_OBJECTS 50000000
 

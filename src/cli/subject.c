@@ -122,9 +122,11 @@ static struct err *gather_input(struct subject *subject, struct sample *sample, 
             .native_stacks = sample->natives,
             .raw_native = subject->session->options->raw_native,
             .locals = subject->session->options->locals,
+            .generators = subject->session->options->generators,
             .show_secrets = subject->session->options->show_secrets,
             .stopped = sample->atomic,
             .kernel = &subject->kernel,
+            .heap = live->target->mem,
         };
         kernel_facts_renew(&subject->kernel, live->pid);
     }

@@ -312,5 +312,6 @@ struct err *snapshot_build(const struct snap_input *input, struct snapshot *ret)
                   err_message(input->state->cut));
     if (ret->threads.count)
         qsort(ret->threads.items, ret->threads.count, sizeof(*ret->threads.items), thread_compare);
-    return details_settle(input, ret);
+    TRY(details_settle(input, ret));
+    return generators_read(input, ret);
 }

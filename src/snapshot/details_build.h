@@ -55,6 +55,11 @@ void details_memory_end(const struct snap_input *in);
 struct snap_details *details_copy(const struct snap_details *from); // NULL: no memory
 void details_destroy(struct snap_details *details);
 
+// ---- Generators (generators.c) ------------------------------------------------------------------
+
+// Those that are suspended, if they are wanted. Once tasks are known: their coroutines are none of them.
+struct err *generators_read(const struct snap_input *in, struct snapshot *snapshot);
+
 // ---- For build.c --------------------------------------------------------------------------------
 
 // Once the thread's frames are known. *kernel NULL: an orphan.
