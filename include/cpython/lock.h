@@ -77,6 +77,10 @@ struct py_held {
     bool observed; // the lock itself names this thread; else its `with` block is under way
 };
 VEC_DEFINE(py_helds, struct py_held);
+// The manager of a `with` block, whose `exit` ("__exit__", "__aexit__") slot `index` holds, one of those
+// that are live; 0: it holds none.
+uint64_t py_with_manager(struct py_decoder *dec, const struct py_slots *slots, uint32_t index,
+                         const char *exit);
 // Locks that frames of this stack have taken in `with` statements. Appends.
 struct err *py_held_read(struct py_decoder *dec, const struct py_stack *stack,
                          struct py_helds *ret);

@@ -56,6 +56,11 @@ void mem_set_exact(struct mem *mem);
 // mem_set_exact), no page is kept. `mem` is borrowed. NULL: no memory.
 struct mem *mem_create_cached(struct mem *mem);
 
+// Between these two, small reads of any segment go through a page cache: for whoever reads much of
+// what may change, and can tell whether it did. Bytes are of the moment when their page was first read.
+void mem_cache_begin(struct mem *mem);
+void mem_cache_end(struct mem *mem);
+
 struct mem_segment_info {
     uint64_t start, end;
     enum mem_origin origin;

@@ -27,6 +27,7 @@ void snap_memory_destroy(struct snap_memory *memory);
 struct snap_input {
     struct strtab *strings;
     struct target *target;
+    struct mem *below; // the target's own memory, also while it is recorded; NULL: it is not at hand
     struct py_process *process;   // NULL: Python could not be read; only the thread table
     const struct py_state *state; // NULL with it
     struct py_stack *stacks;      // one per state->threads

@@ -52,6 +52,9 @@
 #define LIMIT_DOCUMENT_BYTES (2ull << 30)
 // What is read of it; those snapshots are 300 MB.
 #define LIMIT_DOCUMENT_VALUES_BYTES (1ull << 30)
+// In a document each task has its frames, also where another one has the same: 50,000 with 20 each, some
+// 200 MB of text. Beyond that it says which one has them.
+#define LIMIT_DOCUMENT_SAME_FRAMES 1000000
 // Variables are shown of the innermost frames, of which each has some ten.
 #define LIMIT_LOCALS_FRAMES 200
 #define LIMIT_LOCALS_PER_FRAME 100
@@ -67,6 +70,8 @@
 // A RecursionError's traceback is as long as the recursion was deep.
 #define LIMIT_TRACEBACK_LINES 250000
 #define LIMIT_TRACEBACK_LINES_PER_SNAPSHOT 2000000
+// asyncio tasks of one snapshot: a service of 100,000 connections has as many.
+#define LIMIT_TASKS 200000
 
 // Generators that are listed, and all that are suspended, inner ones included.
 #define LIMIT_GENERATORS 200000

@@ -156,6 +156,7 @@ static struct err *build(struct core *core, struct session *session, struct reco
             return err_create(ERR_NO_MEMORY, "native stacks");
         input.natives = core->natives;
     }
+    input.below = core->target->mem;
     TRY(snapshot_build(&input, ret));
     if (!session->taken)
         TRY(snap_crash_build(&input, image, ret, &session->source.crash));

@@ -130,6 +130,7 @@ static struct err *gather_input(struct subject *subject, struct sample *sample, 
         };
         kernel_facts_renew(&subject->kernel, live->pid);
     }
+    ret->below = live->target->mem;
     TRY(allow_details(subject, ret));
     if (!ret->native_stacks && (recorded || !sampler->unwinder))
         return NULL;

@@ -149,23 +149,24 @@ static void own_by_ident(const struct owners *o, struct snap_wait *wait, const c
 }
 
 // The thread of an executor that runs its work item (Lib/concurrent/futures/thread.py, _WorkItem.run).
-static bool runs_future(const struct owners *o, const struct py_stack *stack, uint64_t future)
+uint64_t details_future_run(const struct snap_input *in, const struct py_stack *stack)
 {
+    struct py_decoder *dec = details_decoder(in);
     for (size_t i = 0; i < stack->frames.count; i++) {
         const struct py_frame *frame = &stack->frames.items[i];
-        const char *name = strtab_get(o->in->strings, frame->name);
-        const char *file = strtab_get(o->in->strings, frame->file);
+        const char *name = strtab_get(in->strings, frame->name);
+        const char *file = strtab_get(in->strings, frame->file);
         struct py_slots slots;
-        uint64_t its;
+        uint64_t its = 0;
         if (!name || !file || strcmp(name, "run") != 0 || !strstr(file, "futures/thread.py"))
             continue;
-        AUTO_ERR struct err *err = py_slots_read(o->dec, frame, &slots);
-        uint64_t self = err ? 0 : py_slots_find(o->dec, frame, &slots, "self");
-        AUTO_ERR struct err *unread = self ? py_instance_attr(o->dec, self, "future", &its) : NULL;
-        if (self && !unread && its == future)
-            return true;
+        AUTO_ERR struct err *err = py_slots_read(dec, frame, &slots);
+        uint64_t self = err ? 0 : py_slots_find(dec, frame, &slots, "self");
+        AUTO_ERR struct err *unread = self ? py_instance_attr(dec, self, "future", &its) : NULL;
+        if (self && !unread && its)
+            return its;
     }
-    return false;
+    return 0;
 }
 
 static void own_future(const struct owners *o, struct snap_wait *wait)
@@ -173,7 +174,7 @@ static void own_future(const struct owners *o, struct snap_wait *wait)
     for (size_t i = 0; wait->object && i < o->in->stack_count; i++) {
         const struct py_stack *stack = &o->in->stacks[i];
         const struct snap_thread *owner = by_ident(o, stack->thread.ident);
-        if (owner && owner->details && runs_future(o, stack, wait->object)) {
+        if (owner && owner->details && details_future_run(o->in, stack) == wait->object) {
             set(wait, owner, SNAP_INFERRED);
             return;
         }
