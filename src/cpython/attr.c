@@ -8,6 +8,7 @@
 
 #define MEMBERS_MAX 256
 #define BASES_MAX 32
+#define NAME_MAX_BYTES 64
 
 // PyMemberDef of type T_OBJECT or T_OBJECT_EX (Include/structmember.h).
 static struct err *member_value(struct py_decoder *dec, uint64_t object, uint64_t member,
@@ -25,15 +26,15 @@ static struct err *class_slot(struct py_decoder *dec, uint64_t object, uint64_t 
                               const char *name, uint64_t *ret)
 {
     uint64_t member, name_addr;
-    size_t size = strlen(name);
-    char text[64];
     TRY(py_read(dec->mem, &dec->layout, type, PY_TYPE_members, &member));
-    for (int i = 0; member && size < sizeof(text) && i < MEMBERS_MAX; i++) {
+    for (int i = 0; member && i < MEMBERS_MAX; i++) {
+        AUTO_FREE char *text = NULL;
         TRY(py_read(dec->mem, &dec->layout, member, PY_MEMBER_name, &name_addr));
         if (!name_addr)
             return NULL;
-        if (mem_read_some(dec->mem, name_addr, text, size + 1) > size &&
-            memcmp(text, name, size + 1) == 0)
+        // Not a byte behind its end: what is read goes into captures.
+        TRY(mem_read_cstr(dec->mem, name_addr, NAME_MAX_BYTES, &text));
+        if (strcmp(text, name) == 0)
             return member_value(dec, object, member, ret);
         member += py_offset(&dec->layout, PY_MEMBER_size);
     }

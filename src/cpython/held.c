@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Locks that a thread holds: see cpython/lock.h. A `with` block leaves the manager's __exit__ on the
+// Locks that a thread holds: see cpython/lock.h; acquired.c has those it took by acquire(). A `with` block
+// leaves the manager's __exit__ on the
 // value stack until it ends: bound (up to 3.13), or the function and the manager behind it (3.14+,
 // LOAD_SPECIAL). Only slots that were pushed before the frame's current call count.
 #include <string.h>
@@ -9,6 +10,7 @@
 
 #define FRAMES_MAX 512
 #define RELEASED_MAX 4
+#define ACQUIRED_MAX 8 // of one frame
 
 struct scan {
     struct py_decoder *dec;
@@ -125,6 +127,19 @@ static void resolve(const struct scan *scan, uint64_t manager, struct py_held *r
     ret->type = py_type_name(dec, manager);
 }
 
+static struct err *add(struct scan *scan, uint32_t index, const struct py_slots *slots,
+                       uint64_t manager, bool by_call)
+{
+    struct py_held held;
+    resolve(scan, manager, &held);
+    if (!held.lock)
+        return NULL;
+    held.frame = index;
+    held.what = py_path_to(scan->dec, &scan->stack->frames.items[index], slots, manager);
+    held.by_call = by_call && !held.observed;
+    return vec_push(scan->ret, held) ? NULL : err_create(ERR_NO_MEMORY, "locks");
+}
+
 static struct err *scan_frame(struct scan *scan, uint32_t index)
 {
     struct py_decoder *dec = scan->dec;
@@ -133,17 +148,13 @@ static struct err *scan_frame(struct scan *scan, uint32_t index)
     AUTO_ERR struct err *err = py_slots_read(dec, frame, &slots);
     for (uint32_t i = slots.locals; !err && i < slots.live; i++) {
         uint64_t manager = slots.objects[i] ? py_with_manager(dec, &slots, i, "__exit__") : 0;
-        struct py_held held;
-        if (!manager)
-            continue;
-        resolve(scan, manager, &held);
-        if (!held.lock)
-            continue;
-        held.frame = index;
-        held.what = py_path_to(dec, frame, &slots, manager);
-        if (!vec_push(scan->ret, held))
-            return err_create(ERR_NO_MEMORY, "locks");
+        if (manager)
+            TRY(add(scan, index, &slots, manager, false));
     }
+    uint64_t acquired[ACQUIRED_MAX];
+    size_t count = err ? 0 : py_acquired(dec, frame, &slots, acquired, ACQUIRED_MAX);
+    for (size_t i = 0; i < count; i++)
+        TRY(add(scan, index, &slots, acquired[i], true));
     return NULL;
 }
 

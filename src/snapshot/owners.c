@@ -40,14 +40,22 @@ static struct snap_thread *by_ns_tid(const struct owners *o, pid_t ns_tid)
     return NULL;
 }
 
-// Where `owner` took it. What is held is the innermost lock, or what has none of its own: a semaphore.
-static uint32_t frame_of_lock(const struct snap_thread *owner, const struct snap_wait *wait)
+// What is held is the innermost lock, or what has none of its own: a semaphore.
+static const struct snap_held *held_by(const struct snap_thread *owner,
+                                       const struct snap_wait *wait)
 {
     if (owner->details)
         vec_foreach (held, &owner->details->held)
             if (held->object && (held->object == wait->lock || held->object == wait->object))
-                return held->frame;
-    return UINT32_MAX;
+                return held;
+    return NULL;
+}
+
+// Where `owner` took it.
+static uint32_t frame_of_lock(const struct snap_thread *owner, const struct snap_wait *wait)
+{
+    const struct snap_held *held = held_by(owner, wait);
+    return held ? held->frame : UINT32_MAX;
 }
 
 static void set(struct snap_wait *wait, const struct snap_thread *owner,
@@ -77,19 +85,22 @@ static size_t python_threads(const struct owners *o)
     return count;
 }
 
-// Whoever is in a `with` block of it. Of a semaphore several may be.
+// Whoever is in a `with` block of it; if nobody is, whoever called its acquire(). Of a semaphore
+// several may be.
 static void infer(const struct owners *o, struct snap_wait *wait)
 {
-    const struct snap_thread *owner = NULL;
-    size_t count = 0;
+    const struct snap_thread *owners[2] = {NULL, NULL};
+    size_t counts[2] = {0, 0};
     vec_foreach (thread, &o->snapshot->threads) {
-        if (!thread->details || frame_of_lock(thread, wait) == UINT32_MAX)
+        const struct snap_held *held = held_by(thread, wait);
+        if (!held || held->frame == UINT32_MAX)
             continue;
-        owner = thread;
-        count++;
+        owners[held->by_call] = thread;
+        counts[held->by_call]++;
     }
-    if (count == 1)
-        set(wait, owner, SNAP_INFERRED);
+    bool by_call = counts[0] == 0;
+    if (counts[by_call] == 1)
+        set(wait, owners[by_call], SNAP_INFERRED);
 }
 
 // The only thread there is waits, and does not hold it itself: nobody is left who could let go.
@@ -247,7 +258,11 @@ static struct err *add_held(const struct owners *o, const struct snap_wait *wait
     vec_foreach (held, &owner->details->held)
         if (held->object == wait->lock || held->object == wait->object)
             return NULL;
-    struct snap_held held = {wait->what, wait->type, object, UINT32_MAX, SNAP_OBSERVED};
+    struct snap_held held = {.what = wait->what,
+                             .type = wait->type,
+                             .object = object,
+                             .frame = UINT32_MAX,
+                             .known = SNAP_OBSERVED};
     return vec_push(&owner->details->held, held) ? NULL : err_create(ERR_NO_MEMORY, "locks");
 }
 
