@@ -51,8 +51,6 @@ struct snap_input {
     bool (*still)(void *arg, size_t index);
     void *still_arg;
     struct kernel_facts *kernel; // NULL: none
-    struct mem *heap; // the target's memory, of which what is read here is not recorded; NULL: a
-                      // replay, which has what was found in `kernel`
     bool no_details;  // none are read
     struct snap_memory *remembered; // NULL: details are read of every thread
 };

@@ -112,7 +112,6 @@ static struct err *decode(struct core *core, const struct options *options, stru
         .show_secrets = options->show_secrets,
         .is_core = true,
         .stopped = true,
-        .heap = target->mem,
     };
     return NULL;
 }

@@ -131,7 +131,6 @@ struct err *recording_take_live(struct recording *recording, const struct sample
     kernel_facts_renew(&snapshot->kernel, sampler->live->pid);
     TRY(recorder_take_live(recording->recorder, sampler, sample, snapshot, &recorded));
     fill_input(recording->session, &recorded, snapshot, false, ret);
-    ret->heap = sampler->live->target->mem;
     *ret_image = recorded.image;
     *ret_new_image = recorded.epoch != recording->last_epoch;
     recording->last_epoch = recorded.epoch;
@@ -147,7 +146,6 @@ struct err *recording_take_core(struct recording *recording, struct target *core
     recording->facts.signal = core->signal;
     TRY(recorder_take_core(recording->recorder, core, image, &recording->snapshot, &recorded));
     fill_input(recording->session, &recorded, &recording->snapshot, true, ret);
-    ret->heap = core->mem;
     *ret_image = recorded.image;
     return NULL;
 }

@@ -126,7 +126,6 @@ static struct err *gather_input(struct subject *subject, struct sample *sample, 
             .show_secrets = subject->session->options->show_secrets,
             .stopped = sample->atomic,
             .kernel = &subject->kernel,
-            .heap = live->target->mem,
         };
         kernel_facts_renew(&subject->kernel, live->pid);
     }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "cpython/coroutine.h"
+#include "cpython/task.h"
 #include "snapshot/details_build.h"
 #include "snapshot/python.h"
 #include "util/guard.h"
@@ -88,8 +89,27 @@ static int compare_addresses(const void *left, const void *right)
     return *a < *b ? -1 : *a > *b;
 }
 
+// A task's coroutine is shown with the task.
+static struct err *find_coroutines(struct generators *g)
+{
+    struct py_futures *futures = py_futures_create(&g->found_by.dec);
+    bool ok = futures;
+    for (size_t i = 0; ok && i < g->out->tasks.count; i++) {
+        const struct snap_task *task = &g->out->tasks.items[i];
+        struct py_future read;
+        if (task->pid != g->in->target->pid)
+            continue;
+        struct err *err = py_future_read(futures, task->object, &read);
+        ok = !no_memory(err) && (err || !read.coro || vec_push(&g->inner, read.coro));
+        err_destroy(err);
+    }
+    py_futures_destroy(futures);
+    return ok ? NULL : out_of_memory();
+}
+
 static struct err *find_inner(struct generators *g)
 {
+    TRY(find_coroutines(g));
     vec_foreach (object, &g->found) {
         uint64_t inner = 0;
         struct err *err = py_generator_inner(&g->found_by.dec, *object, &inner);
@@ -121,11 +141,6 @@ static void keep_outermost(struct generators *g)
 
 static struct err *search(struct generators *g)
 {
-    struct py_decoder *dec = &g->found_by.dec;
-    struct mem *cached = mem_create_cached(g->in->heap);
-    if (!cached)
-        return out_of_memory();
-    dec->mem = cached;
     struct err *err = py_heap_walk_all(&g->found_by, g->in->state, visit, g);
     if (err && !no_memory(err)) {
         snap_note(g->in->strings, &g->snapshot->notes, "generators may be missing: %s",
@@ -139,8 +154,6 @@ static struct err *search(struct generators *g)
         err = find_inner(g);
     if (!err)
         keep_outermost(g);
-    dec->mem = g->in->heap;
-    mem_destroy(cached);
     return err;
 }
 
@@ -241,14 +254,13 @@ static struct err *drop_changed(struct generators *g)
 static struct err *read_found(struct generators *g)
 {
     struct py_decoder *dec = &g->in->process->dec;
-    struct mem *mem = dec->mem, *cached = mem_create_cached(g->in->target->mem);
-    struct err *err = cached ? NULL : out_of_memory();
-    dec->mem = cached;
+    struct mem *mem = dec->mem;
+    struct err *err = NULL;
+    dec->mem = g->in->target->mem;
     g->first = g->out->generators.count;
     for (size_t i = 0; !err && i < g->found.count; i++)
         err = read_one(g, g->found.items[i]);
     dec->mem = mem;
-    mem_destroy(cached);
     return err;
 }
 
@@ -267,18 +279,27 @@ static struct err *remember(const struct generators *g)
 
 // ---- Together -----------------------------------------------------------------------------------
 
+static struct err *find_and_read(struct generators *g)
+{
+    if (g->in->below)
+        TRY(search(g));
+    else
+        TRY(recall(g));
+    return read_found(g);
+}
+
 static struct err *read_all(struct generators *g)
 {
-    bool replay = !g->in->heap;
-    if (replay)
-        TRY(recall(g));
-    else
-        TRY(search(g));
-    TRY(read_found(g));
-    if (!replay && !g->in->is_core && !all_still(g->in))
-        TRY(drop_changed(g));
+    struct mem *below = g->in->below;
+    if (below)
+        mem_cache_begin(below);
+    struct err *err = find_and_read(g);
+    if (below)
+        mem_cache_end(below);
+    if (!err && below && !g->in->is_core && !all_still(g->in))
+        err = drop_changed(g);
     g->out->generators_left_out += g->left_out;
-    return replay ? NULL : remember(g);
+    return err || !below ? err : remember(g);
 }
 
 static void generators_deinit(struct generators *g)
@@ -305,7 +326,7 @@ struct err *generators_read(const struct snap_input *in, struct snapshot *snapsh
     g->snapshot = snapshot;
     g->out = snapshot->suspended;
     g->found_by = *in->process;
-    struct err *err = py_decoder_init(&g->found_by.dec, &dec->layout, in->heap, in->strings);
+    struct err *err = py_decoder_init(&g->found_by.dec, &dec->layout, in->below, in->strings);
     if (!err)
         err = g->out ? read_all(g) : out_of_memory();
     generators_deinit(g);
