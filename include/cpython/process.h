@@ -25,6 +25,7 @@ struct py_process {
     struct {                    // threading._active of interpreters met lately
         uint64_t interp, dict;
     } active[4];
+    struct py_asyncio *asyncio; // likewise (cpython/task.h); NULL: none so far
     const char *found_by; // how the runtime was found, for -v
 };
 

@@ -70,6 +70,8 @@
 // A RecursionError's traceback is as long as the recursion was deep.
 #define LIMIT_TRACEBACK_LINES 250000
 #define LIMIT_TRACEBACK_LINES_PER_SNAPSHOT 2000000
+// asyncio tasks of one snapshot: a service of 100,000 connections has as many.
+#define LIMIT_TASKS 200000
 // gevent servers have one for each connection.
 #define LIMIT_GREENLETS 200000
 

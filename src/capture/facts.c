@@ -20,6 +20,12 @@ void capture_facts_deinit(struct capture_facts *facts)
         free(line->text);
     }
     vec_deinit(&facts->lines);
+    vec_foreach (package, &facts->packages) {
+        free(package->name);
+        free(package->version);
+        free(package->place);
+    }
+    vec_deinit(&facts->packages);
     surroundings_deinit(&facts->surroundings);
     free(facts->host);
     free(facts->command);
@@ -173,6 +179,19 @@ static void io_surroundings(struct facts_io *io, struct surroundings *around)
         io_text(io, name);
 }
 
+// Captures of earlier versions end before this.
+static void io_packages(struct facts_io *io, struct capture_packages *packages)
+{
+    if (io->in && io->in->next == io->in->end)
+        return;
+    IO_COUNT(io, packages, 12, CAPTURE_MAX_PACKAGES);
+    vec_foreach (package, packages) {
+        io_text(io, &package->name);
+        io_text(io, &package->version);
+        io_text(io, &package->place);
+    }
+}
+
 void facts_run(struct facts_io *io, struct capture_facts *facts)
 {
     io_bool(io, &facts->is_core);
@@ -200,6 +219,7 @@ void facts_run(struct facts_io *io, struct capture_facts *facts)
         io_text(io, &line->text);
     }
     io_surroundings(io, &facts->surroundings);
+    io_packages(io, &facts->packages);
 }
 
 // ---- An epoch -----------------------------------------------------------------------------------

@@ -211,6 +211,7 @@ void py_process_close(struct py_process *process)
     if (!process)
         return;
     py_decoder_deinit(&process->dec);
+    free(process->asyncio);
     free(process);
 }
 

@@ -60,16 +60,18 @@ void page_thread_details(struct page *page, const struct snap_thread *thread);
 uint64_t page_hidden_values(const struct page *page);
 
 // Sections of a hotspot report.
-void page_summary(struct page *page);   // summary.c
-void page_processes(struct page *page); // processes.c
-void page_threads(struct page *page);   // threads.c
-void page_by_thread(struct page *page); // by_thread.c
-void page_functions(struct page *page); // functions.c
-void page_natives(struct page *page);   // natives.c
-void page_hottest(struct page *page);   // hottest.c
-void page_tree(struct page *page);      // tree.c
-void page_waiting(struct page *page);   // waiting.c
-void page_cpu(struct page *page);       // cpu.c
+void page_summary(struct page *page);      // summary.c
+void page_processes(struct page *page);    // processes.c
+void page_threads(struct page *page);      // threads.c
+void page_by_thread(struct page *page);    // by_thread.c
+void page_tasks_by_cpu(struct page *page); // by_task.c
+void page_await_sites(struct page *page);  // by_task.c
+void page_functions(struct page *page);    // functions.c
+void page_natives(struct page *page);      // natives.c
+void page_hottest(struct page *page);      // hottest.c
+void page_tree(struct page *page);         // tree.c
+void page_waiting(struct page *page);      // waiting.c
+void page_cpu(struct page *page);          // cpu.c
 // A sentence of the summary: where native code takes the time.
 void page_say_native(struct page *page); // natives.c
 // Of threads that Python does not know: ", in code of libopenblas.so, which Python calls in predict()

@@ -113,6 +113,13 @@ static int64_t now_of(const struct snap_input *in)
     return in->kernel ? in->kernel->clocks.monotonic_ns : 0;
 }
 
+// With --stop=all each snapshot wakes all threads, and clocks prove nothing: what they wait for is read
+// each time.
+static bool is_read_now(const struct snap_input *in, const struct live_thread *kernel)
+{
+    return !in->remembered->begun || (in->stopped && kernel->state == LIVE_STOPPED);
+}
+
 bool details_recall(const struct snap_input *in, const struct live_thread *kernel,
                     struct snap_details **ret)
 {
@@ -125,12 +132,12 @@ bool details_recall(const struct snap_input *in, const struct live_thread *kerne
         // Once full of threads that ended, it begins anew.
         struct memory_item fresh = {kernel->tid, kernel->clock, now_of(in), 0, NULL};
         (void)vec_push(&memory->items, fresh); // without memory it is read more often
-        return !memory->begun;
+        return is_read_now(in, kernel);
     }
     if (!kernel->has_clock || !same(&item->clock, &kernel->clock)) {
         details_destroy(item->details);
         *item = (struct memory_item){kernel->tid, kernel->clock, now_of(in), 0, NULL};
-        return !memory->begun;
+        return is_read_now(in, kernel);
     }
     if (!item->details)
         return true;
