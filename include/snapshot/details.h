@@ -88,8 +88,9 @@ struct snap_wait {
 struct snap_held { // a lock that a thread has
     uint32_t what, type;
     uint64_t object;
-    uint32_t frame; // index of the frame whose `with` it is; UINT32_MAX: not known
+    uint32_t frame; // index of the frame that took it; UINT32_MAX: not known
     enum snap_certainty known;
+    bool by_call; // by acquire(); else by a `with` statement, or it names its owner itself
 };
 VEC_DEFINE(snap_helds, struct snap_held);
 

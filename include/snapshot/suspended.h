@@ -85,6 +85,8 @@ struct snap_task {
                      // a running one: the frames of its thread that belong to it
     struct snap_await await;  // what the innermost one awaits
     VEC(uint32_t) awaited_by; // indexes of tasks
+    uint64_t answers;         // the concurrent.futures.Future that gets its result, for which a
+                              // thread may wait: run_coroutine_threadsafe(); 0: none, or not known
     uint64_t since_ns;        // it waits at least so long at that place; 0: not known
     uint32_t exception;       // of a finished one: "ValueError: ...", hidden like others
     bool cut;                 // its stack may be incomplete
@@ -128,7 +130,7 @@ struct snap_greenlet {
     uint32_t parent; // index; SNAP_NO_INDEX: none
     uint32_t stack;  // index in `stacks`, innermost first; SNAP_NO_INDEX: none. Of a running one:
                      // its thread's frames
-    struct snap_await await; // as far as its frames and objects say
+    struct snap_await await; // as far as its frames and objects say; its indexes are of greenlets
     uint64_t since_ns;
     bool cut;
 };

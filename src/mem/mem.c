@@ -218,6 +218,26 @@ void mem_set_exact(struct mem *mem)
     mem->exact = true;
 }
 
+static size_t read_through(void *arg, uint64_t addr, void *buffer, size_t size)
+{
+    return mem_read_some(arg, addr, buffer, size);
+}
+
+struct mem *mem_create_cached(struct mem *mem)
+{
+    struct mem *ret = mem_create();
+    if (!ret)
+        return NULL;
+    ret->exact = mem->exact;
+    struct err *err = mem_add(ret, 0, UINT64_MAX, MEM_COPY, read_through, mem, !mem->exact);
+    if (err) {
+        err_destroy(err);
+        mem_destroy(ret);
+        return NULL;
+    }
+    return ret;
+}
+
 struct err *mem_read_cstr(struct mem *mem, uint64_t addr, size_t limit, char **ret)
 {
     AUTO_FREE char *text = malloc(limit + 1);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the parts of a document's profile say of each other: every index is that of something.
+// What the parts of a document's profile, and what its tasks say of each other: every index is that of
+// something.
 #include "report/document_in.h"
 
 void document_index(struct document_in *in, const char *what, size_t item, uint32_t index,
@@ -54,6 +55,34 @@ bool document_check(struct document_in *in, const struct profile_in *profile)
             document_index(in, "moment", i,
                            profile->moment_stacks.items[profile->moments.items[i].first + k],
                            profile->stacks.count);
-    document_check_tasks(in, profile);
+    document_check_profile_tasks(in, profile);
     return !in->json.err;
+}
+
+static void check_await(struct document_in *in, const char *what, size_t item,
+                        const struct snap_await *await, size_t count)
+{
+    document_index_or_none(in, what, item, await->holder, count);
+    vec_foreach (task, &await->tasks)
+        document_index(in, what, item, *task, count);
+}
+
+void document_check_suspended(struct document_in *in, const struct snap_suspended *suspended)
+{
+    size_t loops = suspended->loops.count, tasks = suspended->tasks.count;
+    size_t greenlets = suspended->greenlets.count;
+    for (size_t i = 0; i < loops; i++)
+        document_index_or_none(in, "loop", i, suspended->loops.items[i].current, tasks);
+    for (size_t i = 0; i < tasks; i++) {
+        const struct snap_task *task = &suspended->tasks.items[i];
+        document_index_or_none(in, "task", i, task->loop, loops);
+        check_await(in, "task", i, &task->await, tasks);
+        vec_foreach (by, &task->awaited_by)
+            document_index(in, "task", i, *by, tasks);
+    }
+    for (size_t i = 0; i < greenlets; i++) {
+        const struct snap_greenlet *greenlet = &suspended->greenlets.items[i];
+        document_index_or_none(in, "greenlet", i, greenlet->parent, greenlets);
+        check_await(in, "greenlet", i, &greenlet->await, greenlets);
+    }
 }

@@ -59,9 +59,13 @@ struct borrowed {
 // Looks for the code; before the stop.
 struct err *borrow_prepare(pid_t pid, struct borrowed *ret);
 void borrow_deinit(struct borrowed *borrowed);
+struct borrow_refusal {
+    const char *text;
+    bool passes; // it will be otherwise in a moment
+};
 // Can this stopped thread be lent? False: *ret_why says why not.
 bool borrow_may(const struct borrowed *borrowed, const struct live_thread *thread,
-                const char **ret_why);
+                struct borrow_refusal *ret_why);
 // Takes it; on an error it is as before.
 struct err *borrow_take(struct borrowed *borrowed, const struct live_thread *thread);
 // Executes a call. `deadline_ns` (CLOCK_MONOTONIC) does not end a clone that the kernel is busy

@@ -26,6 +26,9 @@
 #define REAP_PATIENCE_NS 10000000000u
 #define REAP_PAUSE_NS 20000000
 #define GIVE_BACK_NS 10000000000u
+// A single thread that gets signals all the time is in the middle of taking one now and then.
+#define LEND_TRIES 20
+#define LEND_PAUSE_NS 2000000
 
 struct tracer {
     const struct frozen_job *job;
@@ -58,17 +61,21 @@ static int rank(const struct live_thread *thread)
     return thread->regs.syscall_value == -EINTR ? 1 : 2;
 }
 
-static struct live_thread *choose(struct tracer *tracer, const char **ret_why)
+static struct live_thread *choose(struct tracer *tracer, struct borrow_refusal *ret_why)
 {
     struct live_thread *best = NULL;
     int best_rank = 0;
-    *ret_why = "it has no thread";
+    *ret_why = (struct borrow_refusal){"it has no thread", false};
     vec_foreach (thread, &tracer->live->threads) {
         int its_rank = rank(thread);
-        if (thread->state == LIVE_STOPPED && its_rank > best_rank &&
-            borrow_may(&tracer->borrowed, thread, ret_why)) {
+        struct borrow_refusal why;
+        if (thread->state != LIVE_STOPPED || its_rank <= best_rank)
+            continue;
+        if (borrow_may(&tracer->borrowed, thread, &why)) {
             best = thread;
             best_rank = its_rank;
+        } else if (!ret_why->passes) {
+            *ret_why = why;
         }
     }
     return best;
@@ -205,16 +212,18 @@ static struct err *clone_it(struct tracer *tracer)
     return err;
 }
 
-static struct err *under_stop(struct tracer *tracer)
+// *ret_passes: what stands in the way will be gone in a moment.
+static struct err *under_stop(struct tracer *tracer, bool *ret_passes)
 {
-    const char *why;
+    struct borrow_refusal why;
     restart_calls(tracer->live); // at once: from now on that is the kernel's business
     TRY(check_all_stopped(tracer->live));
     tracer->taken_at_ns = wall_clock_ns();
     struct live_thread *thread = choose(tracer, &why);
+    *ret_passes = !thread && why.passes;
     if (!thread)
         return err_create(ERR_UNSUPPORTED, "no thread of process %d can be lent: %s",
-                          tracer->job->pid, why);
+                          tracer->job->pid, why.text);
     TRY(regsets_read_all(tracer->live, &tracer->threads));
     TRY(borrow_take(&tracer->borrowed, thread));
     struct err *err = clone_it(tracer);
@@ -260,16 +269,29 @@ static void close_target(struct tracer *tracer)
     borrow_deinit(&tracer->borrowed);
 }
 
-static struct err *make(struct tracer *tracer)
+static struct err *make_once(struct tracer *tracer, bool *ret_passes)
 {
     struct err *err = open_target(tracer);
     if (!err) {
         err = live_stop(tracer->live, true, tracer->job->deadline_ns, &tracer->times);
         if (!err)
-            err = under_stop(tracer);
+            err = under_stop(tracer, ret_passes);
         live_resume(tracer->live, &tracer->times);
     }
     return err;
+}
+
+static struct err *make(struct tracer *tracer)
+{
+    for (unsigned tries = 1;; tries++) {
+        bool passes = false;
+        struct err *err = make_once(tracer, &passes);
+        if (!passes || tries == LEND_TRIES)
+            return err;
+        err_destroy(err);
+        close_target(tracer);
+        nanosleep(&(struct timespec){0, LEND_PAUSE_NS}, NULL);
+    }
 }
 
 // ---- Unmaking it --------------------------------------------------------------------------------
@@ -302,11 +324,11 @@ static struct live_thread *choose_one(struct live *live, pid_t avoid)
 
 static struct err *collect_in(struct tracer *tracer, struct live_thread *thread)
 {
-    const char *why;
+    struct borrow_refusal why;
     if (thread->state != LIVE_STOPPED)
         return err_create(ERR_TIMEOUT, "thread %d did not stop", thread->tid);
     if (!borrow_may(&tracer->borrowed, thread, &why))
-        return err_create(ERR_OTHER, "thread %d cannot be lent: %s", thread->tid, why);
+        return err_create(ERR_OTHER, "thread %d cannot be lent: %s", thread->tid, why.text);
     TRY(borrow_take(&tracer->borrowed, thread));
     struct err *err = collect(tracer);
     struct err *back = borrow_give_back(&tracer->borrowed, live_now_ns() + GIVE_BACK_NS);
