@@ -72,6 +72,8 @@
 #define LIMIT_TRACEBACK_LINES_PER_SNAPSHOT 2000000
 // asyncio tasks of one snapshot: a service of 100,000 connections has as many.
 #define LIMIT_TASKS 200000
+// gevent servers have one for each connection.
+#define LIMIT_GREENLETS 200000
 
 // Objects of the collector's lists: 50 million are a heap of some 5 GiB at least.
 #define LIMIT_HEAP_OBJECTS 50000000
