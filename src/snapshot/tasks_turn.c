@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Whose turn it is: see tasks.h. A thread's stack is of the snapshot's moment, what asyncio calls the
-// current task was read a little later. So it counts only if its coroutine's frame is on the stack.
+// current task was read a little later. So it counts only if its coroutine's frame is on the stack. Steps
+// are short, and often the next task has its turn by then: the task is then the one whose coroutine's
+// frame is on the stack, where it stays for as long as the coroutine lives, in a step or not.
 #include <string.h>
 
 #include "snapshot/details_build.h"
 #include "snapshot/python.h"
 #include "snapshot/tasks.h"
 #include "util/guard.h"
+#include "util/hash.h"
+#include "util/index.h"
 #include "util/limits.h"
 
 #define AWAITERS_MAX 64 // tasks behind each other
@@ -144,10 +148,81 @@ static struct err *read_turn(struct tasks *tasks, const struct py_running *runni
     return place.thread ? set_turn(tasks, &task, &place) : NULL;
 }
 
+// ---- By the frames of coroutines -----------------------------------------------------------------
+
+struct turn_frame { // of a generator, on the stack of a thread whose turn is not known
+    uint64_t addr, code;
+};
+
+struct turn_frames {
+    VEC(struct turn_frame) list;
+    struct hash_index by_addr;
+};
+
+static struct err *list_frames(const struct tasks *tasks, struct turn_frames *ret)
+{
+    const struct snap_input *in = tasks->in;
+    for (size_t s = 0; s < in->stack_count; s++) {
+        const struct snap_thread *thread = thread_of(tasks, s);
+        if (!thread || thread->turn)
+            continue;
+        vec_foreach (frame, &in->stacks[s].frames) {
+            if (!(frame->flags & PY_FRAME_GENERATOR) || !frame->code_addr)
+                continue;
+            if (!hash_index_reserve(&ret->by_addr, 1) ||
+                !vec_push(&ret->list, (struct turn_frame){frame->addr, frame->code_addr}))
+                return err_create(ERR_NO_MEMORY, "tasks");
+            hash_index_add(&ret->by_addr, hash_u64(HASH_SEED, frame->addr),
+                           (uint32_t)ret->list.count - 1);
+        }
+    }
+    return NULL;
+}
+
+// Its memory may be another coroutine's by now.
+static bool is_still(const struct tasks *tasks, const struct task_entry *entry,
+                     const struct turn_frame *frame)
+{
+    struct py_generator generator;
+    struct err *err = py_generator_read(tasks->dec, entry->future.coro, &generator);
+    bool still = !err && generator.frame == frame->addr && generator.code == frame->code;
+    err_destroy(err);
+    return still;
+}
+
+// A task that begins inside of another one's step (3.12+, eager) is the one whose turn it is.
+static struct err *take_turn(struct tasks *tasks, const struct task_entry *entry)
+{
+    struct task_place place = tasks_place(tasks, entry->frame);
+    if (!place.thread || (place.thread->turn && place.thread->turn->frames <= place.frames))
+        return NULL;
+    return set_turn(tasks, &entry->future, &place);
+}
+
+static struct err *find_turns(struct tasks *tasks, const struct turn_frames *frames)
+{
+    vec_foreach (entry, &tasks->entries) {
+        struct hash_probe probe = hash_probe(&frames->by_addr, hash_u64(HASH_SEED, entry->frame));
+        uint32_t id;
+        while ((id = hash_probe_next(&probe)) != HASH_NONE)
+            if (frames->list.items[id].addr == entry->frame)
+                break;
+        if (id != HASH_NONE && entry->frame && is_still(tasks, entry, &frames->list.items[id]))
+            TRY(take_turn(tasks, entry));
+    }
+    return NULL;
+}
+
 struct err *tasks_turns(struct tasks *tasks)
 {
+    struct turn_frames frames = {0};
     vec_foreach (running, &tasks->running)
         if (running->task && !py_is_none(tasks->futures, running->task))
             TRY(read_turn(tasks, running));
-    return NULL;
+    struct err *err = list_frames(tasks, &frames);
+    if (!err && frames.list.count)
+        err = find_turns(tasks, &frames);
+    vec_deinit(&frames.list);
+    hash_index_deinit(&frames.by_addr);
+    return err;
 }
