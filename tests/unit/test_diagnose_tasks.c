@@ -298,6 +298,33 @@ static void limit_is_served(struct scene *s)
     run_of(s, limit_is_reached, 80 * MS);
 }
 
+static void limit_moved(struct scene *s)
+{
+    limit_is_reached(s);
+    s->last->suspended->moment = false;
+}
+
+// Who got through sleeps for a moment.
+static void nap(struct scene *s, scene_fn *make)
+{
+    make(s);
+    vec_foreach (task, &s->last->suspended->tasks)
+        if (task->await.kind == SNAP_AWAIT_READ) {
+            task->await.kind = SNAP_AWAIT_SLEEP;
+            task->await.left_ns = 50 * (int64_t)MS;
+        }
+}
+
+static void limit_naps(struct scene *s)
+{
+    nap(s, limit_is_reached);
+}
+
+static void holder_naps(struct scene *s)
+{
+    nap(s, slow_holder);
+}
+
 static void holder_stands_still(struct scene *s)
 {
     run_of(s, slow_holder, 2900 * MS);
@@ -326,6 +353,9 @@ static void test_pile_up(void **state)
                 "BLOCKED - 150 of 151 tasks wait for a connection of a pool in \x01handle\x02");
     scene_check(limit_stands_still, "task-pile-up:high", "BLOCKED - 200 of 204 tasks");
     scene_check(limit_is_served, "task-pile-up:low", "IDLE - ");
+    scene_check(limit_moved, "task-pile-up:low", "IDLE - ");
+    scene_check(limit_naps, "task-pile-up:low", "IDLE - ");
+    scene_check(holder_naps, "task-pile-up:medium", "BLOCKED - ");
     scene_check(holder_stands_still, "task-pile-up:high", "BLOCKED - 300 of 301 tasks");
 }
 
