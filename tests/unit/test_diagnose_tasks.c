@@ -49,6 +49,12 @@ static void lock_taken_twice(struct scene *s)
     sleepers(s, 1, "tick:3*");
 }
 
+static void lock_taken_twice_while_others_run(struct scene *s)
+{
+    lock_taken_twice(s);
+    s->last->suspended->moment = false;
+}
+
 static void ring_through_gather(struct scene *s)
 {
     at_rest(s);
@@ -116,6 +122,7 @@ static void test_cycle(void **state)
                 "DEADLOCK - Task \x01Task-1\x02 waits for lock \x01thing-1\x02 in \x01inner\x02 "
                 "(\x01"
                 "app.py:12\x02), which it holds itself.");
+    scene_check(lock_taken_twice_while_others_run, "task-cycle:high", "DEADLOCK - ");
     scene_check(ring_through_gather, "task-cycle:high", "DEADLOCK - ");
     scene_check(ring_of_three, "task-cycle:high",
                 "DEADLOCK - Task \x01Task-1\x02, task \x01Task-2\x02 and task \x01Task-3\x02 wait "
