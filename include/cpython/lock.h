@@ -74,10 +74,20 @@ struct py_held {
     uint64_t manager; // what the `with` statement names
     uint32_t type, what;
     uint32_t frame;
-    bool observed; // the lock itself names this thread; else its `with` block is under way
+    bool observed; // the lock itself names this thread; else the frame's code tells
+    bool by_call;  // ... by acquire(), with a release() to come; else its `with` block is under way
 };
 VEC_DEFINE(py_helds, struct py_held);
-// Locks that frames of this stack have taken in `with` statements. Appends.
+// What a frame has called acquire() on, by name and without arguments, with a release() of the same
+// name still to come, both in the order of its code; whatever that is now. At most `room` objects;
+// returns how many.
+size_t py_acquired(struct py_decoder *dec, const struct py_frame *frame,
+                   const struct py_slots *slots, uint64_t *ret, size_t room);
+// The manager of a `with` block, whose `exit` ("__exit__", "__aexit__") slot `index` holds, one of those
+// that are live; 0: it holds none.
+uint64_t py_with_manager(struct py_decoder *dec, const struct py_slots *slots, uint32_t index,
+                         const char *exit);
+// Locks that frames of this stack have taken, in `with` statements or by acquire(). Appends.
 struct err *py_held_read(struct py_decoder *dec, const struct py_stack *stack,
                          struct py_helds *ret);
 

@@ -48,8 +48,11 @@ struct snap_input {
     // since it was looked at. NULL: it cannot have.
     bool (*still)(void *arg, size_t index);
     void *still_arg;
-    struct kernel_facts *kernel;    // NULL: none
-    bool no_details;                // none are read
+    struct kernel_facts *kernel; // NULL: none
+    struct mem *heap; // the target's memory, of which what is read here is not recorded; NULL: a
+                      // replay, which has what was found in `kernel`
+    bool no_details;  // none are read
+    bool tasks_wanted; // all tasks are read, whatever that costs: it is the last snapshot of the run
     struct snap_memory *remembered; // NULL: details are read of every thread
 };
 

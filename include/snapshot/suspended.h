@@ -130,7 +130,7 @@ struct snap_greenlet {
     uint32_t parent; // index; SNAP_NO_INDEX: none
     uint32_t stack;  // index in `stacks`, innermost first; SNAP_NO_INDEX: none. Of a running one:
                      // its thread's frames
-    struct snap_await await; // as far as its frames and objects say
+    struct snap_await await; // as far as its frames and objects say; its indexes are of greenlets
     uint64_t since_ns;
     bool cut;
 };

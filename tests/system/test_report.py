@@ -386,6 +386,12 @@ class Schema(Folder):
                 with open(path, encoding="utf-8") as stream:
                     self.check(json.load(stream))
 
+    def test_suspended(self):
+        """Tasks and greenlets, as a unit test writes them."""
+        for name in "tasks", "greenlets":
+            with open(support.path("tests/golden/%s.json" % name), encoding="utf-8") as stream:
+                self.check(json.load(stream))
+
     @harm.versions("3.8", "3.15")
     def test_live(self, python):
         with self.target(python, PROGRAM, "busy") as target:
