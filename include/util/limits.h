@@ -72,9 +72,14 @@
 #define LIMIT_TRACEBACK_LINES_PER_SNAPSHOT 2000000
 // asyncio tasks of one snapshot: a service of 100,000 connections has as many.
 #define LIMIT_TASKS 200000
+// What their callbacks hold: some objects of each.
+#define LIMIT_CALLBACK_OBJECTS (1u << 21)
 // gevent servers have one for each connection.
 #define LIMIT_GREENLETS 200000
 
+// Generators that are listed, and all that are suspended, inner ones included.
+#define LIMIT_GENERATORS 200000
+#define LIMIT_GENERATORS_FOUND 2000000
 // Objects of the collector's lists: 50 million are a heap of some 5 GiB at least.
 #define LIMIT_HEAP_OBJECTS 50000000
 

@@ -64,6 +64,7 @@ struct py_futures {
         enum key key;  // KEY_COUNT: another attribute
     } keys[KEYS_KEPT];
     size_t future_bytes, task_bytes; // as far as their fields reach
+    size_t looked_at;
 };
 
 static size_t reach(const struct py_layout *lay, const enum py_field_id *fields, size_t count)
@@ -94,6 +95,11 @@ struct py_futures *py_futures_create(struct py_decoder *dec)
 void py_futures_destroy(struct py_futures *futures)
 {
     free(futures);
+}
+
+bool py_futures_may_look(struct py_futures *futures)
+{
+    return futures->looked_at++ < LIMIT_CALLBACK_OBJECTS;
 }
 
 struct py_decoder *py_futures_decoder(const struct py_futures *futures)

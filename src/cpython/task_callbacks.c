@@ -79,7 +79,7 @@ static bool visit_held(void *arg, uint64_t object)
 {
     struct search *s = arg;
     struct py_future future;
-    if (s->objects++ >= OBJECTS_MAX)
+    if (s->objects++ >= OBJECTS_MAX || !py_futures_may_look(s->futures))
         return false;
     object = py_slots_value(s->dec, object);
     if (!object || is_on_path(s, object))

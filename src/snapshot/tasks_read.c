@@ -9,7 +9,7 @@
 #include "util/hash.h"
 #include "util/limits.h"
 
-#define LOOPS_MAX 10000
+#define LOOPS_MAX 256
 // Tasks that are read, and then looked at again; while everything is recorded, that takes longer.
 #define CHUNK 64
 #define CHUNK_RECORDED 16
