@@ -23,7 +23,7 @@ struct row {
     enum from from;
 };
 
-// Lib/asyncio of 3.6 to 3.15.
+// Lib/asyncio of 3.6 to 3.15. No two files are called alike.
 static const struct row rows[] = {
     {"locks.py", "acquire", "Lock", PY_AWAIT_LOCK, PY_AWAIT_NONE, SELF},
     {"locks.py", "wait", "Event", PY_AWAIT_EVENT, PY_AWAIT_NONE, SELF},
@@ -55,6 +55,20 @@ static const struct row rows[] = {
     {"base_events.py", "serve_forever", "Server", PY_AWAIT_ACCEPT, PY_AWAIT_NONE, SERVER},
     {"base_subprocess.py", "_wait", NULL, PY_AWAIT_CHILD, PY_AWAIT_NONE, SELF},
     {"subprocess.py", "wait", "Process", PY_AWAIT_CHILD, PY_AWAIT_CHILD, SELF},
+    // trio 0.20 to 0.35.
+    {"_run.py", "_nested_child_finished", "Nursery", PY_AWAIT_SEVERAL, PY_AWAIT_NONE, SELF},
+    {"_sync.py", "wait", "Event", PY_AWAIT_EVENT, PY_AWAIT_NONE, SELF},
+    {"_sync.py", "acquire", "_LockImpl", PY_AWAIT_LOCK, PY_AWAIT_NONE, SELF},
+    {"_sync.py", "wait", "Condition", PY_AWAIT_CONDITION, PY_AWAIT_NONE, SELF},
+    {"_sync.py", "acquire", "Semaphore", PY_AWAIT_SEMAPHORE, PY_AWAIT_NONE, SELF},
+    {"_sync.py", "acquire_on_behalf_of", "CapacityLimiter", PY_AWAIT_SEMAPHORE, PY_AWAIT_NONE,
+     SELF},
+    {"_channel.py", "receive", "MemoryReceiveChannel", PY_AWAIT_QUEUE_GET, PY_AWAIT_NONE, SELF},
+    {"_channel.py", "send", "MemorySendChannel", PY_AWAIT_QUEUE_PUT, PY_AWAIT_NONE, SELF},
+    {"_timeouts.py", "sleep_forever", NULL, PY_AWAIT_SLEEP, PY_AWAIT_NONE, NOTHING},
+    {"_io_epoll.py", "wait_readable", NULL, PY_AWAIT_READ, PY_AWAIT_NONE, NOTHING},
+    {"_io_epoll.py", "wait_writable", NULL, PY_AWAIT_WRITE, PY_AWAIT_NONE, NOTHING},
+    {"_threads.py", "to_thread_run_sync", NULL, PY_AWAIT_EXECUTOR, PY_AWAIT_NONE, NOTHING},
 };
 
 struct search {
@@ -83,16 +97,18 @@ static uint64_t local(const struct search *s, const char *name)
 
 // ---- Frames --------------------------------------------------------------------------------------
 
-// The name of a file of asyncio itself; NULL: it is another one.
+// The name of a file of asyncio or trio itself; NULL: it is another one.
 static const char *library_file(const struct search *s)
 {
+    static const char *const folders[] = {"/asyncio", "/trio", "/trio/_core"};
     const char *path = strtab_get(s->dec->strings, s->frame->file);
     const char *base = path ? strrchr(path, '/') : NULL;
-    static const char folder[] = "/asyncio";
-    size_t size = sizeof(folder) - 1;
-    if (!base || (size_t)(base - path) < size || memcmp(base - size, folder, size) != 0)
-        return NULL;
-    return base + 1;
+    for (size_t i = 0; base && i < ARRAY_SIZE(folders); i++) {
+        size_t size = strlen(folders[i]);
+        if ((size_t)(base - path) >= size && memcmp(base - size, folders[i], size) == 0)
+            return base + 1;
+    }
+    return NULL;
 }
 
 // The next row for the function at hand, from `row` on; NULL: none.

@@ -121,7 +121,7 @@ uint64_t tasks_hash_place(const struct tasks *tasks, const struct task_entry *en
     return hash;
 }
 
-static struct err *read_chain(struct tasks *tasks, struct task_entry *entry)
+struct err *tasks_read_chain(struct tasks *tasks, struct task_entry *entry)
 {
     struct snap_task *to = &entry->value;
     bool running;
@@ -143,7 +143,7 @@ static struct err *read_foreign(struct tasks *tasks, struct task_entry *entry)
     const struct py_future *task = &entry->future;
     entry->value.coroutine = py_type_name(tasks->dec, task->coro);
     entry->value.state = task->waiter ? state_of(tasks, task, PY_GEN_SUSPENDED) : SNAP_TASK_UNKNOWN;
-    return read_chain(tasks, entry);
+    return tasks_read_chain(tasks, entry);
 }
 
 static struct err *read_coroutine(struct tasks *tasks, struct task_entry *entry)
@@ -163,7 +163,7 @@ static struct err *read_coroutine(struct tasks *tasks, struct task_entry *entry)
         entry->frame = unread ? 0 : generator.frame;
         return NULL;
     }
-    TRY(read_chain(tasks, entry));
+    TRY(tasks_read_chain(tasks, entry));
     if (tasks->frames.count) // the outermost one is its own
         entry->frame = tasks->frames.items[tasks->frames.count - 1].addr;
     return NULL;
@@ -214,19 +214,22 @@ struct err *tasks_read_entry(struct tasks *tasks, uint64_t object, uint64_t rank
     return err;
 }
 
+struct err *tasks_add(struct tasks *tasks, struct task_entry *entry)
+{
+    entry->dropped = tasks_told_torn(tasks, entry->future.object);
+    tasks->out->tasks_left_out += entry->dropped;
+    if (vec_push(&tasks->entries, *entry))
+        return NULL;
+    task_entry_clear(entry);
+    return out_of_memory();
+}
+
 static struct err *read_one(struct tasks *tasks, uint64_t object, uint64_t rank)
 {
     struct task_entry entry;
     bool shown;
     TRY(tasks_read_entry(tasks, object, rank, &entry, &shown));
-    if (!shown)
-        return NULL;
-    entry.dropped = tasks_told_torn(tasks, object);
-    tasks->out->tasks_left_out += entry.dropped;
-    if (vec_push(&tasks->entries, entry))
-        return NULL;
-    task_entry_clear(&entry);
-    return out_of_memory();
+    return shown ? tasks_add(tasks, &entry) : NULL;
 }
 
 // ---- All ----------------------------------------------------------------------------------------
