@@ -56,6 +56,15 @@ void page_say_wait(struct plain *plain, const struct page *page, const struct sn
 void page_frame_details(struct page *page, const struct snap_thread *thread, size_t frame);
 // Lines below a stack: its other locks, its exceptions.
 void page_thread_details(struct page *page, const struct snap_thread *thread);
+// What waits without a thread, in the snapshot that is told of; NULL: nothing. tasks.c
+const struct snap_suspended *page_suspended(const struct page *page);
+void page_tasks(struct page *page);     // tasks.c
+void page_task_tree(struct page *page); // task_tree.c
+void page_greenlets(struct page *page); // greenlets.c
+// A sentence of the summary: how many there are, and where most of them wait. tasks.c
+void page_say_suspended(struct page *page, bool of_greenlets);
+// "runs task worker-3 for 5 snapshots", of a thread that has a turn. tasks.c
+void page_say_turn(struct plain *plain, const struct page *page, const struct snap_thread *thread);
 // How many values look like secrets and are not shown.
 uint64_t page_hidden_values(const struct page *page);
 
