@@ -486,9 +486,9 @@ static void test_states(void **state)
     check_says(v, "Task `<0x7f0000200100>` \\[other `app.Promise`\\]", true);
     check_says(v, "Task `same`: waits \\[write fd 9\\]", true);
     check_says(v, "a thread that is not known: 3 tasks, 1 is ready to run.", true);
-    check_says(v, "the program ran while its tasks were read", true);
+    check_says(v, "not all of it may hold at one moment", true);
     v->snapshot->suspended->moment = true;
-    check_says(v, "the program ran while its tasks were read", false);
+    check_says(v, "not all of it may hold at one moment", false);
     v->snapshot->suspended->tasks_left_out = 5;
     check_says(v, "5 tasks beyond the bound of what is read.", true);
 }
