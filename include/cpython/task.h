@@ -125,8 +125,8 @@ void py_await_read(struct py_futures *futures, const struct py_future *task,
                    const struct py_frames *frames, uint64_t end, struct py_await *ret);
 
 // Locks that the frames of a chain have taken by `async with`. Appends.
-struct err *py_await_held(struct py_futures *futures, const struct py_frames *frames,
-                          struct py_objects *ret);
+struct err *py_await_held(struct py_futures *futures, const struct py_await *await,
+                          const struct py_frames *frames, struct py_objects *ret);
 
 // ---- Loops --------------------------------------------------------------------------------------
 

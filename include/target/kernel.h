@@ -38,6 +38,8 @@ struct kernel_facts {
     bool read_greenlets;     // in this snapshot
     VEC(uint64_t) greenlets; // objects that are some, or were when they were found
     VEC(uint64_t) changed; // addresses of what was another's while it was read, as it was asked for
+    bool read_tasks;     // all of them, in this snapshot
+    VEC(uint64_t) torn_tasks; // those that changed while they were read
     struct kernel_sockets *sockets;
 };
 void kernel_facts_deinit(struct kernel_facts *facts);

@@ -379,6 +379,17 @@ static void io_heap(struct facts_io *io, struct kernel_facts *kernel)
         io_u64(io, addr);
 }
 
+// Likewise.
+static void io_tasks(struct facts_io *io, struct kernel_facts *kernel)
+{
+    if (io->in && io->in->next == io->in->end)
+        return;
+    io_bool(io, &kernel->read_tasks);
+    IO_COUNT(io, &kernel->torn_tasks, 8, LIMIT_TASKS);
+    vec_foreach (task, &kernel->torn_tasks)
+        io_u64(io, task);
+}
+
 void facts_snapshot(struct facts_io *io, struct capture_snapshot *snapshot)
 {
     struct still_moment *moment = &snapshot->moment;
@@ -418,6 +429,7 @@ void facts_snapshot(struct facts_io *io, struct capture_snapshot *snapshot)
         io_u64(io, code);
     io_kernel(io, &snapshot->kernel);
     io_heap(io, &snapshot->kernel);
+    io_tasks(io, &snapshot->kernel);
     if (io->in)
         still_moment_settle(moment);
 }

@@ -280,17 +280,29 @@ static uint64_t lock_of(const struct search *s, uint64_t manager)
     return lock && py_is_a(s->dec, lock, "Lock") ? lock : 0;
 }
 
-struct err *py_await_held(struct py_futures *futures, const struct py_frames *frames,
-                          struct py_objects *ret)
+// The lock that the task is about to take, though its `async with` has begun, and the one that a
+// Condition gave away for as long as it waits.
+static uint64_t lock_not_held(const struct search *s, const struct py_await *await)
+{
+    return await->kind == PY_AWAIT_LOCK        ? await->object
+           : await->kind == PY_AWAIT_CONDITION ? attribute(s, await->object, "_lock")
+                                               : 0;
+}
+
+struct err *py_await_held(struct py_futures *futures, const struct py_await *await,
+                          const struct py_frames *frames, struct py_objects *ret)
 {
     struct search s = {.futures = futures, .dec = py_futures_decoder(futures)};
+    uint64_t not_held = lock_not_held(&s, await);
     for (size_t i = 0; i < frames->count; i++) {
         s.frame = &frames->items[i];
         AUTO_ERR struct err *err = py_slots_read(s.dec, s.frame, &s.slots);
         for (uint32_t k = s.slots.locals; !err && k < s.slots.live; k++) {
             uint64_t manager = py_with_manager(s.dec, &s.slots, k, "__aexit__");
             uint64_t lock = manager ? lock_of(&s, manager) : 0;
-            if (lock && !vec_push(ret, lock))
+            if (lock && lock == not_held)
+                not_held = 0; // once: it may have taken it before
+            else if (lock && !vec_push(ret, lock))
                 return err_create(ERR_NO_MEMORY, "locks");
         }
     }

@@ -57,6 +57,12 @@ void details_memory_end(const struct snap_input *in);
 struct snap_details *details_copy(const struct snap_details *from); // NULL: no memory
 void details_destroy(struct snap_details *details);
 
+// ---- Tasks (tasks.h) ----------------------------------------------------------------------------
+
+struct tasks_known;
+struct tasks_known **tasks_known_of(struct snap_memory *memory); // memory.c
+void tasks_known_destroy(struct tasks_known *known);
+
 // ---- Greenlets (greenlets.c) --------------------------------------------------------------------
 
 // Those that are known from earlier snapshots.

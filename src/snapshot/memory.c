@@ -20,7 +20,13 @@ struct snap_memory {
     size_t next;                   // where the next thread is likely to be
     bool begun;
     struct greenlets_known *greenlets;
+    struct tasks_known *tasks;
 };
+
+struct tasks_known **tasks_known_of(struct snap_memory *memory)
+{
+    return &memory->tasks;
+}
 
 struct greenlets_known **greenlets_known_of(struct snap_memory *memory)
 {
@@ -40,6 +46,7 @@ void snap_memory_destroy(struct snap_memory *memory)
         details_destroy(item->details);
     vec_deinit(&memory->items);
     greenlets_known_destroy(memory->greenlets);
+    tasks_known_destroy(memory->tasks);
     free(memory);
 }
 

@@ -128,7 +128,7 @@ struct err *tasks_await(struct tasks *tasks, struct task_entry *entry)
     to->left_ns = left_ns(tasks, from);
     to->thread = thread_of_job(tasks, from->job);
     name_it(tasks, from, to);
-    return py_await_held(tasks->futures, &tasks->frames, &entry->held);
+    return py_await_held(tasks->futures, from, &tasks->frames, &entry->held);
 }
 
 // ---- All of them --------------------------------------------------------------------------------

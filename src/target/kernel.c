@@ -26,6 +26,7 @@ void kernel_facts_deinit(struct kernel_facts *facts)
     vec_deinit(&facts->fds);
     vec_deinit(&facts->moved);
     vec_deinit(&facts->greenlets);
+    vec_deinit(&facts->torn_tasks);
     vec_deinit(&facts->changed);
     kernel_sockets_destroy(facts->sockets);
     facts->sockets = NULL;
@@ -43,8 +44,9 @@ void kernel_facts_renew(struct kernel_facts *facts, pid_t ask)
     fds_clear(&facts->fds);
     vec_clear(&facts->moved);
     vec_clear(&facts->greenlets);
+    vec_clear(&facts->torn_tasks);
     vec_clear(&facts->changed);
-    facts->read_greenlets = false;
+    facts->read_greenlets = facts->read_tasks = false;
     facts->ask = ask;
     facts->clocks = (struct wait_clocks){now(CLOCK_MONOTONIC), now(CLOCK_REALTIME)};
 }
