@@ -109,6 +109,7 @@ static struct err *decode(struct core *core, const struct options *options, stru
         .raw_native = options->raw_native,
         .locals = options->locals,
         .show_secrets = options->show_secrets,
+        .no_tasks = options->no_tasks,
         .is_core = true,
         .stopped = true,
         .heap = target->mem,

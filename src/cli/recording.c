@@ -102,6 +102,7 @@ static void fill_input(const struct session *session, const struct recorded *rec
         .raw_native = session->options->raw_native,
         .locals = session->options->locals && !session->without_locals,
         .show_secrets = session->options->show_secrets,
+        .no_tasks = session->options->no_tasks,
         .is_core = is_core,
         .stopped = is_core || snapshot->atomic,
         .kernel = &snapshot->kernel,

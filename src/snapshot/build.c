@@ -314,6 +314,8 @@ struct err *snapshot_build(const struct snap_input *input, struct snapshot *ret)
     if (ret->threads.count)
         qsort(ret->threads.items, ret->threads.count, sizeof(*ret->threads.items), thread_compare);
     TRY(details_settle(input, ret));
+    if (input->no_tasks)
+        return NULL;
     TRY(tasks_build(input, owner, ret));
     return greenlets_read(input, ret);
 }
