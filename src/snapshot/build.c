@@ -317,5 +317,6 @@ struct err *snapshot_build(const struct snap_input *input, struct snapshot *ret)
     if (input->no_tasks)
         return NULL;
     TRY(tasks_build(input, owner, ret));
-    return greenlets_read(input, ret);
+    TRY(greenlets_read(input, ret));
+    return generators_read(input, ret);
 }
