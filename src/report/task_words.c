@@ -39,10 +39,30 @@ void task_say_name(struct plain *plain, const struct page *page, const struct ta
     }
 }
 
+// "handle" of "Server.start.<locals>.handle": where it is defined, the line says better.
+static void add_function(struct plain *plain, const struct page *page, uint32_t name,
+                         size_t columns)
+{
+    static const char within[] = "<locals>.";
+    const char *text = strtab_get(page->names.strings, name);
+    if (!text) {
+        plain_str(plain, "?");
+        return;
+    }
+    const char *end = text + strtab_size(page->names.strings, name), *at;
+    while ((at = memmem(text, (size_t)(end - text), within, strlen(within))) &&
+           at + strlen(within) < end)
+        text = at + strlen(within);
+    GUARD(plain_deinit) struct plain whole = {0};
+    plain_safe(&whole, text, (size_t)(end - text));
+    plain_clip(plain, plain_text(&whole), columns, PLAIN_KEEP_START);
+    plain->failed |= whole.failed;
+}
+
 void task_say_coroutine(struct plain *plain, const struct page *page, uint32_t coroutine)
 {
     plain_str(plain, PLAIN_CODE);
-    plain_id(plain, page->names.strings, coroutine, NAME_COLUMNS, PLAIN_KEEP_START);
+    add_function(plain, page, coroutine, NAME_COLUMNS);
     plain_str(plain, "()" PLAIN_CODE_END);
 }
 
@@ -206,8 +226,8 @@ static void add_frame(struct plain *plain, const struct page *page, const struct
     const struct strtab *strings = page->names.strings;
     const struct report_options *options = page->options;
     const char *file = strtab_get(strings, frame->file);
-    plain_id(plain, strings, frame->qualname ? frame->qualname : frame->function, FUNCTION_COLUMNS,
-             PLAIN_KEEP_START);
+    add_function(plain, page, frame->qualname ? frame->qualname : frame->function,
+                 FUNCTION_COLUMNS);
     if (frame->kind != SNAP_PYTHON || !file)
         return;
     const char *base = names_base(file);
