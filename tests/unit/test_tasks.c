@@ -480,12 +480,15 @@ static void test_states(void **state)
     scene_task(&scene, NULL, "fetch", SNAP_TASK_READY, SNAP_AWAIT_NONE, NULL, NULL);
     scene_task(&scene, NULL, NULL, SNAP_TASK_UNKNOWN, SNAP_AWAIT_OTHER, NULL, NULL)->await.type =
         scene_id(&scene, "app.Promise");
+    scene_task(&scene, "in", "main.<locals>.inner", SNAP_TASK_WAITING, SNAP_AWAIT_FUTURE, NULL,
+               NULL);
     scene_task(&scene, "same", "same", SNAP_TASK_WAITING, SNAP_AWAIT_WRITE, NULL, NULL)->await.fd =
         9;
     check_says(v, "Task `fetch()`: is ready to run\n", true);
+    check_says(v, "Task `in` of `inner()`: waits", true); // its line says where it is
     check_says(v, "Task `<0x7f0000200100>` \\[other `app.Promise`\\]", true);
     check_says(v, "Task `same`: waits \\[write fd 9\\]", true);
-    check_says(v, "a thread that is not known: 3 tasks, 1 is ready to run.", true);
+    check_says(v, "a thread that is not known: 4 tasks, 1 is ready to run.", true);
     check_says(v, "not all of it may hold at one moment", true);
     v->snapshot->suspended->moment = true;
     check_says(v, "not all of it may hold at one moment", false);
