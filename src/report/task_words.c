@@ -90,6 +90,13 @@ static int by_name(const void *left, const void *right, void *arg)
                         *(const uint32_t *)right);
 }
 
+// Greenlets are often called by what they run.
+static bool same_name(const struct task_groups *groups, uint32_t left, uint32_t right)
+{
+    struct task_view a = task_groups_view(groups, left), b = task_groups_view(groups, right);
+    return a.name == b.name && (a.name || (a.coroutine && a.coroutine == b.coroutine));
+}
+
 void task_say_names(struct plain *plain, const struct page *page, const struct task_groups *groups,
                     const uint32_t *indexes, size_t count, size_t named)
 {
@@ -101,13 +108,20 @@ void task_say_names(struct plain *plain, const struct page *page, const struct t
     memcpy(order, indexes, count * sizeof(*order));
     qsort_r(order, count, sizeof(*order), by_name, &(struct named){page, groups});
     named = count <= named + 1 ? count : named;
-    for (size_t i = 0; i < named; i++) {
-        plain_str(plain, i ? ", " : "");
-        task_say_name(plain, page, groups, order[i]);
+    size_t said = 0;
+    for (size_t next; named && said < count; said = next, named--) {
+        for (next = said + 1; next < count && same_name(groups, order[said], order[next]);)
+            next++;
+        plain_str(plain, said ? ", " : "");
+        task_say_name(plain, page, groups, order[said]);
+        if (next - said > 1 && next - said < count) {
+            plain_str(plain, " x ");
+            plain_count(plain, next - said);
+        }
     }
-    if (named < count) {
+    if (said < count) {
         plain_str(plain, " and ");
-        plain_count(plain, count - named);
+        plain_count(plain, count - said);
         plain_str(plain, " more");
     }
 }
@@ -174,7 +188,9 @@ void task_say_await(struct plain *plain, const struct page *page, const struct t
     else
         plain_str(plain, snap_await_name(group->kind));
     bool is_other = group->kind == SNAP_AWAIT_OTHER || group->kind == SNAP_AWAIT_FUTURE;
-    if (group->what || (is_other && group->type)) {
+    // Of a task that is named, how the program calls it is less.
+    bool task_named = group->kind == SNAP_AWAIT_TASK && group->count == 1 && await->tasks.count;
+    if (!task_named && (group->what || (is_other && group->type))) {
         plain_str(plain, " ");
         say_id(plain, page, group->what ? group->what : group->type, WHAT_COLUMNS, PLAIN_KEEP_END);
     } else if (group->fd >= 0) {

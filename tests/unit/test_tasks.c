@@ -496,6 +496,21 @@ static void test_states(void **state)
     check_says(v, "5 tasks beyond the bound of what is read.", true);
 }
 
+// Greenlets are called by what they run: said once.
+static void test_same_names(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    struct scene scene = scene_in(v->strings, v->snapshot);
+    for (int i = 0; i < 12; i++)
+        scene_greenlet(&scene, 4711, "Greenlet", "consume", SNAP_GREENLET_SUSPENDED, SNAP_NO_INDEX,
+                       SNAP_AWAIT_QUEUE_GET, NULL, "consume /srv/a.py:1");
+    check_says(v, "12 greenlets, each is suspended \\[queue-get\\]: `consume`\n", true);
+    scene_greenlet(&scene, 4711, "Greenlet", "c", SNAP_GREENLET_SUSPENDED, SNAP_NO_INDEX,
+                   SNAP_AWAIT_QUEUE_GET, NULL, "consume /srv/a.py:1");
+    check_says(v, "13 greenlets, each is suspended \\[queue-get\\]: `c`, `consume` x 12\n", true);
+}
+
 static void test_exceptions(void **state)
 {
     (void)state;
@@ -531,7 +546,8 @@ int main(void)
         cmocka_unit_test(test_refused),          cmocka_unit_test(test_same_frames),
         cmocka_unit_test(test_groups),           cmocka_unit_test(test_golden),
         cmocka_unit_test(test_golden_run),       cmocka_unit_test(test_one_screen),
-        cmocka_unit_test(test_states),           cmocka_unit_test(test_exceptions),
+        cmocka_unit_test(test_states),           cmocka_unit_test(test_same_names),
+        cmocka_unit_test(test_exceptions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
