@@ -103,6 +103,7 @@ static void fill_input(const struct session *session, const struct recorded *rec
         .locals = session->options->locals && !session->without_locals,
         .generators = session->options->generators,
         .show_secrets = session->options->show_secrets,
+        .no_tasks = session->options->no_tasks,
         .is_core = is_core,
         .stopped = is_core || snapshot->atomic,
         .kernel = &snapshot->kernel,
