@@ -27,7 +27,6 @@ void snap_memory_destroy(struct snap_memory *memory);
 struct snap_input {
     struct strtab *strings;
     struct target *target;
-    struct mem *below; // the target's own memory, also while it is recorded; NULL: it is not at hand
     struct py_process *process;   // NULL: Python could not be read; only the thread table
     const struct py_state *state; // NULL with it
     struct py_stack *stacks;      // one per state->threads
@@ -51,7 +50,10 @@ struct snap_input {
     bool (*still)(void *arg, size_t index);
     void *still_arg;
     struct kernel_facts *kernel; // NULL: none
+    struct mem *heap; // the target's memory, of which what is read here is not recorded; NULL: a
+                      // replay, which has what was found in `kernel`
     bool no_details;  // none are read
+    bool tasks_wanted; // all tasks are read, whatever that costs: it is the last snapshot of the run
     struct snap_memory *remembered; // NULL: details are read of every thread
 };
 

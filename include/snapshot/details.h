@@ -182,6 +182,7 @@ struct snap_crash {
     uint32_t mapping;     // what lies at the address: a file, "[stack]", "heap"; 0: nothing
     uint64_t mapping_offset;
     uint32_t module, module_version, build_id; // of the extension module the crash is in; 0: none
+    uint32_t module_path;                      // ... where it lies; not in documents
     uint32_t message;                          // "Fatal Python error: ...", glibc's, an assertion's
     uint32_t recursion;                        // the function that overflowed the stack
     struct snap_registers registers;
@@ -190,7 +191,8 @@ struct snap_crash {
 // ---- Surroundings --------------------------------------------------------------------------------
 
 struct snap_package {
-    uint32_t name, version;
+    uint32_t name, version; // version 0: not known
+    uint32_t place;         // what its files' paths begin with; not in documents
 };
 VEC_DEFINE(snap_packages, struct snap_package);
 

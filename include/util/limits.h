@@ -72,6 +72,8 @@
 #define LIMIT_TRACEBACK_LINES_PER_SNAPSHOT 2000000
 // asyncio tasks of one snapshot: a service of 100,000 connections has as many.
 #define LIMIT_TASKS 200000
+// gevent servers have one for each connection.
+#define LIMIT_GREENLETS 200000
 
 // Generators that are listed, and all that are suspended, inner ones included.
 #define LIMIT_GENERATORS 200000

@@ -43,7 +43,7 @@ static struct err *open_evidence(struct loaded *loaded, const struct options *op
     TRY(session_init(&loaded->session, options, count > 1));
     for (int i = 0; i < count; i++)
         TRY(add_evidence(loaded, paths[i]));
-    struct evidence_facts facts = evidence_facts(&loaded->evidence, options);
+    struct evidence_facts facts = evidence_facts(&loaded->evidence, &loaded->session);
     loaded->run = facts.run;
     TRY(session_report(&loaded->session, &facts.run, facts.lines, facts.command, &loaded->input));
     loaded->report = (struct prof_report *)(uintptr_t)loaded->input.profile;

@@ -247,6 +247,9 @@ static const char *take(enum option_id id, const char *value, struct options *re
     case OPT_THREADS:
         ret->report.threads = true;
         return NULL;
+    case OPT_ASYNC_STACKS:
+        ret->report.async_stacks = true;
+        return NULL;
     case OPT_FUNCTION:
         ret->report.by_function = true;
         return NULL;

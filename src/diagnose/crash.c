@@ -108,7 +108,7 @@ static void tell(struct diag *diag)
         plain_str(&draft.text, ": ");
         plain_id(&draft.text, diag->strings, source->signal.code_text, 200, PLAIN_KEEP_START);
     }
-    if (sent && source->signal.has_sender)
+    if (sent && source->signal.has_sender && !crash->cause)
         plain_add(&draft.text, "; process %d sent it", (int)source->signal.sender_pid);
     plain_str(&draft.text, ".");
     draft_title(&draft);

@@ -168,6 +168,7 @@ static const struct field task_fields[] = {
     FIELD_READ("awaited_by", read_awaited_by),
     FIELD(struct snap_task, "since_ns", FIELD_U64, since_ns),
     FIELD(struct snap_task, "exception", FIELD_NAME, exception),
+    FIELD(struct snap_task, "answers", FIELD_HEX, answers),
     FIELD(struct snap_task, "cut", FIELD_BOOL, cut),
     FIELD_READ("frames", read_task_frames),
     FIELD_READ("frames_as", read_task_frames_as),

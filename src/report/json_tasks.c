@@ -144,6 +144,8 @@ static void write_task(struct json_report *report, struct json_stacks *stacks, u
     write_indexes(report, "awaited_by", task->awaited_by.items, task->awaited_by.count);
     json_u64_if(report, "since_ns", task->since_ns != 0, task->since_ns);
     json_name(report, "exception", task->exception);
+    if (task->answers)
+        json_hex(json, "answers", task->answers);
     json_if_true(report, "cut", task->cut);
     json_line(json);
     json_stack(report, stacks, task->stack, index);

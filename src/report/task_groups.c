@@ -13,8 +13,11 @@ static struct task_view view_of_task(const struct snap_task *task)
                               .stack = task->stack,
                               .state = task->state,
                               .await = &task->await,
+                              .parent = SNAP_NO_INDEX,
+                              .object = task->object,
                               .since_ns = task->since_ns,
-                              .cut = task->cut};
+                              .cut = task->cut,
+                              .cancelling = task->cancelling};
 }
 
 static struct task_view view_of_greenlet(const struct snap_greenlet *greenlet)
@@ -23,6 +26,8 @@ static struct task_view view_of_greenlet(const struct snap_greenlet *greenlet)
                               .stack = greenlet->stack,
                               .state = greenlet->state,
                               .await = &greenlet->await,
+                              .parent = greenlet->parent,
+                              .object = greenlet->object,
                               .since_ns = greenlet->since_ns,
                               .cut = greenlet->cut};
 }
@@ -91,6 +96,7 @@ static void begin(const struct task_groups *groups, struct task_group *group,
     group->type = await->type;
     group->coroutine = view->coroutine;
     group->holder = await->holder;
+    group->parent = view->parent;
     group->object = await->object;
     group->thread = await->thread;
     group->fd = await->fd;
@@ -105,10 +111,12 @@ static void join(struct task_group *group, const struct task_view *view)
     group->type = group->type == await->type ? group->type : 0;
     group->coroutine = group->coroutine == view->coroutine ? group->coroutine : 0;
     group->holder = group->holder == await->holder ? group->holder : SNAP_NO_INDEX;
+    group->parent = group->parent == view->parent ? group->parent : SNAP_NO_INDEX;
     group->object = group->object == await->object ? group->object : 0;
     group->thread = group->thread == await->thread ? group->thread : 0;
     group->fd = group->fd == await->fd ? group->fd : -1;
     group->cut += view->cut;
+    group->cancelling += view->cancelling;
     if (view->since_ns > group->since_ns)
         group->since_ns = view->since_ns;
     if (await->left_ns < 0)
@@ -117,6 +125,19 @@ static void join(struct task_group *group, const struct task_view *view)
         group->least_ns = await->left_ns;
     if (await->left_ns > group->most_ns)
         group->most_ns = await->left_ns;
+}
+
+struct task_group task_groups_sum(const struct task_groups *groups, const uint32_t *indexes,
+                                  size_t count)
+{
+    struct task_group sum = {0};
+    for (size_t i = 0; i < count; i++) {
+        struct task_view view = task_groups_view(groups, indexes[i]);
+        if (i == 0)
+            begin(groups, &sum, &view);
+        join(&sum, &view);
+    }
+    return sum;
 }
 
 static size_t key_all(const struct task_groups *groups, size_t count, struct keyed *ret)

@@ -12,8 +12,9 @@ struct task_view {
     uint32_t stack;           // SNAP_NO_INDEX: none
     unsigned state;           // enum snap_task_state or snap_greenlet_state
     const struct snap_await *await;
-    uint64_t since_ns;
-    bool cut;
+    uint32_t parent; // of greenlets only; SNAP_NO_INDEX: none
+    uint64_t object, since_ns;
+    bool cut, cancelling;
 };
 
 struct task_group {
@@ -23,13 +24,14 @@ struct task_group {
     enum snap_await_kind kind;
     bool runs;
     // What all of them agree on; 0, SNAP_NO_INDEX: they do not, or it is not known.
-    uint32_t what, type, coroutine, holder;
+    uint32_t what, type, coroutine, holder, parent;
     uint64_t object;
     pid_t thread;
     int32_t fd;                // -1
     uint64_t since_ns;         // the longest; 0: not known
     int64_t least_ns, most_ns; // that are left; -1: not known
     size_t cut;                // of so many the stack may be incomplete
+    size_t cancelling;         // tasks that were asked to end
 };
 
 struct task_groups {
@@ -43,6 +45,9 @@ struct task_groups {
 bool task_groups_init(struct task_groups *groups, const struct snap_suspended *suspended,
                       bool of_greenlets);
 void task_groups_deinit(struct task_groups *groups);
+// The same of any of them, as many as are named; `first` is 0.
+struct task_group task_groups_sum(const struct task_groups *groups, const uint32_t *indexes,
+                                  size_t count);
 struct task_view task_groups_view(const struct task_groups *groups, uint32_t index);
 // "waiting", "suspended" ...
 const char *task_groups_state_name(const struct task_groups *groups, unsigned state);

@@ -24,9 +24,23 @@ static int by_loop_and_rank(const void *left, const void *right)
     return a->rank < b->rank ? -1 : a->rank > b->rank;
 }
 
+static void leave_out_dropped(struct tasks *tasks)
+{
+    struct task_entries *entries = &tasks->entries;
+    size_t kept = 0;
+    for (size_t i = 0; i < entries->count; i++) {
+        if (entries->items[i].dropped)
+            task_entry_clear(&entries->items[i]);
+        else
+            entries->items[kept++] = entries->items[i];
+    }
+    entries->count = kept;
+}
+
 static bool sort_entries(struct tasks *tasks)
 {
     struct task_entries *entries = &tasks->entries;
+    leave_out_dropped(tasks);
     if (entries->count)
         qsort(entries->items, entries->count, sizeof(*entries->items), by_loop_and_rank);
     if (!hash_index_reset(&tasks->by_object, entries->count))
@@ -104,8 +118,60 @@ static struct err *read_interpreter(struct tasks *tasks, uint64_t interp)
     }
     if (err || !asyncio)
         return err;
+    tasks->imported = true;
     TRY(py_running_list(tasks->in->process, asyncio, tasks->in->state, &tasks->running));
-    return tasks_read(tasks, asyncio);
+    return tasks->all ? tasks_read(tasks, asyncio) : NULL;
+}
+
+// A thread that slept when it was looked at. A core's stand still.
+static bool slept(const struct snap_input *in, size_t thread)
+{
+    const struct live_thread *kernel = &in->threads[thread];
+    return in->is_core || (kernel->asleep && kernel->held_still);
+}
+
+static bool is_calm(const struct tasks *tasks)
+{
+    const struct snap_input *in = tasks->in;
+    for (size_t i = 0; i < in->stack_count; i++)
+        if (tasks->owners[i] != SIZE_MAX && !slept(in, tasks->owners[i]))
+            return false;
+    return true;
+}
+
+// The threads of all loops have slept until now.
+static bool is_moment(const struct tasks *tasks)
+{
+    const struct snap_input *in = tasks->in;
+    vec_foreach (loop, &tasks->out->loops) {
+        size_t thread = tasks_thread_of(tasks, loop);
+        if (in->is_core)
+            continue;
+        if (thread == SIZE_MAX || !slept(in, thread) ||
+            (in->still && !in->still(in->still_arg, thread)))
+            return false;
+    }
+    return true;
+}
+
+static struct err *settle(struct tasks *tasks)
+{
+    bool moment = is_moment(tasks);
+    if (tasks->calm && !moment)
+        TRY(tasks_verify(tasks, 0));
+    if (!sort_entries(tasks))
+        return out_of_memory();
+    TRY(settle_loops(tasks));
+    TRY(place_running(tasks));
+    TRY(tasks_link(tasks));
+    tasks->out->moment = moment;
+    if (tasks->out->tasks_left_out)
+        snap_note(tasks->in->strings, &tasks->snapshot->notes,
+                  "%llu task%s changed while being read, and %s left out",
+                  (unsigned long long)tasks->out->tasks_left_out,
+                  tasks->out->tasks_left_out == 1 ? "" : "s",
+                  tasks->out->tasks_left_out == 1 ? "is" : "are");
+    return NULL;
 }
 
 static struct err *read_all(struct tasks *tasks)
@@ -115,12 +181,10 @@ static struct err *read_all(struct tasks *tasks)
     for (size_t i = 0; i < state->threads.count; i++)
         if (first_of_interpreter(state, i))
             TRY(read_interpreter(tasks, state->threads.items[i].interp));
-    if (!sort_entries(tasks))
-        return out_of_memory();
-    TRY(settle_loops(tasks));
-    TRY(place_running(tasks));
-    TRY(tasks_link(tasks));
+    if (tasks->all)
+        TRY(settle(tasks));
     TRY(tasks_turns(tasks));
+    TRY(tasks_remember(tasks));
     return keep(tasks);
 }
 
@@ -141,29 +205,56 @@ static void tasks_deinit(struct tasks *tasks)
     py_futures_destroy(tasks->futures);
 }
 
+static struct tasks_known *know(const struct snap_input *in)
+{
+    struct tasks_known **place = in->remembered ? tasks_known_of(in->remembered) : NULL;
+    if (place && !*place)
+        *place = tasks_known_create();
+    return place ? *place : NULL;
+}
+
+// Memory as it is now, and code objects likewise.
+static struct err *look(struct tasks *tasks)
+{
+    const struct snap_input *in = tasks->in;
+    uint64_t begun_ns = live_now_ns();
+    tasks->all = tasks_due(tasks);
+    tasks->calm = is_calm(tasks);
+    tasks->futures = py_futures_create(tasks->dec);
+    tasks->out = snap_suspended_create();
+    if (!tasks->futures || !tasks->out)
+        return out_of_memory();
+    if (in->heap && tasks->all)
+        mem_cache_begin(in->heap);
+    struct err *err = read_all(tasks);
+    if (in->heap)
+        mem_cache_end(in->heap);
+    if (tasks->all)
+        tasks_account(tasks, begun_ns);
+    return err;
+}
+
 struct err *tasks_build(const struct snap_input *in, const size_t *owners,
                         struct snapshot *snapshot)
 {
     struct py_decoder *dec = details_decoder(in);
     if (!dec || !in->state || in->no_details || !in->target->mem)
         return NULL;
-    struct tasks tasks = {.in = in, .snapshot = snapshot, .dec = dec, .owners = owners};
-    struct mem *mem = dec->mem;
+    struct tasks tasks = {
+        .in = in, .known = know(in), .snapshot = snapshot, .dec = dec, .owners = owners};
+    struct mem *mem = dec->mem, *code_mem = dec->code_mem;
+    struct mem_copy *copy = dec->copy;
     dec->mem = in->target->mem;
-    tasks.futures = py_futures_create(dec);
-    tasks.out = snapshot->suspended ? snapshot->suspended : snap_suspended_create();
-    snapshot->suspended = tasks.out;
-    if (in->below)
-        mem_cache_begin(in->below);
-    struct err *err = tasks.futures && tasks.out ? read_all(&tasks) : out_of_memory();
-    if (in->below)
-        mem_cache_end(in->below);
+    dec->code_mem = NULL;
+    dec->copy = NULL;
+    struct err *err = look(&tasks);
     dec->mem = mem;
-    if (tasks.out && !tasks.out->tasks.count && !tasks.out->loops.count &&
-        !tasks.out->greenlets.count) {
+    dec->code_mem = code_mem;
+    dec->copy = copy;
+    if (!err && (tasks.out->tasks.count || tasks.out->loops.count))
+        snapshot->suspended = tasks.out;
+    else
         snap_suspended_destroy(tasks.out);
-        snapshot->suspended = NULL;
-    }
     tasks_deinit(&tasks);
     return err;
 }

@@ -15,6 +15,9 @@ struct task_entry {
     uint64_t rank;  // its place in the registries
     uint64_t frame; // address of its coroutine's frame; 0: not known
     uint64_t end;   // what the innermost coroutine awaits and what has no frame; 0: not known
+    uint64_t place; // hash of where it stands, and for what it waits; 0: not known
+    bool dropped;   // it changed while it was read
+    bool gone;      // and is no more
     struct py_objects awaited_by; // tasks
     struct py_await await;
     struct py_objects held; // locks
@@ -35,8 +38,14 @@ struct task_job {
     pid_t thread;
 };
 
+struct tasks_known; // what is kept from one snapshot to the next
+
 struct tasks {
     const struct snap_input *in;
+    struct tasks_known *known; // NULL: nothing is kept
+    bool all;                  // all tasks are read; else only whose turn it is
+    bool imported;             // asyncio is there
+    bool calm;                 // no thread of Python ran: nothing changes while it is read
     struct snapshot *snapshot;
     struct py_decoder *dec;
     struct py_futures *futures;
@@ -58,10 +67,23 @@ struct tasks {
 struct err *tasks_build(const struct snap_input *in, const size_t *owners,
                         struct snapshot *snapshot);
 
+// ---- tasks_verify.c -----------------------------------------------------------------------------
+
+// Reads entries from `first` on again, and drops those that have changed: each task that is kept is
+// true for itself.
+struct err *tasks_verify(struct tasks *tasks, size_t first);
+bool tasks_told_torn(const struct tasks *tasks, uint64_t object); // a replay's fact
+
 // ---- tasks_read.c -------------------------------------------------------------------------------
 
 // Reads the tasks of one interpreter; appends entries.
 struct err *tasks_read(struct tasks *tasks, const struct py_asyncio *asyncio);
+// One task. *ret_shown: it is one that is to be shown.
+struct err *tasks_read_entry(struct tasks *tasks, uint64_t object, uint64_t rank,
+                             struct task_entry *ret, bool *ret_shown);
+void task_entry_clear(struct task_entry *entry);
+// Where a task stands: the frames in tasks->frames, and what it waits for.
+uint64_t tasks_hash_place(const struct tasks *tasks, const struct task_entry *entry);
 uint32_t tasks_loop(struct tasks *tasks, uint64_t object); // its index; SNAP_NO_INDEX: no memory
 uint32_t tasks_find(const struct tasks *tasks, uint64_t object); // SNAP_NO_INDEX: it is none
 // "Task" of "_asyncio.Task"
@@ -87,5 +109,21 @@ struct task_place {
 struct task_place tasks_place(const struct tasks *tasks, uint64_t frame);
 // Whose turn it is in each thread.
 struct err *tasks_turns(struct tasks *tasks);
+
+// ---- tasks_memory.c -----------------------------------------------------------------------------
+
+struct tasks_known *tasks_known_create(void); // NULL: no memory
+// May all tasks be read this time? In a run of many snapshots they are read only while that takes a
+// small part of the time. What was decided is a fact that captures keep.
+bool tasks_due(const struct tasks *tasks);
+void tasks_account(struct tasks *tasks, uint64_t begun_ns);
+// Index of the kernel's thread that runs the loop; SIZE_MAX: none, or not known.
+size_t tasks_thread_of(const struct tasks *tasks, const struct snap_loop *loop);
+// The task whose coroutine had this frame when all were read last; 0: not known.
+uint64_t tasks_known_by_frame(const struct tasks *tasks, uint64_t frame);
+// What a thread's turn says of its loop's step: the same one as in the last snapshot?
+struct err *tasks_step(struct tasks *tasks, uint64_t loop, const struct snap_thread *thread);
+// Fills same_snapshots of loops and since_ns of tasks, and keeps what the next snapshot needs.
+struct err *tasks_remember(struct tasks *tasks);
 
 #endif

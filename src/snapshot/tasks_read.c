@@ -10,6 +10,7 @@
 #include "util/limits.h"
 
 #define LOOPS_MAX 10000
+#define CHUNK 512 // tasks that are read, and then looked at again
 
 static bool no_memory(const struct err *err)
 {
@@ -107,6 +108,17 @@ static struct err *keep_stack(struct tasks *tasks, struct snap_task *to)
     return NULL;
 }
 
+uint64_t tasks_hash_place(const struct tasks *tasks, const struct task_entry *entry)
+{
+    const struct py_future *task = &entry->future;
+    uint64_t hash = hash_u64(hash_u64(HASH_SEED, task->coro), task->waiter);
+    hash = hash_u64(hash, entry->end);
+    vec_foreach (frame, &tasks->frames)
+        hash = hash_u64(hash_u64(hash_u64(hash, frame->addr), frame->code_addr),
+                        (uint64_t)frame->offset_bytes);
+    return hash;
+}
+
 static struct err *read_chain(struct tasks *tasks, struct task_entry *entry)
 {
     struct snap_task *to = &entry->value;
@@ -118,6 +130,7 @@ static struct err *read_chain(struct tasks *tasks, struct task_entry *entry)
         return err;
     to->cut = err != NULL;
     err_destroy(err);
+    entry->place = tasks_hash_place(tasks, entry);
     TRY(tasks_await(tasks, entry));
     return tasks->frames.count ? keep_stack(tasks, to) : NULL;
 }
@@ -161,27 +174,41 @@ static struct err *fill(struct tasks *tasks, struct task_entry *entry)
     return py_future_awaiters(tasks->futures, task, &entry->awaited_by, NULL);
 }
 
-static struct err *read_one(struct tasks *tasks, uint64_t object, uint64_t rank)
+void task_entry_clear(struct task_entry *entry)
 {
-    struct task_entry entry = {.rank = rank};
-    struct err *err = py_future_read(tasks->futures, object, &entry.future);
+    vec_deinit(&entry->awaited_by);
+    vec_deinit(&entry->held);
+}
+
+struct err *tasks_read_entry(struct tasks *tasks, uint64_t object, uint64_t rank,
+                             struct task_entry *ret, bool *ret_shown)
+{
+    *ret = (struct task_entry){.rank = rank};
+    struct err *err = py_future_read(tasks->futures, object, &ret->future);
+    *ret_shown = !err && ret->future.kind == PY_TASK &&
+                 (ret->future.state == PY_FUTURE_PENDING ||
+                  (ret->future.unretrieved && ret->future.exception));
     if (no_memory(err))
         return err;
-    bool shown = !err && entry.future.kind == PY_TASK &&
-                 (entry.future.state == PY_FUTURE_PENDING ||
-                  (entry.future.unretrieved && entry.future.exception));
     err_destroy(err);
+    err = *ret_shown ? fill(tasks, ret) : NULL;
+    if (err)
+        task_entry_clear(ret);
+    return err;
+}
+
+static struct err *read_one(struct tasks *tasks, uint64_t object, uint64_t rank)
+{
+    struct task_entry entry;
+    bool shown;
+    TRY(tasks_read_entry(tasks, object, rank, &entry, &shown));
     if (!shown)
         return NULL;
-    err = fill(tasks, &entry);
-    if (err || !hash_index_reserve(&tasks->by_object, 1) || !vec_push(&tasks->entries, entry)) {
-        vec_deinit(&entry.awaited_by);
-        vec_deinit(&entry.held);
-        return err ? err : out_of_memory();
-    }
-    hash_index_add(&tasks->by_object, hash_u64(HASH_SEED, object),
-                   (uint32_t)(tasks->entries.count - 1));
-    return NULL;
+    entry.dropped = tasks_told_torn(tasks, object);
+    if (vec_push(&tasks->entries, entry))
+        return NULL;
+    task_entry_clear(&entry);
+    return out_of_memory();
 }
 
 // ---- All ----------------------------------------------------------------------------------------
@@ -201,10 +228,16 @@ static int by_address(const void *left, const void *right)
 // In the order of their addresses, for the page cache's sake.
 static struct err *read_ranked(struct tasks *tasks, const struct ranked *items, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
+    size_t first = tasks->entries.count;
+    for (size_t i = 0; i < count; i++) {
         if (!i || items[i].object != items[i - 1].object)
             TRY(read_one(tasks, items[i].object, items[i].rank));
-    return NULL;
+        if (tasks->calm || tasks->entries.count - first < CHUNK)
+            continue;
+        TRY(tasks_verify(tasks, first));
+        first = tasks->entries.count;
+    }
+    return tasks->calm ? NULL : tasks_verify(tasks, first);
 }
 
 static struct err *read_listed(struct tasks *tasks, const struct py_objects *objects)

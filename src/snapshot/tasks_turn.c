@@ -109,45 +109,105 @@ static struct err *follow_awaiters(struct tasks *tasks, const struct py_future *
 
 // ---- Each thread ---------------------------------------------------------------------------------
 
-static struct err *set_turn(struct tasks *tasks, const struct py_future *task,
-                            const struct task_place *place)
+static struct err *new_turn(struct snap_thread *thread, uint32_t frames)
 {
     struct snap_turn *turn = calloc(1, sizeof(*turn));
     if (!turn)
         return err_create(ERR_NO_MEMORY, "tasks");
-    snap_turn_destroy(place->thread->turn);
-    place->thread->turn = turn;
+    snap_turn_destroy(thread->turn);
+    thread->turn = turn;
+    turn->frames = frames;
+    return NULL;
+}
+
+static struct err *set_turn(struct tasks *tasks, const struct py_future *task,
+                            const struct task_place *place)
+{
+    TRY(new_turn(place->thread, place->frames));
+    struct snap_turn *turn = place->thread->turn;
     turn->task = task->object;
     turn->name = task->name;
     turn->coroutine = tasks_coroutine_name(tasks, task->coro);
-    turn->frames = place->frames;
-    return follow_awaiters(tasks, task, turn);
+    TRY(follow_awaiters(tasks, task, turn));
+    return tasks_step(tasks, task->loop, place->thread);
 }
 
-static struct err *read_turn(struct tasks *tasks, const struct py_running *running)
+// `frame` 0: wherever the task's coroutine runs.
+static struct err *read_turn(struct tasks *tasks, uint64_t object, uint64_t frame)
 {
     struct py_future task;
     struct py_generator generator;
-    struct err *err = py_future_read(tasks->futures, running->task, &task);
+    struct err *err = py_future_read(tasks->futures, object, &task);
     if (!err && (task.kind != PY_TASK || !task.coro))
         return NULL;
     if (!err)
         err = py_generator_read(tasks->dec, task.coro, &generator);
-    if (err) {
-        bool out = err_code(err) == ERR_NO_MEMORY;
-        if (out)
-            return err;
+    if (err && err_code(err) == ERR_NO_MEMORY)
+        return err;
+    if (err || (frame && generator.frame != frame)) {
         err_destroy(err);
         return NULL;
     }
     struct task_place place = tasks_place(tasks, generator.frame);
-    return place.thread ? set_turn(tasks, &task, &place) : NULL;
+    return place.thread && !place.thread->turn ? set_turn(tasks, &task, &place) : NULL;
+}
+
+// ---- By the stack alone --------------------------------------------------------------------------
+
+static bool is_file(const struct tasks *tasks, const struct py_frame *frame, const char *file)
+{
+    const char *path = strtab_get(tasks->in->strings, frame->file);
+    return path && strstr(path, file);
+}
+
+// The frame of the coroutine that Handle._run() has stepped into; between them stands at most the
+// implementation of tasks in Python. UINT32_MAX: none.
+static size_t stepped_into(const struct tasks *tasks, const struct py_stack *stack)
+{
+    size_t run = stack->frames.count;
+    for (size_t i = 0; i < stack->frames.count && run == stack->frames.count; i++) {
+        const char *name = strtab_get(tasks->in->strings, stack->frames.items[i].name);
+        if (name && strcmp(name, "_run") == 0 &&
+            is_file(tasks, &stack->frames.items[i], "/asyncio/events.py"))
+            run = i;
+    }
+    for (size_t i = run < stack->frames.count ? run : 0; i-- > 0;) {
+        const struct py_frame *frame = &stack->frames.items[i];
+        if (frame->flags & PY_FRAME_GENERATOR)
+            return i;
+        if (!is_file(tasks, frame, "/asyncio/tasks.py"))
+            break;
+    }
+    return SIZE_MAX;
+}
+
+// The loop went on since the thread was looked at. Its task may be one that was there before, and has
+// that coroutine still; else only the coroutine is known.
+static struct err *turn_of_stack(struct tasks *tasks, const struct py_stack *stack)
+{
+    size_t index = stepped_into(tasks, stack);
+    if (index == SIZE_MAX)
+        return NULL;
+    const struct py_frame *frame = &stack->frames.items[index];
+    struct task_place place = tasks_place(tasks, frame->addr);
+    if (!place.thread || place.thread->turn)
+        return NULL;
+    uint64_t known = tasks_known_by_frame(tasks, frame->addr);
+    if (known)
+        TRY(read_turn(tasks, known, frame->addr));
+    if (place.thread->turn)
+        return NULL;
+    TRY(new_turn(place.thread, place.frames));
+    place.thread->turn->coroutine = frame->qualname ? frame->qualname : frame->name;
+    return NULL;
 }
 
 struct err *tasks_turns(struct tasks *tasks)
 {
     vec_foreach (running, &tasks->running)
         if (running->task && !py_is_none(tasks->futures, running->task))
-            TRY(read_turn(tasks, running));
+            TRY(read_turn(tasks, running->task, 0));
+    for (size_t i = 0; tasks->imported && i < tasks->in->stack_count; i++)
+        TRY(turn_of_stack(tasks, &tasks->in->stacks[i]));
     return NULL;
 }

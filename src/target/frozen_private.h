@@ -109,4 +109,12 @@ struct frozen_message {
     uint64_t result_bytes; // in result_fd
 };
 
+// ---- frozen_talk.c ------------------------------------------------------------------------------
+
+// Fills message->code. fd -1: none goes with it.
+void frozen_tell(int socket, const struct err *err, struct frozen_message *message, int fd);
+// The registers of all threads, for result_fd.
+struct err *frozen_write_threads(int fd, const struct regsets_threads *threads,
+                                 uint64_t *ret_size);
+
 #endif

@@ -11,15 +11,12 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include "target/frozen_private.h"
 #include "util/guard.h"
-#include "util/wire.h"
 
 #define SHARE_FILES 0x400u      // CLONE_FILES, <linux/sched.h>
 #define WALL_NOHANG 0x40000001u // __WALL | WNOHANG
@@ -381,57 +378,6 @@ static struct err *unmake(struct tracer *tracer)
 
 // ---- Talking to pycore --------------------------------------------------------------------------
 
-static void tell(int socket, const struct err *err, struct frozen_message *message, int fd)
-{
-    char control[CMSG_SPACE(sizeof(int))] = {0};
-    const char *text = err ? err_message(err) : "";
-    message->code = err ? (int32_t)err_code(err) : -1;
-    struct iovec parts[] = {{message, sizeof(*message)}, {(void *)text, strlen(text)}};
-    struct msghdr header = {.msg_iov = parts, .msg_iovlen = 2};
-    if (fd >= 0) {
-        header.msg_control = control;
-        header.msg_controllen = sizeof(control);
-        struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
-        rights->cmsg_level = SOL_SOCKET;
-        rights->cmsg_type = SCM_RIGHTS;
-        rights->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(rights), &fd, sizeof(int));
-    }
-    sendmsg(socket, &header, MSG_NOSIGNAL);
-}
-
-static void write_thread(struct wire_out *out, const struct regsets_thread *thread)
-{
-    wire_u32(out, (uint32_t)thread->tid);
-    wire_bytes(out, &thread->regs, sizeof(thread->regs));
-    wire_u64(out, thread->blocked);
-    wire_bool(out, thread->has_siginfo);
-    wire_bytes(out, thread->siginfo, sizeof(thread->siginfo));
-    wire_u32(out, (uint32_t)thread->count);
-    for (size_t i = 0; i < thread->count; i++) {
-        wire_u32(out, thread->sets[i].type);
-        wire_u64(out, thread->sets[i].size);
-        wire_bytes(out, thread->sets[i].bytes, thread->sets[i].size);
-    }
-}
-
-static struct err *write_result(const struct tracer *tracer, uint64_t *ret_size)
-{
-    struct wire_out out = {0};
-    wire_u32(&out, (uint32_t)tracer->threads.count);
-    vec_foreach (thread, &tracer->threads)
-        write_thread(&out, thread);
-    bool ok = !out.failed;
-    for (size_t done = 0; ok && done < out.bytes.count;) {
-        ssize_t put = write(tracer->job->result_fd, out.bytes.items + done, out.bytes.count - done);
-        ok = put > 0;
-        done += ok ? (size_t)put : 0;
-    }
-    *ret_size = out.bytes.count;
-    wire_out_deinit(&out);
-    return ok ? NULL : err_create(ERR_NO_MEMORY, "registers");
-}
-
 // Until pycore has had enough, or is no more: another process may have a copy of its end of the
 // socket, so the process itself is looked at, too.
 static void hold(const struct frozen_job *job)
@@ -488,19 +434,19 @@ void frozen_tracer(const struct frozen_job *job)
     if (!err)
         err = clean_child(&tracer, &child_mem);
     if (!err)
-        err = write_result(&tracer, &message.result_bytes);
+        err = frozen_write_threads(job->result_fd, &tracer.threads, &message.result_bytes);
     close_target(&tracer);
     message.child = tracer.child;
     message.taken_at_ns = tracer.taken_at_ns;
     message.pause_ns = tracer.times.end_ns - tracer.times.begin_ns;
-    tell(job->socket, err, &message, child_mem);
+    frozen_tell(job->socket, err, &message, child_mem);
     if (!err)
         hold(job);
     guard_close(&child_mem);
     if (tracer.child || tracer.number > 0) {
         struct err *left = unmake(&tracer);
         if (!err)
-            tell(job->socket, left, &message, -1);
+            frozen_tell(job->socket, left, &message, -1);
         err_destroy(left);
     }
     _exit(0);

@@ -164,6 +164,24 @@ class Waits(support.TestCase):
             replay = support.pycore_json("analyze", capture, "--snapshots")
             self.assertEqual(live["snapshots"], replay["snapshots"])
 
+    @support.each_python(builds=("release", "free-threaded"))
+    def test_profile_that_stops_all(self, python):
+        """A stop wakes every thread; what it goes on to wait for is known after the first snapshot, too."""
+        with blocked(python) as target, tempfile.TemporaryDirectory() as folder:
+            capture = os.path.join(folder, "run.pycore")
+            live = support.pycore_json("snap", target.pid, "-n", "6", "-i", "20ms", "--stop=all",
+                                       "--snapshots", "--save", capture, ok=(0, 1))
+            replay = support.pycore_json("analyze", capture, "--snapshots", ok=(0, 1))
+        self.assertEqual(live["snapshots"], replay["snapshots"])
+        known = {}
+        for snapshot in live["snapshots"][1:]:
+            # Of a thread that is not asleep again yet when that is asked, nothing is told.
+            known.update((thread["name"], (thread["wait"]["kind"], thread["wait"]["what"]))
+                         for thread in snapshot["threads"] if thread.get("wait"))
+        for name, expected in WAITS.items():
+            if name != "simple_get" or name in known:
+                self.assertEqual(known.get(name), expected[:2], name)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -17,6 +17,14 @@ struct scene { // what is being made
     pid_t pid;
 };
 
+// Of a snapshot, which gets what it has not got yet.
+static inline struct scene scene_in(struct strtab *strings, struct snapshot *snapshot)
+{
+    if (!snapshot->suspended && !(snapshot->suspended = snap_suspended_create()))
+        abort();
+    return (struct scene){strings, snapshot->suspended, 4711};
+}
+
 static inline uint32_t scene_id(struct scene *scene, const char *text)
 {
     return text ? strtab_add_cstr(scene->strings, text) : 0;

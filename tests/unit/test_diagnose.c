@@ -313,6 +313,13 @@ static void alone_with_a_limit(struct scene *s)
     scene_waits(s, SNAP_WAIT_LOCK, 1, 0, "acquire! emit:9 main:3")->timeout_ns = 5;
 }
 
+// What the workers of a multiprocessing pool wait for.
+static void alone_with_a_shared_lock(struct scene *s)
+{
+    scene_waits(s, SNAP_WAIT_LOCK, 1, 0, "acquire! get:3 work:2 main:9")->type =
+        strtab_add_cstr(s->strings, "_multiprocessing.SemLock");
+}
+
 static void two_with_a_lock(struct scene *s)
 {
     scene_waits(s, SNAP_WAIT_LOCK, 1, 0, "acquire! emit:9 main:3");
@@ -335,6 +342,7 @@ static void test_fork(void **state)
     scene_check(alone_with_a_lock, "fork-held-lock:high", "HUNG - ");
     scene_check(alone_with_a_limit, "", "IDLE - ");
     scene_check(two_with_a_lock, "", "IDLE - ");
+    scene_check(alone_with_a_shared_lock, "", "IDLE - ");
     scene_check(alone_with_an_event, "", "IDLE - ");
 }
 

@@ -144,8 +144,8 @@ static void add_others(struct values *v)
 static void set_environment(struct values *v)
 {
     struct snap_environment *of = &v->source.environment;
-    struct snap_package packages[] = {{id_of(v, "Django"), id_of(v, "4.2.1")},
-                                      {id_of(v, "psycopg2"), 0}};
+    struct snap_package packages[] = {{id_of(v, "Django"), id_of(v, "4.2.1"), 0},
+                                      {id_of(v, "psycopg2"), 0, 0}};
     for (size_t i = 0; i < ARRAY_SIZE(packages); i++)
         assert_true(vec_push(&of->packages, packages[i]));
     assert_true(vec_push(&of->variables, id_of(v, "DB_PASSWORD")));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Tasks and greenlets in reports: JSON and read back, grouped by await site; against golden files
-// (PYCORE_GOLDEN=write makes them anew).
+// Tasks and greenlets in reports: JSON and read back, grouped by await site; JSON, text and Markdown
+// against golden files (PYCORE_GOLDEN=write makes them anew).
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -19,14 +19,6 @@
 #include "suspended_maker.h"
 
 // ---- Values --------------------------------------------------------------------------------------
-
-static struct scene scene_of(struct values *v)
-{
-    if (!v->snapshot->suspended)
-        v->snapshot->suspended = snap_suspended_create();
-    assert_non_null(v->snapshot->suspended);
-    return (struct scene){v->strings, v->snapshot->suspended, 4711};
-}
 
 static void add_turn(struct values *v, struct snap_thread *thread)
 {
@@ -93,6 +85,7 @@ static void add_group(struct scene *scene)
         scene_task(scene, "report", "report", SNAP_TASK_WAITING, SNAP_AWAIT_EXECUTOR, "render",
                    "to_thread " ASYNCIO "threads.py:25 < report /srv/shop/app/jobs.py:60");
     job->await.thread = 4712;
+    job->answers = 0x7f0000000400;
     job->cancelling = true;
     for (uint32_t i = 1; i <= 3; i++)
         scene_edge(scene, first, first + i);
@@ -130,7 +123,7 @@ static void add_others(struct scene *scene)
 static void make_service(struct values *v, int connections)
 {
     add_threads(v);
-    struct scene scene = scene_of(v);
+    struct scene scene = scene_in(v->strings, v->snapshot);
     struct snap_loop *loop = scene_loop(&scene, 4711, "_UnixSelectorEventLoop");
     loop->current = 0;
     loop->ready = 3;
@@ -156,7 +149,7 @@ static void make_greenlets(struct values *v, int workers)
 {
     struct snap_thread *main = add_thread(v, "MainThread", SNAP_IO_WAIT);
     add_frame(v, main, "run", HUB, 647);
-    struct scene scene = scene_of(v);
+    struct scene scene = scene_in(v->strings, v->snapshot);
     scene_greenlet(&scene, 4711, "greenlet", NULL, SNAP_GREENLET_SUSPENDED, SNAP_NO_INDEX,
                    SNAP_AWAIT_OTHER, NULL, "join " HUB ":750 < main /srv/shop/app/main.py:12")
         ->is_main = true;
@@ -258,10 +251,10 @@ static void test_nothing(void **state)
     (void)state;
     VALUES v = values_create();
     add_thread(v, "MainThread", SNAP_RUNNING);
-    scene_of(v);
+    scene_in(v->strings, v->snapshot);
     check_says_json(v, "\"suspended\"", false);
     check_round_trip(v);
-    struct scene scene = scene_of(v);
+    struct scene scene = scene_in(v->strings, v->snapshot);
     scene_loop(&scene, 4711, "Loop");
     check_says_json(v, "\"loops\": [", true);
     check_says_json(v, "\"tasks\": [", false);
@@ -282,7 +275,7 @@ static void test_hostile_names(void **state)
                                         ""};
     VALUES v = values_create();
     add_threads(v);
-    struct scene scene = scene_of(v);
+    struct scene scene = scene_in(v->strings, v->snapshot);
     scene_loop(&scene, 4711, names[0])->library = scene_id(&scene, names[1]);
     for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
         struct snap_task *task = scene_task(&scene, names[i], names[i], SNAP_TASK_WAITING,
@@ -343,7 +336,7 @@ static void test_refused(void **state)
     };
     VALUES v = values_create();
     make_service(v, 1);
-    struct scene scene = scene_of(v);
+    struct scene scene = scene_in(v->strings, v->snapshot);
     scene.suspended->tasks.items[7].await.holder = 1;
     make_greenlets(v, 1);
     char *text = render(report_json, v);
@@ -366,7 +359,7 @@ static void test_same_frames(void **state)
     (void)state;
     enum { DEEP = 5000, TASKS = 250 };
     VALUES v = values_create();
-    struct scene scene = scene_of(v);
+    struct scene scene = scene_in(v->strings, v->snapshot);
     struct snap_frames deep = {0};
     for (int i = 0; i < DEEP; i++)
         assert_true(
@@ -430,6 +423,102 @@ static void test_groups(void **state)
     task_groups_deinit(&groups);
 }
 
+// ---- Pages ---------------------------------------------------------------------------------------
+
+static void test_golden(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    make_service(v, 10000);
+    check_golden("tasks.txt", render(report_text, v));
+    check_golden("tasks.md", render(report_md, v));
+    VALUES other = values_create();
+    make_greenlets(other, 1000);
+    check_golden("greenlets.txt", render(report_text, other));
+}
+
+static void test_golden_run(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    set_profile(v);
+    make_service(v, 10000);
+    v->input.last = v->snapshot;
+    v->input.snapshot_count = 0;
+    check_golden("tasks_run.txt", render(report_text, v));
+}
+
+// 10,000 tasks fit one screen.
+static void test_one_screen(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    struct scene scene = scene_in(v->strings, v->snapshot);
+    add_thread(v, "MainThread", SNAP_IO_WAIT);
+    scene_loop(&scene, 4711, "uvloop.Loop");
+    add_connections(&scene, 10000);
+    char *text = render(report_text, v);
+    size_t lines = 0;
+    for (const char *at = text; (at = strchr(at, '\n')); at++)
+        lines++;
+    if (lines > 40)
+        fail_msg("%zu lines:\n%s", lines, text);
+    free(text);
+    check_says(v,
+               "10,000 tasks of `serve()`, each waits \\[read, the longest for 1.4 s or longer\\]",
+               true);
+    check_says(v, "Who awaits whom", false); // nobody awaits anybody
+}
+
+static void test_states(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    struct scene scene = scene_in(v->strings, v->snapshot);
+    scene_loop(&scene, 0, NULL);
+    // Before 3.8 tasks have no names.
+    scene_task(&scene, NULL, "fetch", SNAP_TASK_READY, SNAP_AWAIT_NONE, NULL, NULL);
+    scene_task(&scene, NULL, NULL, SNAP_TASK_UNKNOWN, SNAP_AWAIT_OTHER, NULL, NULL)->await.type =
+        scene_id(&scene, "app.Promise");
+    scene_task(&scene, "same", "same", SNAP_TASK_WAITING, SNAP_AWAIT_WRITE, NULL, NULL)->await.fd =
+        9;
+    check_says(v, "Task `fetch()`: is ready to run\n", true);
+    check_says(v, "Task `<0x7f0000200100>` \\[other `app.Promise`\\]", true);
+    check_says(v, "Task `same`: waits \\[write fd 9\\]", true);
+    check_says(v, "a thread that is not known: 3 tasks, 1 is ready to run.", true);
+    check_says(v, "the program ran while its tasks were read", true);
+    v->snapshot->suspended->moment = true;
+    check_says(v, "the program ran while its tasks were read", false);
+    v->snapshot->suspended->tasks_left_out = 5;
+    check_says(v, "5 tasks beyond the bound of what is read.", true);
+}
+
+static void test_exceptions(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    struct scene scene = scene_in(v->strings, v->snapshot);
+    scene_loop(&scene, 4711, "Loop");
+    for (int i = 0; i < 60; i++) {
+        char name[32], text[32];
+        snprintf(name, sizeof(name), "t-%d", i);
+        snprintf(text, sizeof(text), "Error%d: bad", i % 10 < 4 ? 0 : i % 10);
+        scene_task(&scene, name, "fetch", SNAP_TASK_FINISHED, SNAP_AWAIT_NONE, NULL, NULL)
+            ->exception = scene_id(&scene, text);
+    }
+    check_says(v,
+               "24 tasks of `fetch()` (`t-0`, `t-1`, `t-2` and 21 more) ended with `Error0: bad`, "
+               "which nobody retrieved.",
+               true);
+    check_says(v, "`Error7: bad`", true);
+    check_says(v, "`Error8: bad`", false);
+    check_says(v, "12 more tasks ended with exceptions that nobody retrieved", true);
+    check_says(v, "0 tasks", true); // of the loop: they have ended
+    v->options.full = true;
+    check_says(v, "`Error9: bad`", true);
+    check_says(v, "more tasks ended", false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -437,7 +526,9 @@ int main(void)
         cmocka_unit_test(test_golden_documents), cmocka_unit_test(test_nothing),
         cmocka_unit_test(test_hostile_names),    cmocka_unit_test(test_document_of_run),
         cmocka_unit_test(test_refused),          cmocka_unit_test(test_same_frames),
-        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_groups),           cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_golden_run),       cmocka_unit_test(test_one_screen),
+        cmocka_unit_test(test_states),           cmocka_unit_test(test_exceptions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
