@@ -281,7 +281,7 @@ static struct err *remember(const struct generators *g)
 
 static struct err *find_and_read(struct generators *g)
 {
-    if (g->in->below)
+    if (g->in->heap)
         TRY(search(g));
     else
         TRY(recall(g));
@@ -290,16 +290,16 @@ static struct err *find_and_read(struct generators *g)
 
 static struct err *read_all(struct generators *g)
 {
-    struct mem *below = g->in->below;
-    if (below)
-        mem_cache_begin(below);
+    struct mem *heap = g->in->heap;
+    if (heap)
+        mem_cache_begin(heap);
     struct err *err = find_and_read(g);
-    if (below)
-        mem_cache_end(below);
-    if (!err && below && !g->in->is_core && !all_still(g->in))
+    if (heap)
+        mem_cache_end(heap);
+    if (!err && heap && !g->in->is_core && !all_still(g->in))
         err = drop_changed(g);
     g->out->generators_left_out += g->left_out;
-    return err || !below ? err : remember(g);
+    return err || !heap ? err : remember(g);
 }
 
 static void generators_deinit(struct generators *g)
@@ -326,7 +326,7 @@ struct err *generators_read(const struct snap_input *in, struct snapshot *snapsh
     g->snapshot = snapshot;
     g->out = snapshot->suspended;
     g->found_by = *in->process;
-    struct err *err = py_decoder_init(&g->found_by.dec, &dec->layout, in->below, in->strings);
+    struct err *err = py_decoder_init(&g->found_by.dec, &dec->layout, in->heap, in->strings);
     if (!err)
         err = g->out ? read_all(g) : out_of_memory();
     generators_deinit(g);
