@@ -91,7 +91,7 @@ struct blocked {
     pid_t tid;
     const struct snap_frame *callback, *call;
     uint64_t samples, of; // 0 of 0: there is no profile
-    uint32_t now; // the thread of the snapshot, if it is in that callback now; DIAG_NONE: it is not
+    uint32_t now; // the thread of the snapshot, if it is in that call now; DIAG_NONE: it is not
 };
 
 // A sleep is there on purpose, and what has lasted is no accident.
@@ -127,15 +127,14 @@ static void tell(struct diag *diag, const struct blocked *blocked)
     }
     plain_str(&draft.text, ": ");
     say_frame(&draft.text, diag, blocked->callback);
-    const struct snap_wait *wait =
-        blocked->thread != DIAG_NONE ? diag_wait(diag, blocked->thread) : NULL;
+    const struct snap_wait *wait = blocked->now != DIAG_NONE ? diag_wait(diag, blocked->now) : NULL;
     if (blocked->call && blocked->call->kind == SNAP_BUILTIN) {
         plain_str(&draft.text, " blocks in ");
         say_frame(&draft.text, diag, blocked->call);
     } else {
         plain_str(&draft.text, " blocks");
     }
-    if (wait && wait->what && wait->what != diag->threads[blocked->thread].syscall) {
+    if (wait && wait->what && wait->what != diag->threads[blocked->now].syscall) {
         plain_str(&draft.text, ", waiting for ");
         say_wanted(&draft.text, diag, wait);
     }
@@ -192,14 +191,17 @@ static struct diag_number *find_stacks(const struct diag *diag, size_t *ret_coun
 }
 
 static uint32_t blocked_now(const struct diag *diag, pid_t pid, pid_t tid,
-                            const struct snap_frame *callback)
+                            const struct snap_frame *callback, const struct snap_frame *call)
 {
     uint32_t index = numbers_find(diag->numbers, diag->count, pid, tid);
     if (index == DIAG_NONE || !waits(diag->threads[index].state))
         return DIAG_NONE;
     struct stack stack = stack_of_thread(&diag->threads[index]);
     const struct snap_frame *its = callback_of(diag, pid, tid, &stack);
-    return its && stack_same_function(its, callback) ? index : DIAG_NONE;
+    return its && stack_same_function(its, callback) &&
+                   stack_same_function(stack_call(&stack), call)
+               ? index
+               : DIAG_NONE;
 }
 
 static void look_at_stacks(struct diag *diag, const struct diag_number *stacks, size_t count)
@@ -215,7 +217,7 @@ static void look_at_stacks(struct diag *diag, const struct diag_number *stacks, 
                               .callback = callback_of(diag, from->pid, from->tid, &stack),
                               .call = stack_call(&stack),
                               .of = thread->samples};
-    blocked.now = blocked_now(diag, from->pid, from->tid, blocked.callback);
+    blocked.now = blocked_now(diag, from->pid, from->tid, blocked.callback, blocked.call);
     for (size_t i = 0; i < count; i++)
         blocked.samples += diag->profile->stacks[stacks[i].index].samples;
     if (blocked.of >= DIAG_SNAPSHOTS_MIN && blocked.samples >= SEEN_MIN &&

@@ -91,13 +91,15 @@ static bool waits_for_any(const struct diag *diag, const struct snap_task *task)
 }
 
 // Links to other tasks need no common moment: whoever awaits a task does so until it ends, and a task
-// that was seen waiting later, or is waited for by one, had not. Locks change hands.
+// that was seen waiting later, or is waited for by one, had not. Locks change hands, but what a task
+// says of itself alone was read together.
 static bool link_waiting(const struct diag *diag, struct task_graph *graph, uint32_t index)
 {
     const struct snap_task *task = &diag_suspended(diag)->tasks.items[index];
     const struct snap_await *await = &task->await;
     if (await->kind == SNAP_AWAIT_LOCK) {
-        bool held = await->holder < graph->task_count && task_still(diag, task) &&
+        bool held = await->holder < graph->task_count &&
+                    (await->holder == index || task_still(diag, task)) &&
                     task_lives(&diag_suspended(diag)->tasks.items[await->holder]);
         return !held || add_link(graph, await->holder, TASK_LINK_LOCK);
     }

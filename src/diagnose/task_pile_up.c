@@ -171,15 +171,16 @@ static bool is_lasting(const struct diag *diag, uint64_t since_ns)
            (double)since_ns >= LASTING_SHARE * (double)diag->profile->duration_ns;
 }
 
+// Does who has it go on? Over a run it is seen; a short sleep will be over soon.
 static void look_at_holder(const struct diag *diag, struct pile *pile, uint32_t task)
 {
     const struct snap_task *holder = &diag_suspended(diag)->tasks.items[task];
-    if (!diag->profile)
-        return;
     bool waits = holder->state == SNAP_TASK_WAITING;
-    if (waits && holder->since_ns && is_lasting(diag, holder->since_ns))
+    bool naps = waits && holder->await.kind == SNAP_AWAIT_SLEEP && holder->await.left_ns >= 0 &&
+                holder->await.left_ns < (int64_t)LONG_NS;
+    if (diag->profile && waits && holder->since_ns && is_lasting(diag, holder->since_ns))
         pile->lasting = true;
-    else if (!waits || holder->since_ns)
+    else if (naps || (diag->profile && (!waits || holder->since_ns)))
         pile->moves = true;
 }
 
@@ -228,12 +229,14 @@ static bool find_holder(struct diag *diag, struct pile *pile)
 
 static enum diag_severity severity_of(const struct diag *diag, const struct pile *pile)
 {
-    if (pile->moves)
-        return DIAG_LOW; // a queue before a limit, and it is served
+    bool lock = pile->waiters->kind == SNAP_AWAIT_LOCK, many = pile->count >= PILE_TASKS;
+    if (pile->moves) // a queue that is served; before a limit that is its purpose
+        return lock && many ? DIAG_MEDIUM : DIAG_LOW;
     if (pile->lasting)
         return DIAG_HIGH;
-    bool lock = pile->waiters->kind == SNAP_AWAIT_LOCK && pile->holder != DIAG_NONE;
-    return lock && pile->count >= PILE_TASKS &&
+    if (!lock && !tasks_of_one_moment(diag))
+        return DIAG_LOW; // somebody moved in the meantime
+    return lock && many && pile->holder != DIAG_NONE &&
                    diag_suspended(diag)->tasks.items[pile->holder].state == SNAP_TASK_WAITING
                ? DIAG_HIGH
                : DIAG_MEDIUM;

@@ -30,11 +30,15 @@ bool task_lives(const struct snap_task *task)
     return task->state != SNAP_TASK_FINISHED;
 }
 
+// Tasks are read after the target was let go, so it does not matter whether it was stopped.
+bool tasks_of_one_moment(const struct diag *diag)
+{
+    return diag_suspended(diag)->moment || diag->source->of_core;
+}
+
 bool task_still(const struct diag *diag, const struct snap_task *task)
 {
-    return task->state == SNAP_TASK_WAITING &&
-           (diag_suspended(diag)->moment || diag->last->stopped || diag->source->of_core ||
-            task->since_ns > 0);
+    return task->state == SNAP_TASK_WAITING && (tasks_of_one_moment(diag) || task->since_ns > 0);
 }
 
 size_t tasks_living(const struct diag *diag, pid_t pid)

@@ -12,6 +12,8 @@ struct stack stack_of_suspended(const struct diag *diag, uint32_t stack);
 const struct snap_frame *task_own(const struct diag *diag, uint32_t task);
 // It exists, and has not come to an end.
 bool task_lives(const struct snap_task *task);
+// Nothing of them changed while they were looked at.
+bool tasks_of_one_moment(const struct diag *diag);
 // It waits, and did so while others were looked at: what two such tasks say of each other holds at
 // one moment.
 bool task_still(const struct diag *diag, const struct snap_task *task);

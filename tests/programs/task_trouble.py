@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An event loop in trouble, or one that looks so and is well.
 
-usage: task_trouble.py WHAT      the name of a function below; "ready" on standard output when it is so
+usage: task_trouble.py WHAT      the name of a function below; READY on standard output when it is so
 """
 
 import asyncio
@@ -13,7 +13,7 @@ MANY = 300
 
 
 def say_ready():
-    sys.stdout.write("ready\n")
+    sys.stdout.write("READY\n")
     sys.stdout.flush()
 
 

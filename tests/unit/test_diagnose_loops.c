@@ -91,7 +91,8 @@ static void test_blocking_call(void **state)
     scene_check(blocks_often, "blocking-call-in-event-loop:high",
                 "BLOCKED - The event loop of \x01T1\x02 stands still in 50 % of the snapshots: "
                 "\x01query\x02 (\x01"
-                "app.py:91\x02) blocks in \x01recv\x02, in task \x01Task-1\x02; 12 tasks");
+                "app.py:91\x02) blocks in \x01recv\x02, waiting for input from \x01"
+                "10.0.3.9:5432\x02, in task \x01Task-1\x02; 12 tasks");
     scene_check(blocks_uvloop, "blocking-call-in-event-loop:high",
                 "BLOCKED - The event loop of \x01T1\x02 stands still: \x01step\x02");
     scene_check(uvloop_at_rest, "", "IDLE - ");
@@ -151,12 +152,11 @@ static void waits_in_its_poll(struct scene *s) // what a reader says of a step i
 static void test_long_step(void **state)
 {
     (void)state;
-    scene_check(
-        computes_for_long, "long-step-in-event-loop:high",
-        "BLOCKED - The event loop of \x01T1\x02 has not gone on for at least 6 s: one step "
-        "works on and on in \x01"
-        "fit\x02 (\x01"
-        "app.py:5\x02), in task \x01Task-1\x02; 5 tasks of the loop wait behind it.");
+    scene_check(computes_for_long, "long-step-in-event-loop:high",
+                "BLOCKED - The event loop of \x01T1\x02 has not gone on for at least 6 s: one step "
+                "works on and on in \x01"
+                "fit\x02 (\x01"
+                "app.py:5\x02), in task \x01Task-1\x02; 5 tasks of the loop wait behind it.");
     scene_check(computes_for_a_while, "long-step-in-event-loop:medium", "BLOCKED - ");
     scene_check(computes_for_a_moment, "", "BUSY - ");
     scene_check(seen_twice, "", "BUSY - ");

@@ -49,6 +49,12 @@ static void lock_taken_twice(struct scene *s)
     sleepers(s, 1, "tick:3*");
 }
 
+static void lock_taken_twice_while_others_run(struct scene *s)
+{
+    lock_taken_twice(s);
+    s->last->suspended->moment = false;
+}
+
 static void ring_through_gather(struct scene *s)
 {
     at_rest(s);
@@ -116,6 +122,7 @@ static void test_cycle(void **state)
                 "DEADLOCK - Task \x01Task-1\x02 waits for lock \x01thing-1\x02 in \x01inner\x02 "
                 "(\x01"
                 "app.py:12\x02), which it holds itself.");
+    scene_check(lock_taken_twice_while_others_run, "task-cycle:high", "DEADLOCK - ");
     scene_check(ring_through_gather, "task-cycle:high", "DEADLOCK - ");
     scene_check(ring_of_three, "task-cycle:high",
                 "DEADLOCK - Task \x01Task-1\x02, task \x01Task-2\x02 and task \x01Task-3\x02 wait "
@@ -298,6 +305,33 @@ static void limit_is_served(struct scene *s)
     run_of(s, limit_is_reached, 80 * MS);
 }
 
+static void limit_moved(struct scene *s)
+{
+    limit_is_reached(s);
+    s->last->suspended->moment = false;
+}
+
+// Who got through sleeps for a moment.
+static void nap(struct scene *s, scene_fn *make)
+{
+    make(s);
+    vec_foreach (task, &s->last->suspended->tasks)
+        if (task->await.kind == SNAP_AWAIT_READ) {
+            task->await.kind = SNAP_AWAIT_SLEEP;
+            task->await.left_ns = 50 * (int64_t)MS;
+        }
+}
+
+static void limit_naps(struct scene *s)
+{
+    nap(s, limit_is_reached);
+}
+
+static void holder_naps(struct scene *s)
+{
+    nap(s, slow_holder);
+}
+
 static void holder_stands_still(struct scene *s)
 {
     run_of(s, slow_holder, 2900 * MS);
@@ -326,6 +360,9 @@ static void test_pile_up(void **state)
                 "BLOCKED - 150 of 151 tasks wait for a connection of a pool in \x01handle\x02");
     scene_check(limit_stands_still, "task-pile-up:high", "BLOCKED - 200 of 204 tasks");
     scene_check(limit_is_served, "task-pile-up:low", "IDLE - ");
+    scene_check(limit_moved, "task-pile-up:low", "IDLE - ");
+    scene_check(limit_naps, "task-pile-up:low", "IDLE - ");
+    scene_check(holder_naps, "task-pile-up:medium", "BLOCKED - ");
     scene_check(holder_stands_still, "task-pile-up:high", "BLOCKED - 300 of 301 tasks");
 }
 
