@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // One look at all greenlets of a process, in the pieces of greenlets*.c.
 //
-// A live process runs meanwhile. Each switch of a thread counts up its context_ver (3.7+): where that
-// did not happen, or once only while the greenlet itself looks as before, what was read of it is of one
-// moment; else it is read again, and left out in the end. What was found in the heap, and what turned
-// out to have changed, are facts (target/kernel.h): a capture does not hold the whole heap, and has one
-// byte for each address.
+// A live process runs meanwhile. Each switch of a thread counts up its context_ver (3.7+): where
+// that did not happen, or once only while the greenlet itself looks as before, what was read of it
+// is of one moment; else it is read again, and left out in the end. What was found in the heap, and
+// what turned out to have changed, are facts (target/kernel.h): a capture does not hold the whole
+// heap, and has one byte for each address.
 #ifndef SNAPSHOT_GREENLETS_H
 #define SNAPSHOT_GREENLETS_H
 
@@ -83,7 +83,8 @@ void greenlets_begin(struct greenlets *g, struct greenlet_group *group, bool aga
 // Afterwards: it is of one moment.
 bool greenlets_hold(struct greenlets *g, const struct greenlet_group *group,
                     const struct py_greenlet *greenlet, const struct py_stack *stack);
-// Something changed while it was read: a fact, of which a replay is told when it asks in the same order.
+// Something changed while it was read: a fact, of which a replay is told when it asks in the same
+// order.
 struct err *greenlets_tell_change(struct greenlets *g, uint64_t addr);
 bool greenlets_told_of(struct greenlets *g, uint64_t addr);
 // Does the thread still run the greenlet whose frames the snapshot has?

@@ -25,8 +25,8 @@ void greenlets_known_destroy(struct greenlets_known *known)
 
 // ---- The heap -----------------------------------------------------------------------------------
 
-// It has a decoder of its own: what is read here is not recorded, and must not be in a cache from which
-// it would not be read again.
+// It has a decoder of its own: what is read here is not recorded, and must not be in a cache from
+// which it would not be read again.
 struct walk {
     struct greenlets *g;
     struct py_decoder dec;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Which threads greenlets belong to, and which ones run: see greenlets.h.
 //
-// A greenlet's part of the C stack lies on its thread's. At the top of a thread's stack the C library
-// keeps what pthread_self() points to (glibc: nptl/allocatestack.c; musl: src/thread/pthread_create.c),
-// so that the next such address above tells the thread; above all of them is the main thread's stack.
+// A greenlet's part of the C stack lies on its thread's. At the top of a thread's stack the C
+// library keeps what pthread_self() points to (glibc: nptl/allocatestack.c; musl:
+// src/thread/pthread_create.c), so that the next such address above tells the thread; above all of
+// them is the main thread's stack.
 #include <string.h>
 
 #include "snapshot/greenlets.h"
