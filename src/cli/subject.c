@@ -178,6 +178,7 @@ static struct err *build(struct subject *subject, struct sample *sample, bool re
     struct snap_input input;
     struct err *err = gather_input(subject, sample, recorded, &input);
     input.no_details = warm_up;
+    input.tasks_wanted = subject->is_last;
     if (!err)
         err = snapshot_build(&input, snapshot);
     if (!err)

@@ -144,6 +144,7 @@ struct err *greenlets_find(struct greenlets *g, bool *ret)
         known->next_walk_ns = live_now_ns() + WALK_SHARE * (live_now_ns() - now_ns);
     }
     *ret = known->items.count && now_ns >= known->next_read_ns;
+    g->snapshot->suspended_unread |= known->items.count && !*ret;
     if (*ret && facts) {
         facts->read_greenlets = true;
         vec_foreach (item, &known->items)
