@@ -61,6 +61,7 @@ cmd:python3    python3          python3               python3      python     py
 # Only some of the tests need these; where one cannot be had, those tests are skipped by name.
 check_needs='
 cmd:python3    python3          python3               python3      python     python3
+py:pip         python3-pip      python3-pip           py3-pip      python-pip python3-pip
 py:jsonschema  python3-jsonschema python3-jsonschema  py3-jsonschema python-jsonschema python3-jsonschema
 pc:cmocka      libcmocka-dev    libcmocka-devel       cmocka-dev   cmocka     libcmocka-devel
 cc:-fsanitize=address,undefined - libasan+libubsan    -            -          -
@@ -352,8 +353,11 @@ check() {
     demand "$build_needs"
 
     step readers tests/tools/get-readers build/readers || :
-    # Interpreters are fetched while the compilers work.
-    tests/tools/get-pythons build/pythons > build/pythons.log 2>&1 < /dev/null &
+    # Interpreters, and packages for them, are fetched while the compilers work.
+    {
+        tests/tools/get-packages build/packages > build/packages.log 2>&1 || :
+        tests/tools/get-pythons build/pythons > build/pythons.log 2>&1
+    } < /dev/null &
     fetcher=$!
     trap 'kill "$fetcher" 2> /dev/null; exit 130' INT TERM HUP
 
@@ -373,7 +377,7 @@ check() {
         fi
     fi
     wait "$fetcher" || record get-pythons FAIL "see build/pythons.log"
-    cat build/pythons.log
+    cat build/pythons.log build/packages.log
     if [ "$free_threaded" = 1 ]; then
         step free-threaded tests/tools/build-freethreaded build/pythons || :
     fi

@@ -151,4 +151,39 @@ void py_callsite_methods(const struct py_bytecode *bc, py_method_call_visit *vis
 // The cheap half of py_callsite_find(): whether the instruction is a call at all. O(offset).
 bool py_callsite_is_call(const struct py_bytecode *bc, size_t offset_bytes);
 
+// ---- What else the code tells --------------------------------------------------------------------
+
+#define PY_USE_ATTRS_MAX 3
+// Of a code object; for each of them all jumps before it are looked at.
+#define PY_USES_CERTAIN_MAX 32
+
+enum py_use_when {  // in the order of the code, seen from the instruction at the offset
+    PY_USE_CERTAIN, // before it, and on each way that leads there; only of plain, dropped calls
+    PY_USE_MAYBE,   // before it
+    PY_USE_NOW,     // it is this call
+    PY_USE_LATER,
+};
+
+// A method, or any attribute, that is loaded from a variable or from attributes of it:
+// self._pool.lock.acquire.
+struct py_method_use {
+    enum py_name_kind
+        base; // PY_NAME_FAST, _DEREF, _GLOBAL, _NAME, with its index as in py_callsite
+    int32_t base_index;
+    int32_t attrs[PY_USE_ATTRS_MAX]; // into co_names, outermost last
+    uint32_t attr_count;
+    int32_t method; // into co_names
+    enum py_use_when when;
+    bool plain;   // it is called at once, without arguments
+    bool dropped; // and what it returns is not used
+};
+typedef bool py_method_use_fn(void *arg, const struct py_method_use *use); // false: enough
+
+// All of them, in the order of the code. False: the code or the offset is not known. O(code size), and as
+// often that as there are uses that may be certain.
+bool py_callsite_uses(const struct py_bytecode *bc, size_t offset_bytes, py_method_use_fn *visit,
+                      void *arg);
+// Whether the code may come to the instruction once more. Code that only exceptions lead to is left out.
+bool py_callsite_in_loop(const struct py_bytecode *bc, size_t offset_bytes);
+
 #endif

@@ -34,6 +34,10 @@ struct err *py_generator_read(struct py_decoder *dec, uint64_t object, struct py
 struct err *py_await_chain(struct py_process *process, uint64_t object, struct py_frames *ret,
                            uint64_t *ret_end, bool *ret_running);
 
+// What a suspended one delegates to or, through a wrapper, awaits, and what is a generator, coroutine or
+// async generator itself; 0: nothing of the kind.
+struct err *py_generator_inner(struct py_decoder *dec, uint64_t object, uint64_t *ret);
+
 // Every object that the collector of an interpreter knows, each once; return false to end the walk. Of a
 // process that runs, or in damaged memory, some may be missed, and others be none any more; an error says
 // that a list was broken, after the rest was visited. ERR_UNSUPPORTED: a free-threaded build. Many small

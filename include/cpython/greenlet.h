@@ -38,6 +38,8 @@ struct py_greenlet {
     uint64_t parent; // 0: none, or not known
     uint64_t run;    // created: what it will call; 0: not known
     uint64_t frame;  // suspended: its innermost frame object; 0: no Python in it
+    uint64_t
+        cut_off; // where its caller was linked to, when the module cut that link; 0: it did not
     // Its part of the C stack, [stack_start, stack_stop). The first stack_saved bytes of it, which
     // others use meanwhile, lie at stack_copy.
     uint64_t stack_start, stack_stop, stack_copy, stack_saved;
@@ -62,6 +64,7 @@ struct py_greenlet_view {
     struct mem *mem;   // owned
     struct mem *below; // borrowed
     uint64_t start, size, copy;
+    uint64_t patch_addr, patch_value; // a word that is read as another; 0: none
 };
 struct err *py_greenlet_view_init(struct py_greenlet_view *view, struct mem *below);
 void py_greenlet_view_deinit(struct py_greenlet_view *view);
@@ -70,6 +73,10 @@ void py_greenlet_view_deinit(struct py_greenlet_view *view);
 // is made anew.
 void py_greenlet_stack(struct py_process *process, struct py_greenlet_view *view,
                        const struct py_greenlet *greenlet, struct py_stack *stack);
+
+// Address of the outermost frame that a thread has; 0: not known. It tells which greenlet runs. Nothing
+// of what is read stays in a cache.
+uint64_t py_thread_outermost(struct py_process *process, const struct py_thread *thread);
 
 // gevent's and eventlet's name of it, or what it runs: the function that was given to spawn(). `stack`:
 // its frames, NULL: not known. 0: none.

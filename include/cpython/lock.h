@@ -57,6 +57,10 @@ struct py_wait {
     uint32_t what;    // how the waiting frame calls it: "self._lock"; 0: it does not
     uint32_t waiting; // frame of the program that waits: the library's own are passed over
     uint64_t mutex;   // address of the PyMutex that is waited for, 3.13+; 0: not known
+    bool
+        gives_back; // code of the waiting frame also puts into this queue, or releases this semaphore
+    uint32_t
+        loop; // innermost frame, from the waiting one outwards, that waits in a loop; UINT32_MAX
 };
 // What the innermost frames of a thread wait for that sleeps in a futex call on `futex`.
 struct err *py_wait_read(struct py_decoder *dec, const struct py_stack *stack, uint64_t futex,
@@ -90,5 +94,21 @@ uint64_t py_with_manager(struct py_decoder *dec, const struct py_slots *slots, u
 // Locks that frames of this stack have taken, in `with` statements or by acquire(). Appends.
 struct err *py_held_read(struct py_decoder *dec, const struct py_stack *stack,
                          struct py_helds *ret);
+
+// ---- What code says -----------------------------------------------------------------------------
+
+struct py_taken_names { // of methods; NULL: none
+    const char *take[2], *give[2];
+};
+// `object`: what the method is called on. False: enough.
+typedef bool py_taken_fn(void *arg, uint64_t object, bool gives, enum py_use_when when);
+// The calls of these methods in a frame's code, in its order (py_callsite_uses), of objects that its
+// variables, their attributes and its globals name.
+void py_taken_walk(struct py_decoder *dec, const struct py_frame *frame,
+                   const struct py_slots *slots, const struct py_taken_names *names,
+                   py_taken_fn *visit, void *arg);
+// The frame may come to the same instruction once more.
+bool py_frame_in_loop(struct py_decoder *dec, const struct py_frame *frame,
+                      const struct py_code *code);
 
 #endif

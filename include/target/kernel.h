@@ -38,8 +38,11 @@ struct kernel_facts {
     bool read_greenlets;     // in this snapshot
     VEC(uint64_t) greenlets; // objects that are some, or were when they were found
     VEC(uint64_t) changed; // addresses of what was another's while it was read, as it was asked for
-    bool read_tasks;     // all of them, in this snapshot
+    bool read_tasks;       // all of them, in this snapshot
     VEC(uint64_t) torn_tasks; // those that changed while they were read
+    bool has_generators;      // they were looked for in the heap
+    VEC(uint64_t) generators; // objects: the outermost of those that are suspended
+    uint64_t generators_left_out;
     struct kernel_sockets *sockets;
 };
 void kernel_facts_deinit(struct kernel_facts *facts);

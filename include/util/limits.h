@@ -75,6 +75,9 @@
 // gevent servers have one for each connection.
 #define LIMIT_GREENLETS 200000
 
+// Generators that are listed, and all that are suspended, inner ones included.
+#define LIMIT_GENERATORS 200000
+#define LIMIT_GENERATORS_FOUND 2000000
 // Objects of the collector's lists: 50 million are a heap of some 5 GiB at least.
 #define LIMIT_HEAP_OBJECTS 50000000
 

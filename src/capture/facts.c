@@ -390,6 +390,18 @@ static void io_tasks(struct facts_io *io, struct kernel_facts *kernel)
         io_u64(io, task);
 }
 
+// Likewise.
+static void io_generators(struct facts_io *io, struct kernel_facts *kernel)
+{
+    if (io->in && io->in->next == io->in->end)
+        return;
+    io_bool(io, &kernel->has_generators);
+    io_u64(io, &kernel->generators_left_out);
+    IO_COUNT(io, &kernel->generators, 8, LIMIT_GENERATORS);
+    vec_foreach (object, &kernel->generators)
+        io_u64(io, object);
+}
+
 void facts_snapshot(struct facts_io *io, struct capture_snapshot *snapshot)
 {
     struct still_moment *moment = &snapshot->moment;
@@ -430,6 +442,7 @@ void facts_snapshot(struct facts_io *io, struct capture_snapshot *snapshot)
     io_kernel(io, &snapshot->kernel);
     io_heap(io, &snapshot->kernel);
     io_tasks(io, &snapshot->kernel);
+    io_generators(io, &snapshot->kernel);
     if (io->in)
         still_moment_settle(moment);
 }

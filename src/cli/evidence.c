@@ -108,6 +108,7 @@ static struct err *decode(struct core *core, const struct options *options, stru
         .stack_memory = target->mem,
         .raw_native = options->raw_native,
         .locals = options->locals,
+        .generators = options->generators,
         .show_secrets = options->show_secrets,
         .is_core = true,
         .stopped = true,

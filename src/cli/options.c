@@ -199,6 +199,9 @@ static const char *take(enum option_id id, const char *value, struct options *re
     case OPT_LOCALS:
         ret->locals = true;
         return NULL;
+    case OPT_GENERATORS:
+        ret->generators = true;
+        return NULL;
     case OPT_SHOW_SECRETS:
         ret->show_secrets = true;
         return NULL;

@@ -101,6 +101,7 @@ static void fill_input(const struct session *session, const struct recorded *rec
         .thread_count = snapshot->moment.threads.count,
         .raw_native = session->options->raw_native,
         .locals = session->options->locals && !session->without_locals,
+        .generators = session->options->generators,
         .show_secrets = session->options->show_secrets,
         .is_core = is_core,
         .stopped = is_core || snapshot->atomic,

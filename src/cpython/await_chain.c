@@ -57,6 +57,27 @@ static struct err *unwrap(struct py_decoder *dec, uint64_t object, const struct 
     return NULL;
 }
 
+struct err *py_generator_inner(struct py_decoder *dec, uint64_t object, uint64_t *ret)
+{
+    enum { WRAPPERS_MAX = 8 }; // an async generator's step in a coroutine's wrapper is the most
+    struct py_generator generator;
+    struct py_frame frame;
+    struct py_type_info type;
+    *ret = 0;
+    TRY(py_generator_read_frame(dec, object, &generator, &frame));
+    uint64_t at = generator.awaits;
+    bool ends = !at;
+    for (int i = 0; i < WRAPPERS_MAX && !ends; i++) {
+        TRY(py_type_of(dec, at, &type));
+        if (type.kind == PY_KIND_GENERATOR) {
+            *ret = at;
+            return NULL;
+        }
+        TRY(unwrap(dec, at, &type, &at, &ends));
+    }
+    return NULL;
+}
+
 // One step from stack->next; 0 there ends the chain.
 static struct err *step(struct py_process *process, struct py_stack *stack, uint64_t *ret_end,
                         bool *ret_running)

@@ -161,6 +161,12 @@ static struct err *describe_object(struct py_decoder *dec, uint64_t object,
     bool of_c = !info->heap || (info->flags & TPFLAGS_IMMUTABLE);
     if (!of_c || info->kind != PY_KIND_OTHER)
         return NULL;
+    // 3.6 and 3.7 put a bound method's self in its place before they call (call_function() in
+    // Python/ceval.c). PyTypeObject: tp_call, tp_str.
+    uint64_t call;
+    TRY(mem_read_u64(dec->mem, info->addr + py_offset(&dec->layout, PY_TYPE_str) - 8, &call));
+    if (!call)
+        return NULL;
     const char *dot = strrchr(name, '.');
     AUTO_FREE char *text = NULL, *own = NULL;
     TRY(own_name(dec, object, &own));

@@ -140,6 +140,10 @@ static struct err *read_cxx(struct py_decoder *dec, struct py_greenlet_build *bu
     if (build->user <= at.frame || build->user + 4u > ret->word_count)
         return NULL;
     const uint64_t *user = &ret->words[build->user];
+    // Releases 3.0.0 and 3.0.1 on Python 3.12, greenlet_greenlet.hpp: class PythonState ends with
+    // _prev_frame. In the others the word before is datastack_limit.
+    if (dec->layout.version == 0x030c && !at.self_first && build->user == at.frame + 9)
+        ret->cut_off = user[-1];
     ret->word_count = build->user + 4u;
     if (ret->is_main) {
         ret->group = ret->object;

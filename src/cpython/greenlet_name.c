@@ -37,7 +37,9 @@ static struct err *name_callable(struct py_decoder *dec, uint64_t object, uint32
         return py_str_id(dec, name, ret);
     }
     TRY(py_describe_callable(dec, object, &bare, ret));
-    if (!*ret)
+    // gevent forgets what it was given of one that was killed before it began.
+    const char *type_name = strtab_get(dec->strings, type.name);
+    if (!*ret && type_name && strcmp(type_name, "NoneType") != 0)
         *ret = type.name; // an object that can be called
     return NULL;
 }

@@ -186,12 +186,45 @@ static void find_name(struct search *s, const struct py_slots *slots)
         s->ret->what = py_path_to(s->dec, frame, slots, s->ret->lock);
 }
 
+static bool gives_back(void *arg, uint64_t object, bool gives, enum py_use_when when)
+{
+    struct py_wait *ret = arg;
+    (void)when;
+    ret->gives_back |= gives && object == ret->object;
+    return !ret->gives_back;
+}
+
+// What tells a borrower from a worker: it gives back what it got. And one that takes work for good comes
+// round again.
+static void find_habits(struct search *s, const struct py_slots *slots)
+{
+    static const struct py_taken_names queue = {.give = {"put", "put_nowait"}},
+                                       semaphore = {.give = {"release"}};
+    struct py_wait *ret = s->ret;
+    if (ret->kind != PY_WAIT_QUEUE_GET && ret->kind != PY_WAIT_SEMAPHORE)
+        return;
+    const struct py_frame *frames = s->stack->frames.items;
+    py_taken_walk(s->dec, &frames[ret->waiting], slots,
+                  ret->kind == PY_WAIT_SEMAPHORE ? &semaphore : &queue, gives_back, ret);
+    for (uint32_t i = ret->waiting, end = i + CHAIN_MAX; i < s->stack->frames.count && i < end;
+         i++) {
+        struct py_code *code;
+        AUTO_ERR struct err *err = frames[i].code_addr && frames[i].complete
+                                       ? py_code_get(s->dec, frames[i].code_addr, &code)
+                                       : err_create(ERR_UNSUPPORTED, "a frame without code");
+        if (!err && py_frame_in_loop(s->dec, &frames[i], code)) {
+            ret->loop = i;
+            return;
+        }
+    }
+}
+
 struct err *py_wait_read(struct py_decoder *dec, const struct py_stack *stack, uint64_t futex,
                          struct py_wait *ret)
 {
     struct search s = {.dec = dec, .stack = stack, .futex = futex, .ret = ret};
     struct py_slots slots;
-    *ret = (struct py_wait){.waiting = UINT32_MAX};
+    *ret = (struct py_wait){.waiting = UINT32_MAX, .loop = UINT32_MAX};
     // Python/parking_lot.c, struct wait_entry {park_arg, addr, sema}: the futex is its semaphore.
     if (dec->layout.version >= 0x030d) {
         AUTO_ERR struct err *err = mem_read_u64(dec->mem, futex - 8, &s.mutex);
@@ -217,7 +250,9 @@ struct err *py_wait_read(struct py_decoder *dec, const struct py_stack *stack, u
         break;
     }
     ret->type = py_type_name(dec, ret->object);
-    if (ret->waiting != UINT32_MAX)
+    if (ret->waiting != UINT32_MAX) {
         find_name(&s, &slots);
+        find_habits(&s, &slots);
+    }
     return NULL;
 }

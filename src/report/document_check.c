@@ -55,7 +55,7 @@ bool document_check(struct document_in *in, const struct profile_in *profile)
             document_index(in, "moment", i,
                            profile->moment_stacks.items[profile->moments.items[i].first + k],
                            profile->stacks.count);
-    document_check_tasks(in, profile);
+    document_check_profile_tasks(in, profile);
     return !in->json.err;
 }
 

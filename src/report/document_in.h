@@ -154,8 +154,8 @@ void document_read_parts(struct document_in *in, void *snapshot);
 
 // document_profile_tasks.c: of a struct profile_in; and its checks
 void document_read_profile_tasks(struct document_in *in, void *profile);
-void document_read_awaits(struct document_in *in, void *profile);
-void document_check_tasks(struct document_in *in, const struct profile_in *profile);
+void document_read_await_sites(struct document_in *in, void *profile);
+void document_check_profile_tasks(struct document_in *in, const struct profile_in *profile);
 
 // document_details.c: into a struct snap_thread
 void document_read_wait(struct document_in *in, void *thread);
@@ -218,12 +218,12 @@ size_t document_read_indexes(struct document_in *in, struct document_indexes *re
 
 // document_check.c: what the profile says of its own parts is there; false after a fault.
 bool document_check(struct document_in *in, const struct profile_in *profile);
+void document_index(struct document_in *in, const char *what, size_t item, uint32_t index,
+                    size_t count);
+void document_index_or_none(struct document_in *in, const char *what, size_t item, uint32_t index,
+                            size_t count);
 // ... and so is what tasks, loops and greenlets say of each other.
 void document_check_suspended(struct document_in *in, const struct snap_suspended *suspended);
-void document_index(struct document_in *in, const char *what, size_t item, uint32_t index,
-                          size_t count);
-void document_index_or_none(struct document_in *in, const char *what, size_t item,
-                                  uint32_t index, size_t count);
 // document_tree.c: profile->nodes, as the document has them
 void document_read_tree(struct document_in *in, struct profile_in *profile);
 

@@ -306,7 +306,7 @@ static const struct field profile_fields[] = {
     FIELD_READ("frames", read_frames),
     FIELD_READ("stacks", read_stacks),
     FIELD_READ("tasks", document_read_profile_tasks),
-    FIELD_READ("await_sites", document_read_awaits),
+    FIELD_READ("await_sites", document_read_await_sites),
     {.key = "moments",
      .kind = FIELD_OTHER,
      .has = offsetof(struct profile_in, has_moments),

@@ -72,7 +72,7 @@ static const struct field site_fields[] = {
     {.key = "frames", .kind = FIELD_OTHER, .required = true, .read = read_site_frames},
 };
 
-void document_read_awaits(struct document_in *in, void *into)
+void document_read_await_sites(struct document_in *in, void *into)
 {
     struct profile_in *profile = into;
     struct prof_await_site *site;
@@ -94,7 +94,7 @@ static void check_frames(struct document_in *in, const char *what, size_t item, 
                    count);
 }
 
-void document_check_tasks(struct document_in *in, const struct profile_in *profile)
+void document_check_profile_tasks(struct document_in *in, const struct profile_in *profile)
 {
     for (size_t i = 0; i < profile->tasks.count; i++)
         document_index_or_none(in, "task", i, profile->tasks.items[i].hottest,

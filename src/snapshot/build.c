@@ -315,5 +315,6 @@ struct err *snapshot_build(const struct snap_input *input, struct snapshot *ret)
         qsort(ret->threads.items, ret->threads.count, sizeof(*ret->threads.items), thread_compare);
     TRY(details_settle(input, ret));
     TRY(tasks_build(input, owner, ret));
-    return greenlets_read(input, ret);
+    TRY(greenlets_read(input, ret));
+    return generators_read(input, ret);
 }

@@ -37,75 +37,90 @@ static const struct call_row calls[] = {
     {"gevent._gevent_c_hub_primitives", "wait_write", SNAP_AWAIT_WRITE},
 };
 
+enum what { NO_OBJECT, SELF, SOCKET };
+
 struct frame_row {
-    const char *file, *function;
-    enum snap_await_kind kind; // SNAP_AWAIT_NONE: it stands in between
-    bool has_fd;               // `self` leads to a socket, or `fd` is one
+    const char *file, *function, *class_name; // function NULL: any; class_name NULL: no self
+    enum snap_await_kind kind;                // SNAP_AWAIT_NONE: it stands in between
+    enum what object;
 };
 
-// Innermost first where one is part of another: the outermost that is met decides.
+// The outermost that is met decides.
 static const struct frame_row frames[] = {
-    {"gevent/hub.py", "sleep", SNAP_AWAIT_SLEEP, false},
-    {"gevent/_socketcommon.py", "recv", SNAP_AWAIT_READ, true},
-    {"gevent/_socketcommon.py", "recvfrom", SNAP_AWAIT_READ, true},
-    {"gevent/_socketcommon.py", "recvfrom_into", SNAP_AWAIT_READ, true},
-    {"gevent/_socketcommon.py", "recv_into", SNAP_AWAIT_READ, true},
-    {"gevent/_socketcommon.py", "send", SNAP_AWAIT_WRITE, true},
-    {"gevent/_socketcommon.py", "sendto", SNAP_AWAIT_WRITE, true},
-    {"gevent/_socketcommon.py", "sendall", SNAP_AWAIT_WRITE, true},
-    {"gevent/_socketcommon.py", "_internal_connect", SNAP_AWAIT_CONNECT, true},
-    {"gevent/_socketcommon.py", NULL, SNAP_AWAIT_NONE, false},
-    {"gevent/_socket3.py", "accept", SNAP_AWAIT_ACCEPT, true},
-    {"gevent/_socket3.py", "recv", SNAP_AWAIT_READ, true},
-    {"gevent/_socket3.py", "recv_into", SNAP_AWAIT_READ, true},
-    {"gevent/_socket3.py", "recvfrom", SNAP_AWAIT_READ, true},
-    {"gevent/_socket3.py", "recvfrom_into", SNAP_AWAIT_READ, true},
-    {"gevent/_socket3.py", "recvmsg", SNAP_AWAIT_READ, true},
-    {"gevent/_socket3.py", "send", SNAP_AWAIT_WRITE, true},
-    {"gevent/_socket3.py", "sendto", SNAP_AWAIT_WRITE, true},
-    {"gevent/_socket3.py", "sendmsg", SNAP_AWAIT_WRITE, true},
-    {"gevent/_socket3.py", "connect", SNAP_AWAIT_CONNECT, true},
-    {"gevent/_socket3.py", NULL, SNAP_AWAIT_NONE, false},
-    {"gevent/ssl.py", "read", SNAP_AWAIT_READ, true},
-    {"gevent/ssl.py", "write", SNAP_AWAIT_WRITE, true},
-    {"gevent/ssl.py", NULL, SNAP_AWAIT_NONE, false},
-    {"gevent/thread.py", "acquire", SNAP_AWAIT_LOCK, false},
-    {"gevent/lock.py", "acquire", SNAP_AWAIT_LOCK, false}, // RLock
-    {"gevent/lock.py", NULL, SNAP_AWAIT_NONE, false},
-    {"gevent/subprocess.py", "wait", SNAP_AWAIT_CHILD, false},
-    {"gevent/subprocess.py", NULL, SNAP_AWAIT_NONE, false},
-    {"gevent/threadpool.py", "apply", SNAP_AWAIT_EXECUTOR, false},
-    {"gevent/threadpool.py", "spawn", SNAP_AWAIT_EXECUTOR, false},
-    {"gevent/pool.py", "join", SNAP_AWAIT_SEVERAL, false},
-    {"gevent/baseserver.py", "serve_forever", SNAP_AWAIT_ACCEPT, false},
-    {"gevent/queue.py", "get", SNAP_AWAIT_QUEUE_GET, false}, // PURE_PYTHON
-    {"gevent/queue.py", "put", SNAP_AWAIT_QUEUE_PUT, false},
-    {"gevent/queue.py", "join", SNAP_AWAIT_QUEUE_JOIN, false},
-    {"threading.py", "wait", SNAP_AWAIT_CONDITION, false},
-    {"threading.py", "join", SNAP_AWAIT_TASK, false},
-    {"threading.py", "_wait_for_tstate_lock", SNAP_AWAIT_TASK, false},
-    {"threading.py", "acquire", SNAP_AWAIT_SEMAPHORE, false},
-    {"threading.py", NULL, SNAP_AWAIT_NONE, false},
-    {"queue.py", "get", SNAP_AWAIT_QUEUE_GET, false},
-    {"queue.py", "put", SNAP_AWAIT_QUEUE_PUT, false},
-    {"queue.py", "join", SNAP_AWAIT_QUEUE_JOIN, false},
-    {"eventlet/hubs/hub.py", "switch", SNAP_AWAIT_NONE, false},
-    {"eventlet/hubs/__init__.py", "trampoline", SNAP_AWAIT_READ, true},
-    {"eventlet/greenthread.py", "sleep", SNAP_AWAIT_SLEEP, false},
-    {"eventlet/greenthread.py", "wait", SNAP_AWAIT_TASK, false},
-    {"eventlet/event.py", "wait", SNAP_AWAIT_EVENT, false},
-    {"eventlet/semaphore.py", "acquire", SNAP_AWAIT_SEMAPHORE, false},
-    {"eventlet/semaphore.py", NULL, SNAP_AWAIT_NONE, false},
-    {"eventlet/queue.py", "wait", SNAP_AWAIT_NONE, false},
-    {"eventlet/queue.py", "get", SNAP_AWAIT_QUEUE_GET, false},
-    {"eventlet/queue.py", "put", SNAP_AWAIT_QUEUE_PUT, false},
-    {"eventlet/queue.py", "join", SNAP_AWAIT_QUEUE_JOIN, false},
-    {"eventlet/tpool.py", "execute", SNAP_AWAIT_EXECUTOR, false},
-    {"eventlet/greenio/base.py", "accept", SNAP_AWAIT_ACCEPT, true},
-    {"eventlet/greenio/base.py", "connect", SNAP_AWAIT_CONNECT, true},
-    {"eventlet/greenio/base.py", "_recv_loop", SNAP_AWAIT_READ, true},
-    {"eventlet/greenio/base.py", "_send_loop", SNAP_AWAIT_WRITE, true},
-    {"eventlet/greenio/base.py", NULL, SNAP_AWAIT_NONE, false},
+    {"gevent/hub.py", "sleep", NULL, SNAP_AWAIT_SLEEP, NO_OBJECT},
+    {"gevent/_socketcommon.py", "recv", NULL, SNAP_AWAIT_READ, SOCKET},
+    {"gevent/_socketcommon.py", "recvfrom", NULL, SNAP_AWAIT_READ, SOCKET},
+    {"gevent/_socketcommon.py", "recvfrom_into", NULL, SNAP_AWAIT_READ, SOCKET},
+    {"gevent/_socketcommon.py", "recv_into", NULL, SNAP_AWAIT_READ, SOCKET},
+    {"gevent/_socketcommon.py", "recvmsg", NULL, SNAP_AWAIT_READ, SOCKET},
+    {"gevent/_socketcommon.py", "send", NULL, SNAP_AWAIT_WRITE, SOCKET},
+    {"gevent/_socketcommon.py", "sendto", NULL, SNAP_AWAIT_WRITE, SOCKET},
+    {"gevent/_socketcommon.py", "sendall", NULL, SNAP_AWAIT_WRITE, SOCKET},
+    {"gevent/_socketcommon.py", "sendmsg", NULL, SNAP_AWAIT_WRITE, SOCKET},
+    {"gevent/_socketcommon.py", "connect", NULL, SNAP_AWAIT_CONNECT, SOCKET},
+    {"gevent/_socketcommon.py", "_internal_connect", NULL, SNAP_AWAIT_CONNECT, SOCKET},
+    {"gevent/_socketcommon.py", "accept", NULL, SNAP_AWAIT_ACCEPT, SOCKET},
+    {"gevent/_socketcommon.py", NULL, NULL, SNAP_AWAIT_NONE, NO_OBJECT},
+    {"gevent/_socket3.py", "recv", NULL, SNAP_AWAIT_READ, SOCKET},
+    {"gevent/_socket3.py", "recvfrom", NULL, SNAP_AWAIT_READ, SOCKET},
+    {"gevent/_socket3.py", "recvfrom_into", NULL, SNAP_AWAIT_READ, SOCKET},
+    {"gevent/_socket3.py", "recv_into", NULL, SNAP_AWAIT_READ, SOCKET},
+    {"gevent/_socket3.py", "recvmsg", NULL, SNAP_AWAIT_READ, SOCKET},
+    {"gevent/_socket3.py", "send", NULL, SNAP_AWAIT_WRITE, SOCKET},
+    {"gevent/_socket3.py", "sendto", NULL, SNAP_AWAIT_WRITE, SOCKET},
+    {"gevent/_socket3.py", "sendall", NULL, SNAP_AWAIT_WRITE, SOCKET},
+    {"gevent/_socket3.py", "sendmsg", NULL, SNAP_AWAIT_WRITE, SOCKET},
+    {"gevent/_socket3.py", "connect", NULL, SNAP_AWAIT_CONNECT, SOCKET},
+    {"gevent/_socket3.py", "_internal_connect", NULL, SNAP_AWAIT_CONNECT, SOCKET},
+    {"gevent/_socket3.py", "accept", NULL, SNAP_AWAIT_ACCEPT, SOCKET},
+    {"gevent/_socket3.py", NULL, NULL, SNAP_AWAIT_NONE, NO_OBJECT},
+    {"gevent/ssl.py", "read", NULL, SNAP_AWAIT_READ, SOCKET},
+    {"gevent/ssl.py", "write", NULL, SNAP_AWAIT_WRITE, SOCKET},
+    {"gevent/ssl.py", NULL, NULL, SNAP_AWAIT_NONE, NO_OBJECT},
+    {"gevent/thread.py", "acquire", NULL, SNAP_AWAIT_LOCK, SELF},
+    {"gevent/lock.py", "acquire", "RLock", SNAP_AWAIT_LOCK, SELF},
+    {"gevent/lock.py", NULL, NULL, SNAP_AWAIT_NONE, NO_OBJECT},
+    {"gevent/subprocess.py", "wait", NULL, SNAP_AWAIT_CHILD, NO_OBJECT},
+    {"gevent/subprocess.py", NULL, NULL, SNAP_AWAIT_NONE, NO_OBJECT},
+    {"gevent/threadpool.py", "apply", NULL, SNAP_AWAIT_EXECUTOR, NO_OBJECT},
+    {"gevent/threadpool.py", "spawn", NULL, SNAP_AWAIT_EXECUTOR, NO_OBJECT},
+    {"gevent/pool.py", "apply", NULL, SNAP_AWAIT_EXECUTOR, NO_OBJECT},
+    {"gevent/pool.py", "join", NULL, SNAP_AWAIT_SEVERAL, SELF},
+    {"gevent/baseserver.py", "serve_forever", NULL, SNAP_AWAIT_ACCEPT, NO_OBJECT},
+    // PURE_PYTHON
+    {"gevent/queue.py", "get", NULL, SNAP_AWAIT_QUEUE_GET, SELF},
+    {"gevent/queue.py", "put", NULL, SNAP_AWAIT_QUEUE_PUT, SELF},
+    {"gevent/queue.py", "join", NULL, SNAP_AWAIT_QUEUE_JOIN, SELF},
+    {"gevent/queue.py", NULL, NULL, SNAP_AWAIT_NONE, NO_OBJECT},
+    // The standard library, where it was patched
+    {"threading.py", "wait", "Condition", SNAP_AWAIT_CONDITION, SELF},
+    {"threading.py", "wait", "Event", SNAP_AWAIT_EVENT, SELF},
+    {"threading.py", "wait", "Barrier", SNAP_AWAIT_BARRIER, SELF},
+    {"threading.py", "acquire", "Semaphore", SNAP_AWAIT_SEMAPHORE, SELF},
+    {"threading.py", "join", "Thread", SNAP_AWAIT_TASK, SELF},
+    {"threading.py", NULL, NULL, SNAP_AWAIT_NONE, NO_OBJECT},
+    // eventlet 0.3x, 0.4x
+    {"eventlet/hubs/hub.py", "switch", NULL, SNAP_AWAIT_NONE, NO_OBJECT},
+    {"eventlet/hubs/__init__.py", "trampoline", NULL, SNAP_AWAIT_READ, SOCKET},
+    {"eventlet/greenthread.py", "sleep", NULL, SNAP_AWAIT_SLEEP, NO_OBJECT},
+    {"eventlet/greenthread.py", "wait", NULL, SNAP_AWAIT_TASK, SELF},
+    {"eventlet/event.py", "wait", NULL, SNAP_AWAIT_EVENT, SELF},
+    {"eventlet/semaphore.py", "acquire", NULL, SNAP_AWAIT_SEMAPHORE, SELF},
+    {"eventlet/semaphore.py", NULL, NULL, SNAP_AWAIT_NONE, NO_OBJECT},
+    {"eventlet/queue.py", "get", "LightQueue", SNAP_AWAIT_QUEUE_GET, SELF},
+    {"eventlet/queue.py", "put", "LightQueue", SNAP_AWAIT_QUEUE_PUT, SELF},
+    {"eventlet/queue.py", "join", "LightQueue", SNAP_AWAIT_QUEUE_JOIN, SELF},
+    {"eventlet/queue.py", NULL, NULL, SNAP_AWAIT_NONE, NO_OBJECT},
+    {"eventlet/tpool.py", "execute", NULL, SNAP_AWAIT_EXECUTOR, NO_OBJECT},
+    {"eventlet/greenio/base.py", "accept", NULL, SNAP_AWAIT_ACCEPT, SOCKET},
+    {"eventlet/greenio/base.py", "connect", NULL, SNAP_AWAIT_CONNECT, SOCKET},
+    {"eventlet/greenio/base.py", "_recv_loop", NULL, SNAP_AWAIT_READ, SOCKET},
+    {"eventlet/greenio/base.py", "_send_loop", NULL, SNAP_AWAIT_WRITE, SOCKET},
+    {"eventlet/greenio/base.py", NULL, NULL, SNAP_AWAIT_NONE, NO_OBJECT},
+    // ... and what has the same name as some above
+    {"queue.py", "get", "Queue", SNAP_AWAIT_QUEUE_GET, SELF},
+    {"queue.py", "put", "Queue", SNAP_AWAIT_QUEUE_PUT, SELF},
+    {"queue.py", "join", "Queue", SNAP_AWAIT_QUEUE_JOIN, SELF},
 };
 
 struct search {
@@ -139,10 +154,11 @@ static bool of_module(struct py_decoder *dec, uint64_t object, const char *modul
     return false;
 }
 
+// By what was called, as the frame's builtin has it: "{built-in method MODULE.NAME}" or "{method
+// 'NAME' of 'MODULE.CLASS' objects}".
 static const struct call_row *row_of_call(const struct py_decoder *dec,
                                           const struct py_frame *frame)
 {
-    // "{built-in method MODULE.NAME}" or "{method 'NAME' of 'MODULE.CLASS' objects}"
     const char *name = strtab_get(dec->strings, frame->call_name);
     const char *full = strtab_get(dec->strings, frame->call_qualname);
     for (size_t i = 0; name && full && i < ARRAY_SIZE(calls); i++) {
@@ -153,7 +169,26 @@ static const struct call_row *row_of_call(const struct py_decoder *dec,
     return NULL;
 }
 
-// What the method was called on lies beside it, or is what it is bound to.
+// The name in the bytecode, where what was called is not on the stack any more.
+static const char *method_name(struct py_decoder *dec, const struct py_slots *slots)
+{
+    const struct py_callsite *site = &slots->site;
+    uint64_t object;
+    uint32_t name;
+    if (!slots->has_site)
+        return NULL;
+    if (site->kind == PY_CALL_ENTER)
+        return "__enter__";
+    if ((site->name_kind != PY_NAME_ATTR && site->name_kind != PY_NAME_METHOD) ||
+        site->name_index < 0)
+        return NULL;
+    AUTO_ERR struct err *err =
+        py_tuple_item(dec, slots->code->names_addr, (size_t)site->name_index, &object);
+    AUTO_ERR struct err *unread = err ? NULL : py_str_id(dec, object, &name);
+    return err || unread ? NULL : strtab_get(dec->strings, name);
+}
+
+// What the method was called on lies beside it or in its place, or is what it is bound to.
 static uint64_t object_of_call(struct py_decoder *dec, const struct py_slots *slots,
                                const char *module)
 {
@@ -171,15 +206,17 @@ static void look_at_call(struct search *s, const struct py_frame *frame,
                          const struct py_slots *slots)
 {
     const struct call_row *row = row_of_call(s->dec, frame);
-    // `with semaphore:` calls a method that has no name here.
-    bool with = !frame->call_name && slots->has_site && slots->site.kind == PY_CALL_ENTER;
-    const char *module = row ? row->module : with ? "gevent._gevent_c_semaphore" : NULL;
-    uint64_t object = module ? object_of_call(s->dec, slots, module) : 0;
+    const char *method = row ? NULL : method_name(s->dec, slots);
+    if (row)
+        s->ret->object = object_of_call(s->dec, slots, row->module);
+    for (size_t i = 0; method && !row && i < ARRAY_SIZE(calls); i++) {
+        if (strcmp(calls[i].method, method) != 0)
+            continue;
+        s->ret->object = object_of_call(s->dec, slots, calls[i].module);
+        row = s->ret->object ? &calls[i] : NULL;
+    }
     if (row)
         s->ret->kind = row->kind;
-    else if (object)
-        s->ret->kind = SNAP_AWAIT_SEMAPHORE;
-    s->ret->object = object;
 }
 
 // ---- Sockets ------------------------------------------------------------------------------------
@@ -236,16 +273,16 @@ static bool is_true(struct py_decoder *dec, uint64_t object)
     return !err && digit == 1;
 }
 
-static void find_fd(struct search *s, const struct py_frame *frame, const struct py_slots *slots)
+static void find_fd(struct search *s, uint64_t self, const struct py_frame *frame,
+                    const struct py_slots *slots)
 {
     int64_t number = -1;
-    uint64_t object = py_slots_find(s->dec, frame, slots, "self");
-    if (object) {
-        s->ret->object = object;
-        find_socket(s, object);
+    if (self) {
+        s->ret->object = self;
+        find_socket(s, self);
         return;
     }
-    object = py_slots_find(s->dec, frame, slots, "fileno"); // eventlet's trampoline()
+    uint64_t object = py_slots_find(s->dec, frame, slots, "fileno"); // eventlet's trampoline()
     AUTO_ERR struct err *err = object ? py_int(s->dec, object, &number) : NULL;
     if (!err && number >= 0 && number <= INT32_MAX)
         s->ret->fd = (int32_t)number;
@@ -255,23 +292,26 @@ static void find_fd(struct search *s, const struct py_frame *frame, const struct
 
 // ---- All of it ----------------------------------------------------------------------------------
 
-static const struct frame_row *row_of_frame(const struct py_decoder *dec,
-                                            const struct py_frame *frame)
+static const struct frame_row *row_of_frame(struct py_decoder *dec, const struct py_frame *frame,
+                                            uint64_t self)
 {
     for (size_t i = 0; i < ARRAY_SIZE(frames); i++)
-        if (py_frame_is(dec, frame, frames[i].file, frames[i].function))
+        if (py_frame_is(dec, frame, frames[i].file, frames[i].function) &&
+            (!frames[i].class_name || py_is_a(dec, self, frames[i].class_name)))
             return &frames[i];
     return NULL;
 }
 
-static void apply(struct search *s, const struct frame_row *row, const struct py_frame *frame,
-                  const struct py_slots *slots)
+static void apply(struct search *s, const struct frame_row *row, uint64_t self,
+                  const struct py_frame *frame, const struct py_slots *slots)
 {
     if (!row->kind)
         return;
     s->ret->kind = row->kind;
-    if (row->has_fd && s->ret->fd < 0)
-        find_fd(s, frame, slots);
+    if (row->object == SELF)
+        s->ret->object = self;
+    if (row->object == SOCKET && s->ret->fd < 0)
+        find_fd(s, self, frame, slots);
 }
 
 static void describe_fd(struct search *s)
@@ -297,11 +337,12 @@ void greenlets_read_await(struct greenlets *g, const struct py_stack *stack, str
         AUTO_ERR struct err *err = py_slots_read(s.dec, frame, &slots);
         if (err)
             break;
-        const struct frame_row *row = row_of_frame(s.dec, frame);
+        uint64_t self = py_slots_find(s.dec, frame, &slots, "self");
+        const struct frame_row *row = row_of_frame(s.dec, frame, self);
         if (i == 0)
             look_at_call(&s, frame, &slots);
         if (row) {
-            apply(&s, row, frame, &slots);
+            apply(&s, row, self, frame, &slots);
             continue;
         }
         if (ret->object && ret->fd < 0 && g->paths++ < PATHS_MAX)

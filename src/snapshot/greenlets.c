@@ -112,8 +112,8 @@ static struct err *read_once(struct greenlets *g, struct greenlet_known *known, 
         greenlets_read_await(g, &stack, &value.await);
     struct err *err = NULL;
     *ret = TORN;
-    if (greenlets_hold(g, greenlet.words_addr, greenlet.words, 8 * greenlet.word_count) &&
-        greenlets_hold_frames(g, &stack)) {
+    if (greenlets_hold_frames(g, &stack) &&
+        greenlets_hold(g, greenlet.words_addr, greenlet.words, 8 * greenlet.word_count)) {
         if (greenlet.state == PY_GREENLET_SUSPENDED)
             value.since_ns = since(g, &greenlet, &stack, known);
         *ret = TAKEN;

@@ -25,9 +25,12 @@ void greenlets_known_destroy(struct greenlets_known *known)
 
 // ---- The heap -----------------------------------------------------------------------------------
 
+// It has a decoder of its own: what is read here is not recorded, and must not be in a cache from which
+// it would not be read again.
 struct walk {
     struct greenlets *g;
-    struct py_decoder *dec;
+    struct py_decoder dec;
+    struct py_greenlet_build build;
     VEC(struct greenlet_known) found;
     bool failed;
 };
@@ -35,10 +38,10 @@ struct walk {
 static bool visit(void *arg, uint64_t object)
 {
     struct walk *walk = arg;
+    struct py_decoder *dec = &walk->dec;
     uint64_t type;
-    AUTO_ERR struct err *err =
-        py_read(walk->dec->mem, &walk->dec->layout, object, PY_OB_type, &type);
-    if (err || !py_greenlet_type(walk->dec, &walk->g->known->build, type))
+    AUTO_ERR struct err *err = py_read(dec->mem, &dec->layout, object, PY_OB_type, &type);
+    if (err || !py_greenlet_type(dec, &walk->build, type))
         return true;
     walk->failed = !vec_push(&walk->found, (struct greenlet_known){.object = object});
     return !walk->failed && walk->found.count < LIMIT_GREENLETS;
@@ -75,31 +78,44 @@ static bool replace(struct greenlets_known *known, struct walk *walk)
 static struct err *walk_interpreter(struct walk *walk, uint64_t interp)
 {
     bool imported;
-    TRY(py_greenlet_imported(walk->dec, interp, &imported));
+    TRY(py_greenlet_imported(&walk->dec, interp, &imported));
     return imported ? py_heap_walk(walk->g->process, interp, visit, walk) : NULL;
+}
+
+static void walk_all(struct walk *walk)
+{
+    const struct snap_input *in = walk->g->in;
+    const struct py_threads *threads = &in->state->threads;
+    for (size_t i = 0; i < threads->count && !walk->failed; i++) {
+        // Threads of an interpreter follow each other.
+        if (i && threads->items[i].interp == threads->items[i - 1].interp)
+            continue;
+        AUTO_ERR struct err *err = walk_interpreter(walk, threads->items[i].interp);
+        if (err)
+            snap_note(in->strings, &walk->g->snapshot->notes, "greenlets may be missing: %s",
+                      err_message(err));
+    }
 }
 
 static struct err *walk_heap(struct greenlets *g)
 {
-    const struct py_threads *threads = &g->in->state->threads;
     struct py_decoder *dec = &g->process->dec;
-    struct mem *mem = g->in->is_core ? NULL : mem_create_cached(g->in->heap);
-    struct walk walk = {.g = g, .dec = dec};
-    memset(g->known->build.types, 0, sizeof(g->known->build.types)); // types come and go
-    dec->mem = mem ? mem : g->in->heap;
-    for (size_t i = 0; i < threads->count; i++) {
-        // Threads of an interpreter follow each other.
-        if (i && threads->items[i].interp == threads->items[i - 1].interp)
-            continue;
-        struct err *err = walk_interpreter(&walk, threads->items[i].interp);
-        if (err && err_code(err) != ERR_NO_MEMORY)
-            snap_note(g->in->strings, &g->snapshot->notes, "greenlets may be missing: %s",
-                      err_message(err));
-        err_destroy(err);
-    }
+    struct mem *mem = mem_create_cached(g->in->heap);
+    struct walk walk = {.g = g};
+    if (!mem)
+        return err_create(ERR_NO_MEMORY, "greenlets");
+    struct err *err = py_decoder_init(&walk.dec, &dec->layout, mem, dec->strings);
+    dec->mem = mem;
+    if (!err)
+        walk_all(&walk);
     dec->mem = g->in->target->mem;
+    py_decoder_deinit(&walk.dec);
     mem_destroy(mem);
-    return replace(g->known, &walk) ? NULL : err_create(ERR_NO_MEMORY, "greenlets");
+    // Types come and go.
+    memset(g->known->build.types, 0, sizeof(g->known->build.types));
+    if (!err && !replace(g->known, &walk))
+        err = err_create(ERR_NO_MEMORY, "greenlets");
+    return err;
 }
 
 // ---- When ---------------------------------------------------------------------------------------
@@ -175,6 +191,16 @@ bool greenlets_hold(struct greenlets *g, uint64_t addr, const void *bytes, size_
     return false;
 }
 
+// Up to 3.10 the frames of code that has returned are linked by f_back, too (Objects/frameobject.c,
+// free_list), but nobody refers to them.
+static bool is_dead(const struct py_decoder *dec, const struct py_frame *frame)
+{
+    uint64_t refcount = 0;
+    uint64_t at = frame->addr + py_offset(&dec->layout, PY_OB_type) - 8;
+    AUTO_ERR struct err *err = mem_read_u64(dec->mem, at, &refcount);
+    return err || !refcount;
+}
+
 // Where each frame stands: its code, its instruction and who called it.
 bool greenlets_hold_frames(struct greenlets *g, const struct py_stack *stack)
 {
@@ -190,7 +216,7 @@ bool greenlets_hold_frames(struct greenlets *g, const struct py_stack *stack)
             return true;
         if (size > sizeof(bytes) || mem_read_some(dec->mem, frame->addr + at, bytes, size) != size)
             return false;
-        if (!greenlets_hold(g, frame->addr + at, bytes, size))
+        if ((!modern && is_dead(dec, frame)) || !greenlets_hold(g, frame->addr + at, bytes, size))
             return false;
     }
     return true;
@@ -205,7 +231,6 @@ bool greenlets_hold_thread(struct greenlets *g, const struct py_stack *stack)
 {
     struct py_decoder *dec = &g->process->dec;
     struct py_thread thread = stack->thread;
-    struct py_stack now;
     if (g->in->is_core)
         return true;
     if (!g->in->heap)
@@ -213,11 +238,7 @@ bool greenlets_hold_thread(struct greenlets *g, const struct py_stack *stack)
     struct mem *mem = dec->mem;
     dec->mem = g->in->heap;
     AUTO_ERR struct err *err = py_thread_refresh(g->process, &thread);
-    py_stack_init(&now, &thread, false);
-    if (!err)
-        (void)py_stack_step(g->process, &now);
-    bool same = !err && outermost(&now) == outermost(stack);
-    py_stack_deinit(&now);
+    bool same = !err && py_thread_outermost(g->process, &thread) == outermost(stack);
     dec->mem = mem;
     if (!same)
         (void)tell_change(g, thread.tstate);

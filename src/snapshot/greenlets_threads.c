@@ -144,7 +144,20 @@ static struct err *take_frames(struct greenlets *g, const struct greenlet_runnin
                : err_create(ERR_NO_MEMORY, "greenlets");
 }
 
-// ---- Both ---------------------------------------------------------------------------------------
+// ---- All of it ----------------------------------------------------------------------------------
+
+// One that waits for another one's end.
+static bool link_await(const struct greenlets *g, struct snap_await *await)
+{
+    uint32_t other =
+        await->kind == SNAP_AWAIT_TASK ? greenlets_index(g, await->object) : SNAP_NO_INDEX;
+    if (other == SNAP_NO_INDEX)
+        return true;
+    if (!await->what)
+        await->what = g->out->greenlets.items[other].name;
+    await->task_count = 1;
+    return vec_push(&await->tasks, other);
+}
 
 static struct err *settle(struct greenlets *g, struct owners *owners, struct groups *groups)
 {
@@ -156,6 +169,8 @@ static struct err *settle(struct greenlets *g, struct owners *owners, struct gro
         greenlet->tid = thread_of(g, groups, i);
         if (extra->parent)
             greenlet->parent = greenlets_index(g, extra->parent);
+        if (!link_await(g, &greenlet->await))
+            return err_create(ERR_NO_MEMORY, "greenlets");
     }
     vec_foreach (running, &g->running)
         TRY(take_frames(g, running));

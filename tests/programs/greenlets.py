@@ -150,9 +150,12 @@ def start_gevent():
     import gevent.lock
     import gevent.queue
     import gevent.socket
+    import gevent.thread
     queue, full = gevent.queue.Queue(), gevent.queue.Queue(1)
     full.put(1)
     event, semaphore = gevent.event.Event(), gevent.lock.Semaphore(0)
+    lock = gevent.thread.allocate_lock()
+    lock.acquire()
     left, right = gevent.socket.socketpair()
     server = gevent.socket.socket()
     server.bind(("127.0.0.1", 0))
@@ -171,6 +174,13 @@ def start_gevent():
     def wait_semaphore():
         semaphore.acquire()
 
+    def wait_with():
+        with semaphore:
+            pass
+
+    def wait_lock():
+        lock.acquire()
+
     def wait_read():
         left.recv(10)
 
@@ -188,8 +198,8 @@ def start_gevent():
         for _ in sleeps():
             pass
 
-    functions = [wait_queue_get, wait_queue_put, wait_event, wait_semaphore, wait_read,
-                 wait_accept, wait_sleep, wait_sleep_in_generator]
+    functions = [wait_queue_get, wait_queue_put, wait_event, wait_semaphore, wait_with,
+                 wait_lock, wait_read, wait_accept, wait_sleep, wait_sleep_in_generator]
     made = {function.__name__: gevent.spawn(function) for function in functions}
 
     def wait_task():

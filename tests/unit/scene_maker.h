@@ -81,7 +81,8 @@ static inline struct snap_thread *scene_thread(struct scene *scene, enum snap_st
                                                .timeout_ns = -1,
                                                .left_ns = -1,
                                                .owner_frame = UINT32_MAX,
-                                               .waiting = UINT32_MAX};
+                                               .waiting = UINT32_MAX,
+                                               .loop = UINT32_MAX};
     scene_name_frames(scene, &thread->frames);
     return thread;
 }
