@@ -53,8 +53,10 @@ struct err *recording_create(struct session *session, bool is_core, struct recor
         recording_destroy(recording);
         return err;
     }
-    if (session->options->locals)
+    if (session->options->locals) {
+        recorder_keep_values(recording->recorder);
         snap_note(session->strings, &session->source.notes, LOCALS_NOTE);
+    }
     *ret = recording;
     return NULL;
 }
