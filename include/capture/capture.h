@@ -30,6 +30,13 @@ struct capture_line {
 VEC_DEFINE(capture_lines, struct capture_line);
 VEC_DEFINE(capture_texts, char *);
 
+// An installed package on the stacks: snapshot/details.h has the same.
+struct capture_package {
+    char *name, *version, *place; // version NULL: not known
+};
+VEC_DEFINE(capture_packages, struct capture_package);
+enum { CAPTURE_MAX_PACKAGES = 1000 };
+
 // Facts of the whole run.
 struct capture_facts {
     bool is_core;   // it was recorded from a core
@@ -46,6 +53,7 @@ struct capture_facts {
     struct capture_texts last_notes;   // ... and from after the last one
     struct capture_lines lines;
     struct surroundings surroundings;
+    struct capture_packages packages;
 };
 void capture_facts_deinit(struct capture_facts *facts);
 

@@ -92,8 +92,9 @@ struct snap_wait {
 struct snap_held { // a lock that a thread has
     uint32_t what, type;
     uint64_t object;
-    uint32_t frame; // index of the frame whose `with` it is; UINT32_MAX: not known
+    uint32_t frame; // index of the frame that took it; UINT32_MAX: not known
     enum snap_certainty known;
+    bool by_call; // by acquire(); else by a `with` statement, or it names its owner itself
 };
 VEC_DEFINE(snap_helds, struct snap_held);
 
@@ -185,6 +186,7 @@ struct snap_crash {
     uint32_t mapping;     // what lies at the address: a file, "[stack]", "heap"; 0: nothing
     uint64_t mapping_offset;
     uint32_t module, module_version, build_id; // of the extension module the crash is in; 0: none
+    uint32_t module_path;                      // ... where it lies; not in documents
     uint32_t message;                          // "Fatal Python error: ...", glibc's, an assertion's
     uint32_t recursion;                        // the function that overflowed the stack
     struct snap_registers registers;
@@ -193,7 +195,8 @@ struct snap_crash {
 // ---- Surroundings --------------------------------------------------------------------------------
 
 struct snap_package {
-    uint32_t name, version;
+    uint32_t name, version; // version 0: not known
+    uint32_t place;         // what its files' paths begin with; not in documents
 };
 VEC_DEFINE(snap_packages, struct snap_package);
 

@@ -8,7 +8,7 @@ static int finish(struct session *session, struct evidence *evidence, struct rec
                   int argc, char **argv)
 {
     AUTO_FREE char *command = command_text(argc, argv);
-    struct evidence_facts facts = evidence_facts(evidence, session->options);
+    struct evidence_facts facts = evidence_facts(evidence, session);
     bool saved = true;
     if (recording) {
         recording_mark(recording);

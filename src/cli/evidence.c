@@ -108,9 +108,11 @@ static struct err *decode(struct core *core, const struct options *options, stru
         .stack_memory = target->mem,
         .raw_native = options->raw_native,
         .locals = options->locals,
+        .generators = options->generators,
         .show_secrets = options->show_secrets,
         .is_core = true,
         .stopped = true,
+        .heap = target->mem,
     };
     return NULL;
 }
@@ -123,6 +125,17 @@ static bool lacks_code(const struct core *core, const struct snap_input *input)
             if (image_lacks_code(core->image, frame->pc))
                 return true;
     return false;
+}
+
+static void see_packages(struct session *session, const struct target *target,
+                         const struct snap_input *input, const struct snapshot *snapshot)
+{
+    bool python = input->process && input->state && input->state->threads.count;
+    struct py_decoder *dec = python ? &input->process->dec : NULL;
+    uint64_t interp = python ? input->state->threads.items[0].interp : 0;
+    package_finder_see(session->packages, snapshot, dec, target->mem, interp);
+    package_finder_see_file(session->packages, session->source.crash.module_path, dec, target->mem,
+                            interp);
 }
 
 static struct err *build(struct core *core, struct session *session, struct recording *recording,
@@ -157,6 +170,7 @@ static struct err *build(struct core *core, struct session *session, struct reco
     TRY(snapshot_build(&input, ret));
     if (!session->taken)
         TRY(snap_crash_build(&input, image, ret, &session->source.crash));
+    see_packages(session, core->target, &input, ret);
     session->incomplete |= lacks_code(core, &input);
     if (!session->taken) {
         session->source.kind = SNAP_CORE;
@@ -259,9 +273,22 @@ struct err *evidence_add(struct evidence *evidence, struct session *session,
     return err;
 }
 
-struct evidence_facts evidence_facts(struct evidence *evidence, const struct options *options)
+// What is installed on this machine says nothing of a core's: only what lies below a root that was
+// given does.
+static void find_packages(struct session *session)
 {
+    const struct options *options = session->options;
+    const char *root = options->sysroot ? options->sysroot : options->source_root;
+    struct source *source = root ? source_create_root(root) : NULL;
+    session_find_packages(session, source);
+    source_destroy(source);
+}
+
+struct evidence_facts evidence_facts(struct evidence *evidence, struct session *session)
+{
+    const struct options *options = session->options;
     struct evidence_facts facts = {0};
+    find_packages(session);
     if (!evidence->source)
         evidence->source = source_create_root(options->source_root);
     facts.lines = session_lines(evidence->source);

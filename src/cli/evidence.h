@@ -26,6 +26,6 @@ struct evidence_facts {
     const char *command; // that made the capture; NULL: not known
 };
 // Once all files are added. Valid until they are closed.
-struct evidence_facts evidence_facts(struct evidence *evidence, const struct options *options);
+struct evidence_facts evidence_facts(struct evidence *evidence, struct session *session);
 
 #endif

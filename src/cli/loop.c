@@ -74,6 +74,7 @@ static void settle_run(struct loop *loop)
 
 static int report(struct loop *loop, const char *command)
 {
+    session_find_packages(loop->session, loop->lines);
     return session_finish(loop->session, &loop->run, session_lines(loop->lines), command);
 }
 
@@ -269,6 +270,7 @@ int loop_finish(struct loop *loop, int argc, char **argv)
         fill_notes(&session->source, session->strings, (*subject)->sampler->live->target);
     AUTO_FREE char *command = command_text(argc, argv);
     settle_run(loop);
+    session_find_packages(session, loop->lines);
     bool saved =
         !loop->recording || recording_write(loop->recording, &loop->run, loop->lines, command);
     int code = report(loop, command);

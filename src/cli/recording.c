@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/outfile.h"
+#include "cli/package_facts.h"
 #include "snapshot/crash.h"
 #include "target/source.h"
 #include "util/guard.h"
@@ -100,6 +101,7 @@ static void fill_input(const struct session *session, const struct recorded *rec
         .thread_count = snapshot->moment.threads.count,
         .raw_native = session->options->raw_native,
         .locals = session->options->locals && !session->without_locals,
+        .generators = session->options->generators,
         .show_secrets = session->options->show_secrets,
         .is_core = is_core,
         .stopped = is_core || snapshot->atomic,
@@ -130,6 +132,7 @@ struct err *recording_take_live(struct recording *recording, const struct sample
     kernel_facts_renew(&snapshot->kernel, sampler->live->pid);
     TRY(recorder_take_live(recording->recorder, sampler, sample, snapshot, &recorded));
     fill_input(recording->session, &recorded, snapshot, false, ret);
+    ret->heap = sampler->live->target->mem;
     *ret_image = recorded.image;
     *ret_new_image = recorded.epoch != recording->last_epoch;
     recording->last_epoch = recorded.epoch;
@@ -145,6 +148,7 @@ struct err *recording_take_core(struct recording *recording, struct target *core
     recording->facts.signal = core->signal;
     TRY(recorder_take_core(recording->recorder, core, image, &recording->snapshot, &recorded));
     fill_input(recording->session, &recorded, &recording->snapshot, true, ret);
+    ret->heap = core->mem;
     *ret_image = recorded.image;
     return NULL;
 }
@@ -258,7 +262,8 @@ static struct err *fill_facts(struct recording *recording, const struct prof_run
                    &facts->first_notes) ||
         !add_texts(session->strings, &session->notes, recording->seen_notes, SIZE_MAX,
                    &facts->last_notes) ||
-        !add_source_lines(recording, lines))
+        !add_source_lines(recording, lines) ||
+        !packages_to_facts(&session->source, session->strings, facts))
         return err_create(ERR_NO_MEMORY, "capture");
     return NULL;
 }
@@ -475,6 +480,7 @@ struct err *recording_replay(struct session *session, struct target *core, const
     if (facts->pid != session->source.pid)
         snap_note(session->strings, &session->notes,
                   "%s is of another process (%d): the report mixes them", path, facts->pid);
+    packages_from_facts(&session->source, session->strings, facts);
     session->incomplete |= facts->incomplete;
     session->interrupted |= facts->interrupted;
     add_notes(session, &session->notes, &facts->last_notes);

@@ -26,7 +26,9 @@ struct err *session_init(struct session *session, const struct options *options,
     session->strings = strtab_create();
     if (session->strings && aggregate)
         session->profile = profile_create(session->strings);
-    if (!session->strings || (aggregate && !session->profile))
+    if (session->strings)
+        session->packages = package_finder_create(session->strings);
+    if (!session->packages || (aggregate && !session->profile))
         return err_create(ERR_NO_MEMORY, "session");
     fill_source(&session->source, session->strings);
     session->surroundings = surroundings_unknown;
@@ -44,6 +46,7 @@ void session_deinit(struct session *session)
     diagnosis_destroy(session->diagnosis);
     free(session->line);
     profile_destroy(session->profile);
+    package_finder_destroy(session->packages);
     snap_source_deinit(&session->source);
     surroundings_deinit(&session->surroundings);
     vec_deinit(&session->notes);
@@ -214,6 +217,18 @@ static const char *shown_line(void *arg, const char *file, int32_t line, bool *r
         return text;
     free(session->line);
     return session->line = redact_source(text, &hidden);
+}
+
+void session_find_packages(struct session *session, struct source *source)
+{
+    struct snap_crash *crash = &session->source.crash;
+    const char *module = strtab_get(session->strings, crash->module_path);
+    struct snap_packages *packages = &session->source.environment.packages;
+    package_finder_finish(session->packages, source, packages);
+    const struct snap_package *of =
+        module ? snap_package_of(packages, session->strings, module) : NULL;
+    if (of && !crash->module_version)
+        crash->module_version = of->version;
 }
 
 // What the run cost the target, where it is more than it should.

@@ -6,6 +6,7 @@
 
 #include "cli/filter.h"
 #include "snapshot/build.h"
+#include "snapshot/packages.h"
 #include "target/surroundings.h"
 
 struct session {
@@ -14,6 +15,7 @@ struct session {
     struct snap_source source;
     struct snap_notes notes;
     struct surroundings surroundings; // of the first process
+    struct package_finder *packages;  // that the stacks have shown
     struct profile *profile;          // NULL: one snapshot, a thread dump
     VEC(struct snapshot *) kept;
     struct snapshot *last, *before; // of a profile whose snapshots are not kept
@@ -49,8 +51,10 @@ struct prof_report *session_profile_of(struct strtab *strings,
 void session_count(struct session *session, struct snapshot *snapshot);
 // Begins to count anew: what was counted so far is gone. False: out of memory, all is as it was.
 bool session_restart(struct session *session);
+// What the packages on the stacks are, with the target's files (NULL: none at hand). Before a report,
+// or a capture, is written.
+void session_find_packages(struct session *session, struct source *source);
 // Renders; the exit code.
-struct source;
 int session_finish(struct session *session, const struct prof_run *run,
                    struct report_source_reader lines, const char *command);
 // Lines of source text from `source`, which may be NULL.

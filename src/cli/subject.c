@@ -122,9 +122,11 @@ static struct err *gather_input(struct subject *subject, struct sample *sample, 
             .native_stacks = sample->natives,
             .raw_native = subject->session->options->raw_native,
             .locals = subject->session->options->locals,
+            .generators = subject->session->options->generators,
             .show_secrets = subject->session->options->show_secrets,
             .stopped = sample->atomic,
             .kernel = &subject->kernel,
+            .heap = live->target->mem,
         };
         kernel_facts_renew(&subject->kernel, live->pid);
     }
@@ -156,6 +158,17 @@ static void fill_numbers(struct subject *subject, const struct sample *sample,
     subject->last_ns = now_ns;
 }
 
+// Read of the process itself: a capture has what was found, not what it was found in.
+static void see_packages(struct subject *subject, const struct sample *sample,
+                         const struct snapshot *snapshot)
+{
+    struct sampler *sampler = subject->sampler;
+    bool python = sampler->process && sample->state.threads.count;
+    package_finder_see(subject->session->packages, snapshot, python ? &sampler->process->dec : NULL,
+                       sampler->live->target->mem,
+                       python ? sample->state.threads.items[0].interp : 0);
+}
+
 static struct err *build(struct subject *subject, struct sample *sample, bool recorded,
                          bool warm_up, struct snapshot **ret)
 {
@@ -167,6 +180,8 @@ static struct err *build(struct subject *subject, struct sample *sample, bool re
     input.no_details = warm_up;
     if (!err)
         err = snapshot_build(&input, snapshot);
+    if (!err)
+        see_packages(subject, sample, snapshot);
     if (err) {
         snapshot_destroy(snapshot);
         return err;

@@ -13,7 +13,8 @@
 #define CACHE_LIMIT_BYTES (64u << 20)
 #define HEAD_MAX_BYTES 512
 #define LARGE_TABLE_BYTES (64u << 10)
-#define OBJECT_BYTES 96 // of names and line tables that are compared
+#define OBJECT_HEAD_BYTES 128 // of a str or bytes object, before its text
+#define OBJECT_BYTES 96       // of names and line tables that are compared
 
 #define CHECKED_SLOTS 1024 // distinct code objects on all stacks of a process: rarely more
 
@@ -149,31 +150,47 @@ static struct err *read_head(struct py_decoder *dec, uint64_t addr, struct head 
     return NULL;
 }
 
+static struct err *missed(const struct py_decoder *dec, uint64_t addr, size_t size)
+{
+    return dec->copy && mem_copy_misses(dec->copy)->count ? err_fault(addr, size) : NULL;
+}
+
 // Length and first bytes of a str or bytes object that a code object of 3.11 and before is told apart
-// by. Not the rest of it: hash, UTF-8 form and flags are filled in when they are first asked for.
+// by. Not the rest of it: hash, UTF-8 form and flags are filled in when they are first asked for. And
+// never a byte behind it: what is read is kept by captures, and the next object may be a secret.
 // What is not readable is lost to the frame, but no reason to lose the frame; a miss in a copy is
 // one to try again.
 static struct err *mix_object(struct py_decoder *dec, uint64_t addr, bool is_str, uint64_t *hash)
 {
     const struct py_layout *lay = &dec->layout;
-    size_t from = py_offset(lay, is_str ? PY_STR_length : PY_BYTES_size);
-    size_t data = py_offset(lay, is_str ? PY_STR_ascii_data : PY_BYTES_data) - from;
-    unsigned char bytes[64 + OBJECT_BYTES];
-    if (data > 64)
+    size_t data = py_offset(lay, is_str ? PY_STR_ascii_data : PY_BYTES_data);
+    unsigned char head[OBJECT_HEAD_BYTES], bytes[OBJECT_BYTES];
+    if (data > sizeof(head))
         return NULL;
-    size_t got = mem_read_some(dec->mem, addr + from, bytes, data + OBJECT_BYTES);
-    if (got < data && dec->copy && mem_copy_misses(dec->copy)->count)
-        return err_fault(addr + from + got, data - got);
+    size_t got = mem_read_some(dec->mem, addr, head, data);
     if (got < data)
+        return missed(dec, addr + got, data - got);
+    uint64_t type;
+    struct py_type_info info;
+    if (!py_pick(lay, head, data, PY_OB_type, &type))
         return NULL;
-    uint64_t length, usable = got - data;
-    memcpy(&length, bytes, sizeof(length));
-    // Include/cpython/unicodeobject.h up to 3.11: bit 6 of `state` is `ascii`.
-    bool ascii = !is_str || (bytes[py_offset(lay, PY_STR_state) - from] & 0x40);
-    if (!ascii)
-        usable = 0;
+    struct err *err = py_type_info(dec, type, &info);
+    if (err && dec->copy && mem_copy_misses(dec->copy)->count)
+        return err;
+    if (err || info.kind != (is_str ? PY_KIND_STR : PY_KIND_BYTES)) {
+        err_destroy(err);
+        return NULL;
+    }
+    uint64_t length = py_pick_or_0(lay, head, data, is_str ? PY_STR_length : PY_BYTES_size);
+    // Include/cpython/unicodeobject.h up to 3.11: bits 5 and 6 of `state` are `compact` and `ascii`.
+    // The characters of other strings are wider, or lie elsewhere.
+    bool ascii = !is_str || (head[py_offset(lay, PY_STR_state)] & 0x60) == 0x60;
+    size_t want = !ascii ? 0 : length < sizeof(bytes) ? (size_t)length : sizeof(bytes);
+    got = mem_read_some(dec->mem, addr + data, bytes, want);
+    if (got < want)
+        TRY(missed(dec, addr + data + got, want - got));
     *hash = hash_u64(*hash, length);
-    *hash = hash_bytes(*hash, bytes + data, usable < length ? usable : length);
+    *hash = hash_bytes(*hash, bytes, got);
     return NULL;
 }
 

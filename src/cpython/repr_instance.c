@@ -54,9 +54,12 @@ static void collect_members(struct collector *to, uint64_t object, uint64_t type
             !repr_read(repr, member, PY_MEMBER_offset, &offset) || offset > 1 << 20 ||
             !repr_u64(repr, object + offset, &attribute.value) || !attribute.value)
             continue;
-        attribute.size =
-            mem_read_some(repr->dec->mem, name_addr, attribute.name, sizeof(attribute.name) - 1);
-        attribute.size = strnlen(attribute.name, attribute.size);
+        AUTO_FREE char *name = NULL;
+        if (!repr_ok(repr,
+                     mem_read_cstr(repr->dec->mem, name_addr, sizeof(attribute.name) - 1, &name)))
+            continue;
+        attribute.size = strlen(name);
+        memcpy(attribute.name, name, attribute.size);
         bool special = strncmp(attribute.name, "__", 2) == 0;
         if (!special && to->attributes.count <= repr->options->items &&
             !vec_push(&to->attributes, attribute))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // threading's names: sys.modules["threading"]._active maps idents to Thread objects, whose _name
 // is a plain attribute in every version (Lib/threading.py).
+#include "cpython/modules.h"
 #include "cpython/process.h"
 #include "util/guard.h"
 
@@ -50,7 +51,7 @@ static struct err *find_active(struct py_process *process, uint64_t interp, uint
             return NULL;
         }
     }
-    TRY(py_read(dec->mem, &dec->layout, interp, PY_IS_modules, &modules));
+    TRY(py_modules(dec, interp, &modules));
     if (!modules)
         return NULL;
     TRY(py_dict_get(dec, modules, "threading", &module));

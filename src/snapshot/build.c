@@ -7,6 +7,7 @@
 
 #include "snapshot/details_build.h"
 #include "snapshot/merge.h"
+#include "snapshot/tasks.h"
 #include "util/guard.h"
 
 struct builder {
@@ -331,5 +332,8 @@ struct err *snapshot_build(const struct snap_input *input, struct snapshot *ret)
                   err_message(input->state->cut));
     if (ret->threads.count)
         qsort(ret->threads.items, ret->threads.count, sizeof(*ret->threads.items), thread_compare);
-    return details_settle(input, ret);
+    TRY(details_settle(input, ret));
+    TRY(tasks_build(input, owner, ret));
+    TRY(greenlets_read(input, ret));
+    return generators_read(input, ret);
 }

@@ -3,6 +3,7 @@
 // that called it which is neither the interpreter nor one of the system's basic libraries.
 #include <string.h>
 
+#include "cpython/modules.h"
 #include "snapshot/crash_private.h"
 #include "util/guard.h"
 
@@ -54,36 +55,13 @@ static struct module *find_module(const struct crash_site *site)
 
 // ---- Its version ---------------------------------------------------------------------------------
 
-static struct err *find_modules(const struct crash_site *site, uint64_t *ret)
-{
-    const struct snap_input *in = site->in;
-    *ret = 0;
-    if (!in->process || !in->state || !in->state->threads.count)
-        return NULL;
-    const struct py_decoder *dec = &in->process->dec;
-    return py_read(dec->mem, &dec->layout, in->state->threads.items[0].interp, PY_IS_modules, ret);
-}
-
-static struct err *module_text(struct py_decoder *dec, uint64_t modules, const char *module,
-                               const char *key, uint32_t *ret)
-{
-    uint64_t object, dict;
-    *ret = 0;
-    TRY(py_dict_get(dec, modules, module, &object));
-    if (!object)
-        return NULL;
-    TRY(py_module_dict(dec, object, &dict));
-    TRY(py_dict_get(dec, dict, key, &object));
-    return object ? py_str_id(dec, object, ret) : NULL;
-}
-
 // Paths end in package/…/module.cpython-312-x86_64-linux-gnu.so. Which of the folders are packages is
 // told by sys.modules: the module of that name was loaded from there.
 static bool is_loaded_from(struct py_decoder *dec, uint64_t modules, const char *name,
                            const char *path)
 {
     uint32_t file;
-    AUTO_ERR struct err *err = module_text(dec, modules, name, "__file__", &file);
+    AUTO_ERR struct err *err = py_module_text(dec, modules, name, "__file__", &file);
     const char *from = err || !file ? NULL : strtab_get(dec->strings, file);
     return from && strcmp(base_name(from), base_name(path)) == 0;
 }
@@ -91,9 +69,12 @@ static bool is_loaded_from(struct py_decoder *dec, uint64_t modules, const char 
 // Packages say their version as `__version__` of the outermost one.
 static uint32_t version_of(const struct crash_site *site, const char *path)
 {
-    struct py_decoder *dec = site->in->process ? &site->in->process->dec : NULL;
+    const struct snap_input *in = site->in;
+    struct py_decoder *dec = in->process ? &in->process->dec : NULL;
     uint64_t modules = 0;
-    AUTO_ERR struct err *err = dec ? find_modules(site, &modules) : NULL;
+    AUTO_ERR struct err *err = dec && in->state && in->state->threads.count
+                                   ? py_modules(dec, in->state->threads.items[0].interp, &modules)
+                                   : NULL;
     AUTO_FREE char *dotted = strdup(path);
     if (err || !modules || !dotted)
         return 0;
@@ -109,7 +90,7 @@ static uint32_t version_of(const struct crash_site *site, const char *path)
             if (end)
                 *end = '\0';
             AUTO_ERR struct err *none =
-                module_text(dec, modules, last + 1, "__version__", &version);
+                py_module_text(dec, modules, last + 1, "__version__", &version);
             return none ? 0 : version;
         }
         *last = '.';
@@ -129,6 +110,8 @@ void crash_module(const struct crash_site *site, struct snap_crash *ret)
     module_build_id_text(module, build_id);
     if (build_id[0])
         ret->build_id = strtab_add_cstr(site->in->strings, build_id);
-    if (module->path)
-        ret->module_version = version_of(site, module->path);
+    if (!module->path)
+        return;
+    ret->module_path = strtab_add_cstr(site->in->strings, module->path);
+    ret->module_version = version_of(site, module->path);
 }

@@ -6,7 +6,7 @@
 
 #include "util/guard.h"
 
-static const char *part_of_package(const char *path)
+const char *snap_package_part(const char *path)
 {
     static const char *const folders[] = {"/site-packages/", "/dist-packages/"};
     for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
@@ -31,7 +31,7 @@ static const char *part_of_library(const char *path)
 
 const char *snap_installed_part(const char *path)
 {
-    const char *part = part_of_package(path);
+    const char *part = snap_package_part(path);
     return part ? part : part_of_library(path);
 }
 
@@ -40,7 +40,7 @@ enum snap_origin snap_origin_of(const char *path)
     static const char frozen[] = "<frozen ";
     if (!path)
         return SNAP_OWN_CODE;
-    if (part_of_package(path))
+    if (snap_package_part(path))
         return SNAP_PACKAGE;
     return part_of_library(path) || strncmp(path, frozen, sizeof(frozen) - 1) == 0 ? SNAP_LIBRARY
                                                                                    : SNAP_OWN_CODE;

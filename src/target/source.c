@@ -2,6 +2,7 @@
 // Source lines with the target's eyes: see target/source.h.
 #include "target/source.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -169,25 +170,34 @@ static int open_as_target(struct source *source, const char *path)
     return fd;
 }
 
-static void load(struct source *source, struct file *file)
+static char *read_whole(struct source *source, const char *path, size_t limit, size_t *ret_size,
+                        int64_t *ret_mtime_ns)
 {
-    AUTO_CLOSE int fd = open_as_target(source, file->path);
+    AUTO_CLOSE int fd = open_as_target(source, path);
     struct stat info;
-    if (fd < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) ||
-        info.st_size > FILE_LIMIT_BYTES)
-        return;
+    if (fd < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size > (off_t)limit)
+        return NULL;
     size_t size = (size_t)info.st_size, done = 0;
-    file->mtime_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
-    file->text = malloc(size + 1);
-    while (file->text && done < size) {
-        ssize_t got = read(fd, file->text + done, size - done);
+    *ret_mtime_ns = (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
+    char *text = malloc(size + 1);
+    while (text && done < size) {
+        ssize_t got = read(fd, text + done, size - done);
         if (got <= 0)
             break;
         done += (size_t)got;
     }
+    if (text)
+        text[done] = '\0';
+    *ret_size = done;
+    return text;
+}
+
+static void load(struct source *source, struct file *file)
+{
+    size_t done;
+    file->text = read_whole(source, file->path, FILE_LIMIT_BYTES, &done, &file->mtime_ns);
     if (!file->text)
         return;
-    file->text[done] = '\0';
     // A newline ends a line: behind the last one there is none, and an empty file has none at all.
     for (size_t at = 0; at < done;) {
         char *end = memchr(file->text + at, '\n', done - at);
@@ -221,6 +231,11 @@ static struct file *file_of(struct source *source, const char *path)
     return stored;
 }
 
+static bool is_newer(const struct source *source, int64_t mtime_ns)
+{
+    return source->start_time_ns && mtime_ns > (int64_t)(source->start_time_ns + START_SLACK_NS);
+}
+
 const char *source_line(struct source *source, const char *path, int32_t line, bool *ret_newer)
 {
     *ret_newer = false;
@@ -234,7 +249,31 @@ const char *source_line(struct source *source, const char *path, int32_t line, b
         end--;
     free(source->line);
     source->line = strndup(file->text + start, end - start);
-    *ret_newer =
-        source->start_time_ns && file->mtime_ns > (int64_t)(source->start_time_ns + START_SLACK_NS);
+    *ret_newer = is_newer(source, file->mtime_ns);
     return source->line;
+}
+
+char *source_file(struct source *source, const char *path, size_t limit, size_t *ret_size,
+                  bool *ret_newer)
+{
+    int64_t mtime_ns = 0;
+    char *text = source && path ? read_whole(source, path, limit, ret_size, &mtime_ns) : NULL;
+    *ret_newer = text && is_newer(source, mtime_ns);
+    return text;
+}
+
+bool source_folder(struct source *source, const char *path, size_t limit, source_visit *visit,
+                   void *arg)
+{
+    int fd = source && path ? open_as_target(source, path) : -1;
+    DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!folder) {
+        guard_close(&fd);
+        return false;
+    }
+    const struct dirent *entry;
+    while (limit-- > 0 && (entry = readdir(folder)))
+        visit(arg, entry->d_name);
+    closedir(folder);
+    return true;
 }

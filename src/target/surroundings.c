@@ -3,12 +3,14 @@
 // cgroup-v1/memory.rst, scheduler/sched-bwc.rst.
 #include "target/surroundings.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "target/usage.h"
 #include "util/guard.h"
+#include "util/redact.h"
 
 #define MOUNT "/sys/fs/cgroup"
 #define ENVIRON_MAX (2u << 20)
@@ -162,15 +164,27 @@ static void read_processors(pid_t pid, struct surroundings *ret)
     }
 }
 
+// A name as POSIX has them (Base Definitions, 8.1), which is no key or token by its looks: what
+// exec() was given in the place of NAME=value may be anything.
 static bool is_name(const char *text, size_t size)
 {
     for (size_t i = 0; i < size; i++)
-        if (text[i] <= ' ' || text[i] > '~')
+        if (!isalnum((unsigned char)text[i]) && text[i] != '_')
             return false;
-    return size > 0 && size < NAME_MAX_BYTES;
+    return size > 0 && size < NAME_MAX_BYTES && !isdigit((unsigned char)text[0]) &&
+           !redact_is_secret_value(text, size);
 }
 
-// NAME=value, each ended by NUL. Of a value not a byte is kept.
+static void drop_variables(struct surroundings *from)
+{
+    vec_foreach (name, &from->variables)
+        free(*name);
+    vec_clear(&from->variables);
+}
+
+// NAME=value, each ended by NUL. Of a value not a byte is kept. Where something else lies, the
+// program has written over it, to change its title (setproctitle): then the rest may be the end of a
+// value, and nothing is told.
 static void read_variables(pid_t pid, struct surroundings *ret)
 {
     char path[64], *line = NULL;
@@ -184,9 +198,13 @@ static void read_variables(pid_t pid, struct surroundings *ret)
     while (file && (size = getdelim(&line, &room, '\0', file)) > 0) {
         const char *equals = memchr(line, '=', (size_t)size);
         total += (size_t)size;
+        if (!equals) {
+            drop_variables(ret);
+            break;
+        }
         if (total > ENVIRON_MAX || ret->variables.count >= SURROUNDINGS_NAMES_MAX)
             break;
-        if (!equals || !is_name(line, (size_t)(equals - line)))
+        if (!is_name(line, (size_t)(equals - line)))
             continue;
         char *name = strndup(line, (size_t)(equals - line));
         if (!name || !vec_push(&ret->variables, name))
@@ -199,11 +217,8 @@ static void read_variables(pid_t pid, struct surroundings *ret)
     free(line);
 }
 
-const struct surroundings surroundings_unknown = {.fd_count = -1,
-                                                  .fd_limit = -1,
-                                                  .processors = -1,
-                                                  .memory_bytes = -1,
-                                                  .memory_limit_bytes = -1};
+const struct surroundings surroundings_unknown = {
+    .fd_count = -1, .fd_limit = -1, .processors = -1, .memory_bytes = -1, .memory_limit_bytes = -1};
 
 void surroundings_read(pid_t pid, struct surroundings *ret)
 {
@@ -223,8 +238,7 @@ void surroundings_update(struct surroundings *surroundings)
 
 void surroundings_deinit(struct surroundings *surroundings)
 {
-    vec_foreach (name, &surroundings->variables)
-        free(*name);
+    drop_variables(surroundings);
     vec_deinit(&surroundings->variables);
     free(surroundings->cpu_cgroup);
     surroundings->cpu_cgroup = NULL;

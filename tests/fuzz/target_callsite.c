@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What a frame is in the middle of calling, and what else its code tells, from bytecode and exception
-// tables. Input: version, stack size, size of the exception table, that table, the code.
+// What a frame is in the middle of calling, from bytecode and exception tables. Input: version,
+// stack size, size of the exception table, that table, the code.
 #include "cpython/callsite.h"
 #include "fuzz.h"
 
@@ -22,14 +22,14 @@ static void check(const struct py_callsite *site, size_t size)
     FUZZ_CHECK(!site->depth_count || (site->slot >= -1 && site->slot_alt >= -1));
 }
 
-static bool check_use(void *arg, const struct py_method_use *use)
+static bool check_method(void *arg, const struct py_method_call *call)
 {
-    enum py_use_when *last = arg;
-    FUZZ_CHECK(use->method >= 0 && use->base_index >= 0 && use->attr_count <= PY_USE_ATTRS_MAX);
-    FUZZ_CHECK(use->when <= PY_USE_LATER && (use->plain || !use->dropped));
-    // In the order of the code: behind the instruction comes nothing that is before it.
-    FUZZ_CHECK(*last != PY_USE_LATER || use->when == PY_USE_LATER);
-    *last = use->when;
+    const struct py_bytecode *bc = arg;
+    FUZZ_CHECK(call->part_count >= 1 && call->part_count <= PY_METHOD_PARTS_MAX);
+    FUZZ_CHECK(call->root_index >= 0 && call->begin_bytes < call->end_bytes);
+    FUZZ_CHECK(call->begin_bytes < bc->size_bytes);
+    for (uint32_t i = 0; i < call->part_count; i++)
+        FUZZ_CHECK(call->parts[i] >= 0);
     return true;
 }
 
@@ -52,13 +52,13 @@ static void run(const uint8_t *data, size_t size)
         if (py_callsite_find(&bc, depths, offset, offset % 64 == 8 ? 3 : -1, &site))
             check(&site, in.size);
         py_callsite_is_call(&bc, offset);
-        enum py_use_when last = PY_USE_MAYBE;
-        if (offset % 16 == 0) {
-            py_callsite_uses(&bc, offset, check_use, &last);
-            py_callsite_in_loop(&bc, offset);
-        }
     }
     py_callsite_depths_destroy(depths);
+    py_callsite_methods(&bc, check_method, &bc);
+    for (size_t offset = 0; offset < in.size + 4; offset += 6) {
+        py_callsite_in_loop(&bc, offset);
+        FUZZ_CHECK(!py_callsite_is_certain(&bc, 0, offset) || offset < in.size);
+    }
 }
 
 static void seeds(void)

@@ -14,7 +14,6 @@ import signal
 import stat
 import struct
 import subprocess
-import tempfile
 
 import harm
 import oracle
@@ -55,15 +54,7 @@ def differences(left, right, path=""):
         yield "%s: %.200r, %.200r" % (path, left, right)
 
 
-class Case(support.TestCase):
-    def setUp(self):
-        holder = tempfile.TemporaryDirectory(prefix="pycore-capture-")
-        self.addCleanup(holder.cleanup)
-        self.folder = holder.name
-
-    def file(self, name):
-        return os.path.join(self.folder, name)
-
+class Case(support.FolderCase):
     def assert_same(self, left, right):
         found = list(differences(plain(left), plain(right)))
         self.assertFalse(found, "\n  ".join(["%d differences" % len(found)] + found[:10]))
@@ -269,6 +260,42 @@ class Kept(Case):
             found = re.findall(rb"[ -~]{0,40}planted\d[ -~]{0,40}",
                                data)
             self.assertFalse(found, file)
+
+    def test_names_of_the_environment(self):
+        """Names of variables and nothing else, whatever a program was given or has made of it."""
+        program = "\n".join((
+            "import ctypes, os, sys, time",
+            "if sys.argv[1] == 'over':",
+            "    with open('/proc/self/stat') as stream: # proc(5): 50 is env_start, 51 env_end",
+            "        start, end = map(int, stream.read().rpartition(')')[2].split()[47:49])",
+            "    title = b'LEFT=' + bytes((112,)) + b'lanted8'",
+            "    ctypes.memmove(start, title.ljust(40, b'\\0'), 40)",
+            "print('READY', flush=True); time.sleep(600)"))
+        strange = {"PLANTED_NAME": "planted0", "_x9": "planted1=planted2", "API_TOKEN": "planted3",
+                   "LINES": "first\nplanted4=planted5\n"}
+        odd = ["BASH_FUNC_planted6%%=() { planted6", "postgres://me:planted6@host/db?x=1",
+               "=planted6", "ghp_planted6abcdefghijklmnopqrst=", "a planted6=1", "9=planted6",
+               "cGxhbnRlZDZwbGFudGVkNg1234planted6abcd=="]
+        execute = ("import ctypes, sys; text = lambda all: (ctypes.c_char_p * (len(all) + 1))("
+                   "*(one.encode() for one in all)); at = sys.argv.index('--'); "
+                   "ctypes.CDLL(None).execve(sys.argv[1].encode(), text(sys.argv[1:at]), "
+                   "text(sys.argv[at + 1:]))")
+        python = harm.usual_python().path
+        given = ["%s=%s" % pair for pair in strange.items()]
+        for how, names in (("plain", sorted(strange)), ("over", []), ("no sign", [])):
+            lines = given + odd + ["planted7"] * (how == "no sign")
+            with support.start_program([python, "-c", execute, python, "-c", program, how, "--",
+                                        *lines]) as target:
+                document, capture = self.snap(target.pid)
+                texts = [support.pycore("snap", target.pid, "-f", form).out
+                         for form in ("text", "md", "html")]
+            again = self.analyze(capture)
+            for report in (document, again):
+                self.assertEqual(sorted(report["source"]["environment"]["variables"]), names, how)
+            with open(capture, "rb") as stream:
+                texts.append(stream.read().decode("latin-1"))
+            for text in (*texts, json.dumps(document)):
+                self.assertEqual(re.findall(r".{0,20}planted\d.{0,20}", text), [], how)
 
     @support.each_python(builds=BUILDS)
     def test_no_values(self, python):

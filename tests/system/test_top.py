@@ -176,8 +176,9 @@ class OnATerminal(support.TestCase):
             self.assertIn("simulate_prices", hottest)
             self.assertIn("busy_service.py:", hottest)
             own, total = map(float, hottest.split()[:2])
-            self.assertTrue(35 <= own <= 95, hottest)
-            self.assertEqual(own, total)
+            self.assertTrue(35 <= own <= total <= 95, hottest)
+            # All it calls is range(), where a thread may be seen to wait for the GIL.
+            self.assertLess(total - own, 15)
             self.assertRegex(lines[23], "^q quit  h help")
             self.assertTrue(all(len(line) <= 80 for line in lines))
             self.assertEqual(window.flag("alternate_on"), "1")

@@ -17,10 +17,14 @@ LOCK, RLOCK = "_thread.lock", "_thread.RLock"
 WAITS = {
     "lock_with": ("lock", "pool_lock", LOCK, "lock_with", "holder", "holder", "inferred"),
     "lock_acquire": ("lock", "pool_lock", LOCK, "lock_acquire", "holder", "holder", "inferred"),
+    "wait_taker": ("lock", "self.called", LOCK, "wait_taker", "taker", "taker", "inferred"),
+    "wait_cell": ("lock", "inner", LOCK, "wait_cell", "cell_taker", "cell_taker", "inferred"),
+    "wait_lent": ("lock", "lent", LOCK, "wait_lent", None, None, "unknown"),
+    "signal": ("lock", "signalled", LOCK, "signal", None, None, "unknown"),
     "lock_timeout": ("lock", "pool_lock", LOCK, "lock_timeout", "holder", "holder", "inferred"),
     "lock_argument": ("lock", "given", LOCK, "lock_argument", "holder", "holder", "inferred"),
     "rlock": ("rlock", "self._lock", RLOCK, "rlock", "holder", "holder", "observed"),
-    "rlock_bare": ("rlock", "bare", RLOCK, "rlock_bare", "holder", None, "observed"),
+    "rlock_bare": ("rlock", "bare", RLOCK, "rlock_bare", "holder", "holder", "observed"),
     "rlock_python": ("rlock", "python_rlock", "_RLock", "rlock_python", "holder", "holder",
                      "observed"),
     "condition_wait": ("condition", "condition", "Condition", "condition_wait", None, None,
@@ -115,7 +119,9 @@ class Waits(support.TestCase):
              ("taken", "observed"), ("python_rlock", "observed"), ("process_lock", "inferred"),
              ("bare", "observed")],
             [(held["what"], held["known"]) for held in threads["holder"]["held"]])
-        for name in ("lock_with", "condition_wait", "semaphore", "queue_get", "event_wait"):
+        self.assertEqual([("self.called", "inferred")],
+                         [(held["what"], held["known"]) for held in threads["taker"]["held"]])
+        for name in ("lock_with", "signal", "condition_wait", "semaphore", "queue_get", "event_wait"):
             self.assertNotIn("held", threads[name], name)
 
     @support.each_python(builds=("release", "debug", "free-threaded"))
@@ -157,6 +163,24 @@ class Waits(support.TestCase):
             self.assertGreater(by_name(live)["lock_with"]["wait"]["since_ns"], 10**7)
             replay = support.pycore_json("analyze", capture, "--snapshots")
             self.assertEqual(live["snapshots"], replay["snapshots"])
+
+    @support.each_python(builds=("release", "free-threaded"))
+    def test_profile_that_stops_all(self, python):
+        """A stop wakes every thread; what it goes on to wait for is known after the first snapshot, too."""
+        with blocked(python) as target, tempfile.TemporaryDirectory() as folder:
+            capture = os.path.join(folder, "run.pycore")
+            live = support.pycore_json("snap", target.pid, "-n", "6", "-i", "20ms", "--stop=all",
+                                       "--snapshots", "--save", capture, ok=(0, 1))
+            replay = support.pycore_json("analyze", capture, "--snapshots", ok=(0, 1))
+        self.assertEqual(live["snapshots"], replay["snapshots"])
+        known = {}
+        for snapshot in live["snapshots"][1:]:
+            # Of a thread that is not asleep again yet when that is asked, nothing is told.
+            known.update((thread["name"], (thread["wait"]["kind"], thread["wait"]["what"]))
+                         for thread in snapshot["threads"] if thread.get("wait"))
+        for name, expected in WAITS.items():
+            if name != "simple_get" or name in known:
+                self.assertEqual(known.get(name), expected[:2], name)
 
 
 if __name__ == "__main__":
