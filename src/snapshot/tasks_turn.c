@@ -188,8 +188,11 @@ static size_t stepped_into(const struct tasks *tasks, const struct py_stack *sta
     size_t run = stack->frames.count;
     for (size_t i = 0; i < stack->frames.count && run == stack->frames.count; i++) {
         const char *name = strtab_get(tasks->in->strings, stack->frames.items[i].name);
-        if (name && strcmp(name, "_run") == 0 &&
-            is_file(tasks, &stack->frames.items[i], "/asyncio/events.py"))
+        bool asyncio = name && strcmp(name, "_run") == 0 &&
+                       is_file(tasks, &stack->frames.items[i], "/asyncio/events.py");
+        bool trio = name && strcmp(name, "unrolled_run") == 0 &&
+                    is_file(tasks, &stack->frames.items[i], "/trio/_core/_run.py");
+        if (asyncio || trio)
             run = i;
     }
     for (size_t i = run < stack->frames.count ? run : 0; i-- > 0;) {
