@@ -211,8 +211,6 @@ static bool link_await(const struct greenlets *g, struct snap_await *await)
         await->kind == SNAP_AWAIT_TASK ? greenlets_index(g, await->object) : SNAP_NO_INDEX;
     if (other == SNAP_NO_INDEX)
         return true;
-    if (!await->what)
-        await->what = g->out->greenlets.items[other].name;
     await->task_count = 1;
     return vec_push(&await->tasks, other);
 }
