@@ -141,5 +141,6 @@ uint32_t py_greenlet_name(struct py_decoder *dec, struct py_greenlet_build *buil
         found.run = greenlet->run;
     if (found.run)
         return callable_name(dec, found.run);
-    return greenlet->is_main ? 0 : name_of_frame(dec, stack);
+    bool unnamed = greenlet->is_main || py_greenlet_is_hub(dec, greenlet, stack);
+    return unnamed ? 0 : name_of_frame(dec, stack);
 }
