@@ -173,7 +173,7 @@ static struct err *fill(struct tasks *tasks, struct task_entry *entry)
     }
     if (task->coro)
         TRY(read_coroutine(tasks, entry));
-    return py_future_awaiters(tasks->futures, task, &entry->awaited_by, NULL);
+    return py_future_awaiters(tasks->futures, task, &entry->awaited_by, &entry->value.answers);
 }
 
 void task_entry_clear(struct task_entry *entry)
