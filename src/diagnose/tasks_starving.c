@@ -12,6 +12,14 @@
 #define HIGH_NS 5000000000ull // time limits of clients and of health checks begin about here
 #define TASKS_MIN 3           // fewer may have been told of at a bad moment
 
+// Its time is over, too: the loop has not looked at its timers since.
+static bool is_ready(const struct snap_task *task)
+{
+    return task->state == SNAP_TASK_READY ||
+           (task->state == SNAP_TASK_WAITING && task->await.kind == SNAP_AWAIT_SLEEP &&
+            task->await.left_ns == 0);
+}
+
 struct starving {
     size_t count;
     uint64_t longest_ns;
@@ -24,8 +32,7 @@ static struct starving *find_starving(const struct diag *diag)
     struct starving *loops = calloc(suspended->loops.count + 1, sizeof(*loops));
     for (uint32_t i = 0; loops && i < suspended->tasks.count; i++) {
         const struct snap_task *task = &suspended->tasks.items[i];
-        if (task->state != SNAP_TASK_READY || task->loop >= suspended->loops.count ||
-            task->since_ns < LONG_NS)
+        if (!is_ready(task) || task->loop >= suspended->loops.count || task->since_ns < LONG_NS)
             continue;
         struct starving *its = &loops[task->loop];
         its->count++;
