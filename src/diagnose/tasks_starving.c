@@ -71,8 +71,14 @@ static void tell(struct diag *diag, uint32_t number, const struct starving *star
     }
     plain_str(&draft.text, " has waited for the longest.");
     draft_title(&draft);
-    if (thread != DIAG_NONE)
+    if (thread != DIAG_NONE) {
+        say_thread(&draft.text, diag, thread);
+        plain_str(&draft.text, " is ");
+        say_itself(&draft.text, diag, thread);
+        plain_str(&draft.text, ".");
+        draft_evidence(&draft);
         add_turn_evidence(&draft, thread);
+    }
     draft_advice(&draft, "There is more work than one loop does. Take less of it in at a time (a "
                          "semaphore, a bounded queue), give computing to threads or processes, or "
                          "run more processes.");
