@@ -61,6 +61,7 @@ cmd:python3    python3          python3               python3      python     py
 # Only some of the tests need these; where one cannot be had, those tests are skipped by name.
 check_needs='
 cmd:python3    python3          python3               python3      python     python3
+py:pip         python3-pip      python3-pip           py3-pip      python-pip python3-pip
 py:jsonschema  python3-jsonschema python3-jsonschema  py3-jsonschema python-jsonschema python3-jsonschema
 pc:cmocka      libcmocka-dev    libcmocka-devel       cmocka-dev   cmocka     libcmocka-devel
 cc:-fsanitize=address,undefined - libasan+libubsan    -            -          -
@@ -249,15 +250,20 @@ step() {
     fi
 }
 
-# suite FOLDER: make check there; count() reads the results from the logs
+# One interpreter for each way to keep frames and lines: under sanitizers all tests run, but those that
+# run on each interpreter run on these. PYCORE_LONG=1 takes all of them.
+sanitized_pythons='3.6,3.9d,3.10,3.11,3.13,3.15'
+
+# suite FOLDER [INTERPRETERS]: make check there; count() reads the results from the logs
 suite() {
     rm -f "build/$1/test-suite.log"
     [ ! -d "build/$1/tests" ] || find "build/$1/tests" -name '*.trs' -exec rm -f {} + \
         -o -name '*.log' -exec rm -f {} +
-    say "running the suite in build/$1"
+    say "running the suite in build/$1${2:+ on $2}"
     started=$(date +%s)
     # No -j above 2: the live tests measure time. Tests that need the machine for themselves lock it.
-    (cd "build/$1" && make -k -j2 check < /dev/null) > "build/$1-suite.log" 2>&1 || :
+    (cd "build/$1" && PYCORE_ONLY=${2:-${PYCORE_ONLY:-}} make -k -j2 check < /dev/null) \
+        > "build/$1-suite.log" 2>&1 || :
     if [ ! -e "build/$1/test-suite.log" ]; then
         tail -n 40 "build/$1-suite.log"
         record "$1-suite" FAIL "make check did not get to the end, see build/$1-suite.log"
@@ -347,8 +353,11 @@ check() {
     demand "$build_needs"
 
     step readers tests/tools/get-readers build/readers || :
-    # Interpreters are fetched while the compilers work.
-    tests/tools/get-pythons build/pythons > build/pythons.log 2>&1 < /dev/null &
+    # Interpreters, and packages for them, are fetched while the compilers work.
+    {
+        tests/tools/get-packages build/packages > build/packages.log 2>&1 || :
+        tests/tools/get-pythons build/pythons > build/pythons.log 2>&1
+    } < /dev/null &
     fetcher=$!
     trap 'kill "$fetcher" 2> /dev/null; exit 130' INT TERM HUP
 
@@ -368,7 +377,7 @@ check() {
         fi
     fi
     wait "$fetcher" || record get-pythons FAIL "see build/pythons.log"
-    cat build/pythons.log
+    cat build/pythons.log build/packages.log
     if [ "$free_threaded" = 1 ]; then
         step free-threaded tests/tools/build-freethreaded build/pythons || :
     fi
@@ -378,7 +387,11 @@ check() {
         record interpreters SKIP "no python3 on this machine"
     fi
     for folder in $built; do
-        suite "$folder"
+        if [ "$folder" = asan ] && [ -z "${PYCORE_ONLY:-}${PYCORE_LONG:-}" ]; then
+            suite "$folder" "$sanitized_pythons"
+        else
+            suite "$folder"
+        fi
     done
     count
 }

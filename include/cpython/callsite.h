@@ -135,7 +135,31 @@ size_t py_callsite_depths_size(const struct py_callsite_depths *depths);
 bool py_callsite_find(const struct py_bytecode *bc, const struct py_callsite_depths *depths,
                       size_t offset_bytes, int32_t known_depth, struct py_callsite *ret);
 
+// A call without arguments of what a plain path leads to: "lock.acquire()", "self.pool.lock.release()"; or
+// the path alone, with whatever is done with it.
+#define PY_METHOD_PARTS_MAX 5
+struct py_method_call {
+    enum py_name_kind root_kind; // GLOBAL, NAME, FAST or DEREF; root_index as for py_callsite
+    int32_t root_index;
+    int32_t parts[PY_METHOD_PARTS_MAX]; // indexes into co_names; the last one is the method
+    uint32_t part_count;
+    bool is_call;
+    size_t begin_bytes,
+        end_bytes; // of the call itself, with its prefixes and caches; else of the load
+};
+// In the order of the code. Return false to end it.
+typedef bool py_method_call_visit(void *arg, const struct py_method_call *call);
+void py_callsite_methods(const struct py_bytecode *bc, py_method_call_visit *visit, void *arg);
+
 // The cheap half of py_callsite_find(): whether the instruction is a call at all. O(offset).
 bool py_callsite_is_call(const struct py_bytecode *bc, size_t offset_bytes);
+
+// ---- Which ways lead through the code ------------------------------------------------------------
+
+// Whether each way to the instruction at the offset leads through the one that begins at `begin_bytes`, and
+// lies before it: no jump and no handler passes it by. O(code size).
+bool py_callsite_is_certain(const struct py_bytecode *bc, size_t begin_bytes, size_t offset_bytes);
+// Whether the code may come to the instruction once more. Code that only exceptions lead to is left out.
+bool py_callsite_in_loop(const struct py_bytecode *bc, size_t offset_bytes);
 
 #endif

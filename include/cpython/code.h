@@ -32,6 +32,9 @@ struct py_code {
     uint64_t proof;         // the proof (py_codes_begin_proof) during which it was last compared
     struct py_callsite_depths *depths; // computed when first asked for
     bool depths_tried;
+    // Indexes of "acquire" and "release" in co_names; -1: it does not use that name.
+    bool lock_names_known;
+    int32_t acquire, release;
     // Answers given lately: deep recursion asks the same again and again.
     struct {
         bool valid, known;

@@ -57,6 +57,10 @@ struct py_wait {
     uint32_t what;    // how the waiting frame calls it: "self._lock"; 0: it does not
     uint32_t waiting; // frame of the program that waits: the library's own are passed over
     uint64_t mutex;   // address of the PyMutex that is waited for, 3.13+; 0: not known
+    bool
+        gives_back; // code of the waiting frame also puts into this queue, or releases this semaphore
+    uint32_t
+        loop; // innermost frame, from the waiting one outwards, that waits in a loop; UINT32_MAX
 };
 // What the innermost frames of a thread wait for that sleeps in a futex call on `futex`.
 struct err *py_wait_read(struct py_decoder *dec, const struct py_stack *stack, uint64_t futex,
@@ -74,10 +78,27 @@ struct py_held {
     uint64_t manager; // what the `with` statement names
     uint32_t type, what;
     uint32_t frame;
-    bool observed; // the lock itself names this thread; else its `with` block is under way
+    bool observed; // the lock itself names this thread; else the frame's code tells
+    bool by_call;  // ... by acquire(), with a release() to come; else its `with` block is under way
 };
 VEC_DEFINE(py_helds, struct py_held);
-// Locks that frames of this stack have taken in `with` statements. Appends.
+struct py_acquired {
+    uint64_t object;
+    bool given_back; // by a release() that is still to come
+};
+// What a frame has called acquire() on, by name and without arguments, with no release() of the same name
+// since, and either one still to come, or no way around that acquire(): in the order of its code;
+// whatever that is now. At most `room` objects; returns how many.
+size_t py_acquired(struct py_decoder *dec, const struct py_frame *frame,
+                   const struct py_slots *slots, struct py_acquired *ret, size_t room);
+// Whether the frame's code names one of these methods of the object, whenever. The second may be NULL.
+bool py_names_method(struct py_decoder *dec, const struct py_frame *frame,
+                     const struct py_slots *slots, uint64_t object, const char *const methods[2]);
+// The manager of a `with` block, whose `exit` ("__exit__", "__aexit__") slot `index` holds, one of those
+// that are live; 0: it holds none.
+uint64_t py_with_manager(struct py_decoder *dec, const struct py_slots *slots, uint32_t index,
+                         const char *exit);
+// Locks that frames of this stack have taken, in `with` statements or by acquire(). Appends.
 struct err *py_held_read(struct py_decoder *dec, const struct py_stack *stack,
                          struct py_helds *ret);
 

@@ -18,11 +18,14 @@ struct py_process {
     uint64_t head_addr;         // the word that points to the newest interpreter
     uint64_t current_addr;      // 3.6: &_PyThreadState_Current; 0: not known
     uint64_t gil_cond, gil_end; // 3.6: where its GIL's statics lie; 0: not known
+    uint64_t generation0_addr;  // 3.6: &_PyGC_generation0; 0: not known
     size_t frames_walked;       // in this snapshot; py_state_read starts anew
     size_t tracebacks_walked;   // likewise: entries of tracebacks
+    size_t awaits_walked;       // likewise: what awaits something
     struct {                    // threading._active of interpreters met lately
         uint64_t interp, dict;
     } active[4];
+    struct py_asyncio *asyncio; // likewise (cpython/task.h); NULL: none so far
     const char *found_by; // how the runtime was found, for -v
 };
 

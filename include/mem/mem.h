@@ -51,6 +51,15 @@ struct err *mem_read_cstr(struct mem *mem, uint64_t addr, size_t limit, char **r
 // No byte more is read than is asked for: not behind the end of a string, either.
 void mem_set_exact(struct mem *mem);
 
+// Between these two, small reads of any segment go through a page cache: for whoever reads much of
+// what may change, and can tell whether it did. Bytes are of the moment when their page was first read.
+void mem_cache_begin(struct mem *mem);
+void mem_cache_end(struct mem *mem);
+// The same address space, read by whole pages that are kept (2 MiB at most): for who reads many small
+// things of a process that runs, within a short time. Where each byte that is read is written down (see
+// mem_set_exact), no page is kept. `mem` is borrowed. NULL: no memory.
+struct mem *mem_create_cached(struct mem *mem);
+
 struct mem_segment_info {
     uint64_t start, end;
     enum mem_origin origin;

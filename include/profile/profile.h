@@ -63,13 +63,54 @@ struct prof_node { // call tree over all threads, outermost function at depth 1;
     uint64_t cpu_ns, self_cpu_ns; // with all below it; booked to it itself
 };
 
-struct prof_stack { // identical stacks of one thread in one state
+// Identical stacks of one thread in one state. Where a task has its turn there are two stacks: the
+// thread's, with the event loop below the task; and the async stack, `task_frames` of the former and
+// then those of the tasks that wait for it. Stacks that differ in either are distinct.
+struct prof_stack {
     pid_t pid, tid;
     enum snap_state state;
     bool holds_gil;
     uint64_t samples, cpu_ns;
     uint32_t *frames; // indexes into prof_report.frames, innermost first
     size_t frame_count;
+    uint32_t task;         // index in prof_report.tasks; UINT32_MAX: no task had its turn
+    uint32_t task_frames;  // so many of the innermost frames are the task's; 0: not known
+    size_t awaiting_count; // behind `frames`: those of the tasks that wait for it
+};
+
+// Tasks of one kind: of the same coroutine, with names that differ in a last number only (Task-17 is
+// a counter), below the same root.
+struct prof_task {
+    pid_t pid;
+    uint32_t name, coroutine; // of several names "Task-*"
+    // The outermost one of those that wait for it; itself where none does; 0: not known, as of tasks that
+    // ended before more could be read of them than is on the stack: those have no name, either.
+    uint32_t root_name, root_coroutine;
+    uint64_t tasks; // distinct ones seen; 0: not known
+    // Samples of the threads in which it had its turn.
+    uint64_t samples, samples_working, states[SNAP_STATE_COUNT];
+    uint64_t cpu_ns;  // of working samples
+    double low, high; // 95 % bounds of samples_working / all working samples
+    uint32_t hottest; // function with the most working own samples; UINT32_MAX: none, or not
+                      // certain, for stacks met a bound
+};
+
+// Where tasks wait: a distinct await stack. A task that waits in a snapshot is one sample of one site.
+struct prof_await_site {
+    pid_t pid, tid; // of the thread that runs their loop; 0: not known
+    uint32_t coroutine;
+    uint64_t samples;
+    uint64_t snapshots; // in which at least one task waited there
+    uint64_t
+        of_snapshots; // in which tasks of its process were looked at: samples / of_snapshots wait
+                      // there on average
+    uint64_t most;    // tasks at once
+    uint64_t kinds[SNAP_AWAIT_COUNT]; // samples by what is awaited
+    uint64_t since_ns;                // the longest wait: at least so long
+    uint32_t *frames; // indexes into prof_report.frames, innermost first: those of the task itself,
+                      // then of the tasks that wait for it
+    size_t frame_count;
+    uint32_t task_frames;
 };
 
 // The stacks of one snapshot, for a time line: prof_report.moment_stacks[first, first + count).
@@ -154,7 +195,12 @@ struct prof_report {
     size_t frame_count;
     struct prof_stack *stacks; // by samples
     size_t stack_count;
-    uint32_t *stack_frames;      // of all stacks: what their .frames point into
+    uint32_t *stack_frames;  // of all stacks and await sites: what their .frames point into
+    struct prof_task *tasks; // by samples_working, samples
+    size_t task_count;
+    struct prof_await_site *await_sites; // by samples
+    size_t await_site_count;
+    uint64_t await_samples;      // of all sites
     struct prof_thread *threads; // by cpu_ns, samples
     size_t thread_count;
     struct prof_process *processes; // by cpu_ns, samples
@@ -171,6 +217,7 @@ struct prof_report {
     uint64_t dropped_functions; // frames booked to a function without any name
     uint64_t dropped_edges;     // caller and callee of a sample that no edge counts
     uint64_t dropped_moments;   // snapshots after those of the time line
+    uint64_t dropped_awaits;    // task samples that no await site counts
 };
 
 struct profile;

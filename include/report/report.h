@@ -70,6 +70,7 @@ struct report_options {
     enum report_weight weight;
     enum report_sort sort;
     // How stacks are shown; json and its numbers know nothing of these (src/report/view.h).
+    bool async_stacks;     // of a task: what waits for it is below it, not the event loop
     bool threads;          // each process and thread is a frame, the outermost one
     bool by_function;      // a function is one frame, with its first line, whatever line it was at
     bool no_lines;         // ... and without any line

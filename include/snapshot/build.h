@@ -41,6 +41,7 @@ struct snap_input {
                                               // gone. Up to 3.10 evidence may be looked for there
     bool raw_native;                          // keep the frames of the interpreter's own machinery
     bool locals;                              // read the values of variables
+    bool generators;                          // list those that are suspended
     bool show_secrets;                        // also of what looks like one
     bool is_core;
     bool stopped;
@@ -48,8 +49,12 @@ struct snap_input {
     // since it was looked at. NULL: it cannot have.
     bool (*still)(void *arg, size_t index);
     void *still_arg;
-    struct kernel_facts *kernel;    // NULL: none
-    bool no_details;                // none are read
+    struct kernel_facts *kernel; // NULL: none
+    struct mem *heap;  // the target's memory, of which what is read here is not recorded; NULL: a
+                       // replay, which has what was found in `kernel`
+    bool no_details;   // none are read
+    bool no_tasks;     // neither tasks nor greenlets are read
+    bool tasks_wanted; // all tasks are read, whatever that costs: it is the last snapshot
     struct snap_memory *remembered; // NULL: details are read of every thread
 };
 

@@ -83,13 +83,18 @@ struct snap_wait {
         owner_frame;  // index in the owner's frames of the one that took it; UINT32_MAX: not known
     uint32_t waiting; // frame of the waiting thread that waits for it; UINT32_MAX: not known
     bool owner_gone;  // the owner named in it is no thread of this process (fork, it ended)
+    // Of a queue or a semaphore, by the code: the frame that waits also gives back to it; the innermost
+    // frame from it outwards that waits in a loop (UINT32_MAX: none). Not in documents.
+    bool gives_back;
+    uint32_t loop;
 };
 
 struct snap_held { // a lock that a thread has
     uint32_t what, type;
     uint64_t object;
-    uint32_t frame; // index of the frame whose `with` it is; UINT32_MAX: not known
+    uint32_t frame; // index of the frame that took it; UINT32_MAX: not known
     enum snap_certainty known;
+    bool by_call; // by acquire(); else by a `with` statement, or it names its owner itself
 };
 VEC_DEFINE(snap_helds, struct snap_held);
 

@@ -13,42 +13,10 @@
 #include <sys/types.h>
 
 #include "snapshot/details.h"
+#include "snapshot/frame.h"
+#include "snapshot/suspended.h"
 #include "util/strtab.h"
 #include "util/vec.h"
-
-enum snap_frame_kind { SNAP_PYTHON, SNAP_BUILTIN, SNAP_NATIVE };
-
-enum snap_frame_flag {
-    SNAP_FRAME_INFERRED = 1,   // builtin: concluded from the bytecode, not read from the frame
-    SNAP_FRAME_INCOMPLETE = 2, // being set up; CPython itself would not show it
-    SNAP_FRAME_UNREADABLE = 4, // something is there, its code object could not be read
-    SNAP_FRAME_INLINED = 8,    // native
-    SNAP_FRAME_GENERATOR = 16, // of a generator or coroutine
-    SNAP_FRAME_SIGNAL = 32,    // native: the kernel's signal frame; what follows was interrupted
-    SNAP_FRAME_LIKELY = 64,    // native: found by frame pointers; frames may be missing before it
-    SNAP_FRAME_GUESSED = 128,  // native: found by a scan of the stack
-};
-
-// 0 is an address: a call through a null pointer ends there.
-#define SNAP_NO_ADDRESS UINT64_MAX
-
-struct snap_frame {
-    enum snap_frame_kind kind;
-    uint8_t flags;       // enum snap_frame_flag
-    uint32_t function;   // co_name; a builtin's __name__; a native symbol
-    uint32_t qualname;   // co_qualname (3.11+); a builtin's "{built-in method time.sleep}"
-    uint32_t file;       // co_filename as the code object has it
-    uint32_t module;     // native: file name of the shared object
-    int32_t line;        // -1: none, or not known
-    int32_t column;      // 0-based, UTF-8 bytes; -1: not known
-    int32_t first_line;  // co_firstlineno; -1: not known
-    uint64_t address;    // native: the program counter; SNAP_NO_ADDRESS: not always the same
-    uint64_t offset;     // native: from the start of `function`; without one, from the start of the
-                         // module
-    uint64_t activation; // equal in two neighbouring snapshots of a thread: nothing speaks
-                         // against its being the same call. Different: certainly another one
-};
-VEC_DEFINE(snap_frames, struct snap_frame);
 
 enum snap_state {
     SNAP_RUNNING,  // on a processor
@@ -94,6 +62,7 @@ struct snap_thread {
     // thread slept at the same place from when its frames were read until the details were: what
     // two such threads say of each other holds at one moment.
     struct snap_details *details;
+    struct snap_turn *turn; // the task whose turn it is in this thread's event loop; NULL: none
 };
 VEC_DEFINE(snap_threads, struct snap_thread);
 
@@ -120,6 +89,8 @@ struct snapshot {
     uint64_t process_cpu_ns; // of the whole process since the previous snapshot; of several: sum
     struct snap_threads threads; // main thread first, then by TID; those of a process together
     struct snap_parts parts;     // one for each of several processes; one process: empty
+    struct snap_suspended *suspended; // NULL: nothing of the kind, or it was not looked for
+    bool suspended_unread; // there is something of the kind, and it was not read this time
     struct snap_notes notes;
 };
 

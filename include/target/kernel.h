@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What only the kernel knows of what a thread waits for: which file a descriptor is, who is at a
-// socket's other end. A live process is asked when somebody wants to know, and the answers are
-// facts that captures keep; a replay has them, and asks nobody.
+// What only the kernel knows of what a thread waits for (which file a descriptor is, who is at a
+// socket's other end), and what only the process itself has. A live process is asked when somebody
+// wants to know, and the answers are facts that captures keep; a replay has them, and asks nobody.
 #ifndef TARGET_KERNEL_H
 #define TARGET_KERNEL_H
 
@@ -34,6 +34,15 @@ struct kernel_facts {
     struct wait_clocks clocks;
     struct kernel_fds fds;
     VEC(pid_t) moved; // threads that ran while their details were read
+    // What was found by walking the heap, which no capture holds.
+    bool read_greenlets;     // in this snapshot
+    VEC(uint64_t) greenlets; // objects that are some, or were when they were found
+    VEC(uint64_t) changed; // addresses of what was another's while it was read, as it was asked for
+    bool read_tasks;       // all of them, in this snapshot
+    VEC(uint64_t) torn_tasks; // those that changed while they were read
+    bool has_generators;      // they were looked for in the heap
+    VEC(uint64_t) generators; // objects: the outermost of those that are suspended
+    uint64_t generators_left_out;
     struct kernel_sockets *sockets;
 };
 void kernel_facts_deinit(struct kernel_facts *facts);

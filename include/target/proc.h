@@ -36,8 +36,9 @@ struct err *proc_thread_stat(pid_t pid, pid_t tid, struct proc_stat *ret);
 // How a process ended whose status nobody has asked for so far (a zombie), as wait(2) has it. False: not
 // known, or 0.
 bool proc_wait_status(pid_t pid, uint64_t start_ticks, int *ret);
-// /proc/PID/task/TID/schedstat; `fd` from proc_open_schedstat stays valid while the thread lives.
-int proc_open_schedstat(pid_t pid, pid_t tid);
+// A file of /proc/PID/task/TID, to be read again and again: valid while the thread lives.
+int proc_open_thread(pid_t pid, pid_t tid, const char *file);
+// ... of "schedstat"
 bool proc_read_clock(int fd, struct proc_clock *ret);
 // Threads of the process, from the link count of /proc/PID/task (one stat, no listing); 0: unknown.
 size_t proc_thread_count(pid_t pid);
@@ -51,7 +52,6 @@ pid_t proc_tracer(pid_t pid, pid_t tid);
 // The system call a thread sleeps in: /proc/PID/task/TID/syscall. False: running, or not allowed.
 // Only syscall, args, sp and ip are known then; sp is 0 of a thread that has ended.
 bool proc_blocked_syscall(pid_t pid, pid_t tid, struct arch_regs *ret);
-int proc_open_syscall(pid_t pid, pid_t tid);
 bool proc_read_syscall(int fd, struct arch_regs *ret);
 // May the process share pages, copy on write, with another: has it children (of any thread), or was
 // it forked by a process of the same program? True when that cannot be told.
@@ -70,6 +70,10 @@ bool proc_program(pid_t pid, struct proc_program *ret);
 bool proc_same_program(pid_t a, pid_t b);
 
 struct err *proc_mappings(pid_t pid, struct target_mappings *ret);
+// One line of it, without its path, which begins at line[*ret_path_at] if there is one. *ret_sharing is
+// 'p' (private) or 's' (shared). Allocates nothing.
+bool proc_parse_mapping(const char *line, struct target_mapping *ret, char *ret_sharing,
+                        size_t *ret_path_at);
 void proc_mappings_clear(struct target_mappings *mappings);
 char *proc_exe(pid_t pid);   // NULL: not known
 char **proc_argv(pid_t pid); // NULL: not known

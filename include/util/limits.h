@@ -8,6 +8,8 @@
 #define LIMIT_FRAMES_PER_THREAD 250000
 // Of all threads together: 40,000 thread states may share one damaged chain.
 #define LIMIT_FRAMES_PER_SNAPSHOT 2000000
+// Coroutines that await each other: a recursion limit of some thousand is the usual bound.
+#define LIMIT_AWAIT_FRAMES 10000
 // A native stack holds more frames than a Python one: an evaluation loop for each up to 3.10, and C code between.
 #define LIMIT_NATIVE_FRAMES 1000000
 // The kernel's own default ceiling (kernel.pid_max on small machines is 32768).
@@ -50,6 +52,9 @@
 #define LIMIT_DOCUMENT_BYTES (2ull << 30)
 // What is read of it; those snapshots are 300 MB.
 #define LIMIT_DOCUMENT_VALUES_BYTES (1ull << 30)
+// In a document each task has its frames, also where another one has the same: 50,000 with 20 each, some
+// 200 MB of text. Beyond that it says which one has them.
+#define LIMIT_DOCUMENT_SAME_FRAMES 1000000
 // Variables are shown of the innermost frames, of which each has some ten.
 #define LIMIT_LOCALS_FRAMES 200
 #define LIMIT_LOCALS_PER_FRAME 100
@@ -65,5 +70,17 @@
 // A RecursionError's traceback is as long as the recursion was deep.
 #define LIMIT_TRACEBACK_LINES 250000
 #define LIMIT_TRACEBACK_LINES_PER_SNAPSHOT 2000000
+// asyncio tasks of one snapshot: a service of 100,000 connections has as many.
+#define LIMIT_TASKS 200000
+// What their callbacks hold: some objects of each.
+#define LIMIT_CALLBACK_OBJECTS (1u << 21)
+// gevent servers have one for each connection.
+#define LIMIT_GREENLETS 200000
+
+// Generators that are listed, and all that are suspended, inner ones included.
+#define LIMIT_GENERATORS 200000
+#define LIMIT_GENERATORS_FOUND 2000000
+// Objects of the collector's lists: 50 million are a heap of some 5 GiB at least.
+#define LIMIT_HEAP_OBJECTS 50000000
 
 #endif

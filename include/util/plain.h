@@ -41,6 +41,9 @@ void plain_safe(struct plain *plain, const char *bytes, size_t size);
 void plain_id(struct plain *plain, const struct strtab *strings, uint32_t id, size_t columns,
               enum plain_keep keep);
 
+// The marks of code are taken out, where all of the text is code.
+void plain_unmark(struct plain *plain);
+
 // One character of clean UTF-8: its size in bytes (at least 1) and its width in columns.
 size_t plain_char(const char *text, unsigned *ret_columns);
 size_t plain_columns(const char *text);

@@ -365,6 +365,43 @@ static void io_kernel(struct facts_io *io, struct kernel_facts *kernel)
         io_fd(io, fd);
 }
 
+// Likewise.
+static void io_heap(struct facts_io *io, struct kernel_facts *kernel)
+{
+    if (io->in && io->in->next == io->in->end)
+        return;
+    io_bool(io, &kernel->read_greenlets);
+    IO_COUNT(io, &kernel->greenlets, 8, LIMIT_GREENLETS);
+    vec_foreach (object, &kernel->greenlets)
+        io_u64(io, object);
+    IO_COUNT(io, &kernel->changed, 8, LIMIT_FRAMES_PER_SNAPSHOT);
+    vec_foreach (addr, &kernel->changed)
+        io_u64(io, addr);
+}
+
+// Likewise.
+static void io_tasks(struct facts_io *io, struct kernel_facts *kernel)
+{
+    if (io->in && io->in->next == io->in->end)
+        return;
+    io_bool(io, &kernel->read_tasks);
+    IO_COUNT(io, &kernel->torn_tasks, 8, LIMIT_TASKS);
+    vec_foreach (task, &kernel->torn_tasks)
+        io_u64(io, task);
+}
+
+// Likewise.
+static void io_generators(struct facts_io *io, struct kernel_facts *kernel)
+{
+    if (io->in && io->in->next == io->in->end)
+        return;
+    io_bool(io, &kernel->has_generators);
+    io_u64(io, &kernel->generators_left_out);
+    IO_COUNT(io, &kernel->generators, 8, LIMIT_GENERATORS);
+    vec_foreach (object, &kernel->generators)
+        io_u64(io, object);
+}
+
 void facts_snapshot(struct facts_io *io, struct capture_snapshot *snapshot)
 {
     struct still_moment *moment = &snapshot->moment;
@@ -403,6 +440,9 @@ void facts_snapshot(struct facts_io *io, struct capture_snapshot *snapshot)
     vec_foreach (code, &moment->lost_codes)
         io_u64(io, code);
     io_kernel(io, &snapshot->kernel);
+    io_heap(io, &snapshot->kernel);
+    io_tasks(io, &snapshot->kernel);
+    io_generators(io, &snapshot->kernel);
     if (io->in)
         still_moment_settle(moment);
 }

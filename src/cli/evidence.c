@@ -108,9 +108,12 @@ static struct err *decode(struct core *core, const struct options *options, stru
         .stack_memory = target->mem,
         .raw_native = options->raw_native,
         .locals = options->locals,
+        .generators = options->generators,
         .show_secrets = options->show_secrets,
+        .no_tasks = options->no_tasks,
         .is_core = true,
         .stopped = true,
+        .heap = target->mem,
     };
     return NULL;
 }

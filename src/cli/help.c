@@ -25,16 +25,11 @@ static void print_option(FILE *out, const struct option_row *row)
 
 static void print_options(FILE *out, const struct command *command)
 {
-    const char *group = NULL;
-    for (size_t i = 0; i < OPTION_ROWS; i++) {
-        const struct option_row *row = &option_rows[i];
-        if (row->id == OPT_GROUP)
-            group = row->help;
-        if (!option_fits(row, command) || !row->help)
-            continue;
+    const struct option_row *row;
+    const char *group;
+    for (size_t at = 0; (row = option_next(command, &at, &group));) {
         if (group)
             fprintf(out, "\n%s:\n", group);
-        group = NULL;
         print_option(out, row);
     }
 }

@@ -3,6 +3,7 @@
 #include "cli/loaded.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/document_file.h"
 #include "cli/evidence.h"
@@ -24,13 +25,24 @@ struct loaded {
     bool aggregate;
 };
 
+// A report of pycore's in another format is what people try first.
+static struct err *add_evidence(struct loaded *loaded, const char *path)
+{
+    const struct report_format *format = report_format_by_ending(path);
+    struct err *err = evidence_add(&loaded->evidence, &loaded->session, NULL, path);
+    if (err && err_code(err) == ERR_UNSUPPORTED && format && strcmp(format->name, "json") != 0)
+        return err_wrap(err, "reports in the format %s cannot be read back, only json",
+                        format->name);
+    return err;
+}
+
 static struct err *open_evidence(struct loaded *loaded, const struct options *options,
                                  char *const *paths, int count)
 {
     loaded->has_session = true;
     TRY(session_init(&loaded->session, options, count > 1));
     for (int i = 0; i < count; i++)
-        TRY(evidence_add(&loaded->evidence, &loaded->session, NULL, paths[i]));
+        TRY(add_evidence(loaded, paths[i]));
     struct evidence_facts facts = evidence_facts(&loaded->evidence, &loaded->session);
     loaded->run = facts.run;
     TRY(session_report(&loaded->session, &facts.run, facts.lines, facts.command, &loaded->input));

@@ -25,6 +25,8 @@ static int help(int argc, char **argv)
     }
     const char *name = argc > 1 + man ? argv[1 + man] : NULL;
     const struct command *command = name ? command_by_name(name) : NULL;
+    if (name && strcmp(name, "help") == 0)
+        name = NULL; // it has no options: the overview is its help
     if (name && !command)
         return no_command(name);
     if (man)

@@ -61,7 +61,8 @@ static void put_choices(FILE *out, const struct option_row *row)
 {
     const char *choices = option_choices(row->id);
     bool named = true;
-    for (const char *word = choices; word; word = strchr(word, ' ') ? strchr(word, ' ') + 1 : NULL) {
+    for (const char *word = choices; word;
+         word = strchr(word, ' ') ? strchr(word, ' ') + 1 : NULL) {
         char text[32];
         snprintf(text, sizeof(text), "%.*s", (int)strcspn(word, " "), word);
         named &= strstr(row->help, text) != NULL;
@@ -98,17 +99,12 @@ static void put_option(FILE *out, const struct option_row *row)
 
 static void put_options(FILE *out, const struct command *command)
 {
-    const char *group = NULL;
+    const struct option_row *row;
+    const char *group;
     fputs(".SH OPTIONS\n", out);
-    for (size_t i = 0; i < OPTION_ROWS; i++) {
-        const struct option_row *row = &option_rows[i];
-        if (row->id == OPT_GROUP)
-            group = row->help;
-        if (!option_fits(row, command) || !row->help)
-            continue;
+    for (size_t at = 0; (row = option_next(command, &at, &group));) {
         if (group)
             fprintf(out, ".SS %s\n", group);
-        group = NULL;
         put_option(out, row);
     }
 }
@@ -158,7 +154,9 @@ static void put_exit_status(FILE *out)
         put(out, rows[i][1]);
         fputs(".\n", out);
     }
-    fputs(".PP\n\\fBpycore run\\fR exits as the program did, but with 3 when --fail-on asks for that.\n", out);
+    fputs(".PP\n\\fBpycore run\\fR exits as the program did, but with 3 when --fail-on asks for "
+          "that.\n",
+          out);
 }
 
 static void put_environment(FILE *out)

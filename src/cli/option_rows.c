@@ -51,6 +51,20 @@ bool option_fits(const struct option_row *row, const struct command *command)
     return row->id != OPT_GROUP && option_meaning(row)->commands & command->flag;
 }
 
+const struct option_row *option_next(const struct command *command, size_t *at,
+                                     const char **ret_group)
+{
+    *ret_group = NULL;
+    while (*at < OPTION_ROWS) {
+        const struct option_row *row = &option_rows[(*at)++];
+        if (row->id == OPT_GROUP)
+            *ret_group = row->help;
+        else if (option_fits(row, command) && row->help)
+            return row;
+    }
+    return NULL;
+}
+
 const char *option_choices(enum option_id id)
 {
     switch (id) {

@@ -60,6 +60,11 @@ const struct option_row *option_meaning(const struct option_row *row);
 // May the command have it? (An alias may where its meaning may; a group never.)
 bool option_fits(const struct option_row *row, const struct command *command);
 
+// The next of the rows that a command's help shows, from *at on (0: all of them), which it moves behind
+// it; NULL: that was all. *ret_group: the heading that comes before it, NULL: none.
+const struct option_row *option_next(const struct command *command, size_t *at,
+                                     const char **ret_group);
+
 // The words that its value may be, separated by spaces; NULL: anything.
 const char *option_choices(enum option_id id);
 

@@ -196,8 +196,14 @@ static const char *take(enum option_id id, const char *value, struct options *re
     case OPT_RAW_NATIVE:
         ret->raw_native = true;
         return NULL;
+    case OPT_NO_TASKS:
+        ret->no_tasks = true;
+        return NULL;
     case OPT_LOCALS:
         ret->locals = true;
+        return NULL;
+    case OPT_GENERATORS:
+        ret->generators = true;
         return NULL;
     case OPT_SHOW_SECRETS:
         ret->show_secrets = true;
@@ -243,6 +249,9 @@ static const char *take(enum option_id id, const char *value, struct options *re
         return NULL;
     case OPT_THREADS:
         ret->report.threads = true;
+        return NULL;
+    case OPT_ASYNC_STACKS:
+        ret->report.async_stacks = true;
         return NULL;
     case OPT_FUNCTION:
         ret->report.by_function = true;

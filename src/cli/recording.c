@@ -103,7 +103,9 @@ static void fill_input(const struct session *session, const struct recorded *rec
         .thread_count = snapshot->moment.threads.count,
         .raw_native = session->options->raw_native,
         .locals = session->options->locals && !session->without_locals,
+        .generators = session->options->generators,
         .show_secrets = session->options->show_secrets,
+        .no_tasks = session->options->no_tasks,
         .is_core = is_core,
         .stopped = is_core || snapshot->atomic,
         .kernel = &snapshot->kernel,
@@ -133,6 +135,7 @@ struct err *recording_take_live(struct recording *recording, const struct sample
     kernel_facts_renew(&snapshot->kernel, sampler->live->pid);
     TRY(recorder_take_live(recording->recorder, sampler, sample, snapshot, &recorded));
     fill_input(recording->session, &recorded, snapshot, false, ret);
+    ret->heap = sampler->live->target->mem;
     *ret_image = recorded.image;
     *ret_new_image = recorded.epoch != recording->last_epoch;
     recording->last_epoch = recorded.epoch;
@@ -148,6 +151,7 @@ struct err *recording_take_core(struct recording *recording, struct target *core
     recording->facts.signal = core->signal;
     TRY(recorder_take_core(recording->recorder, core, image, &recording->snapshot, &recorded));
     fill_input(recording->session, &recorded, &recording->snapshot, true, ret);
+    ret->heap = core->mem;
     *ret_image = recorded.image;
     return NULL;
 }

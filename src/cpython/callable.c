@@ -140,6 +140,15 @@ static struct err *own_name(struct py_decoder *dec, uint64_t object, char **ret)
     return NULL;
 }
 
+// Cython's functions begin like a PyCFunctionObject (Cython/Utility/CythonFunction.c). Their type is
+// called so, behind "_cython_3_0." or whatever that version's binary interface is called.
+static bool is_cython_function(const char *type)
+{
+    const char *dot = strrchr(type, '.');
+    return strcmp(dot ? dot + 1 : type, "cython_function_or_method") == 0 &&
+           (!dot || strncmp(type, "_cython_", 8) == 0);
+}
+
 // Callable objects of C types (functools.partial, numpy.ufunc, ...). Those of classes written in
 // Python are left out: their __call__ has a frame of its own.
 static struct err *describe_object(struct py_decoder *dec, uint64_t object,
@@ -147,12 +156,16 @@ static struct err *describe_object(struct py_decoder *dec, uint64_t object,
                                    uint32_t *ret_qualname)
 {
     const char *name = strtab_get(dec->strings, info->name);
-    // Cython's functions begin like a PyCFunctionObject (Cython/Utility/CythonFunction.c).
-    if (strcmp(name, "cython_function_or_method") == 0 ||
-        strcmp(name, "_cython_3_0.cython_function_or_method") == 0)
+    if (is_cython_function(name))
         return describe_builtin(dec, object, ret_name, ret_qualname);
     bool of_c = !info->heap || (info->flags & TPFLAGS_IMMUTABLE);
     if (!of_c || info->kind != PY_KIND_OTHER)
+        return NULL;
+    // 3.6 and 3.7 put a bound method's self in its place before they call (call_function() in
+    // Python/ceval.c). PyTypeObject: tp_call, tp_str.
+    uint64_t call;
+    TRY(mem_read_u64(dec->mem, info->addr + py_offset(&dec->layout, PY_TYPE_str) - 8, &call));
+    if (!call)
         return NULL;
     const char *dot = strrchr(name, '.');
     AUTO_FREE char *text = NULL, *own = NULL;

@@ -9,9 +9,6 @@
 
 #define IFRAME_MAX_BYTES 256
 
-// enum _frameowner. 3 is FRAME_OWNED_BY_CSTACK (3.12, 3.13) or FRAME_OWNED_BY_INTERPRETER (3.14+).
-enum { OWNED_BY_THREAD, OWNED_BY_GENERATOR, OWNED_BY_FRAME_OBJECT, OWNED_BY_C };
-
 // 3.12 and later have shims.
 static bool needs_cframes(const struct py_layout *lay)
 {
@@ -141,47 +138,55 @@ static struct err *close_entry(struct py_stack *stack, uint64_t addr, uint64_t c
     return vec_push(&stack->entries, entry) ? NULL : err_create(ERR_NO_MEMORY, "frames");
 }
 
-struct err *py_walk_iframe(struct py_process *process, struct py_stack *stack)
+struct err *py_iframe_read(struct py_decoder *dec, uint64_t addr, struct py_iframe *ret)
 {
-    const struct py_layout *lay = &process->dec.layout;
+    const struct py_layout *lay = &dec->layout;
     unsigned char bytes[IFRAME_MAX_BYTES];
     size_t size = py_offset(lay, PY_IF_localsplus);
-    uint64_t addr = stack->next;
     if (size > sizeof(bytes))
         return err_create(ERR_UNSUPPORTED, "a frame of %zu bytes", size);
     if (addr % 8)
         return err_create(ERR_BAD_DATA, "0x%llx is no frame", (unsigned long long)addr);
-    TRY(mem_read(process->dec.mem, addr, bytes, size));
-    uint64_t owner = py_pick_or_0(lay, bytes, size, PY_IF_owner);
-    uint64_t previous = py_pick_or_0(lay, bytes, size, PY_IF_previous);
-    if (owner > 4)
+    TRY(mem_read(dec->mem, addr, bytes, size));
+    ret->previous = py_pick_or_0(lay, bytes, size, PY_IF_previous);
+    ret->owner = (enum py_frame_owner)py_pick_or_0(lay, bytes, size, PY_IF_owner);
+    ret->stacktop = (int32_t)py_pick_or_0(lay, bytes, size, PY_IF_stacktop);
+    ret->frame = (struct py_frame){
+        .addr = addr,
+        .code_addr = py_untag(dec, py_pick_or_0(lay, bytes, size, PY_IF_code)),
+        .instr = py_pick_or_0(lay, bytes, size, PY_IF_instr),
+        .slots_addr = addr + size,
+        .stackpointer = py_pick_or_0(lay, bytes, size, PY_IF_stackpointer),
+        .tlbc_index = (uint32_t)py_pick_or_0(lay, bytes, size, PY_IF_tlbc_index),
+        .flags = (ret->owner == PY_OWNED_BY_GENERATOR ? PY_FRAME_GENERATOR : 0) |
+                 (py_pick_or_0(lay, bytes, size, PY_IF_is_entry) ? PY_FRAME_ENTRY : 0),
+    };
+    return NULL;
+}
+
+struct err *py_walk_iframe(struct py_process *process, struct py_stack *stack)
+{
+    uint64_t addr = stack->next;
+    struct py_iframe read;
+    TRY(py_iframe_read(&process->dec, addr, &read));
+    if (read.owner > PY_OWNED_MAX)
         return err_create(ERR_BAD_DATA, "0x%llx is no frame", (unsigned long long)addr);
-    if (owner >= OWNED_BY_C) {
+    if (read.owner >= PY_OWNED_BY_C) {
         // The frames above the shim run in an evaluation loop that C code started.
         if (stack->frames.count)
             stack->frames.items[stack->frames.count - 1].flags |= PY_FRAME_ENTRY;
         if (addr != stack->thread.base_frame) {
             stack->outermost_shim = addr;
-            TRY(close_entry(stack, addr, previous));
+            TRY(close_entry(stack, addr, read.previous));
         }
-        stack->next = previous;
+        stack->next = read.previous;
         return NULL;
     }
-    struct py_frame frame = {
-        .addr = addr,
-        .code_addr = py_untag(&process->dec, py_pick_or_0(lay, bytes, size, PY_IF_code)),
-        .instr = py_pick_or_0(lay, bytes, size, PY_IF_instr),
-        .slots_addr = addr + size,
-        .stackpointer = py_pick_or_0(lay, bytes, size, PY_IF_stackpointer),
-        .tlbc_index = (uint32_t)py_pick_or_0(lay, bytes, size, PY_IF_tlbc_index),
-        .flags = (owner == OWNED_BY_GENERATOR ? PY_FRAME_GENERATOR : 0) |
-                 (py_pick_or_0(lay, bytes, size, PY_IF_is_entry) ? PY_FRAME_ENTRY : 0),
-    };
-    if (!vec_push(&stack->frames, frame))
+    if (!vec_push(&stack->frames, read.frame))
         return err_create(ERR_NO_MEMORY, "frames");
-    if (frame.flags & PY_FRAME_ENTRY)
-        TRY(close_entry(stack, 0, previous)); // see py_pair_cframes
-    stack->next = previous;
+    if (read.frame.flags & PY_FRAME_ENTRY)
+        TRY(close_entry(stack, 0, read.previous)); // see py_pair_cframes
+    stack->next = read.previous;
     return NULL;
 }
 

@@ -7,45 +7,58 @@
 
 #define FRAME_MAX_BYTES 1024
 
-struct err *py_walk_frame_object(struct py_process *process, struct py_stack *stack)
+// 3.10 counts slots, earlier ones have the address; both mean nothing while the frame executes.
+static uint64_t stack_top(const struct py_layout *lay, const void *bytes, size_t size,
+                          uint64_t valuestack)
 {
-    const struct py_layout *lay = &process->dec.layout;
+    if (!py_layout_has(lay, PY_FO_stackdepth))
+        return py_pick_or_0(lay, bytes, size, PY_FO_stacktop);
+    return valuestack + 8 * py_pick_or_0(lay, bytes, size, PY_FO_stackdepth);
+}
+
+struct err *py_frame_object_read(struct py_decoder *dec, uint64_t addr, struct py_frame_object *ret)
+{
+    const struct py_layout *lay = &dec->layout;
     unsigned char bytes[FRAME_MAX_BYTES];
     size_t size = py_offset(lay, PY_FO_localsplus);
     if (size > sizeof(bytes))
         return err_create(ERR_UNSUPPORTED, "a frame object of %zu bytes", size);
-    uint64_t addr = stack->next, type;
-    TRY(mem_read(process->dec.mem, addr, bytes, size));
+    TRY(mem_read(dec->mem, addr, bytes, size));
     struct py_type_info info;
-    py_pick(lay, bytes, size, PY_OB_type, &type);
-    TRY(py_type_info(&process->dec, type, &info));
-    const char *type_name = strtab_get(process->dec.strings, info.name);
+    TRY(py_type_info(dec, py_pick_or_0(lay, bytes, size, PY_OB_type), &info));
+    const char *type_name = strtab_get(dec->strings, info.name);
     if (info.heap || !type_name || __builtin_strcmp(type_name, "frame") != 0)
         return err_create(ERR_BAD_DATA, "0x%llx is no frame", (unsigned long long)addr);
-    uint64_t code = 0, lasti = 0, valuestack = 0, slots = 0, generator = 0, back = 0;
-    py_pick(lay, bytes, size, PY_FO_code, &code);
-    py_pick(lay, bytes, size, PY_FO_lasti, &lasti);
-    py_pick(lay, bytes, size, PY_FO_valuestack, &valuestack);
-    py_pick(lay, bytes, size, PY_FO_ob_size, &slots);
-    py_pick(lay, bytes, size, PY_FO_gen, &generator);
-    py_pick(lay, bytes, size, PY_FO_back, &back);
+    uint64_t slots = py_pick_or_0(lay, bytes, size, PY_FO_ob_size);
+    uint64_t valuestack = py_pick_or_0(lay, bytes, size, PY_FO_valuestack);
     uint64_t localsplus = addr + size;
     if (valuestack < localsplus || valuestack - localsplus > 8 * LIMIT_FRAME_SLOTS)
         return err_create(ERR_BAD_DATA, "frame at 0x%llx has no value stack",
                           (unsigned long long)addr);
-    struct py_frame frame = {
+    ret->back = py_pick_or_0(lay, bytes, size, PY_FO_back);
+    ret->generator = py_pick_or_0(lay, bytes, size, PY_FO_gen);
+    ret->state = (int8_t)py_pick_or_0(lay, bytes, size, PY_FO_state);
+    ret->stacktop = stack_top(lay, bytes, size, valuestack);
+    ret->frame = (struct py_frame){
         .addr = addr,
-        .code_addr = code,
-        .instr = (uint64_t)(int64_t)(int32_t)lasti,
+        .code_addr = py_pick_or_0(lay, bytes, size, PY_FO_code),
+        .instr = (uint64_t)(int64_t)(int32_t)py_pick_or_0(lay, bytes, size, PY_FO_lasti),
         .slots_addr = localsplus,
         .slot_count = slots < LIMIT_FRAME_SLOTS ? (uint32_t)slots : LIMIT_FRAME_SLOTS,
         .stack_offset = (uint32_t)((valuestack - localsplus) / 8),
         // Each Python function runs in an evaluation loop of its own.
-        .flags = PY_FRAME_ENTRY | (generator ? PY_FRAME_GENERATOR : 0),
+        .flags = PY_FRAME_ENTRY | (ret->generator ? PY_FRAME_GENERATOR : 0),
     };
+    return NULL;
+}
+
+struct err *py_walk_frame_object(struct py_process *process, struct py_stack *stack)
+{
+    struct py_frame_object read;
+    TRY(py_frame_object_read(&process->dec, stack->next, &read));
     struct py_entry entry = {.frames_end = (uint32_t)stack->frames.count + 1};
-    if (!vec_push(&stack->frames, frame) || !vec_push(&stack->entries, entry))
+    if (!vec_push(&stack->frames, read.frame) || !vec_push(&stack->entries, entry))
         return err_create(ERR_NO_MEMORY, "frames");
-    stack->next = back;
+    stack->next = read.back;
     return NULL;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Locks that a thread holds: see cpython/lock.h. A `with` block leaves the manager's __exit__ on the
+// Locks that a thread holds: see cpython/lock.h; acquired.c has those it took by acquire(). A `with` block
+// leaves the manager's __exit__ on the
 // value stack until it ends: bound (up to 3.13), or the function and the manager behind it (3.14+,
 // LOAD_SPECIAL). Only slots that were pushed before the frame's current call count.
 #include <string.h>
@@ -9,6 +10,7 @@
 
 #define FRAMES_MAX 512
 #define RELEASED_MAX 4
+#define ACQUIRED_MAX 8 // of one frame
 
 struct scan {
     struct py_decoder *dec;
@@ -18,36 +20,36 @@ struct scan {
     size_t released_count;
 };
 
-static bool is_exit_text(struct py_decoder *dec, uint64_t ml)
+static bool is_named_text(struct py_decoder *dec, uint64_t ml, const char *want)
 {
     AUTO_FREE char *text = NULL;
     uint64_t name;
     AUTO_ERR struct err *err = py_read(dec->mem, &dec->layout, ml, PY_ML_name, &name);
     AUTO_ERR struct err *unread = err ? NULL : mem_read_cstr(dec->mem, name, 16, &text);
-    return !err && !unread && strcmp(text, "__exit__") == 0;
+    return !err && !unread && strcmp(text, want) == 0;
 }
 
-static bool is_exit_str(struct py_decoder *dec, uint64_t object)
+static bool is_named_str(struct py_decoder *dec, uint64_t object, const char *want)
 {
     uint32_t id;
     AUTO_ERR struct err *err = py_str_id(dec, object, &id);
     const char *text = err ? NULL : strtab_get(dec->strings, id);
-    return text && strcmp(text, "__exit__") == 0;
+    return text && strcmp(text, want) == 0;
 }
 
 static struct err *is_exit(struct py_decoder *dec, uint64_t object, const struct py_type_info *type,
-                           bool *ret)
+                           const char *want, bool *ret)
 {
     const struct py_layout *lay = &dec->layout;
     uint64_t part, name;
     switch (type->kind) {
     case PY_KIND_BUILTIN:
         TRY(py_read(dec->mem, lay, object, PY_CFUNC_ml, &part));
-        *ret = is_exit_text(dec, part);
+        *ret = is_named_text(dec, part, want);
         return NULL;
     case PY_KIND_METHOD_DESCRIPTOR:
         TRY(py_read(dec->mem, lay, object, PY_DESCR_method, &part));
-        *ret = is_exit_text(dec, part);
+        *ret = is_named_text(dec, part, want);
         return NULL;
     case PY_KIND_BOUND_METHOD:
         TRY(py_read(dec->mem, lay, object, PY_METHOD_func, &object));
@@ -59,18 +61,18 @@ static struct err *is_exit(struct py_decoder *dec, uint64_t object, const struct
         return NULL;
     }
     TRY(py_read(dec->mem, lay, object, PY_FUNC_name, &name));
-    *ret = is_exit_str(dec, name);
+    *ret = is_named_str(dec, name, want);
     return NULL;
 }
 
-// The manager whose __exit__ slot `index` holds; 0: it holds none.
-static uint64_t manager_at(struct py_decoder *dec, const struct py_slots *slots, uint32_t index)
+uint64_t py_with_manager(struct py_decoder *dec, const struct py_slots *slots, uint32_t index,
+                         const char *exit)
 {
     struct py_type_info type;
     bool exits = false;
     uint64_t object = slots->objects[index];
     AUTO_ERR struct err *err = py_type_of(dec, object, &type);
-    AUTO_ERR struct err *other = err ? NULL : is_exit(dec, object, &type, &exits);
+    AUTO_ERR struct err *other = err ? NULL : is_exit(dec, object, &type, exit, &exits);
     if (err || other || !exits)
         return 0;
     uint64_t self = py_bound_self(dec, object);
@@ -125,6 +127,19 @@ static void resolve(const struct scan *scan, uint64_t manager, struct py_held *r
     ret->type = py_type_name(dec, manager);
 }
 
+static struct err *add(struct scan *scan, uint32_t index, const struct py_slots *slots,
+                       uint64_t manager, bool by_call)
+{
+    struct py_held held;
+    resolve(scan, manager, &held);
+    if (!held.lock)
+        return NULL;
+    held.frame = index;
+    held.what = py_path_to(scan->dec, &scan->stack->frames.items[index], slots, manager);
+    held.by_call = by_call && !held.observed;
+    return vec_push(scan->ret, held) ? NULL : err_create(ERR_NO_MEMORY, "locks");
+}
+
 static struct err *scan_frame(struct scan *scan, uint32_t index)
 {
     struct py_decoder *dec = scan->dec;
@@ -132,18 +147,16 @@ static struct err *scan_frame(struct scan *scan, uint32_t index)
     struct py_slots slots;
     AUTO_ERR struct err *err = py_slots_read(dec, frame, &slots);
     for (uint32_t i = slots.locals; !err && i < slots.live; i++) {
-        uint64_t manager = slots.objects[i] ? manager_at(dec, &slots, i) : 0;
-        struct py_held held;
-        if (!manager)
-            continue;
-        resolve(scan, manager, &held);
-        if (!held.lock)
-            continue;
-        held.frame = index;
-        held.what = py_path_to(dec, frame, &slots, manager);
-        if (!vec_push(scan->ret, held))
-            return err_create(ERR_NO_MEMORY, "locks");
+        uint64_t manager = slots.objects[i] ? py_with_manager(dec, &slots, i, "__exit__") : 0;
+        if (manager)
+            TRY(add(scan, index, &slots, manager, false));
     }
+    struct py_acquired acquired[ACQUIRED_MAX];
+    size_t count = err ? 0 : py_acquired(dec, frame, &slots, acquired, ACQUIRED_MAX);
+    for (size_t i = 0; i < count; i++)
+        // A semaphore that is not given back is a signal.
+        if (acquired[i].given_back || !py_is_a(dec, acquired[i].object, "Semaphore"))
+            TRY(add(scan, index, &slots, acquired[i].object, true));
     return NULL;
 }
 

@@ -89,6 +89,8 @@ static void find_statics(struct py_process *process)
             continue;
         if (image_symbol(process->image, module, "_PyThreadState_Current", &addr, &size))
             process->current_addr = addr;
+        if (image_symbol(process->image, module, "_PyGC_generation0", &addr, &size))
+            process->generation0_addr = addr;
         if (image_symbol(process->image, module, "gil_cond", &addr, &size)) {
             process->gil_cond = addr;
             process->gil_end = addr + size;
@@ -209,6 +211,7 @@ void py_process_close(struct py_process *process)
     if (!process)
         return;
     py_decoder_deinit(&process->dec);
+    free(process->asyncio);
     free(process);
 }
 

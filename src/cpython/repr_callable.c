@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpython/coroutine.h"
 #include "repr_private.h"
 #include "util/guard.h"
 #include "util/redact.h"
@@ -153,55 +154,18 @@ bool repr_opaque(struct repr *repr, uint64_t object, const struct repr_class *cl
 
 // ---- Generators ---------------------------------------------------------------------------------
 
-// 3.6-3.9 has no state of its own (inspect.getgeneratorstate); 3.10 _framestate of the frame object;
-// 3.11+ gi_frame_state: Include/internal/pycore_frame.h of each version.
-static const char *old_state(struct repr *repr, uint64_t object)
-{
-    uint64_t frame, running = 0, state, lasti;
-    if (!repr_read(repr, object, PY_GEN_frame, &frame))
-        return NULL;
-    if (!frame || repr_is_none(repr, frame))
-        return "closed";
-    if (repr->dec->layout.version == 0x030a) {
-        if (!repr_read(repr, frame, PY_FO_state, &state))
-            return NULL;
-        int8_t value = (int8_t)state;
-        return value == -2   ? "created"
-               : value == -1 ? "suspended"
-               : value == 0  ? "running"
-                             : "closed";
-    }
-    if (!repr_read(repr, object, PY_GEN_running, &running) ||
-        !repr_read(repr, frame, PY_FO_lasti, &lasti))
-        return NULL;
-    return running ? "running" : (int32_t)lasti == -1 ? "created" : "suspended";
-}
-
-static const char *new_state(struct repr *repr, uint64_t object)
-{
-    uint64_t raw;
-    if (!repr_read(repr, object, PY_GEN_state, &raw))
-        return NULL;
-    int state = (int8_t)raw;
-    if (repr->dec->layout.version >= 0x030f) {
-        static const char *const names[] = {"created",   "suspended", "suspended",
-                                            "suspended", "running",   "closed"};
-        return state >= 0 && state < (int)ARRAY_SIZE(names) ? names[state] : NULL;
-    }
-    // 3.13 put "suspended in yield from" between.
-    int created = repr->dec->layout.version >= 0x030d ? -3 : -2;
-    if (state < created || state > 4)
-        return NULL;
-    return state == created ? "created"
-           : state < 0      ? "suspended"
-           : state == 0     ? "running"
-                            : "closed";
-}
-
 bool repr_generator(struct repr *repr, uint64_t object, const struct repr_class *class)
 {
-    const char *state = py_layout_has(&repr->dec->layout, PY_GEN_state) ? new_state(repr, object)
-                                                                        : old_state(repr, object);
+    // Lib/inspect.py, getgeneratorstate
+    static const char *const names[] = {
+        [PY_GEN_CREATED] = "created",
+        [PY_GEN_SUSPENDED] = "suspended",
+        [PY_GEN_RUNNING] = "running",
+        [PY_GEN_DONE] = "closed",
+    };
+    enum py_generator_state read;
+    bool known = repr_ok(repr, py_generator_state(repr->dec, object, &read));
+    const char *state = known ? names[read] : NULL;
     repr_printf(repr, "<%s object ", repr_type_name(repr, class));
     if (!put_field_name(repr, object, PY_GEN_qualname))
         return false;

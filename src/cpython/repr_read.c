@@ -59,41 +59,8 @@ bool repr_key(struct repr *repr, uint64_t object, char *ret, size_t room, size_t
     return true;
 }
 
-// A slot of a class with __slots__, or a member that a C type shows: PyMemberDef, of type T_OBJECT or
-// T_OBJECT_EX (Include/structmember.h).
-static uint64_t slot_attr(struct repr *repr, uint64_t object, uint64_t type, const char *name)
-{
-    const struct py_layout *lay = &repr->dec->layout;
-    uint64_t member, name_addr, kind, offset, value;
-    if (!repr_read(repr, type, PY_TYPE_members, &member) || !member)
-        return 0;
-    for (int i = 0; i < 256; i++, member += py_offset(lay, PY_MEMBER_size)) {
-        AUTO_FREE char *text = NULL;
-        if (!repr_read(repr, member, PY_MEMBER_name, &name_addr) || !name_addr)
-            return 0;
-        if (!repr_ok(repr, mem_read_cstr(repr->dec->mem, name_addr, 64, &text)) ||
-            strcmp(text, name) != 0)
-            continue;
-        if (!repr_read(repr, member, PY_MEMBER_type, &kind) || (kind != 6 && kind != 16) ||
-            !repr_read(repr, member, PY_MEMBER_offset, &offset) || offset > 1 << 20 ||
-            !repr_u64(repr, object + offset, &value))
-            return 0;
-        return value;
-    }
-    return 0;
-}
-
 uint64_t repr_attr(struct repr *repr, uint64_t object, const char *name)
 {
-    uint64_t value = 0, type;
-    if (repr_ok(repr, py_instance_attr(repr->dec, object, name, &value)) && value)
-        return value;
-    if (!repr_read(repr, object, PY_OB_type, &type))
-        return 0;
-    for (int i = 0; i < 32 && type; i++) {
-        value = slot_attr(repr, object, type, name);
-        if (value || !repr_read(repr, type, PY_TYPE_base, &type))
-            return value;
-    }
-    return 0;
+    uint64_t value = 0;
+    return repr_ok(repr, py_attr(repr->dec, object, name, &value)) ? value : 0;
 }

@@ -29,10 +29,9 @@ static bool is_miss(const struct py_decoder *dec, const struct err *err)
     return dec->copy && err_code(err) == ERR_FAULT && mem_copy_misses(dec->copy)->count;
 }
 
-// After a step: does the chain come back to a place it has passed? The mark moves on at each power
-// of two (R. P. Brent's way), so that every round is found after a few times its length; what was
-// taken more than once is dropped.
-static bool comes_round(struct py_stack *stack, uint64_t from)
+// The mark moves on at each power of two (R. P. Brent's way), so that every round is found after a few
+// times its length.
+bool py_walk_comes_round(struct py_stack *stack, uint64_t from)
 {
     struct py_frames *frames = &stack->frames;
     struct py_entries *entries = &stack->entries;
@@ -70,7 +69,7 @@ static struct err *follow(struct py_process *process, struct py_stack *stack)
                               LIMIT_FRAMES_PER_SNAPSHOT);
         uint64_t here = stack->next;
         TRY(modern ? py_walk_iframe(process, stack) : py_walk_frame_object(process, stack));
-        if (comes_round(stack, here))
+        if (py_walk_comes_round(stack, here))
             return err_create(ERR_BAD_DATA, "the frame chain bites its tail");
     }
     return NULL;
@@ -137,14 +136,14 @@ static bool walk_cframes(struct py_process *process, struct py_stack *stack)
     return true;
 }
 
-static bool incomplete(const struct py_process *process, const struct py_frame *frame)
+static bool incomplete(const struct py_decoder *dec, const struct py_frame *frame)
 {
     // _PyFrame_IsIncomplete, Include/internal/pycore_frame.h (3.12+).
-    return process->dec.layout.version >= 0x030c && !(frame->flags & PY_FRAME_GENERATOR) &&
+    return dec->layout.version >= 0x030c && !(frame->flags & PY_FRAME_GENERATOR) &&
            frame->offset_bytes < (int32_t)(2 * frame->code->first_traceable);
 }
 
-static size_t slot_count(const struct py_decoder *dec, const struct py_frame *frame)
+size_t py_frame_slot_count(const struct py_decoder *dec, const struct py_frame *frame)
 {
     size_t count = frame->slot_count;
     if (dec->layout.version >= 0x030b)
@@ -152,12 +151,8 @@ static size_t slot_count(const struct py_decoder *dec, const struct py_frame *fr
     return count < LIMIT_FRAME_SLOTS ? count : LIMIT_FRAME_SLOTS;
 }
 
-// What about frame `index` can only be read while the target stands still: is its code object
-// still the one we know, and what is it calling. ERR_FAULT with a miss: try again.
-static struct err *complete(struct py_process *process, struct py_stack *stack, size_t index)
+struct err *py_frame_locate(struct py_decoder *dec, struct py_frame *frame)
 {
-    struct py_decoder *dec = &process->dec;
-    struct py_frame *frame = &stack->frames.items[index];
     if (!frame->code)
         TRY(py_code_get(dec, frame->code_addr, &frame->code));
     struct err *err = py_frame_offset(dec, frame, frame->code, &frame->offset_bytes);
@@ -171,10 +166,22 @@ static struct err *complete(struct py_process *process, struct py_stack *stack, 
     }
     if (dec->layout.version >= 0x030b)
         frame->stack_offset = frame->code->slot_count;
-    if (incomplete(process, frame))
+    if (incomplete(dec, frame))
         frame->flags |= PY_FRAME_INCOMPLETE;
+    return NULL;
+}
+
+// What about frame `index` can only be read while the target stands still: is its code object
+// still the one we know, and what is it calling. ERR_FAULT with a miss: try again.
+static struct err *complete(struct py_process *process, struct py_stack *stack, size_t index)
+{
+    struct py_decoder *dec = &process->dec;
+    struct py_frame *frame = &stack->frames.items[index];
+    TRY(py_frame_locate(dec, frame));
+    if (frame->flags & PY_FRAME_LINE_LOST)
+        return NULL;
     if (index > 0 && dec->copy)
-        mem_copy_want(dec->copy, frame->slots_addr, 8 * slot_count(dec, frame));
+        mem_copy_want(dec->copy, frame->slots_addr, 8 * py_frame_slot_count(dec, frame));
     bool from_c = index == 0 || (stack->frames.items[index - 1].flags & PY_FRAME_ENTRY);
     if (from_c && frame->offset_bytes >= 0 && !(frame->flags & PY_FRAME_INCOMPLETE))
         TRY(py_frame_call(process, stack, frame, frame->code, index == 0));
@@ -218,7 +225,7 @@ bool py_stack_step(struct py_process *process, struct py_stack *stack)
 static uint64_t hash_slots(struct py_decoder *dec, const struct py_frame *frame)
 {
     uint64_t few[64], hash = hash_u64(HASH_SEED, (uint64_t)frame->offset_bytes);
-    size_t count = slot_count(dec, frame);
+    size_t count = py_frame_slot_count(dec, frame);
     AUTO_FREE uint64_t *many = count > ARRAY_SIZE(few) ? calloc(count, 8) : NULL;
     uint64_t *slots = count > ARRAY_SIZE(few) ? many : few;
     AUTO_ERR struct err *err =
@@ -228,21 +235,26 @@ static uint64_t hash_slots(struct py_decoder *dec, const struct py_frame *frame)
     return hash;
 }
 
+void py_frame_name(struct py_decoder *dec, struct py_frame *frame)
+{
+    frame->line = (struct py_line){-1, -1};
+    if (!frame->code)
+        return;
+    frame->name = frame->code->name;
+    frame->qualname = frame->code->qualname;
+    frame->file = frame->code->file;
+    frame->first_line = frame->code->first_line;
+    frame->fingerprint = frame->code->fingerprint;
+    if (!(frame->flags & PY_FRAME_LINE_LOST))
+        frame->line = py_code_line(dec, frame->code, frame->offset_bytes);
+}
+
 void py_stack_finish(struct py_process *process, struct py_stack *stack)
 {
     for (size_t i = 0; i < stack->frames.count; i++) {
         struct py_frame *frame = &stack->frames.items[i];
-        frame->line = (struct py_line){-1, -1};
-        if (!frame->code)
-            continue;
-        frame->name = frame->code->name;
-        frame->qualname = frame->code->qualname;
-        frame->file = frame->code->file;
-        frame->first_line = frame->code->first_line;
-        frame->fingerprint = frame->code->fingerprint;
-        if (!(frame->flags & PY_FRAME_LINE_LOST))
-            frame->line = py_code_line(&process->dec, frame->code, frame->offset_bytes);
-        if (i > 0)
+        py_frame_name(&process->dec, frame);
+        if (i > 0 && frame->code)
             frame->content = hash_slots(&process->dec, frame);
     }
 }

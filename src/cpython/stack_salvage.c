@@ -8,9 +8,6 @@
 #include "util/guard.h"
 #include "util/limits.h"
 
-#define IFRAME_MAX_BYTES 256
-#define OWNED_BY_THREAD 0 // enum _frameowner, Include/internal/pycore_frame.h
-
 struct chunk {
     uint64_t start, end; // of the frames in it
 };
@@ -66,25 +63,14 @@ static struct err *list_chunks(struct py_process *process, const struct py_stack
 static struct err *read_frame(struct py_process *process, uint64_t addr, struct py_frame *ret,
                               uint64_t *ret_bytes)
 {
-    const struct py_layout *lay = &process->dec.layout;
-    unsigned char bytes[IFRAME_MAX_BYTES];
-    size_t size = py_offset(lay, PY_IF_localsplus);
-    if (size > sizeof(bytes))
-        return err_create(ERR_UNSUPPORTED, "a frame of %zu bytes", size);
-    TRY(mem_read(process->dec.mem, addr, bytes, size));
-    if (py_pick_or_0(lay, bytes, size, PY_IF_owner) != OWNED_BY_THREAD)
+    struct py_iframe read;
+    TRY(py_iframe_read(&process->dec, addr, &read));
+    if (read.owner != PY_OWNED_BY_THREAD)
         return err_create(ERR_BAD_DATA, "no frame");
-    *ret = (struct py_frame){
-        .addr = addr,
-        .code_addr = py_untag(&process->dec, py_pick_or_0(lay, bytes, size, PY_IF_code)),
-        .instr = py_pick_or_0(lay, bytes, size, PY_IF_instr),
-        .slots_addr = addr + size,
-        .stackpointer = py_pick_or_0(lay, bytes, size, PY_IF_stackpointer),
-        .tlbc_index = (uint32_t)py_pick_or_0(lay, bytes, size, PY_IF_tlbc_index),
-        .flags = py_pick_or_0(lay, bytes, size, PY_IF_is_entry) ? PY_FRAME_ENTRY : 0,
-    };
+    *ret = read.frame;
     TRY(py_code_get(&process->dec, ret->code_addr, &ret->code));
-    *ret_bytes = size + 8 * ((uint64_t)ret->code->slot_count + ret->code->stack_size);
+    *ret_bytes =
+        ret->slots_addr - addr + 8 * ((uint64_t)ret->code->slot_count + ret->code->stack_size);
     return NULL;
 }
 

@@ -5,6 +5,33 @@
 
 #include "cpython/stack.h"
 
+// enum _frameowner, Include/internal/pycore_frame.h. 3 is FRAME_OWNED_BY_CSTACK (3.12, 3.13) or
+// FRAME_OWNED_BY_INTERPRETER (3.14+).
+enum py_frame_owner {
+    PY_OWNED_BY_THREAD,
+    PY_OWNED_BY_GENERATOR,
+    PY_OWNED_BY_FRAME_OBJECT,
+    PY_OWNED_BY_C,
+    PY_OWNED_MAX = 4
+};
+
+struct py_iframe { // _PyInterpreterFrame, 3.11+
+    struct py_frame frame;
+    uint64_t previous;
+    enum py_frame_owner owner;
+    int32_t stacktop; // slots in use, 3.11-3.13; only of a suspended frame
+};
+struct err *py_iframe_read(struct py_decoder *dec, uint64_t addr, struct py_iframe *ret);
+
+struct py_frame_object { // PyFrameObject, up to 3.10
+    struct py_frame frame;
+    uint64_t back, generator;
+    int8_t state;      // 3.10: enum _framestate
+    uint64_t stacktop; // address behind the last slot in use; only of a suspended frame
+};
+struct err *py_frame_object_read(struct py_decoder *dec, uint64_t addr,
+                                 struct py_frame_object *ret);
+
 // Reads the frame at stack->next, appends it (unless it is a shim) and advances stack->next; 0 ends
 // the chain.
 struct err *py_walk_frame_object(struct py_process *process, struct py_stack *stack); // <= 3.10
@@ -29,6 +56,17 @@ void py_pair_cframes(struct py_stack *stack);
 // 3.11+, when the chain ended in memory that is not there: appends the older frames that lie in the
 // data stack. Those of generators do not. How many there were.
 size_t py_stack_salvage(struct py_process *process, struct py_stack *stack);
+
+// After a step from `from` to stack->next: does the chain come back to a place it has passed? What was
+// taken more than once is then dropped.
+bool py_walk_comes_round(struct py_stack *stack, uint64_t from);
+
+// The frame's code object, and where in it the frame is. ERR_FAULT: bytes are missing.
+struct err *py_frame_locate(struct py_decoder *dec, struct py_frame *frame);
+// What is known of a located frame without reading any more: names, file and line.
+void py_frame_name(struct py_decoder *dec, struct py_frame *frame);
+// Slots of its locals and value stack.
+size_t py_frame_slot_count(const struct py_decoder *dec, const struct py_frame *frame);
 
 // The byte offset of the frame's instruction in its bytecode.
 struct err *py_frame_offset(struct py_decoder *dec, const struct py_frame *frame,

@@ -223,6 +223,7 @@ void py_state_read(struct py_process *process, struct py_state *state)
     state->interpreters = 0;
     process->frames_walked = 0;
     process->tracebacks_walked = 0;
+    process->awaits_walked = 0;
     err_destroy(state->cut);
     state->cut = read_all(process, state);
 }

@@ -186,12 +186,47 @@ static void find_name(struct search *s, const struct py_slots *slots)
         s->ret->what = py_path_to(s->dec, frame, slots, s->ret->lock);
 }
 
+static bool is_in_loop(struct py_decoder *dec, const struct py_frame *frame)
+{
+    struct py_code *code;
+    if (!frame->code_addr || !frame->complete || frame->offset_bytes < 0)
+        return false;
+    AUTO_ERR struct err *err = py_code_get(dec, frame->code_addr, &code);
+    if (err || !code->bytecode || !py_codes_may_walk(dec->codes, code->bytecode_bytes))
+        return false;
+    struct py_bytecode bytecode = {
+        code->bytecode,        code->bytecode_bytes,        dec->layout.version,
+        code->exception_table, code->exception_table_bytes, code->stack_size};
+    return py_callsite_in_loop(&bytecode, (size_t)frame->offset_bytes);
+}
+
+// What tells a borrower from a worker: it gives back what it got. And one that takes work for good comes
+// round again.
+static void find_habits(struct search *s, const struct py_slots *slots)
+{
+    static const char *const queue[] = {"put", "put_nowait"}, *const semaphore[] = {"release",
+                                                                                    NULL};
+    struct py_wait *ret = s->ret;
+    if (ret->kind != PY_WAIT_QUEUE_GET && ret->kind != PY_WAIT_SEMAPHORE)
+        return;
+    const struct py_frame *frames = s->stack->frames.items;
+    ret->gives_back = py_names_method(s->dec, &frames[ret->waiting], slots, ret->object,
+                                      ret->kind == PY_WAIT_SEMAPHORE ? semaphore : queue);
+    for (uint32_t i = ret->waiting, end = i + CHAIN_MAX; i < s->stack->frames.count && i < end;
+         i++) {
+        if (is_in_loop(s->dec, &frames[i])) {
+            ret->loop = i;
+            return;
+        }
+    }
+}
+
 struct err *py_wait_read(struct py_decoder *dec, const struct py_stack *stack, uint64_t futex,
                          struct py_wait *ret)
 {
     struct search s = {.dec = dec, .stack = stack, .futex = futex, .ret = ret};
     struct py_slots slots;
-    *ret = (struct py_wait){.waiting = UINT32_MAX};
+    *ret = (struct py_wait){.waiting = UINT32_MAX, .loop = UINT32_MAX};
     // Python/parking_lot.c, struct wait_entry {park_arg, addr, sema}: the futex is its semaphore.
     if (dec->layout.version >= 0x030d) {
         AUTO_ERR struct err *err = mem_read_u64(dec->mem, futex - 8, &s.mutex);
@@ -217,7 +252,9 @@ struct err *py_wait_read(struct py_decoder *dec, const struct py_stack *stack, u
         break;
     }
     ret->type = py_type_name(dec, ret->object);
-    if (ret->waiting != UINT32_MAX)
+    if (ret->waiting != UINT32_MAX) {
         find_name(&s, &slots);
+        find_habits(&s, &slots);
+    }
     return NULL;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// busy-loop: one call of a function lasts the whole run, never waits, and nothing but builtins is ever
-// seen below it, in a handful of lines. That is a loop that waits by asking again and
-// again, or a computation that never leaves one function; a profile alone cannot tell which.
+// busy-loop: a thread is in one function for the whole run, never waits, and nothing but builtins is ever
+// seen below it, in a handful of lines. That is a loop that waits by asking again and again, or a
+// computation that never leaves one function; a profile alone cannot tell which. It may be one call, or
+// many that follow at the same place: the frame of the next one lies where the last one's did.
 #include "diagnose/stack.h"
 #include "util/guard.h"
 
@@ -64,7 +65,6 @@ static void tell(struct diag *diag, const struct prof_thread *thread, struct loo
     const struct prof_function *function = &diag->profile->functions[loop->index];
     struct draft draft;
     draft_begin(&draft, diag, DIAG_MEDIUM, SNAP_INFERRED, thread->has_cpu ? thread->cpu_share : -1);
-    plain_str(&draft.text, "One call of ");
     say_function(&draft.text, diag, function);
     plain_str(&draft.text, " runs for the whole time in ");
     if (thread->name)
@@ -85,7 +85,7 @@ static void tell(struct diag *diag, const struct prof_thread *thread, struct loo
         plain_add(&draft.text, "%s %d", i ? "," : "", (int)loop->lines[i]);
     plain_str(&draft.text, " only, in ");
     plain_things(&draft.text, loop->samples, "sample");
-    plain_str(&draft.text, " of the same call.");
+    plain_str(&draft.text, " of it.");
     draft_evidence(&draft);
     draft_name(&draft, function->function);
     draft_advice(&draft,

@@ -1,24 +1,35 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // connection-churn: much of the time goes into opening and closing connections, in many distinct calls.
-// One that takes long to open is something else.
+// One that takes long to open is something else: its thread does not use any processor meanwhile.
 #include "diagnose/stack.h"
 #include "util/guard.h"
 
 // Of the samples that work, or wait for input and output other than for new work.
 #define MEDIUM_SHARE 0.2
 #define HIGH_SHARE 0.5
+// Threads that do it at a time, on average: of a process that hardly does anything no share is told.
+#define MEDIUM_THREADS 0.1
+#define HIGH_THREADS 0.25
 #define SEEN_MIN 10 // samples
 #define CALLS_MIN 10
-// Each call was seen so often at most, on average.
+// Each call was seen so often at most, on average. A call that follows at the same place looks like the
+// one before, so this does not go for the waits of a thread that runs between the snapshots ...
 #define SAMPLES_PER_CALL 2.0
+// ... for so long at least, on average: what opening a connection to the same machine costs.
+#define ROUND_NS 20000ull
 
-// CPython: Modules/socketmodule.c, Modules/_ssl.c. `of`: part of the name with its type or module.
+// CPython: Modules/socketmodule.c, _ssl.c, _sqlite/; psycopg2: psycopg/psycopgmodule.c. `of`: part of the
+// name with its type or module; `common`: a name that without it may be anything's.
 static const struct {
     const char *function, *of;
+    bool common;
 } opens[] = {
-    {"connect", "_socket"},       {"connect_ex", "_socket"},  {"getaddrinfo", "_socket"},
-    {"gethostbyname", "_socket"}, {"do_handshake", "_ssl"},   {"close", "_socket"},
-    {"shutdown", "_ssl"},         {"getnameinfo", "_socket"},
+    {"__init__", "_socket", true},       {"connect", "_socket", false},
+    {"connect_ex", "_socket", false},    {"getaddrinfo", "_socket", false},
+    {"gethostbyname", "_socket", false}, {"getnameinfo", "_socket", false},
+    {"close", "_socket", true},          {"do_handshake", "_ssl", false},
+    {"shutdown", "_ssl", false},         {"connect", "sqlite3", false},
+    {"close", "sqlite3", true},          {"_connect", "psycopg2", false},
 };
 // Waiting for work, which is no part of it. Modules/selectmodule.c.
 static const char *const idle[] = {"accept", "_accept", "poll", "select", "control"};
@@ -27,8 +38,9 @@ static bool is_opening(const struct diag *diag, const struct snap_frame *frame)
 {
     const char *qualname = strtab_get(diag->strings, frame->qualname);
     for (size_t i = 0; i < ARRAY_SIZE(opens); i++)
-        if (stack_named(diag, frame->function, opens[i].function))
-            return !qualname || strstr(qualname, opens[i].of) || strstr(qualname, "socket.");
+        if (stack_named(diag, frame->function, opens[i].function) &&
+            (qualname ? strstr(qualname, opens[i].of) != NULL : !opens[i].common))
+            return true;
     return false;
 }
 
@@ -40,8 +52,17 @@ static bool is_idle(const struct diag *diag, const struct snap_frame *frame)
     return false;
 }
 
+// Its thread waits again and again, not for long once.
+static bool comes_round(const struct diag *diag, const struct prof_stack *from)
+{
+    const struct prof_thread *thread = diag_profiled(diag, from->pid, from->tid);
+    return thread && thread->has_cpu && thread->states[SNAP_IO_WAIT] &&
+           thread->cpu_between_ns >= ROUND_NS * thread->states[SNAP_IO_WAIT];
+}
+
 struct churn {
     uint64_t samples, of, most;
+    uint64_t rounds;                     // of the samples
     const struct snap_frame *call, *own; // of the stack that is seen most
 };
 
@@ -58,6 +79,7 @@ static void add_stack(const struct diag *diag, struct churn *churn, const struct
     if (!builtin || !is_opening(diag, call))
         return;
     churn->samples += from->samples;
+    churn->rounds += comes_round(diag, from) ? from->samples : 0;
     if (from->samples > churn->most) {
         churn->most = from->samples;
         churn->call = call;
@@ -78,40 +100,55 @@ static uint64_t count_calls(const struct diag *diag)
     return calls;
 }
 
-void rule_connection_churn(struct diag *diag)
+static void tell(struct diag *diag, const struct churn *churn, uint64_t calls,
+                 enum diag_severity severity)
 {
-    struct churn churn = {0};
-    if (!diag->profile)
-        return;
-    for (size_t i = 0; i < diag->profile->stack_count; i++)
-        add_stack(diag, &churn, &diag->profile->stacks[i]);
-    double share = churn.of ? (double)churn.samples / (double)churn.of : 0;
-    uint64_t calls = count_calls(diag);
-    if (churn.samples < SEEN_MIN || share < MEDIUM_SHARE || calls < CALLS_MIN ||
-        (double)churn.samples > SAMPLES_PER_CALL * (double)calls)
-        return;
+    double share = (double)churn->samples / (double)churn->of;
     struct draft draft;
-    draft_begin(&draft, diag, share >= HIGH_SHARE ? DIAG_HIGH : DIAG_MEDIUM, SNAP_OBSERVED, share);
+    draft_begin(&draft, diag, severity, SNAP_OBSERVED, share);
     plain_str(&draft.text, "Opening and closing connections takes ");
     plain_percent(&draft.text, share);
     plain_str(&draft.text, " % of the time that threads work or talk to others, most of it in ");
-    say_frame(&draft.text, diag, churn.call);
-    if (churn.own) {
+    say_frame(&draft.text, diag, churn->call);
+    if (churn->own) {
         plain_str(&draft.text, ", called by ");
-        say_frame(&draft.text, diag, churn.own);
-        draft_name(&draft, churn.own->function);
+        say_frame(&draft.text, diag, churn->own);
+        draft_name(&draft, churn->own->function);
     }
     plain_str(&draft.text, ".");
     draft_title(&draft);
-    plain_things(&draft.text, churn.samples, "sample");
+    plain_things(&draft.text, churn->samples, "sample");
     plain_str(&draft.text, " of ");
-    plain_count(&draft.text, churn.of);
-    plain_str(&draft.text, ", in at least ");
-    plain_things(&draft.text, calls, "distinct call");
-    plain_str(&draft.text, ".");
+    plain_count(&draft.text, churn->of);
+    if (churn->rounds) {
+        plain_str(&draft.text, "; between them these threads ran, so they are of many calls.");
+    } else {
+        plain_str(&draft.text, ", in at least ");
+        plain_things(&draft.text, calls, "distinct call");
+        plain_str(&draft.text, ".");
+    }
     draft_evidence(&draft);
     draft_advice(&draft,
                  "Keep connections open and use them again: a session or a connection pool per "
                  "process instead of one per request.");
     draft_end(&draft);
+}
+
+void rule_connection_churn(struct diag *diag)
+{
+    const struct prof_report *profile = diag->profile;
+    struct churn churn = {0};
+    if (!profile)
+        return;
+    for (size_t i = 0; i < profile->stack_count; i++)
+        add_stack(diag, &churn, &profile->stacks[i]);
+    double share = churn.of ? (double)churn.samples / (double)churn.of : 0;
+    double threads = (double)churn.samples / (double)profile->snapshots;
+    uint64_t calls = count_calls(diag), single = churn.samples - churn.rounds;
+    bool many =
+        calls + churn.rounds >= CALLS_MIN && (double)single <= SAMPLES_PER_CALL * (double)calls;
+    if (!many || churn.samples < SEEN_MIN || share < MEDIUM_SHARE || threads < MEDIUM_THREADS)
+        return;
+    bool high = share >= HIGH_SHARE && threads >= HIGH_THREADS;
+    tell(diag, &churn, calls, high ? DIAG_HIGH : DIAG_MEDIUM);
 }

@@ -5,6 +5,9 @@
 
 #include "diagnose/stack.h"
 
+#define CAUSE_CHARS 200
+#define MESSAGE_CHARS 120 // in the title; all of it is in the evidence
+
 static uint32_t crashed_thread(const struct diag *diag)
 {
     for (uint32_t i = 0; i < diag->count; i++)
@@ -54,6 +57,26 @@ static void say_where(struct draft *draft, uint32_t thread)
         draft_name(draft, native->function);
 }
 
+// "...: the program ended itself (abort), saying `...`"
+static void say_cause(struct draft *draft, bool sent)
+{
+    const struct snap_source *source = draft->diag->source;
+    const struct snap_crash *crash = &source->crash;
+    uint32_t cause = crash->cause ? crash->cause : source->signal.code_text;
+    if (cause) {
+        plain_str(&draft->text, ": ");
+        plain_id(&draft->text, draft->diag->strings, cause, CAUSE_CHARS, PLAIN_KEEP_START);
+    }
+    if (crash->message) {
+        plain_str(&draft->text, ", saying " DIAG_CODE);
+        plain_id(&draft->text, draft->diag->strings, crash->message, MESSAGE_CHARS,
+                 PLAIN_KEEP_START);
+        plain_str(&draft->text, DIAG_CODE_END);
+    }
+    if (sent && source->signal.has_sender && !crash->cause)
+        plain_add(&draft->text, "; process %d sent it", (int)source->signal.sender_pid);
+}
+
 static void say_line(struct draft *draft, const char *before, uint32_t id)
 {
     if (!id)
@@ -101,15 +124,7 @@ static void tell(struct diag *diag)
     else
         plain_add(&draft.text, "signal %d", source->signal.signo);
     say_where(&draft, crashed_thread(diag));
-    if (crash->cause) {
-        plain_str(&draft.text, ": ");
-        plain_id(&draft.text, diag->strings, crash->cause, 200, PLAIN_KEEP_START);
-    } else if (source->signal.code_text) {
-        plain_str(&draft.text, ": ");
-        plain_id(&draft.text, diag->strings, source->signal.code_text, 200, PLAIN_KEEP_START);
-    }
-    if (sent && source->signal.has_sender)
-        plain_add(&draft.text, "; process %d sent it", (int)source->signal.sender_pid);
+    say_cause(&draft, sent);
     plain_str(&draft.text, ".");
     draft_title(&draft);
     say_line(&draft, "It said: ", crash->message);

@@ -13,6 +13,20 @@ static const struct snap_frame *waiting_frame(const struct diag *diag, uint32_t 
     return stack_own_from(diag, &stack, wait->waiting < stack.count ? wait->waiting : 0);
 }
 
+// What others wait for, as its holder calls it.
+static struct snap_wait as_held(const struct diag *diag, uint32_t holder,
+                                const struct snap_wait *wait)
+{
+    struct snap_wait named = *wait;
+    const struct snap_details *details = diag->threads[holder].details;
+    if (details)
+        vec_foreach (held, &details->held)
+            if (held->what && held->object &&
+                (held->object == wait->lock || held->object == wait->object))
+                named.what = held->what;
+    return named;
+}
+
 // "`T1` holds lock `a` and waits for lock `b`, held by `T2`": `before` waits for it.
 static void say_member(struct plain *text, const struct diag *diag, uint32_t thread,
                        uint32_t before)
@@ -21,8 +35,9 @@ static void say_member(struct plain *text, const struct diag *diag, uint32_t thr
     const struct snap_frame *at = waiting_frame(diag, thread);
     say_thread(text, diag, thread);
     if (diag_is_lock(its->kind) || its->kind == SNAP_WAIT_GIL) {
+        struct snap_wait held = as_held(diag, thread, its);
         plain_str(text, " holds ");
-        say_wanted(text, diag, its);
+        say_wanted(text, diag, &held);
         // Its frame stands at a later line by now, so the function is all that is known.
         const struct snap_frames *frames = &diag->threads[thread].frames;
         if (its->owner_frame < frames->count && &frames->items[its->owner_frame] != at) {

@@ -70,6 +70,8 @@ void graph_deinit(struct diag *diag);
 // What the thread waits for; NULL: it is not known, or it did not hold still, and nothing may be
 // concluded from it.
 const struct snap_wait *diag_wait(const struct diag *diag, uint32_t thread);
+// It used the processor between the two readings of its clock: it is not hung, it takes turns.
+bool diag_ran_lately(const struct diag *diag, uint32_t thread);
 // What one thread has at a time, and the others wait until it lets go.
 bool diag_is_lock(enum snap_wait_kind kind);
 // What the profile has of a thread; NULL: nothing.

@@ -2,7 +2,7 @@
 // blocking-call-in-event-loop: a thread waits below the frame from which an event loop runs its
 // callbacks. The loop's own waiting for events is not below it. While it lasts, nothing else of that
 // loop goes on.
-#include "diagnose/stack.h"
+#include "diagnose/tasks.h"
 #include "util/guard.h"
 
 // Of the snapshots of a run: what blocks the loop in so many is felt by each request.
@@ -55,6 +55,31 @@ static const struct snap_frame *blocked_callback(const struct diag *diag, const 
     return NULL;
 }
 
+// uvloop runs callbacks from one native module, and where stacks are without native frames nothing of
+// it is seen: below a coroutine it is in a callback, for it never polls from inside of one.
+static bool runs_uvloop(const struct diag *diag, pid_t pid, pid_t tid)
+{
+    uint32_t loop = thread_loop(diag, pid, tid);
+    const char *type =
+        loop == DIAG_NONE ? NULL
+                          : strtab_get(diag->strings, diag_suspended(diag)->loops.items[loop].type);
+    return type && strncmp(type, "uvloop.", 7) == 0;
+}
+
+static const struct snap_frame *callback_of(const struct diag *diag, pid_t pid, pid_t tid,
+                                            const struct stack *stack)
+{
+    const struct snap_frame *callback = blocked_callback(diag, stack);
+    size_t outermost = stack->count;
+    if (callback || !runs_uvloop(diag, pid, tid))
+        return callback;
+    while (outermost && !(stack_frame(stack, outermost - 1)->flags & SNAP_FRAME_GENERATOR))
+        outermost--;
+    struct stack inner = *stack;
+    inner.count = outermost;
+    return outermost ? not_the_loops(diag, &inner) : NULL;
+}
+
 static bool waits(enum snap_state state)
 {
     return state == SNAP_IO_WAIT || state == SNAP_LOCK_WAIT || state == SNAP_SLEEP;
@@ -66,6 +91,7 @@ struct blocked {
     pid_t tid;
     const struct snap_frame *callback, *call;
     uint64_t samples, of; // 0 of 0: there is no profile
+    uint32_t now; // the thread of the snapshot, if it is in that call now; DIAG_NONE: it is not
 };
 
 // A sleep is there on purpose, and what has lasted is no accident.
@@ -74,8 +100,10 @@ static bool is_long(const struct diag *diag, const struct blocked *blocked)
     if (blocked->thread == DIAG_NONE)
         return false;
     const struct snap_wait *wait = diag_wait(diag, blocked->thread);
-    return diag->threads[blocked->thread].state == SNAP_SLEEP ||
-           (wait && wait->since_ns >= SLOW_NS);
+    const struct snap_thread *thread = &diag->threads[blocked->thread];
+    uint32_t loop = thread_loop(diag, thread->pid, thread->tid);
+    return thread->state == SNAP_SLEEP || (wait && wait->since_ns >= SLOW_NS) ||
+           (loop != DIAG_NONE && diag_suspended(diag)->loops.items[loop].same_ns >= SLOW_NS);
 }
 
 static void tell(struct diag *diag, const struct blocked *blocked)
@@ -99,18 +127,19 @@ static void tell(struct diag *diag, const struct blocked *blocked)
     }
     plain_str(&draft.text, ": ");
     say_frame(&draft.text, diag, blocked->callback);
-    const struct snap_wait *wait =
-        blocked->thread != DIAG_NONE ? diag_wait(diag, blocked->thread) : NULL;
+    const struct snap_wait *wait = blocked->now != DIAG_NONE ? diag_wait(diag, blocked->now) : NULL;
     if (blocked->call && blocked->call->kind == SNAP_BUILTIN) {
         plain_str(&draft.text, " blocks in ");
         say_frame(&draft.text, diag, blocked->call);
     } else {
         plain_str(&draft.text, " blocks");
     }
-    if (wait && wait->what && wait->what != diag->threads[blocked->thread].syscall) {
+    if (wait && wait->what && wait->what != diag->threads[blocked->now].syscall) {
         plain_str(&draft.text, ", waiting for ");
         say_wanted(&draft.text, diag, wait);
     }
+    if (blocked->now != DIAG_NONE)
+        say_turn(&draft.text, diag, blocked->now);
     plain_str(&draft.text, ".");
     draft_title(&draft);
     if (blocked->of) {
@@ -125,6 +154,8 @@ static void tell(struct diag *diag, const struct blocked *blocked)
                   "own waiting for events is not.");
     }
     draft_evidence(&draft);
+    if (blocked->now != DIAG_NONE)
+        add_turn_evidence(&draft, blocked->now);
     draft_name(&draft, blocked->callback->function);
     draft_advice(&draft, "Await an asynchronous form of this call, or run it in a thread: await "
                          "asyncio.to_thread(...), loop.run_in_executor(...).");
@@ -136,7 +167,9 @@ static void look_at_thread(struct diag *diag, uint32_t index)
     const struct snap_thread *thread = &diag->threads[index];
     struct stack stack = stack_of_thread(thread);
     struct blocked blocked = {.thread = index, .call = stack_call(&stack)};
-    if (waits(thread->state) && (blocked.callback = blocked_callback(diag, &stack)))
+    blocked.now = index;
+    if (waits(thread->state) &&
+        (blocked.callback = callback_of(diag, thread->pid, thread->tid, &stack)))
         tell(diag, &blocked);
 }
 
@@ -149,12 +182,26 @@ static struct diag_number *find_stacks(const struct diag *diag, size_t *ret_coun
     for (uint32_t i = 0; found && i < profile->stack_count; i++) {
         const struct prof_stack *from = &profile->stacks[i];
         struct stack stack = stack_of_profile(profile, from);
-        if (waits(from->state) && blocked_callback(diag, &stack))
+        if (waits(from->state) && callback_of(diag, from->pid, from->tid, &stack))
             found[(*ret_count)++] = (struct diag_number){from->pid, from->tid, i};
     }
     if (found)
         numbers_sort(found, *ret_count);
     return found;
+}
+
+static uint32_t blocked_now(const struct diag *diag, pid_t pid, pid_t tid,
+                            const struct snap_frame *callback, const struct snap_frame *call)
+{
+    uint32_t index = numbers_find(diag->numbers, diag->count, pid, tid);
+    if (index == DIAG_NONE || !waits(diag->threads[index].state))
+        return DIAG_NONE;
+    struct stack stack = stack_of_thread(&diag->threads[index]);
+    const struct snap_frame *its = callback_of(diag, pid, tid, &stack);
+    return its && stack_same_function(its, callback) &&
+                   stack_same_function(stack_call(&stack), call)
+               ? index
+               : DIAG_NONE;
 }
 
 static void look_at_stacks(struct diag *diag, const struct diag_number *stacks, size_t count)
@@ -167,9 +214,10 @@ static void look_at_stacks(struct diag *diag, const struct diag_number *stacks, 
     struct blocked blocked = {.thread = DIAG_NONE,
                               .name = thread->name,
                               .tid = thread->tid,
-                              .callback = blocked_callback(diag, &stack),
+                              .callback = callback_of(diag, from->pid, from->tid, &stack),
                               .call = stack_call(&stack),
                               .of = thread->samples};
+    blocked.now = blocked_now(diag, from->pid, from->tid, blocked.callback, blocked.call);
     for (size_t i = 0; i < count; i++)
         blocked.samples += diag->profile->stacks[stacks[i].index].samples;
     if (blocked.of >= DIAG_SNAPSHOTS_MIN && blocked.samples >= SEEN_MIN &&

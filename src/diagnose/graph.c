@@ -37,6 +37,13 @@ bool diag_is_lock(enum snap_wait_kind kind)
     }
 }
 
+bool diag_ran_lately(const struct diag *diag, uint32_t thread)
+{
+    const struct snap_thread *t = &diag->threads[thread];
+    return !diag->source->of_core && t->has_cpu && t->cpu_ns > 0 &&
+           snap_window_of(diag->last, t->pid) > 0;
+}
+
 size_t diag_python_threads(const struct diag *diag, pid_t pid)
 {
     size_t count = 0;

@@ -5,8 +5,9 @@
 // A pool of workers at rest looks much the same: they wait for work out of a queue, and the busy ones
 // among them are in the same place, too. So one of these has to be so:
 //  - who has it is known: the object is among what the threads hold;
-//  - who waits is in the middle of a unit of work that an executor or a server gave to its thread, so
-//    it does not wait for work;
+//  - the code that waits gives back what it got, to the same queue or semaphore;
+//  - who waits is in the middle of a unit of work that an executor or a server gave to its thread, and
+//    does not come round for the next one, so it does not wait for work;
 //  - nobody is left who could bring work: each other thread waits for the end of one of these.
 #include "diagnose/stack.h"
 #include "util/guard.h"
@@ -14,7 +15,7 @@
 #define WAITERS_MIN 3 // two may meet by accident
 // For each of them all stacks are looked through; the largest come first.
 #define POOLS_MAX 32
-#define HIGH_SHARE 0.5 // of the process's threads: the service is down
+#define HIGH_SHARE 0.5 // of the process's threads: the service is down, if none of them gets on
 
 // What gives a thread its units of work. CPython: Lib/concurrent/futures/thread.py, _WorkItem.run;
 // Lib/socketserver.py; Lib/wsgiref/handlers.py, BaseHandler.run; Lib/multiprocessing/pool.py, worker.
@@ -36,15 +37,17 @@ static bool is_dispatcher(const struct diag *diag, const struct snap_frame *fram
     return false;
 }
 
-// A dispatcher is on the stack, and code that is neither its own nor Python's own further in.
+// A dispatcher is on the stack, and code that is neither its own nor Python's own further in. A unit of
+// work that waits in a loop is a worker again (executor.submit(consume)).
 static bool in_work(const struct diag *diag, const struct snap_thread *thread)
 {
     bool code = false;
     struct stack stack = stack_of_thread(thread);
+    uint32_t loop = thread->details->wait.loop;
     for (size_t i = 0; i < stack.count; i++) {
         const struct snap_frame *frame = stack_frame(&stack, i);
         if (frame->kind == SNAP_PYTHON && is_dispatcher(diag, frame))
-            return code;
+            return code && loop > i;
         code |= frame->kind == SNAP_PYTHON && stack_origin(diag, frame) != SNAP_LIBRARY;
     }
     return false;
@@ -59,18 +62,27 @@ static bool has_it(const struct snap_thread *thread, uint64_t object)
     return false;
 }
 
-// It went on in a function in which the waiter stands still.
+static const struct snap_frame *find_function(const struct stack *stack,
+                                              const struct snap_frame *function)
+{
+    for (size_t i = 0; i < stack->count; i++)
+        if (stack_same_function(stack_frame(stack, i), function))
+            return stack_frame(stack, i);
+    return NULL;
+}
+
+// It went on in the innermost function of both in which the waiter stands still: where that waits, or
+// where it called what waits.
 static bool went_on(const struct diag *diag, const struct snap_thread *waiter,
                     const struct snap_thread *other)
 {
     struct stack a = stack_of_thread(waiter), b = stack_of_thread(other);
-    const struct snap_frame *at = stack_own(diag, &a);
-    if (!at || stack_origin(diag, at) == SNAP_LIBRARY)
-        return false;
-    for (size_t i = 0; i < b.count; i++) {
-        const struct snap_frame *frame = stack_frame(&b, i);
-        if (stack_same_function(frame, at))
-            return frame->line != at->line;
+    for (size_t i = 0; i < a.count; i++) {
+        const struct snap_frame *at = stack_frame(&a, i), *its;
+        if (at->kind != SNAP_PYTHON || stack_origin(diag, at) == SNAP_LIBRARY)
+            continue;
+        if ((its = find_function(&b, at)))
+            return its->line != at->line;
     }
     return false;
 }
@@ -78,8 +90,10 @@ static bool went_on(const struct diag *diag, const struct snap_thread *waiter,
 struct pool {
     const struct diag_group *group;
     uint32_t index;
-    bool known; // who has it was read of their frames
+    bool known;   // who has it was read of their frames
+    bool borrows; // by its code, who waits gives back
     bool nobody_else;
+    bool moves; // one that waits or has it used the processor lately
     size_t holders;
     uint32_t holder; // the first of them
 };
@@ -114,7 +128,10 @@ static bool find_holders(const struct diag *diag, struct pool *pool)
         if (pool->holders && !same_place(diag, pool->holder, i))
             return false;
         pool->holder = pool->holders++ ? pool->holder : i;
+        pool->moves |= diag_ran_lately(diag, i);
     }
+    for (size_t i = 0; i < group->count; i++)
+        pool->moves |= diag_ran_lately(diag, diag->waiters.items[group->first + i]);
     return pool->holders > 0;
 }
 
@@ -139,7 +156,8 @@ static void tell(struct diag *diag, const struct pool *pool)
     const struct snap_frame *at = stack_own(diag, &waits), *in = stack_own(diag, &has);
     size_t all = diag_python_threads(diag, group->pid);
     all = all > group->count ? all : group->count;
-    bool sure = pool->known || in_work(diag, &diag->threads[first]);
+    bool sure =
+        !pool->moves && (pool->known || pool->borrows || in_work(diag, &diag->threads[first]));
     struct draft draft;
     draft_begin(&draft, diag,
                 sure && (double)group->count >= HIGH_SHARE * (double)all ? DIAG_HIGH : DIAG_MEDIUM,
@@ -186,7 +204,9 @@ void rule_pool_exhausted(struct diag *diag)
             is_task_queue(diag, pool.group))
             continue;
         uint32_t first = diag->waiters.items[pool.group->first];
-        if (pool.known || pool.nobody_else || in_work(diag, &diag->threads[first])) {
+        pool.borrows = diag_wait(diag, first)->gives_back;
+        if (pool.known || pool.borrows || pool.nobody_else ||
+            in_work(diag, &diag->threads[first])) {
             tell(diag, &pool);
             told++;
         }

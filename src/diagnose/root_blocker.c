@@ -84,21 +84,13 @@ static bool nobody_left(const struct diag *diag, uint32_t root, size_t behind, s
     return wait && snap_wait_is_internal(wait->kind) && wait->timeout_ns < 0 && behind + 1 >= all;
 }
 
-// It used the processor between the two readings of its clock: it is not hung, it takes turns.
-static bool ran_lately(const struct diag *diag, uint32_t thread)
-{
-    const struct snap_thread *t = &diag->threads[thread];
-    return !diag->source->of_core && t->has_cpu && t->cpu_ns > 0 &&
-           snap_window_of(diag->last, t->pid) > 0;
-}
-
 static enum diag_severity severity_of(const struct diag *diag, const struct diag_group *group,
                                       size_t behind, size_t all)
 {
     uint32_t root = group->owner;
     if (snap_state_works(diag->threads[root].state))
         return DIAG_MEDIUM; // it will let go, for all that is known
-    bool moves = ran_lately(diag, root) || ran_lately(diag, speaker(diag, group));
+    bool moves = diag_ran_lately(diag, root) || diag_ran_lately(diag, speaker(diag, group));
     bool queue = !moves && behind >= QUEUE_THREADS && (double)behind >= QUEUE_SHARE * (double)all;
     if (nobody_left(diag, root, behind, all) || lasts(diag, group) || (queue && !diag->profile))
         return DIAG_HIGH;

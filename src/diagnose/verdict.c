@@ -162,6 +162,7 @@ static bool say_run(struct diag *diag)
         plain_str(&text, ", most often in ");
         say_function(&text, diag, function);
     }
+    say_suspended(&text, diag);
     plain_str(&text, ".");
     finish(diag, busy ? "BUSY" : "IDLE", &text);
     fingerprint_make(diag, busy ? "busy" : "idle", busy && function ? &function->function : NULL,
@@ -203,6 +204,7 @@ static void say_quiet(struct diag *diag)
     }
     if (!busy)
         say_kinds(&text, &tally);
+    say_suspended(&text, diag);
     const struct snap_signal *signal = &diag->source->signal;
     // Debuggers leave one of these two in the cores that they write.
     if (diag->source->of_core && signal->name && signal->signo != SIGTRAP &&

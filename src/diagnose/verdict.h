@@ -7,6 +7,8 @@
 
 // The findings are sorted.
 void verdict_say(struct diag *diag);
+// "; 312 tasks wait, 300 of them for input in `handle` (app/web.py:20)": what has no thread.
+void say_suspended(struct plain *text, const struct diag *diag);
 // Bucket and fingerprint: of a finding, or of a state without one ("hot", "idle") and its function.
 void fingerprint_make(struct diag *diag, const char *id, const uint32_t *names, size_t count);
 

@@ -10,7 +10,9 @@
 #include "util/vec.h"
 
 #define PAGE_BYTES 4096u
-#define CACHE_PAGES 512u // 2 MiB, direct-mapped
+// Direct-mapped: 2 MiB; 64 MiB between mem_cache_begin() and mem_cache_end().
+#define CACHE_PAGES 512u
+#define CACHE_PAGES_MANY 16384u
 
 struct segment {
     uint64_t start, end;
@@ -31,6 +33,10 @@ struct mem {
     VEC(struct segment) segments;
     size_t last; // index of the last hit
     struct page *pages;
+    size_t page_count;
+    // Put aside while everything is cached.
+    struct page *few_pages;
+    bool caching;
 };
 
 struct mem *mem_create(void)
@@ -42,6 +48,7 @@ void mem_destroy(struct mem *mem)
 {
     if (!mem)
         return;
+    mem_cache_end(mem);
     vec_deinit(&mem->segments);
     free(mem->pages);
     free(mem);
@@ -118,16 +125,41 @@ struct err *mem_add(struct mem *mem, uint64_t start, uint64_t end, enum mem_orig
         mem->pages = calloc(CACHE_PAGES, sizeof(*mem->pages));
         if (!mem->pages)
             return err_create(ERR_NO_MEMORY, "page cache");
+        mem->page_count = CACHE_PAGES;
     }
     struct segment segment = {start, end, origin, read, arg, cache};
     if (!replace(mem, segment) &&
         (!carve(mem, start, end) || !insert(mem, find(mem, start), segment)))
         return err_create(ERR_NO_MEMORY, "memory map");
-    for (size_t i = 0; mem->pages && i < CACHE_PAGES; i++)
+    for (size_t i = 0; mem->pages && i < mem->page_count; i++)
         if (mem->pages[i].addr && (mem->pages[i].addr - 1) * PAGE_BYTES < end &&
             mem->pages[i].addr * PAGE_BYTES - 1 >= start) // the last page ends at 2^64
             mem->pages[i].addr = 0;
     return NULL;
+}
+
+void mem_cache_begin(struct mem *mem)
+{
+    if (mem->caching)
+        return;
+    struct page *pages = calloc(CACHE_PAGES_MANY, sizeof(*pages));
+    if (!pages) // without it everything is slow, and right
+        return;
+    mem->few_pages = mem->pages;
+    mem->pages = pages;
+    mem->page_count = CACHE_PAGES_MANY;
+    mem->caching = true;
+}
+
+void mem_cache_end(struct mem *mem)
+{
+    if (!mem->caching)
+        return;
+    free(mem->pages);
+    mem->pages = mem->few_pages;
+    mem->few_pages = NULL;
+    mem->page_count = CACHE_PAGES;
+    mem->caching = false;
 }
 
 static size_t read_cached(struct mem *mem, const struct segment *segment, uint64_t addr,
@@ -138,7 +170,7 @@ static size_t read_cached(struct mem *mem, const struct segment *segment, uint64
         uint64_t number = (addr + done) / PAGE_BYTES, page_start = number * PAGE_BYTES;
         size_t in_page = addr + done - page_start, got;
         size_t want = PAGE_BYTES - in_page < size - done ? PAGE_BYTES - in_page : size - done;
-        struct page *page = &mem->pages[number % CACHE_PAGES];
+        struct page *page = &mem->pages[number % mem->page_count];
         // A page that two segments share is read through: the cache holds whole pages of one.
         if (page_start >= segment->start && segment->end - page_start >= PAGE_BYTES) {
             if (page->addr != number + 1) {
@@ -182,7 +214,7 @@ size_t mem_read_some(struct mem *mem, uint64_t addr, void *ret, size_t size)
             break;
         size_t want = segment->end - here < size - done ? segment->end - here : size - done;
         // Large reads would only sweep the cache.
-        size_t got = segment->cache && want <= PAGE_BYTES
+        size_t got = (segment->cache || mem->caching) && want <= PAGE_BYTES
                          ? read_cached(mem, segment, here, to + done, want)
                          : segment->read(segment->arg, here, to + done, want);
         done += got;
@@ -216,6 +248,26 @@ struct err *mem_read_u64(struct mem *mem, uint64_t addr, uint64_t *ret)
 void mem_set_exact(struct mem *mem)
 {
     mem->exact = true;
+}
+
+static size_t read_through(void *arg, uint64_t addr, void *buffer, size_t size)
+{
+    return mem_read_some(arg, addr, buffer, size);
+}
+
+struct mem *mem_create_cached(struct mem *mem)
+{
+    struct mem *ret = mem_create();
+    if (!ret)
+        return NULL;
+    ret->exact = mem->exact;
+    struct err *err = mem_add(ret, 0, UINT64_MAX, MEM_COPY, read_through, mem, !mem->exact);
+    if (err) {
+        err_destroy(err);
+        mem_destroy(ret);
+        return NULL;
+    }
+    return ret;
 }
 
 struct err *mem_read_cstr(struct mem *mem, uint64_t addr, size_t limit, char **ret)

@@ -35,7 +35,15 @@
 #define PROF_ITEMS_MAX 512
 // Pauses are kept exactly up to here (8 MB, two days at the usual 200 ms); then every second one.
 #define PROF_PAUSES_MAX 1000000
-// Generators and coroutines that may come back: twice as many are remembered, the latest ones.
+// Generators, coroutines and tasks that may come back: twice as many are remembered, the latest ones.
 #define PROF_GENERATORS_MAX 65536
+// Kinds of tasks. Names are made of counters; what is made of anything else must end. Further ones
+// share one task without a name.
+#define PROF_TASKS_MAX 10000
+// Places where tasks wait, and their frames: 100 each. Task samples at further ones are dropped. 16 MB.
+#define PROF_AWAIT_SITES_MAX 40000
+#define PROF_AWAIT_FRAMES_MAX 4000000
+// Tasks of which one waits for the next. Past this the outermost are left out of the stack.
+#define PROF_AWAIT_CHAIN_MAX 1000
 
 #endif

@@ -19,11 +19,10 @@ static bool id_set_meet(struct prof_id_set *set, uint64_t key, bool add)
     return false;
 }
 
-// Was this generator seen in the run? Remembers it: two sets take turns, and the older one is
-// emptied when the younger is full.
-static bool meet_generator(struct profile *profile, uint64_t key, bool *ret_met)
+// Two sets take turns, and the older one is emptied when the younger is full.
+bool prof_meet(struct prof_id_sets *sets, uint64_t key, bool *ret_met)
 {
-    struct prof_id_set *now = &profile->generators, *before = &profile->generators_before;
+    struct prof_id_set *now = &sets->now, *before = &sets->before;
     if (now->count >= PROF_GENERATORS_MAX) {
         struct prof_id_set oldest = *before;
         *before = *now;
@@ -110,7 +109,8 @@ static bool count_call(struct profile *profile, const struct prof_sample *sample
     struct prof_function *f = &profile->functions.items[call->function].f;
     bool met = false;
     if ((frame->flags & SNAP_FRAME_GENERATOR) && frame->activation &&
-        !meet_generator(profile, hash_u64(hash_call(call), (uint32_t)sample->thread->pid), &met))
+        !prof_meet(&profile->generators, hash_u64(hash_call(call), (uint32_t)sample->thread->pid),
+                   &met))
         return false;
     if (!same && !met)
         f->activations++;

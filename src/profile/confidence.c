@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The 95 % bounds of every function's share of the working samples, from the series kept of it.
+// The 95 % bounds of every function's and task's share of the working samples, from the series kept
+// of it.
 #include <math.h>
 
 #include "profile/interval.h"
@@ -48,6 +49,21 @@ bool prof_function_bounds(const struct profile *profile, const uint32_t *from, s
             bounds_of(interval, &entry->own, &f->own_low, &f->own_high);
     }
     *ret_unseen_high = none_high;
+    interval_destroy(interval);
+    return true;
+}
+
+bool prof_task_bounds(const struct profile *profile, const uint32_t *from, size_t count,
+                      struct prof_task *ret)
+{
+    if (!count)
+        return true;
+    struct interval *interval =
+        interval_create(profile->working, profile->items, profile->sum.snapshots);
+    if (!interval)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        bounds_of(interval, &profile->tasks.items[from[i]].working, &ret[i].low, &ret[i].high);
     interval_destroy(interval);
     return true;
 }

@@ -135,6 +135,15 @@ bool prof_frame(struct profile *profile, const struct snap_frame *frame, uint32_
     }
 }
 
+bool prof_suspended_frame(struct profile *profile, const struct snap_frame *frame,
+                          uint32_t *ret_frame)
+{
+    struct snap_frame same = *frame;
+    if (same.kind != SNAP_NATIVE)
+        same.address = same.offset = 0; // as on a stack
+    return prof_frame(profile, &same, ret_frame);
+}
+
 static void count_line(struct prof_line *line, const struct prof_sample *sample)
 {
     line->total++;

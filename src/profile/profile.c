@@ -11,7 +11,7 @@ struct profile *profile_create(struct strtab *strings)
     profile->strings = strings;
     profile->group = 1;
     profile->pause_stride = 1;
-    profile->spare_thread = profile->spare_process = HASH_NONE;
+    profile->spare_thread = profile->spare_process = profile->spare_task = HASH_NONE;
     if (!vec_push(&profile->nodes, (struct prof_node){.function = UINT32_MAX})) {
         profile_destroy(profile);
         return NULL;
@@ -30,6 +30,8 @@ void profile_destroy(struct profile *profile)
     }
     vec_foreach (thread, &profile->threads)
         vec_deinit(&thread->calls);
+    vec_foreach (task, &profile->tasks)
+        vec_deinit(&task->working);
     vec_deinit(&profile->functions);
     vec_deinit(&profile->frames);
     vec_deinit(&profile->edges);
@@ -41,19 +43,26 @@ void profile_destroy(struct profile *profile)
     vec_deinit(&profile->threads);
     vec_deinit(&profile->processes);
     vec_deinit(&profile->pairs);
+    vec_deinit(&profile->tasks);
+    vec_deinit(&profile->awaits);
+    vec_deinit(&profile->await_frames);
     vec_deinit(&profile->pauses);
     vec_deinit(&profile->path);
+    vec_deinit(&profile->awaiting);
     vec_deinit(&profile->calls);
     vec_deinit(&profile->present);
     struct hash_index *indexes[] = {
         &profile->function_index, &profile->frame_index, &profile->edge_index,
         &profile->node_index,     &profile->stack_index, &profile->thread_index,
         &profile->pair_index,     &profile->call_index,  &profile->process_index,
+        &profile->task_index,     &profile->await_index,
     };
     for (size_t i = 0; i < sizeof(indexes) / sizeof(indexes[0]); i++)
         hash_index_deinit(indexes[i]);
-    free(profile->generators.slots);
-    free(profile->generators_before.slots);
+    free(profile->generators.now.slots);
+    free(profile->generators.before.slots);
+    free(profile->tasks_met.now.slots);
+    free(profile->tasks_met.before.slots);
     free(profile);
 }
 
@@ -90,6 +99,28 @@ static bool resolve_path(struct profile *profile, const struct snap_thread *thre
     return true;
 }
 
+// The task whose turn it is: which of the path's frames are its own, and what waits for it.
+static bool resolve_turn(struct profile *profile, struct prof_sample *sample)
+{
+    const struct snap_turn *turn = sample->thread->turn;
+    vec_clear(&profile->awaiting);
+    if (!prof_task(profile, sample->thread, &sample->task_id))
+        return false;
+    if (!turn || !turn->frames)
+        return true;
+    sample->task_frames =
+        turn->frames < profile->path.count ? turn->frames : (uint32_t)profile->path.count;
+    if (!sample->task_frames || !vec_reserve(&profile->awaiting, turn->awaiting.count))
+        return !sample->task_frames;
+    vec_foreach (frame, &turn->awaiting) {
+        if (!prof_suspended_frame(profile, frame,
+                                  &profile->awaiting.items[profile->awaiting.count]))
+            return false;
+        profile->awaiting.count++;
+    }
+    return true;
+}
+
 static bool add_thread(struct profile *profile, const struct snapshot *snapshot,
                        const struct snap_thread *thread)
 {
@@ -97,7 +128,8 @@ static bool add_thread(struct profile *profile, const struct snapshot *snapshot,
     struct prof_sample sample = {
         .thread = thread, .works = snap_state_works(thread->state), .at_ns = snapshot->at_ns};
     if (!prof_process(profile, thread->pid, &sample.process_id) ||
-        !prof_thread(profile, thread, &sample.thread_id) || !resolve_path(profile, thread))
+        !prof_thread(profile, thread, &sample.thread_id) || !resolve_path(profile, thread) ||
+        !resolve_turn(profile, &sample))
         return false;
     if (thread->has_cpu && sample.works)
         sample.cpu_ns = thread->cpu_ns;
@@ -120,7 +152,7 @@ static bool add_thread(struct profile *profile, const struct snapshot *snapshot,
     prof_count_process(profile, &sample);
     return prof_count_functions(profile, &sample) && prof_count_edges(profile, &sample) &&
            prof_count_calls(profile, &sample) && prof_count_stack(profile, &sample) &&
-           prof_count_thread(profile, &sample);
+           prof_count_thread(profile, &sample) && prof_count_task(profile, &sample);
 }
 
 bool profile_add(struct profile *profile, const struct snapshot *snapshot)
@@ -144,6 +176,7 @@ bool profile_add(struct profile *profile, const struct snapshot *snapshot)
         else
             done = add_thread(profile, snapshot, thread) && done;
     }
+    done = prof_count_awaits(profile, snapshot) && done;
     prof_threads_gone(profile);
     prof_series_bound(profile);
     return done;

@@ -5,15 +5,7 @@
 
 #include <math.h>
 
-// For qsort_r: how an item of each table compares. Larger counts first.
-#define MORE_FIRST(a, b)               \
-    do {                               \
-        if ((a) != (b))                \
-            return (a) > (b) ? -1 : 1; \
-    } while (0)
-#define LESS_FIRST(a, b) MORE_FIRST(b, a)
-
-static int compare_text(const struct strtab *strings, uint32_t a, uint32_t b)
+int prof_compare_text(const struct strtab *strings, uint32_t a, uint32_t b)
 {
     if (a == b || !a || !b)
         return (a > b) - (a < b);
@@ -37,7 +29,7 @@ static int compare_functions(const void *left, const void *right, void *arg)
                            {a->file, b->file},
                            {a->module, b->module}};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        int order = compare_text(profile->strings, names[i][0], names[i][1]);
+        int order = prof_compare_text(profile->strings, names[i][0], names[i][1]);
         if (order)
             return order;
     }
@@ -93,6 +85,11 @@ static int compare_stacks(const void *left, const void *right, void *arg)
     LESS_FIRST(a->frame_count, b->frame_count);
     for (size_t i = 0; i < a->frame_count; i++)
         LESS_FIRST(a->frames[i], b->frames[i]);
+    LESS_FIRST(a->task, b->task);
+    LESS_FIRST(a->task_frames, b->task_frames);
+    LESS_FIRST(a->awaiting_count, b->awaiting_count);
+    for (size_t i = a->frame_count; i < a->frame_count + a->awaiting_count; i++)
+        LESS_FIRST(a->frames[i], b->frames[i]);
     return 0;
 }
 
@@ -133,7 +130,7 @@ uint32_t *prof_order(size_t count, int (*compare)(const void *, const void *, vo
     return order;
 }
 
-static uint32_t *places(const uint32_t *order, size_t count)
+uint32_t *prof_places(const uint32_t *order, size_t count)
 {
     uint32_t *place = prof_array(count, sizeof(*place));
     for (size_t i = 0; place && i < count; i++)
@@ -147,7 +144,7 @@ static bool copy_functions(struct prof_result *result)
     struct prof_report *report = result->report;
     size_t count = profile->functions.count;
     AUTO_FREE uint32_t *order = prof_order(count, compare_functions, profile);
-    if (!order || !(result->function_place = places(order, count)) ||
+    if (!order || !(result->function_place = prof_places(order, count)) ||
         !(report->functions = prof_array(count, sizeof(*report->functions))))
         return false;
     report->function_count = count;
@@ -165,7 +162,7 @@ static bool copy_frames(struct prof_result *result)
     struct prof_report *report = result->report;
     size_t count = profile->frames.count;
     AUTO_FREE uint32_t *order = prof_order(count, compare_frames, result);
-    if (!order || !(result->frame_place = places(order, count)) ||
+    if (!order || !(result->frame_place = prof_places(order, count)) ||
         !(report->frames = prof_array(count, sizeof(*report->frames))) ||
         !(report->frame_function = prof_array(count, sizeof(*report->frame_function))) ||
         !(report->lines = prof_array(count, sizeof(*report->lines))))
@@ -225,7 +222,8 @@ static bool copy_stacks(struct prof_result *result)
     const struct profile *profile = result->profile;
     struct prof_report *report = result->report;
     size_t frames = profile->stack_frames.count;
-    if (!(report->stack_frames = prof_array(frames, sizeof(*report->stack_frames))) ||
+    if (!(report->stack_frames =
+              prof_array(frames + profile->await_frames.count, sizeof(*report->stack_frames))) ||
         !(report->stacks = prof_array(profile->stacks.count, sizeof(*report->stacks))))
         return false;
     for (size_t i = 0; i < frames; i++)
@@ -237,9 +235,11 @@ static bool copy_stacks(struct prof_result *result)
     for (size_t i = 0; i < count; i++) {
         stacks[i] = profile->stacks.items[i].s;
         stacks[i].frames = report->stack_frames + profile->stacks.items[i].first;
+        if (stacks[i].task != HASH_NONE)
+            stacks[i].task = result->task_place[stacks[i].task];
     }
     AUTO_FREE uint32_t *order = prof_order(count, compare_stacks, stacks);
-    AUTO_FREE uint32_t *place = order ? places(order, count) : NULL;
+    AUTO_FREE uint32_t *place = order ? prof_places(order, count) : NULL;
     if (!place)
         return false;
     for (size_t i = 0; i < count; i++)
@@ -252,7 +252,7 @@ static bool find_hottest(struct prof_result *result, const uint32_t *order)
 {
     const struct profile *profile = result->profile;
     size_t count = profile->threads.count;
-    AUTO_FREE uint32_t *place = places(order, count);
+    AUTO_FREE uint32_t *place = prof_places(order, count);
     AUTO_FREE uint64_t *most = prof_array(count, sizeof(*most));
     AUTO_FREE uint64_t *most_working = prof_array(count, sizeof(*most_working));
     if (!place || !most || !most_working)
@@ -347,10 +347,12 @@ struct prof_report *profile_report(struct profile *profile, const struct prof_ru
     settle_cpu(report);
     struct prof_result result = {.profile = profile, .report = report};
     bool done = find_pauses(profile, report) && copy_functions(&result) && copy_frames(&result) &&
-                copy_edges(&result) && copy_stacks(&result) && prof_copy_tree(&result) &&
-                copy_threads(&result) && prof_copy_processes(&result);
+                copy_edges(&result) && prof_copy_tasks(&result) && copy_stacks(&result) &&
+                prof_copy_awaits(&result) && prof_find_hottest_of_tasks(&result) &&
+                prof_copy_tree(&result) && copy_threads(&result) && prof_copy_processes(&result);
     free(result.function_place);
     free(result.frame_place);
+    free(result.task_place);
     if (done) {
         prof_report_shares(report);
         return report;
@@ -375,5 +377,7 @@ void prof_report_destroy(struct prof_report *report)
     free(report->threads);
     free(report->processes);
     free(report->stack_frames);
+    free(report->tasks);
+    free(report->await_sites);
     free(report);
 }

@@ -33,6 +33,10 @@ static void halve_all(struct profile *profile)
         halve(&entry->own);
         profile->points += entry->self.count + entry->total.count + entry->own.count;
     }
+    vec_foreach (entry, &profile->tasks) {
+        halve(&entry->working);
+        profile->points += entry->working.count;
+    }
     for (size_t i = 0; i < profile->items; i++) {
         uint32_t count = profile->working[i];
         profile->working[i] = 0;

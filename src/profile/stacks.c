@@ -67,54 +67,79 @@ static bool holds_gil(const struct snap_thread *thread)
     return thread->has_holds_gil && thread->holds_gil;
 }
 
-static bool same_stack(const struct profile *profile, const struct prof_stack_entry *entry,
-                       const struct snap_thread *thread, uint64_t hash)
+static bool same_frames(const struct profile *profile, size_t first, const uint32_t *frames,
+                        size_t count)
 {
-    return entry->hash == hash && entry->s.pid == thread->pid && entry->s.tid == thread->tid &&
-           entry->s.state == thread->state && entry->s.holds_gil == holds_gil(thread) &&
-           entry->s.frame_count == profile->path.count &&
-           (!profile->path.count ||
-            memcmp(profile->stack_frames.items + entry->first, profile->path.items,
-                   profile->path.count * sizeof(*profile->path.items)) == 0);
+    return !count ||
+           memcmp(profile->stack_frames.items + first, frames, count * sizeof(*frames)) == 0;
 }
 
-static uint64_t hash_stack(const struct profile *profile, const struct snap_thread *thread)
+static bool same_stack(const struct profile *profile, const struct prof_stack_entry *entry,
+                       const struct prof_sample *sample, uint64_t hash)
 {
+    const struct snap_thread *thread = sample->thread;
+    const struct prof_stack *s = &entry->s;
+    return entry->hash == hash && s->pid == thread->pid && s->tid == thread->tid &&
+           s->state == thread->state && s->holds_gil == holds_gil(thread) &&
+           s->task == sample->task_id && s->task_frames == sample->task_frames &&
+           s->frame_count == profile->path.count && s->awaiting_count == profile->awaiting.count &&
+           same_frames(profile, entry->first, profile->path.items, s->frame_count) &&
+           same_frames(profile, entry->first + s->frame_count, profile->awaiting.items,
+                       s->awaiting_count);
+}
+
+static uint64_t hash_stack(const struct profile *profile, const struct prof_sample *sample)
+{
+    const struct snap_thread *thread = sample->thread;
     uint64_t hash =
         hash_u64(HASH_SEED, (uint64_t)(uint32_t)thread->pid << 32 | (uint32_t)thread->tid);
     hash = hash_u64(hash, 2 * (uint64_t)thread->state + holds_gil(thread));
+    hash = hash_u64(hash, (uint64_t)sample->task_id << 32 | (uint32_t)sample->task_frames);
     vec_foreach (frame, &profile->path)
+        hash = hash_u64(hash, *frame);
+    vec_foreach (frame, &profile->awaiting)
         hash = hash_u64(hash, *frame);
     return hash;
 }
 
-// HASH_NONE: beyond the bounds.
-static bool stack_of(struct profile *profile, const struct snap_thread *thread, uint32_t *ret_stack)
+static void push_frames(struct profile *profile, const uint32_t *frames, size_t count)
 {
-    uint64_t hash = hash_stack(profile, thread);
+    if (count)
+        memcpy(profile->stack_frames.items + profile->stack_frames.count, frames,
+               count * sizeof(*frames));
+    profile->stack_frames.count += count;
+}
+
+// HASH_NONE: beyond the bounds.
+static bool stack_of(struct profile *profile, const struct prof_sample *sample, uint32_t *ret_stack)
+{
+    const struct snap_thread *thread = sample->thread;
+    uint64_t hash = hash_stack(profile, sample);
     struct hash_probe probe = hash_probe(&profile->stack_index, hash);
     while ((*ret_stack = hash_probe_next(&probe)) != HASH_NONE)
-        if (same_stack(profile, &profile->stacks.items[*ret_stack], thread, hash))
+        if (same_stack(profile, &profile->stacks.items[*ret_stack], sample, hash))
             return true;
-    size_t first = profile->stack_frames.count, count = profile->path.count;
-    if (profile->stacks.count >= PROF_STACKS_MAX || first + count > PROF_STACK_FRAMES_MAX)
+    size_t first = profile->stack_frames.count;
+    size_t end = first + profile->path.count + profile->awaiting.count;
+    if (profile->stacks.count >= PROF_STACKS_MAX || end > PROF_STACK_FRAMES_MAX)
         return true;
     struct prof_stack_entry entry = {
         .s = {.pid = thread->pid,
               .tid = thread->tid,
               .state = thread->state,
               .holds_gil = holds_gil(thread),
-              .frame_count = count},
+              .frame_count = profile->path.count,
+              .task = sample->task_id,
+              .task_frames = sample->task_frames,
+              .awaiting_count = profile->awaiting.count},
         .first = first,
         .hash = hash,
     };
     if (!hash_index_reserve(&profile->stack_index, 1) ||
-        !vec_reserve(&profile->stack_frames, first + count) || !vec_push(&profile->stacks, entry))
+        !vec_reserve(&profile->stack_frames, end) || !vec_push(&profile->stacks, entry))
         return false;
-    if (count)
-        memcpy(profile->stack_frames.items + first, profile->path.items,
-               count * sizeof(*profile->path.items));
-    profile->stack_frames.count += count;
+    push_frames(profile, profile->path.items, profile->path.count);
+    push_frames(profile, profile->awaiting.items, profile->awaiting.count);
     *ret_stack = (uint32_t)profile->stacks.count - 1;
     hash_index_add(&profile->stack_index, hash, *ret_stack);
     return true;
@@ -141,7 +166,7 @@ static bool count_moment(struct profile *profile, uint32_t stack)
 bool prof_count_stack(struct profile *profile, const struct prof_sample *sample)
 {
     uint32_t leaf, stack;
-    if (!find_leaf(profile, &leaf) || !stack_of(profile, sample->thread, &stack))
+    if (!find_leaf(profile, &leaf) || !stack_of(profile, sample, &stack))
         return false;
     if (leaf != HASH_NONE)
         count_nodes(profile, sample, leaf);

@@ -27,7 +27,7 @@ static uint64_t hash_thread(const struct snap_thread *thread)
     return thread->tid ? hash : hash_u64(hash, thread->python_id);
 }
 
-static uint32_t find_thread(const struct profile *profile, const struct snap_thread *thread)
+uint32_t prof_find_thread(const struct profile *profile, const struct snap_thread *thread)
 {
     struct hash_probe probe = hash_probe(&profile->thread_index, hash_thread(thread));
     for (uint32_t id; (id = hash_probe_next(&probe)) != HASH_NONE;)
@@ -38,7 +38,7 @@ static uint32_t find_thread(const struct profile *profile, const struct snap_thr
 
 bool prof_thread(struct profile *profile, const struct snap_thread *thread, uint32_t *ret_thread)
 {
-    *ret_thread = find_thread(profile, thread);
+    *ret_thread = prof_find_thread(profile, thread);
     if (*ret_thread != HASH_NONE)
         return true;
     if (profile->threads.count < PROF_THREADS_MAX) {
@@ -142,7 +142,7 @@ bool prof_count_thread(struct profile *profile, const struct prof_sample *sample
     bool listed = entry->seen && entry->seen + 1 >= profile->sum.snapshots;
     if (!listed && !vec_push(&profile->present, sample->thread_id))
         return false;
-    entry->seen = profile->sum.snapshots;
+    entry->seen = entry->counted = profile->sum.snapshots;
     return !profile->path.count || count_pairs(profile, sample);
 }
 
@@ -164,7 +164,7 @@ void prof_threads_gone(struct profile *profile)
 // that counted: as if it had been seen in them all the time.
 void prof_keep_calls(struct profile *profile, const struct snap_thread *thread)
 {
-    uint32_t id = find_thread(profile, thread);
+    uint32_t id = prof_find_thread(profile, thread);
     if (id == HASH_NONE || id == profile->spare_thread)
         return;
     struct prof_thread_entry *entry = &profile->threads.items[id];

@@ -140,13 +140,7 @@ static void add_row(struct page *page, const struct waits *waits, const struct w
         plain_duration(&row, group->since_ns);
     plain_str(&row, DOC_NEXT);
     add_place(&row, page, one->thread);
-    // A cell has no code marks: all of it is code.
-    size_t kept = 0;
-    for (size_t i = 0; i < row.size; i++)
-        if (row.bytes[i] != PLAIN_CODE[0] && row.bytes[i] != PLAIN_CODE_END[0])
-            row.bytes[kept++] = row.bytes[i];
-    if (row.size)
-        row.bytes[row.size = kept] = '\0';
+    plain_unmark(&row); // all of a cell is code
     doc_row(page->doc, DOC_NORMAL, 1, plain_text(&row));
     page->failed |= row.failed;
 }

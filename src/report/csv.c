@@ -5,15 +5,18 @@
 // Samples and CPU seconds are those of the JSON report, whatever --weight says: own, self and total
 // of working threads, and beside them what was seen waiting. Shares are what --weight makes them;
 // their 95 % bounds are known of samples. "calls_seen_at_least" counts calls that were seen, of which
-// there may have been many more.
+// there may have been many more. With --async-stacks totals are those of async stacks, and a task that
+// waits is a sample that was seen waiting (async.h).
 //
 // Spreadsheets run text that looks like a formula. An apostrophe is put before what begins a cell
 // with = + - @ (or their full-width forms, which some take for the same); and also behind a `;`, with
 // which a cell begins for those whose list separator it is.
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/async.h"
 #include "report/export.h"
 #include "report/names.h"
 #include "report/sort.h"
@@ -108,7 +111,7 @@ static void put_share(struct csv *csv, double share)
 static void put_shares(struct csv *csv, uint64_t weight, double low, double high)
 {
     put_share(csv, weigh_share(&csv->weigh, weight));
-    if (csv->weigh.kind == REPORT_WEIGHT_SAMPLES) {
+    if (csv->weigh.kind == REPORT_WEIGHT_SAMPLES && !isnan(low)) {
         put_share(csv, low);
         put_share(csv, high);
     } else {
@@ -197,6 +200,7 @@ static void put_functions(struct csv *csv)
     const struct prof_report *profile = csv->profile;
     enum report_sort sort = csv->options->sort;
     AUTO_FREE uint32_t *order = calloc(profile->function_count + 1, sizeof(*order));
+    bool has_tasks = profile->task_count || profile->await_site_count;
     size_t rank = 0;
     if (!order) {
         csv->failed = true;
@@ -207,6 +211,8 @@ static void put_functions(struct csv *csv)
         const struct prof_function *f = &profile->functions[order[i]];
         if (csv->options->top && rank == csv->options->top)
             break;
+        if (has_tasks && !f->total) // only seen in what waits, which counts nothing here
+            continue;
         if (!csv->options->hide_boilerplate ||
             !names_is_boilerplate(csv->input->strings, f->kind, f->file, f->function))
             put_function(csv, ++rank, f);
@@ -218,17 +224,34 @@ static void csv_deinit(struct csv *csv)
     names_deinit(&csv->names);
 }
 
+static struct err *write_csv(struct csv *csv)
+{
+    if (!names_init(&csv->names, csv->input, csv->options))
+        return export_no_memory();
+    weigh_init(&csv->weigh, csv->profile, csv->options->weight);
+    if (csv->options->async_stacks)
+        weigh_add_awaits(&csv->weigh, csv->profile);
+    for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
+        put_text(csv, columns[i]);
+    end_line(csv);
+    put_functions(csv);
+    return csv->failed ? export_no_memory() : export_finish(csv->out);
+}
+
 struct err *report_csv(FILE *out, const struct report_input *input,
                        const struct report_options *options)
 {
+    struct report_input shown = *input;
+    struct prof_report profile = *input->profile;
+    AUTO_FREE struct prof_function *functions = NULL;
+    if (options->async_stacks) {
+        functions = async_functions(input->profile);
+        if (!functions)
+            return export_no_memory();
+        profile.functions = functions;
+        shown.profile = &profile;
+    }
     GUARD(csv_deinit)
-    struct csv csv = {.out = out, .input = input, .options = options, .profile = input->profile};
-    if (!names_init(&csv.names, input, options))
-        return export_no_memory();
-    weigh_init(&csv.weigh, input->profile, options->weight);
-    for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
-        put_text(&csv, columns[i]);
-    end_line(&csv);
-    put_functions(&csv);
-    return csv.failed ? export_no_memory() : export_finish(out);
+    struct csv csv = {.out = out, .input = &shown, .options = options, .profile = shown.profile};
+    return write_csv(&csv);
 }

@@ -167,6 +167,11 @@ static const struct field fields[] = {
     FIELD_READ("bucket", document_read_bucket),
     FIELD_READ("chains", document_read_chains),
     FIELD_READ("findings", document_read_findings),
+    FIELD_READ("suspended", document_read_suspended),
+    FIELD_READ("loops", document_read_loops),
+    FIELD_READ("tasks", document_read_tasks),
+    FIELD_READ("greenlets", document_read_greenlets),
+    FIELD_READ("generators", document_read_generators),
     FIELD(struct report_document, "notes", FIELD_NAMES, notes),
 };
 
@@ -208,6 +213,7 @@ static void read_document(struct document_in *in, struct report_document *docume
     input->diagnosis = document->diagnosis;
     input->notes = &document->notes;
     input->source_reader = (struct report_source_reader){line_of, document};
+    document_place_suspended(in, document);
     document_check_diagnosis(in, document);
 }
 
@@ -272,6 +278,7 @@ void report_document_destroy(struct report_document *document)
     vec_deinit(&document->lines);
     vec_deinit(&document->notes);
     snapshot_destroy(document->last);
+    snap_suspended_destroy(document->suspended);
     prof_report_destroy(document->profile);
     diagnosis_destroy(document->diagnosis);
     snap_source_deinit(&document->source);

@@ -18,13 +18,15 @@ struct document_line { // source text
 };
 VEC_DEFINE(document_lines, struct document_line);
 VEC_DEFINE(document_snapshots, struct snapshot *);
+VEC_DEFINE(document_indexes, uint32_t);
 
 struct report_document {
     struct strtab *strings;
     struct snap_source source;
     struct snap_notes notes;
     struct document_snapshots snapshots;
-    struct snapshot *last; // "last_snapshot"; NULL: there is none
+    struct snapshot *last;            // "last_snapshot"; NULL: there is none
+    struct snap_suspended *suspended; // until it is known of which snapshot; NULL: there is nothing
     struct prof_report *profile;
     struct diagnosis *diagnosis; // NULL: none was written
     struct document_lines lines; // by file and line
@@ -150,12 +152,31 @@ void document_check_diagnosis(struct document_in *in, const struct report_docume
 void document_read_processes(struct document_in *in, void *profile);
 void document_read_parts(struct document_in *in, void *snapshot);
 
+// document_profile_tasks.c: of a struct profile_in; and its checks
+void document_read_profile_tasks(struct document_in *in, void *profile);
+void document_read_await_sites(struct document_in *in, void *profile);
+void document_check_profile_tasks(struct document_in *in, const struct profile_in *profile);
+
 // document_details.c: into a struct snap_thread
 void document_read_wait(struct document_in *in, void *thread);
 void document_read_held(struct document_in *in, void *thread);
 void document_check_details(struct document_in *in, const struct snap_thread *thread);
 // Its details, made if there are none; NULL after a fault.
 struct snap_details *document_details_of(struct document_in *in, struct snap_thread *thread);
+
+// document_tasks.c: of a struct report_document; of a struct snap_thread
+void document_read_suspended(struct document_in *in, void *document);
+void document_read_loops(struct document_in *in, void *document);
+void document_read_tasks(struct document_in *in, void *document);
+void document_read_greenlets(struct document_in *in, void *document);
+void document_read_turn(struct document_in *in, void *thread);
+void document_read_generators(struct document_in *in, void *document); // document_generators.c
+// Made if there is none; NULL after a fault.
+struct snap_suspended *document_suspended_of(struct document_in *in);
+// The stack with these frames, which an item of a list has.
+void document_read_stack(struct document_in *in, uint32_t *ret);
+// Once all is read: gives it to the snapshot that it is of.
+void document_place_suspended(struct document_in *in, struct report_document *document);
 
 // document_profile.c
 void document_read_profile(struct document_in *in, void *document);
@@ -176,11 +197,15 @@ struct profile_in {
     VEC(uint32_t) frame_function;
     VEC(struct prof_stack) stacks; // .frames are not set: stack_frames[stack_first[i]...]
     VEC(size_t) stack_first;
-    VEC(uint32_t) stack_frames;
+    struct document_indexes stack_frames;
+    struct document_indexes awaiting; // of the stack that is being read
+    VEC(struct prof_task) tasks;
+    VEC(struct prof_await_site) awaits; // .frames are not set: stack_frames[await_first[i]...]
+    VEC(size_t) await_first;
     VEC(struct prof_thread) threads;
     VEC(struct prof_process) processes;
     VEC(struct prof_moment) moments;
-    VEC(uint32_t) moment_stacks;
+    struct document_indexes moment_stacks;
     VEC(struct profile_text) texts;
     VEC(struct prof_node) nodes;
     bool has_moments;
@@ -189,8 +214,17 @@ struct profile_in {
 
 #define EDGE_THROUGH_ABSENT UINT64_MAX
 
+// document_profile.c: appends a list of numbers; how many
+size_t document_read_indexes(struct document_in *in, struct document_indexes *ret);
+
 // document_check.c: what the profile says of its own parts is there; false after a fault.
 bool document_check(struct document_in *in, const struct profile_in *profile);
+void document_index(struct document_in *in, const char *what, size_t item, uint32_t index,
+                    size_t count);
+void document_index_or_none(struct document_in *in, const char *what, size_t item, uint32_t index,
+                            size_t count);
+// ... and so is what tasks, loops and greenlets say of each other.
+void document_check_suspended(struct document_in *in, const struct snap_suspended *suspended);
 // document_tree.c: profile->nodes, as the document has them
 void document_read_tree(struct document_in *in, struct profile_in *profile);
 

@@ -136,16 +136,27 @@ static void read_frame(struct document_in *in, struct profile_in *profile, struc
         *place = function;
 }
 
+size_t document_read_indexes(struct document_in *in, struct document_indexes *ret)
+{
+    size_t count = 0;
+    uint32_t *index;
+    if (!json_read_array(&in->json))
+        return 0;
+    for (; json_read_item(&in->json) && (index = document_push(in, ret)); count++)
+        *index = (uint32_t)json_read_u64(&in->json, UINT32_MAX);
+    return count;
+}
+
 static void read_stack_frames(struct document_in *in, void *into)
 {
     struct prof_stack *stack = into;
-    uint32_t *frame;
-    if (!json_read_array(&in->json))
-        return;
-    while (json_read_item(&in->json) && (frame = document_push(in, &in->profile->stack_frames))) {
-        *frame = (uint32_t)json_read_u64(&in->json, UINT32_MAX);
-        stack->frame_count++;
-    }
+    stack->frame_count = document_read_indexes(in, &in->profile->stack_frames);
+}
+
+static void read_awaiting(struct document_in *in, void *into)
+{
+    struct prof_stack *stack = into;
+    stack->awaiting_count = document_read_indexes(in, &in->profile->awaiting);
 }
 
 static const struct field stack_fields[] = {
@@ -156,6 +167,9 @@ static const struct field stack_fields[] = {
     FIELD_REQUIRED(struct prof_stack, "samples", FIELD_U64, samples),
     FIELD(struct prof_stack, "cpu_ns", FIELD_U64, cpu_ns),
     {.key = "frames", .kind = FIELD_OTHER, .required = true, .read = read_stack_frames},
+    FIELD(struct prof_stack, "task", FIELD_U32, task),
+    FIELD(struct prof_stack, "task_frames", FIELD_U32, task_frames),
+    FIELD_READ("awaiting", read_awaiting),
 };
 
 static void read_stack(struct document_in *in, struct profile_in *profile, struct prof_stack *stack)
@@ -163,7 +177,14 @@ static void read_stack(struct document_in *in, struct profile_in *profile, struc
     size_t *first = document_push(in, &profile->stack_first);
     if (first)
         *first = profile->stack_frames.count;
+    stack->task = UINT32_MAX;
+    vec_clear(&profile->awaiting);
     document_fields(in, stack_fields, ARRAY_SIZE(stack_fields), stack);
+    vec_foreach (frame, &profile->awaiting) { // behind the stack's own, whichever came first
+        uint32_t *place = document_push(in, &profile->stack_frames);
+        if (place)
+            *place = *frame;
+    }
 }
 
 static const struct field thread_fields[] = {
@@ -196,13 +217,7 @@ static void read_thread(struct document_in *in, struct profile_in *profile,
 static void read_moment_stacks(struct document_in *in, void *into)
 {
     struct prof_moment *moment = into;
-    uint32_t *stack;
-    if (!json_read_array(&in->json))
-        return;
-    while (json_read_item(&in->json) && (stack = document_push(in, &in->profile->moment_stacks))) {
-        *stack = (uint32_t)json_read_u64(&in->json, UINT32_MAX);
-        moment->count++;
-    }
+    moment->count = (uint32_t)document_read_indexes(in, &in->profile->moment_stacks);
 }
 
 static const struct field moment_fields[] = {
@@ -281,6 +296,7 @@ static const struct field profile_fields[] = {
     SUM("dropped_functions", dropped_functions),
     SUM("dropped_edges", dropped_edges),
     SUM("dropped_moments", dropped_moments),
+    SUM("dropped_awaits", dropped_awaits),
     FIELD_READ("native_pool", read_pool),
     FIELD_READ("processes", document_read_processes),
     FIELD_READ("threads", read_threads),
@@ -289,6 +305,8 @@ static const struct field profile_fields[] = {
     FIELD_READ("edges", read_edges),
     FIELD_READ("frames", read_frames),
     FIELD_READ("stacks", read_stacks),
+    FIELD_READ("tasks", document_read_profile_tasks),
+    FIELD_READ("await_sites", document_read_await_sites),
     {.key = "moments",
      .kind = FIELD_OTHER,
      .has = offsetof(struct profile_in, has_moments),
@@ -394,6 +412,11 @@ static struct prof_report *make_report(struct profile_in *profile)
     for (size_t i = 0; i < profile->stacks.count; i++)
         profile->stacks.items[i].frames =
             profile->stack_frames.items + profile->stack_first.items[i];
+    for (size_t i = 0; i < profile->awaits.count; i++) {
+        profile->awaits.items[i].frames =
+            profile->stack_frames.items + profile->await_first.items[i];
+        report->await_samples += profile->awaits.items[i].samples;
+    }
     report->stack_frames = TAKE(profile->stack_frames.items);
     report->moment_stacks = TAKE(profile->moment_stacks.items);
     report->frame_function = TAKE(profile->frame_function.items);
@@ -402,6 +425,8 @@ static struct prof_report *make_report(struct profile_in *profile)
     TAKE_LIST(edges, edge_count, &profile->edges);
     TAKE_LIST(frames, frame_count, &profile->frames);
     TAKE_LIST(stacks, stack_count, &profile->stacks);
+    TAKE_LIST(tasks, task_count, &profile->tasks);
+    TAKE_LIST(await_sites, await_site_count, &profile->awaits);
     TAKE_LIST(threads, thread_count, &profile->threads);
     TAKE_LIST(processes, process_count, &profile->processes);
     TAKE_LIST(moments, moment_count, &profile->moments);
@@ -425,6 +450,10 @@ static void profile_in_deinit(struct profile_in *profile)
     vec_deinit(&profile->stacks);
     vec_deinit(&profile->stack_first);
     vec_deinit(&profile->stack_frames);
+    vec_deinit(&profile->awaiting);
+    vec_deinit(&profile->tasks);
+    vec_deinit(&profile->awaits);
+    vec_deinit(&profile->await_first);
     vec_deinit(&profile->threads);
     vec_deinit(&profile->processes);
     vec_deinit(&profile->moments);

@@ -137,6 +137,7 @@ static const struct field thread_fields[] = {
     FIELD(struct snap_thread, "cpu_total_ns", FIELD_U64, cpu_total_ns),
     FIELD_READ("wait", document_read_wait),
     FIELD_READ("held", document_read_held),
+    FIELD_READ("turn", document_read_turn),
     {.key = "frames", .kind = FIELD_OTHER, .required = true, .read = read_frames},
     FIELD_READ("exceptions", document_read_exceptions),
     FIELD_READ("hidden_values", document_read_hidden),
@@ -154,6 +155,8 @@ static void read_threads(struct document_in *in, void *into)
         thread->known_to_python = true; // also where that is not known: snapshot.h
         document_fields(in, thread_fields, ARRAY_SIZE(thread_fields), thread);
         document_check_details(in, thread);
+        if (thread->turn && thread->turn->frames > thread->frames.count)
+            json_fault(&in->json, "a turn of more frames than the thread has");
     }
 }
 

@@ -58,6 +58,10 @@ static void add_details(struct plain *line, const struct page *page,
     }
     if (thread->has_holds_gil && thread->holds_gil)
         add_part(&text, "holds the GIL");
+    if (thread->turn) {
+        add_part(&text, "");
+        page_say_turn(&text, page, thread);
+    }
     if (thread->in_gc)
         add_part(&text, "collects garbage");
     if (thread->interpreter > 0) {
@@ -350,6 +354,8 @@ void page_dump(struct page *page)
         return;
     }
     add_gils(page, snapshot);
+    page_say_suspended(page, false);
+    page_say_suspended(page, true);
     page_processes(page);
     page_waits(page);
     if (page->options->table)

@@ -9,6 +9,9 @@
 // Stands for the frames of a stack that has none: nothing was read, or all are hidden.
 #define EXPORT_NO_FRAMES "(no frames)"
 
+// The state of a stack that is of tasks which wait.
+#define EXPORT_AWAITS "await"
+
 // "python3.11 serve.py --port 80", at most one line.
 void export_command(struct plain *out, const struct report_input *input);
 // "Process 4711 on web-3, Python 3.11.7, 2026-11-22 03:12:00 UTC."; of several: "3 processes ..."

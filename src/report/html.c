@@ -27,7 +27,8 @@ static bool is_overview(const struct doc_section *section)
     return section->id &&
            (strcmp(section->id, "findings") == 0 || strcmp(section->id, "crash") == 0 ||
             strcmp(section->id, "waits") == 0 || strcmp(section->id, "summary") == 0 ||
-            strcmp(section->id, "threads") == 0 || strcmp(section->id, "by-thread") == 0);
+            strcmp(section->id, "threads") == 0 || strcmp(section->id, "tasks-by-cpu") == 0 ||
+            strcmp(section->id, "by-thread") == 0);
 }
 
 struct err *report_html(FILE *out, const struct report_input *input,

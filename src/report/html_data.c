@@ -7,6 +7,8 @@
 //   nodes      parent, frame; the first one is node 1, node 0 the root. Frame -1: the rest of the
 //              stack did not fit
 //   stacks     thread, state, node of the innermost frame, samples, CPU ns, samples with the GIL
+//   task_stacks  the same with --async-stacks, where there are tasks: a state more is that of those
+//              that wait, and frames of their own follow the others
 //   edges      caller, callee, three counts; through native code where no native function is an end
 //   functions  [kind, name, place, file, module, first line, flags, own x 3, self x 3, total x 3,
 //              calls seen, longest ns, own low, own high, total low, total high]
@@ -18,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/export.h"
 #include "report/names.h"
 #include "util/guard.h"
 
@@ -38,6 +41,7 @@ struct html_maker {
     const struct prof_report *profile;
     const struct report_options *options;
     const struct view *view;
+    const struct view *tasks; // with --async-stacks; NULL: there are no tasks
     const struct view_frame *
         *frame_of; // by function: a frame of it that the view shows; NULL: none
     struct names names;
@@ -108,6 +112,7 @@ static void write_sums(struct html_maker *maker)
     json_text(json, "sort", sorts[options->sort]);
     json_u64(json, "top", options->top);
     json_bool(json, "by_thread", options->threads);
+    json_bool(json, "async_stacks", options->async_stacks);
     json_bool(json, "by_line", !options->by_function && !options->no_lines);
     json_u64(json, "snapshots", profile->snapshots);
     json_u64(json, "interval_ns", profile->interval_ns);
@@ -128,6 +133,13 @@ static void write_states(struct html_maker *maker)
         json_text(json, "name", snap_state_name((enum snap_state)state));
         json_text(json, "words", names_state_words((enum snap_state)state));
         json_bool(json, "works", snap_state_works((enum snap_state)state));
+        json_end_object(json, JSON_LINE);
+    }
+    if (maker->tasks) {
+        json_begin_object(json, NULL);
+        json_text(json, "name", EXPORT_AWAITS);
+        json_text(json, "words", "a task waits");
+        json_bool(json, "works", false);
         json_end_object(json, JSON_LINE);
     }
     json_end_array(json, JSON_LINE);
@@ -301,13 +313,19 @@ static void write_lines(struct html_maker *maker)
 
 // ---- All of it -----------------------------------------------------------------------------------
 
+static void write_view_frames(struct html_maker *maker, const struct view *view)
+{
+    for (size_t i = 0; view && i < view->frame_count; i++) {
+        json_u64(&maker->json, NULL, view->frames[i].function);
+        json_i64(&maker->json, NULL, view->frames[i].line);
+    }
+}
+
 static void write_frames(struct html_maker *maker)
 {
     json_begin_array(&maker->json, "frames");
-    for (size_t i = 0; i < maker->view->frame_count; i++) {
-        json_u64(&maker->json, NULL, maker->view->frames[i].function);
-        json_i64(&maker->json, NULL, maker->view->frames[i].line);
-    }
+    write_view_frames(maker, maker->view);
+    write_view_frames(maker, maker->tasks);
     json_end_array(&maker->json, JSON_LINE);
 }
 
@@ -337,15 +355,19 @@ struct err *html_data(FILE *out, const struct report_input *input,
     // Everything that was seen; what is shown of it is for the reader to choose.
     struct report_options all = *options;
     all.weight = REPORT_WEIGHT_WALL;
-    all.threads = false;
-    GUARD(view_guard) struct view *view = NULL;
+    all.threads = all.async_stacks = false;
+    GUARD(view_guard) struct view *view = NULL, *tasks = NULL;
     TRY(view_create(input, &all, VIEW_BY_THREAD | VIEW_BY_STATE, &view));
+    all.async_stacks = input->profile->task_count || input->profile->await_site_count;
+    if (all.async_stacks)
+        TRY(view_create(input, &all, VIEW_BY_THREAD | VIEW_BY_STATE, &tasks));
     GUARD(maker_deinit)
     struct html_maker maker = {.json = {.out = out, .embedded = true},
                                .input = input,
                                .profile = input->profile,
                                .options = options,
                                .view = view,
+                               .tasks = tasks,
                                .texts = strtab_create()};
     if (!maker.texts || !names_init(&maker.names, input, options))
         return err_create(ERR_NO_MEMORY, "no memory for the report");
@@ -359,7 +381,7 @@ struct err *html_data(FILE *out, const struct report_input *input,
     write_edges(&maker);
     write_lines(&maker);
     write_frames(&maker);
-    TRY(html_stacks(&maker.json, view));
+    TRY(html_stacks(&maker.json, view, tasks));
     TRY(html_moments(&maker.json, input->profile, view));
     write_names(&maker);
     json_end_object(&maker.json, JSON_LINE);

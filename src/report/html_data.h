@@ -15,7 +15,9 @@ struct err *html_data(FILE *out, const struct report_input *input,
 struct err *html_moments(struct json_writer *json, const struct prof_report *profile,
                          const struct view *view);
 
-// html_tree.c: "nodes" and "stacks".
-struct err *html_stacks(struct json_writer *json, const struct view *view);
+// html_tree.c: "nodes", "stacks" and "task_stacks"; the latter's frames are numbered behind those of
+// `view`. `tasks` NULL: there are none.
+struct err *html_stacks(struct json_writer *json, const struct view *view,
+                        const struct view *tasks);
 
 #endif

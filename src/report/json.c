@@ -11,7 +11,7 @@
 //
 // A hotspot report has its "last_snapshot", where it was kept and "snapshots" are not there: what
 // threads waited for in the end. What is known of threads beyond their stacks: json_details.c; what is
-// wrong: json_diagnosis.c.
+// wrong: json_diagnosis.c; what waits without a thread: json_tasks.c.
 //
 // report/document.h reads it back: what a renderer needs is here, and what is written of a document
 // is that document again, byte for byte.
@@ -21,6 +21,7 @@
 
 #include "report/export.h"
 #include "report/json_crash.h"
+#include "report/json_tasks.h"
 #include "util/guard.h"
 
 void json_name(struct json_report *report, const char *key, uint32_t id)
@@ -184,6 +185,7 @@ static void snapshot_thread(struct json_report *report, const struct snapshot *s
     json_line(json);
     thread_facts(report, snapshot, thread);
     json_details(report, thread->details);
+    json_turn(report, thread);
     json_line(json);
     json_begin_array(json, "frames");
     vec_foreach (frame, &thread->frames) {
@@ -383,6 +385,7 @@ struct err *report_json(FILE *out, const struct report_input *input,
         json_null(json, "profile");
     json_diagnosis(&report);
     json_waits(&report);
+    TRY(json_suspended(&report));
     write_notes(&report);
     json_end_object(json, JSON_LINES);
     fputc('\n', out);

@@ -42,6 +42,11 @@ void json_environment(struct json_report *report, const struct snap_environment 
 void json_processes(struct json_report *report, const struct prof_report *profile);
 void json_parts(struct json_report *report, const struct snapshot *snapshot);
 
+// json_profile_tasks.c: "tasks", "await_sites" and "dropped_awaits" of the profile, where there are any
+void json_profile_tasks(struct json_report *report, const struct prof_report *profile);
+// What a stack has of the task whose turn it was.
+void json_stack_task(struct json_report *report, const struct prof_stack *stack);
+
 // json_profile.c: "states": {...}
 void json_states(struct json_report *report, const uint64_t states[SNAP_STATE_COUNT]);
 

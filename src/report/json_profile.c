@@ -17,7 +17,8 @@
 // tree, follow those of its lines: their "line" is null. "moments", with --snapshots, is the time
 // line: for each snapshot the indexes of its stacks.
 //
-// A stack's "holds_gil" is only there when true.
+// A stack's "holds_gil" is only there when true, and "task", "task_frames" and "awaiting" only where a
+// task had its turn (json_profile_tasks.c).
 #include <string.h>
 
 #include "report/json.h"
@@ -203,6 +204,7 @@ static void write_stack(struct json_report *report, const struct prof_stack *sta
     for (size_t i = 0; i < stack->frame_count; i++)
         json_u64(json, NULL, stack->frames[i]);
     json_end_array(json, JSON_LINE);
+    json_stack_task(report, stack);
     json_end_object(json, JSON_LINE);
 }
 
@@ -368,6 +370,7 @@ struct err *json_profile(struct json_report *report, const struct prof_report *p
     WRITE_LIST("edges", profile->edges, profile->edge_count, write_edge);
     write_frames(report, profile, frame_of);
     WRITE_LIST("stacks", profile->stacks, profile->stack_count, write_stack);
+    json_profile_tasks(report, profile);
     if (moments)
         write_moments(report, profile);
     json_line(json);

@@ -131,12 +131,28 @@ static void put_literal(struct json_writer *json, uint32_t code)
     fwrite(bytes, 1, size, json->out);
 }
 
+// What is written as it is, of which nearly all text is made.
+static size_t plain_run(const struct json_writer *json, const char *at, const char *end)
+{
+    const char *begin = at;
+    while (at < end && *at >= ' ' && *at <= '~' && *at != '"' && *at != '\\' &&
+           (!json->embedded || (*at != '<' && *at != '>' && *at != '&')))
+        at++;
+    return (size_t)(at - begin);
+}
+
 static void put_escaped(struct json_writer *json, const char *bytes, size_t size)
 {
     const char *at = bytes, *end = bytes + size;
     fputc('"', json->out);
     while (at < end) {
         uint32_t code, low;
+        size_t run = plain_run(json, at, end);
+        if (run) {
+            fwrite(at, 1, run, json->out);
+            at += run;
+            continue;
+        }
         at += next_code(at, end, &code);
         if (code >= 0xd800 && code <= 0xdbff && at < end) {
             // Two surrogates side by side are one character to every reader: it is written as one.

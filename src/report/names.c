@@ -326,3 +326,25 @@ void names_program(struct plain *plain, const struct strtab *strings,
     plain_clip(plain, plain_text(&whole), columns, PLAIN_KEEP_START);
     plain->failed |= whole.failed;
 }
+
+void names_task(struct plain *plain, const struct strtab *strings, uint32_t coroutine,
+                uint32_t name, size_t columns)
+{
+    if (coroutine)
+        plain_id(plain, strings, coroutine, columns, PLAIN_KEEP_START);
+    if (coroutine && name)
+        plain_str(plain, " (");
+    if (name)
+        plain_id(plain, strings, name, columns, PLAIN_KEEP_START);
+    if (coroutine && name)
+        plain_str(plain, ")");
+}
+
+enum snap_await_kind names_usual_await(const struct prof_await_site *site)
+{
+    enum snap_await_kind usual = SNAP_AWAIT_NONE;
+    for (int kind = 0; kind < SNAP_AWAIT_COUNT; kind++)
+        if (site->kinds[kind] > site->kinds[usual])
+            usual = (enum snap_await_kind)kind;
+    return usual;
+}

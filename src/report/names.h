@@ -54,6 +54,12 @@ void names_program(struct plain *plain, const struct strtab *strings,
 // A thread's name with each number as "*", for threads of one kind; to be freed. NULL: out of memory.
 char *names_stem(const char *name, size_t size);
 
+// "fetch (Task-*)"; what of it is known.
+void names_task(struct plain *plain, const struct strtab *strings, uint32_t coroutine,
+                uint32_t name, size_t columns);
+// What most of those that wait there wait for.
+enum snap_await_kind names_usual_await(const struct prof_await_site *site);
+
 // "running", "waits for the GIL" ...
 const char *names_state_words(enum snap_state state);
 

@@ -320,6 +320,8 @@ static void add_dropped(struct page *page)
          " beyond the bound on functions: booked to one without a name"},
         {profile->dropped_edges, "call",
          " beyond the bound on callers and callees: not counted there"},
+        {profile->dropped_awaits, "sample",
+         " of tasks that wait beyond the bound on places where they do: not counted"},
     };
     GUARD(plain_deinit) struct plain note = {0};
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -343,9 +345,9 @@ static void add_notes(struct page *page)
     for (size_t i = 0; i < input->snapshot_count; i++)
         collect(page, &ids, &input->snapshots[i]->notes);
     owned = ids.items;
-    bool dropped =
-        page->profile && (page->profile->dropped_stacks || page->profile->dropped_tree ||
-                          page->profile->dropped_functions || page->profile->dropped_edges);
+    bool dropped = page->profile && (page->profile->dropped_stacks || page->profile->dropped_tree ||
+                                     page->profile->dropped_functions ||
+                                     page->profile->dropped_edges || page->profile->dropped_awaits);
     if (ids.count == 0 && !dropped)
         return;
     doc_section(page->doc, "Notes", "note", 1, 20);
@@ -453,14 +455,20 @@ static const struct {
     {"waits", page_waits, OF_PROFILE},
     {"processes", page_processes, OF_PROFILE},
     {"threads", page_threads, OF_PROFILE},
+    {"tasks-by-cpu", page_tasks_by_cpu, OF_PROFILE},
     {"by-thread", page_by_thread, OF_PROFILE},
     {"functions", page_functions, OF_PROFILE},
     {"natives", page_natives, OF_PROFILE},
     {"hottest", page_hottest, OF_PROFILE},
     {"tree", page_tree, OF_PROFILE},
     {"waiting", page_waiting, OF_PROFILE},
+    {"await-sites", page_await_sites, OF_PROFILE},
     {"cpu", page_cpu, OF_PROFILE},
     {"dump", page_dump, OF_DUMP},
+    {"tasks", page_tasks, OF_PROFILE | OF_DUMP},
+    {"task-tree", page_task_tree, OF_DUMP},
+    {"greenlets", page_greenlets, OF_PROFILE | OF_DUMP},
+    {"generators", page_generators, OF_PROFILE | OF_DUMP},
     {"environment", page_environment, OF_PROFILE | OF_DUMP},
     {"notes", add_notes, OF_PROFILE | OF_DUMP},
     {"command", add_command, OF_PROFILE | OF_DUMP},

@@ -56,20 +56,32 @@ void page_say_wait(struct plain *plain, const struct page *page, const struct sn
 void page_frame_details(struct page *page, const struct snap_thread *thread, size_t frame);
 // Lines below a stack: its other locks, its exceptions.
 void page_thread_details(struct page *page, const struct snap_thread *thread);
+// What waits without a thread, in the snapshot that is told of; NULL: nothing. tasks.c
+const struct snap_suspended *page_suspended(const struct page *page);
+void page_tasks(struct page *page);      // tasks.c
+void page_task_tree(struct page *page);  // task_tree.c
+void page_greenlets(struct page *page);  // greenlets.c
+void page_generators(struct page *page); // generators.c
+// A sentence of the summary: how many there are, and where most of them wait. tasks.c
+void page_say_suspended(struct page *page, bool of_greenlets);
+// "runs task worker-3 for 5 snapshots", of a thread that has a turn. tasks.c
+void page_say_turn(struct plain *plain, const struct page *page, const struct snap_thread *thread);
 // How many values look like secrets and are not shown.
 uint64_t page_hidden_values(const struct page *page);
 
 // Sections of a hotspot report.
-void page_summary(struct page *page);   // summary.c
-void page_processes(struct page *page); // processes.c
-void page_threads(struct page *page);   // threads.c
-void page_by_thread(struct page *page); // by_thread.c
-void page_functions(struct page *page); // functions.c
-void page_natives(struct page *page);   // natives.c
-void page_hottest(struct page *page);   // hottest.c
-void page_tree(struct page *page);      // tree.c
-void page_waiting(struct page *page);   // waiting.c
-void page_cpu(struct page *page);       // cpu.c
+void page_summary(struct page *page);      // summary.c
+void page_processes(struct page *page);    // processes.c
+void page_threads(struct page *page);      // threads.c
+void page_by_thread(struct page *page);    // by_thread.c
+void page_tasks_by_cpu(struct page *page); // by_task.c
+void page_await_sites(struct page *page);  // by_task.c
+void page_functions(struct page *page);    // functions.c
+void page_natives(struct page *page);      // natives.c
+void page_hottest(struct page *page);      // hottest.c
+void page_tree(struct page *page);         // tree.c
+void page_waiting(struct page *page);      // waiting.c
+void page_cpu(struct page *page);          // cpu.c
 // A sentence of the summary: where native code takes the time.
 void page_say_native(struct page *page); // natives.c
 // Of threads that Python does not know: ", in code of libopenblas.so, which Python calls in predict()

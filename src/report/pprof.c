@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The format of pprof: a gzip'd message of Protocol Buffers, perftools.profiles.Profile
 // (https://github.com/google/pprof, proto/profile.proto), which `go tool pprof`, Pyroscope and
-// Parca read. A sample is a stack of the view, split by thread and state, which are its labels.
+// Parca read. A sample is a stack of the view, split by thread, state and task, which are its labels.
 //
 // The fields of a message may come in any order, so the strings, which all others refer to by
 // number, come when all are known.
 #include <string.h>
 
+#include "report/export.h"
 #include "report/gzip.h"
 #include "report/names.h"
 #include "report/protobuf.h"
@@ -158,6 +159,31 @@ static void put_id_label(struct writing *writing, const char *key, pid_t id)
     put_label(writing, key, id ? text : "");
 }
 
+// "fetch (Task-*)"
+static void put_task_label(struct writing *writing, const char *key, uint32_t coroutine,
+                           uint32_t task)
+{
+    GUARD(plain_deinit) struct plain text = {0};
+    names_task(&text, writing->input->strings, coroutine, task, 0);
+    put_label(writing, key, plain_text(&text));
+    writing->failed |= text.failed;
+}
+
+static void put_task_labels(struct writing *writing, const struct view_stack *stack)
+{
+    const struct prof_report *profile = writing->view->profile;
+    if (stack->task != UINT32_MAX) {
+        const struct prof_task *task = &profile->tasks[stack->task];
+        put_task_label(writing, "task", task->coroutine, task->name);
+        put_task_label(writing, "root_task", task->root_coroutine, task->root_name);
+    }
+    if (stack->site != UINT32_MAX) {
+        const struct prof_await_site *site = &profile->await_sites[stack->site];
+        put_task_label(writing, "task", site->coroutine, 0);
+        put_label(writing, "await", snap_await_name(names_usual_await(site)));
+    }
+}
+
 static void put_labels(struct writing *writing, const struct view_stack *stack)
 {
     const struct prof_report *profile = writing->view->profile;
@@ -168,7 +194,9 @@ static void put_labels(struct writing *writing, const struct view_stack *stack)
     put_label(writing, "thread", plain_text(&name));
     put_id_label(writing, "tid", stack->tid);
     put_id_label(writing, "pid", stack->pid);
-    put_label(writing, "state", snap_state_name(stack->state));
+    put_label(writing, "state",
+              stack->site == UINT32_MAX ? snap_state_name(stack->state) : EXPORT_AWAITS);
+    put_task_labels(writing, stack);
     writing->failed |= name.failed;
 }
 
@@ -359,7 +387,7 @@ struct err *report_pprof(FILE *out, const struct report_input *input,
                          const struct report_options *options)
 {
     struct view *view;
-    TRY(view_create(input, options, VIEW_BY_THREAD | VIEW_BY_STATE, &view));
+    TRY(view_create(input, options, VIEW_BY_THREAD | VIEW_BY_STATE | VIEW_BY_TASK, &view));
     struct writing writing = {
         .input = input, .view = view, .strings = strtab_create(), .modules = strtab_create()};
     struct err *err = unique_init(&writing.unique, view, input, options, UNIQUE_EVERYWHERE);

@@ -137,7 +137,7 @@ static void put_note(struct writing *writing)
         plain_str(&text, "CPU time");
     else
         plain_add(&text, "samples x %g s", sample_s(writing));
-    if (writing->view->profile->dropped_stacks)
+    if (view_dropped(writing->view))
         plain_str(&text, "; ");
     view_say_dropped(&text, writing->view);
     plain_str(&text, ">");

@@ -6,7 +6,9 @@
 // a snapshot in which the thread has no weight (with --weight samples: it waited) is an empty stack,
 // so that all threads share one time axis. Neighbours that are the same are put together. A sample
 // weighs one interval: weight / interval is the number of samples, to the last one. Without a time
-// line, and with --weight cpu, of which each stack has one sum only, stacks come heaviest first.
+// line, and with --weight cpu, of which each stack has one sum only, stacks come heaviest first. So do
+// those of tasks that wait (--async-stacks), of which many do at once: for each thread that runs them
+// they are a profile of their own.
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +24,7 @@ struct run {        // so many samples of the same stack in a row
 };
 VEC_DEFINE(runs, struct run);
 
-struct lane { // one thread
+struct lane { // one thread, or the tasks that wait in it
     struct runs runs;
     uint64_t weight, next; // the moment after its last one
 };
@@ -31,7 +33,8 @@ struct speedscope {
     struct json_writer json;
     const struct report_input *input;
     const struct view *view;
-    struct lane *lanes; // by thread of the profile; the last one: threads that are not known
+    // By thread of the profile, then threads that are not known; then the same of tasks that wait.
+    struct lane *lanes;
     size_t lane_count;
     uint64_t scale;         // of counts, to the unit
     bool in_time, has_bare; // there is a time line; a stack has no frames
@@ -53,8 +56,10 @@ static void add_run(struct speedscope *scope, struct lane *lane, uint32_t stack,
 
 static struct lane *lane_of(const struct speedscope *scope, uint32_t stack)
 {
+    size_t threads = scope->view->profile->thread_count;
     uint32_t thread = scope->view->stacks[stack].thread;
-    return &scope->lanes[thread < scope->lane_count ? thread : scope->lane_count - 1];
+    size_t lane = thread < threads ? thread : threads;
+    return &scope->lanes[scope->view->stacks[stack].site == UINT32_MAX ? lane : threads + 1 + lane];
 }
 
 // Does the time line hold every sample of every stack?
@@ -105,7 +110,7 @@ static void fill_lanes(struct speedscope *scope)
         struct lane *lane = lane_of(scope, (uint32_t)i);
         lane->weight += view->stacks[i].weight;
         scope->has_bare |= !view->stacks[i].count;
-        if (!scope->in_time)
+        if (!scope->in_time || view->stacks[i].site != UINT32_MAX)
             add_run(scope, lane, (uint32_t)i, view->stacks[i].weight);
     }
 }
@@ -157,6 +162,9 @@ static void write_name(struct speedscope *scope, size_t index)
 {
     GUARD(plain_deinit) struct plain name = {0};
     const struct prof_report *profile = scope->view->profile;
+    bool waiting = index > profile->thread_count;
+    index -= waiting ? profile->thread_count + 1 : 0;
+    plain_str(&name, waiting ? "waiting tasks of " : "");
     const struct prof_thread *thread =
         index < profile->thread_count ? &profile->threads[index] : NULL;
     if (thread && snap_process_count(scope->input->source) > 1)
@@ -196,25 +204,27 @@ static void write_profile(struct speedscope *scope, size_t index)
     json_end_object(json, JSON_LINES);
 }
 
-// Readers want one profile at least: that of a run in which nothing had weight is empty.
+// Readers want one profile at least: that of a run in which nothing had weight is empty. The first one
+// to be shown is that of the busiest thread, also beside thousands of tasks that wait.
 static void write_profiles(struct speedscope *scope)
 {
     struct json_writer *json = &scope->json;
-    size_t written = 0, busiest = 0;
+    size_t written = 0, busiest = 0, threads = scope->view->profile->thread_count;
     uint64_t most = 0;
     json_line(json);
     json_begin_array(json, "profiles");
     for (size_t i = 0; i < scope->lane_count; i++) {
-        bool last = i + 1 == scope->lane_count;
-        if (!scope->lanes[i].runs.count && !(last && !written))
+        if (!scope->lanes[i].runs.count)
             continue;
-        if (scope->lanes[i].weight > most) {
+        if (i <= threads && scope->lanes[i].weight > most) {
             most = scope->lanes[i].weight;
             busiest = written;
         }
         write_profile(scope, i);
         written++;
     }
+    if (!written)
+        write_profile(scope, threads);
     json_end_array(json, JSON_LINES);
     json_line(json);
     json_u64(json, "activeProfileIndex", busiest);
@@ -234,7 +244,7 @@ static void write_head(struct speedscope *scope)
     export_command(&text, scope->input);
     plain_str(&text, ": ");
     export_run(&text, scope->view->profile);
-    if (scope->view->profile->dropped_stacks) {
+    if (view_dropped(scope->view)) {
         plain_str(&text, " ");
         view_say_dropped(&text, scope->view);
         plain_str(&text, ".");
@@ -260,7 +270,7 @@ struct err *report_speedscope(FILE *out, const struct report_input *input,
     struct speedscope scope = {.json.out = out,
                                .input = input,
                                .view = view,
-                               .lane_count = input->profile->thread_count + 1};
+                               .lane_count = 2 * (input->profile->thread_count + 1)};
     scope.lanes = calloc(scope.lane_count, sizeof(*scope.lanes));
     if (!scope.lanes)
         return export_no_memory();

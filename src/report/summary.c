@@ -455,6 +455,8 @@ void page_summary(struct page *page)
     say_ready(page, &line);
     say_waits(page, &line);
     say_gc(page, &line);
+    page_say_suspended(page, false);
+    page_say_suspended(page, true);
     say_rest(page, &line);
     page->failed |= line.failed;
 }

@@ -35,6 +35,7 @@ struct svg {
     struct boxes boxes;
     struct plain text; // scratch
     unsigned y;        // of the next line
+    bool async;        // --async-stacks
     bool failed;
 };
 
@@ -139,8 +140,11 @@ static void say_width(struct svg *svg)
     };
     plain_str(&svg->text, "The width is ");
     say_weight(svg, &svg->text, svg->view->weight);
-    plain_str(&svg->text,
-              weigh->fell_back ? " of all threads: none was seen at work." : words[weigh->kind]);
+    plain_str(&svg->text, weigh->awaits      ? " of all threads and of tasks that wait."
+                          : weigh->fell_back ? " of all threads: none was seen at work."
+                                             : words[weigh->kind]);
+    if (svg->async)
+        plain_str(&svg->text, " Stacks of tasks: what waits for them, not the event loop.");
     put_line(svg, "");
 }
 
@@ -160,7 +164,7 @@ static void put_notes(struct svg *svg)
         plain_str(&svg->text, "Incomplete: the notes of the text report say what is missing.");
         note(svg);
     }
-    if (svg->view->profile->dropped_stacks) {
+    if (view_dropped(svg->view)) {
         view_say_dropped(&svg->text, svg->view);
         plain_str(&svg->text, ".");
         note(svg);
@@ -328,8 +332,7 @@ static void put_style(struct svg *svg)
 static unsigned head_lines(const struct svg *svg)
 {
     return 3u + svg->input->interrupted + !svg->input->source->complete +
-           (svg->view->profile->dropped_stacks != 0) + (svg->boxes.narrow != 0) +
-           (svg->boxes.deep != 0);
+           (view_dropped(svg->view) != 0) + (svg->boxes.narrow != 0) + (svg->boxes.deep != 0);
 }
 
 static void put_file(struct svg *svg)
@@ -374,7 +377,8 @@ struct err *report_svg(FILE *out, const struct report_input *input,
 {
     GUARD(export_view) struct view *view = NULL;
     TRY(view_create(input, options, 0, &view));
-    GUARD(svg_deinit) struct svg svg = {.out = out, .input = input, .view = view};
+    GUARD(svg_deinit)
+    struct svg svg = {.out = out, .input = input, .view = view, .async = options->async_stacks};
     if (!names_init(&svg.names, input, options) || !boxes_init(&svg.boxes, view, BOXES_MAX, PARTS))
         return export_no_memory();
     put_file(&svg);

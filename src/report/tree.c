@@ -127,13 +127,13 @@ static int by_weight(const void *left, const void *right, void *arg)
 }
 
 // The children of a call worth showing, pushed so that the hottest is popped first.
-static bool push_children(struct page *page, struct calls *calls, uint32_t index,
-                          struct snap_notes *stack, struct pruned *pruned)
+static bool push_children(struct calls *calls, uint32_t index, struct snap_notes *stack,
+                          struct pruned *pruned)
 {
     struct call *items = calls->list.items;
     size_t first = stack->count;
     for (uint32_t child = items[index].first_child; child; child = items[child].next) {
-        if (weigh_share(&page->weigh, items[child].weight) < LEAST_SHARE) {
+        if (weigh_share(&calls->view->weigh, items[child].weight) < LEAST_SHARE) {
             pruned->branches += items[child].weight > 0;
             pruned->weight += items[child].weight;
         } else if (!vec_push(stack, child)) {
@@ -264,10 +264,10 @@ static uint32_t add_chain(struct page *page, struct calls *calls, uint32_t index
             return index;
         }
     uint32_t last = chain.items[chain.count - 1];
-    plain_percent(&percent, weigh_share(&page->weigh, items[index].weight));
+    plain_percent(&percent, weigh_share(&calls->view->weigh, items[index].weight));
     plain_add(&line, "%5s %% ", plain_text(&percent));
     plain_pad(&line, 2 * (size_t)(depth < DEEPEST_INDENT ? depth : DEEPEST_INDENT));
-    double self = weigh_share(&page->weigh, items[last].self);
+    double self = weigh_share(&calls->view->weigh, items[last].self);
     bool tells_self = items[last].first_child && self >= LEAST_SHARE;
     add_chain_names(&line, page, calls, &chain, tells_self ? strlen("  [99 % itself]") : 0);
     if (tells_self) {
@@ -284,7 +284,7 @@ static bool show(struct page *page, struct calls *calls, struct pruned *pruned)
 {
     AUTO_FREE uint32_t *depths = calloc(calls->list.count, sizeof(*depths));
     GUARD(chain_deinit) struct snap_notes stack = {0}; // of call indexes
-    if (!depths || !push_children(page, calls, 0, &stack, pruned))
+    if (!depths || !push_children(calls, 0, &stack, pruned))
         return false;
     bool fine = true;
     while (fine && stack.count) {
@@ -296,7 +296,7 @@ static bool show(struct page *page, struct calls *calls, struct pruned *pruned)
         if (depth > DEEPEST_INDENT)
             pruned->deep++;
         else
-            fine = push_children(page, calls, last, &stack, pruned);
+            fine = push_children(calls, last, &stack, pruned);
     }
     return fine;
 }
@@ -321,7 +321,8 @@ void page_tree(struct page *page)
     if (calls.list.count < 2)
         return;
     GUARD(plain_deinit) struct plain text = {0};
-    plain_add(&text, "Call tree (%s)", page->weigh.base_words);
+    plain_add(&text, "Call tree%s (%s)", options.async_stacks ? " of tasks" : "",
+              view->weigh.base_words);
     doc_section(page->doc, plain_text(&text), "line", 5, 25);
     struct pruned pruned = {0};
     page->failed |= !show(page, &calls, &pruned);
@@ -329,7 +330,7 @@ void page_tree(struct page *page)
     if (pruned.branches) {
         plain_things(&text, pruned.branches, "branch");
         plain_str(&text, " below 1 % left out (");
-        plain_percent(&text, weigh_share(&page->weigh, pruned.weight));
+        plain_percent(&text, weigh_share(&view->weigh, pruned.weight));
         plain_str(&text, " % in all).");
     }
     if (pruned.deep) {

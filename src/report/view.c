@@ -1,192 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // See report/view.h.
-#include "report/view.h"
+#include "report/view_making.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#include "report/names.h"
-#include "report/plain.h"
-#include "util/guard.h"
-#include "util/hash.h"
-#include "util/index.h"
-#include "util/vec.h"
-
-#define HIDDEN UINT32_MAX
-#define NOT_MADE (UINT32_MAX - 1)
-
-VEC_DEFINE(view_frames, struct view_frame);
-VEC_DEFINE(view_stacks, struct view_stack);
-VEC_DEFINE(frame_ids, uint32_t);
-VEC_DEFINE(texts, char *);
-
-struct making {
-    const struct report_input *input;
-    const struct report_options *options;
-    const struct prof_report *profile;
-    unsigned split;
-    struct view *view;
-    struct view_frames frames;
-    struct view_stacks stacks;
-    struct frame_ids storage; // frames of all stacks, one after the other
-    struct frame_ids path;    // of the stack being made
-    struct texts texts;
-    uint32_t *of_frame;         // by profile frame: its view frame, HIDDEN, NOT_MADE
-    uint32_t *of_thread;        // by thread: its view frame
-    struct frame_ids processes; // view frames
-    struct names names;
-    struct hash_index frame_index, stack_index, thread_index;
-    bool failed;
-};
-
-// ---- Names ---------------------------------------------------------------------------------------
-
-// Takes the text over; "" when memory is out.
-static const char *keep(struct making *making, struct plain *text)
-{
-    char *bytes = text->failed ? NULL : text->bytes;
-    if (bytes && vec_push(&making->texts, bytes)) {
-        *text = (struct plain){0};
-        return bytes;
-    }
-    making->failed |= text->failed || bytes;
-    plain_deinit(text);
-    *text = (struct plain){0};
-    return "";
-}
-
-static const char *clean(struct making *making, uint32_t id)
-{
-    struct plain text = {0};
-    if (id)
-        plain_id(&text, making->input->strings, id, 0, PLAIN_KEEP_START);
-    return keep(making, &text);
-}
-
-static const char *clean_path(struct making *making, uint32_t id)
-{
-    const char *path = strtab_get(making->input->strings, id);
-    size_t size = path ? strtab_size(making->input->strings, id) : 0;
-    size_t cut = path ? names_stripped(making->options, path, size) : 0;
-    struct plain text = {0};
-    if (path)
-        plain_safe(&text, path + cut, size - cut);
-    return keep(making, &text);
-}
-
-static const char *function_name(struct making *making, const struct prof_function *function)
-{
-    struct plain text = {0};
-    names_function(&text, &making->names, function, 0);
-    if (!text.size)
-        plain_str(&text, "(no name)");
-    return keep(making, &text);
-}
-
-// ---- Frames --------------------------------------------------------------------------------------
-
-// A view frame that is the same as this one but for its texts, or a new one with them.
-static uint32_t add_frame(struct making *making, struct view_frame frame,
-                          const struct prof_function *function)
-{
-    uint64_t hash = hash_u64(hash_u64(HASH_SEED, frame.function), (uint32_t)frame.line);
-    struct hash_probe probe = hash_probe(&making->frame_index, hash);
-    for (uint32_t id; (id = hash_probe_next(&probe)) != HASH_NONE;) {
-        struct view_frame *have = &making->frames.items[id];
-        if (have->function == frame.function && have->line == frame.line) {
-            have->inferred &= frame.inferred;
-            if (have->address != frame.address)
-                have->address = SNAP_NO_ADDRESS;
-            return id;
-        }
-    }
-    frame.name = function_name(making, function);
-    frame.file = clean_path(making, function->file);
-    frame.module = clean(making, function->module);
-    if (!vec_push(&making->frames, frame)) {
-        making->failed = true;
-        return HIDDEN;
-    }
-    uint32_t id = (uint32_t)making->frames.count - 1;
-    hash_index_add(&making->frame_index, hash, id);
-    return id;
-}
-
-static uint32_t frame_of(struct making *making, uint32_t index)
-{
-    static const enum view_kind kinds[] = {
-        [SNAP_PYTHON] = VIEW_PYTHON, [SNAP_BUILTIN] = VIEW_BUILTIN, [SNAP_NATIVE] = VIEW_NATIVE};
-    if (making->of_frame[index] != NOT_MADE)
-        return making->of_frame[index];
-    const struct prof_report *profile = making->profile;
-    const struct report_options *options = making->options;
-    const struct snap_frame *from = &profile->frames[index];
-    const struct prof_function *function = &profile->functions[profile->frame_function[index]];
-    if (options->hide_boilerplate && names_is_boilerplate(making->input->strings, function->kind,
-                                                          function->file, function->function))
-        return making->of_frame[index] = HIDDEN;
-    struct view_frame frame = {
-        .kind = kinds[function->kind],
-        .inferred = from->flags & SNAP_FRAME_INFERRED,
-        .no_symbol = function->kind == SNAP_NATIVE && !function->function && !function->qualname,
-        .function = profile->frame_function[index],
-        .line = options->no_lines      ? -1
-                : options->by_function ? function->line
-                                       : from->line,
-        .first_line = options->no_lines ? -1 : function->line,
-        .address = function->kind == SNAP_NATIVE ? from->address : SNAP_NO_ADDRESS,
-    };
-    return making->of_frame[index] = add_frame(making, frame, function);
-}
-
-static uint32_t add_root(struct making *making, enum view_kind kind, struct plain *name)
-{
-    struct view_frame frame = {.kind = kind,
-                               .function = UINT32_MAX,
-                               .file = "",
-                               .module = "",
-                               .line = -1,
-                               .first_line = -1,
-                               .address = SNAP_NO_ADDRESS};
-    frame.name = keep(making, name);
-    if (vec_push(&making->frames, frame))
-        return (uint32_t)making->frames.count - 1;
-    making->failed = true;
-    return HIDDEN;
-}
-
-static uint32_t thread_root(struct making *making, uint32_t index)
-{
-    if (making->of_thread[index] != NOT_MADE)
-        return making->of_thread[index];
-    const struct prof_thread *thread = &making->profile->threads[index];
-    struct plain name = {0};
-    plain_str(&name, "thread ");
-    if (thread->name)
-        plain_id(&name, making->input->strings, thread->name, 0, PLAIN_KEEP_START);
-    else
-        plain_str(&name, "?");
-    if (thread->tid)
-        plain_add(&name, " (%d)", (int)thread->tid);
-    return making->of_thread[index] = add_root(making, VIEW_THREAD, &name);
-}
-
-static uint32_t process_root(struct making *making, pid_t pid)
-{
-    const struct snap_source *source = making->input->source;
-    for (size_t i = 0; i < snap_process_count(source); i++) {
-        const struct snap_process *process = snap_process_at(source, i);
-        if (process->pid != pid)
-            continue;
-        if (making->processes.items[i] == NOT_MADE) {
-            struct plain name = {0};
-            plain_add(&name, "process %d", (int)pid);
-            making->processes.items[i] = add_root(making, VIEW_PROCESS, &name);
-        }
-        return making->processes.items[i];
-    }
-    return HIDDEN;
-}
 
 // ---- Stacks --------------------------------------------------------------------------------------
 
@@ -195,19 +12,18 @@ static uint64_t hash_thread(uint64_t seed, pid_t pid, pid_t tid)
     return hash_u64(seed, (uint64_t)(uint32_t)pid << 32 | (uint32_t)tid);
 }
 
-static uint32_t thread_of(const struct making *making, const struct prof_stack *stack)
+static uint32_t thread_of(const struct view_making *making, pid_t pid, pid_t tid)
 {
     const struct prof_thread *threads = making->profile->threads;
-    struct hash_probe probe =
-        hash_probe(&making->thread_index, hash_thread(HASH_SEED, stack->pid, stack->tid));
+    struct hash_probe probe = hash_probe(&making->thread_index, hash_thread(HASH_SEED, pid, tid));
     uint32_t id;
     while ((id = hash_probe_next(&probe)) != HASH_NONE)
-        if (threads[id].pid == stack->pid && threads[id].tid == stack->tid)
+        if (threads[id].pid == pid && threads[id].tid == tid)
             break;
     return id;
 }
 
-static bool index_threads(struct making *making)
+static bool index_threads(struct view_making *making)
 {
     const struct prof_report *profile = making->profile;
     if (!hash_index_reserve(&making->thread_index, profile->thread_count))
@@ -220,35 +36,85 @@ static bool index_threads(struct making *making)
     return true;
 }
 
+// A stack of the profile, or an await site, as the options want it: frames of the profile, innermost
+// first, then those of the tasks that wait for it.
+struct shown {
+    struct view_stack key; // without weight: what tells stacks apart
+    const uint32_t *frames, *awaiting;
+    size_t count, awaiting_count;
+};
+
+static struct shown show_stack(const struct view_making *making, const struct prof_stack *stack)
+{
+    bool has_task = stack->task < making->profile->task_count;
+    struct shown shown = {.key = {.thread = thread_of(making, stack->pid, stack->tid),
+                                  .pid = stack->pid,
+                                  .tid = stack->tid,
+                                  .state = stack->state,
+                                  .task = has_task ? stack->task : UINT32_MAX,
+                                  .site = UINT32_MAX},
+                          .frames = stack->frames,
+                          .count = stack->frame_count};
+    if (!making->options->async_stacks || !has_task || !stack->task_frames)
+        return shown;
+    shown.count = stack->task_frames;
+    shown.awaiting = stack->frames + stack->frame_count;
+    shown.awaiting_count = stack->awaiting_count;
+    return shown;
+}
+
+static struct shown show_site(const struct view_making *making, uint32_t index)
+{
+    const struct prof_await_site *site = &making->profile->await_sites[index];
+    return (struct shown){.key = {.thread = thread_of(making, site->pid, site->tid),
+                                  .pid = site->pid,
+                                  .tid = site->tid,
+                                  .state = SNAP_UNKNOWN,
+                                  .task = UINT32_MAX,
+                                  .site = index},
+                          .frames = site->frames,
+                          .count = site->frame_count};
+}
+
+static void add_frames(struct view_making *making, const uint32_t *frames, size_t count,
+                       size_t most)
+{
+    struct frame_ids *path = &making->path;
+    for (size_t i = count; i-- > 0 && path->count < most;) {
+        uint32_t frame = view_frame_of(making, frames[i]);
+        if (frame != VIEW_HIDDEN)
+            path->items[path->count++] = frame;
+    }
+}
+
 // Fills making->path, outermost first.
-static bool make_path(struct making *making, const struct prof_stack *stack, uint32_t thread)
+static bool make_path(struct view_making *making, const struct shown *shown)
 {
     const struct report_options *options = making->options;
     struct frame_ids *path = &making->path;
     vec_clear(path);
-    if (!vec_reserve(path, stack->frame_count + 2))
+    if (!vec_reserve(path, shown->count + shown->awaiting_count + 2))
         return false;
     if (options->threads && snap_process_count(making->input->source) > 1) {
-        uint32_t root = process_root(making, stack->pid);
-        if (root != HIDDEN)
+        uint32_t root = view_process_root(making, shown->key.pid);
+        if (root != VIEW_HIDDEN)
             path->items[path->count++] = root;
     }
-    if (options->threads && thread != UINT32_MAX)
-        path->items[path->count++] = thread_root(making, thread);
-    size_t roots = path->count;
-    for (size_t i = stack->frame_count; i-- > 0;) {
-        uint32_t frame = frame_of(making, stack->frames[i]);
-        if (frame == HIDDEN)
-            continue;
-        if (options->max_depth && path->count - roots >= options->max_depth)
-            break;
-        path->items[path->count++] = frame;
-    }
+    if (options->threads && shown->key.thread != UINT32_MAX)
+        path->items[path->count++] = view_thread_root(making, shown->key.thread);
+    size_t most = options->max_depth ? path->count + options->max_depth : SIZE_MAX;
+    add_frames(making, shown->awaiting, shown->awaiting_count, most);
+    add_frames(making, shown->frames, shown->count, most);
     return !making->failed;
 }
 
-static bool looks_same(const struct making *making, const struct view_stack *have, size_t first,
-                       const struct view_stack *stack)
+static bool is_of_site(const struct view_stack *stack)
+{
+    return stack->site != UINT32_MAX;
+}
+
+static bool looks_same(const struct view_making *making, const struct view_stack *have,
+                       size_t first, const struct view_stack *stack)
 {
     const struct frame_ids *path = &making->path;
     return have->count == path->count &&
@@ -256,17 +122,21 @@ static bool looks_same(const struct making *making, const struct view_stack *hav
             (have->thread == stack->thread && have->pid == stack->pid &&
              have->tid == stack->tid)) &&
            (!(making->split & VIEW_BY_STATE) || have->state == stack->state) &&
+           (!making->split || is_of_site(have) == is_of_site(stack)) &&
+           (!(making->split & VIEW_BY_TASK) || have->task == stack->task) &&
            (!path->count || memcmp(making->storage.items + first, path->items,
                                    path->count * sizeof(*path->items)) == 0);
 }
 
-static uint64_t hash_path(const struct making *making, const struct view_stack *stack)
+static uint64_t hash_path(const struct view_making *making, const struct view_stack *stack)
 {
     uint64_t hash = HASH_SEED;
     if (making->split & VIEW_BY_THREAD)
         hash = hash_thread(hash, stack->pid, stack->tid);
     if (making->split & VIEW_BY_STATE)
         hash = hash_u64(hash, stack->state);
+    if (making->split & VIEW_BY_TASK)
+        hash = hash_u64(hash, stack->task);
     vec_foreach (frame, &making->path)
         hash = hash_u64(hash, *frame);
     return hash;
@@ -274,7 +144,7 @@ static uint64_t hash_path(const struct making *making, const struct view_stack *
 
 // The stack that looks like this one; new ones begin empty. Until all are made, `frames` is not set:
 // the storage may move, so a stack's first frame is kept in `firsts`.
-static struct view_stack *stack_like(struct making *making, struct view_stack stack,
+static struct view_stack *stack_like(struct view_making *making, struct view_stack stack,
                                      struct frame_ids *firsts)
 {
     uint64_t hash = hash_path(making, &stack);
@@ -296,7 +166,21 @@ static struct view_stack *stack_like(struct making *making, struct view_stack st
     return &making->stacks.items[making->stacks.count - 1];
 }
 
-static bool add_stacks(struct making *making, struct frame_ids *firsts)
+static struct view_stack *add_shown(struct view_making *making, const struct shown *shown,
+                                    struct frame_ids *firsts, uint64_t weight, uint64_t samples)
+{
+    struct view_stack *stack =
+        make_path(making, shown) ? stack_like(making, shown->key, firsts) : NULL;
+    if (!stack)
+        return NULL;
+    stack->weight += weight;
+    stack->samples += samples;
+    making->view->weight += weight;
+    making->view->samples += samples;
+    return stack;
+}
+
+static bool add_stacks(struct view_making *making, struct frame_ids *firsts)
 {
     struct view *view = making->view;
     for (size_t i = 0; i < making->profile->stack_count; i++) {
@@ -305,22 +189,28 @@ static bool add_stacks(struct making *making, struct frame_ids *firsts)
         view->stack_of[i] = UINT32_MAX;
         if (!weight)
             continue;
-        uint32_t thread = thread_of(making, from);
-        struct view_stack key = {
-            .thread = thread, .pid = from->pid, .tid = from->tid, .state = from->state};
-        if (!make_path(making, from, thread))
-            return false;
-        struct view_stack *stack = stack_like(making, key, firsts);
+        struct shown shown = show_stack(making, from);
+        struct view_stack *stack = add_shown(making, &shown, firsts, weight, from->samples);
         if (!stack)
             return false;
         view->stack_of[i] = (uint32_t)(stack - making->stacks.items);
-        stack->weight += weight;
-        stack->samples += from->samples;
         stack->cpu_ns += from->cpu_ns;
         stack->gil_samples += from->holds_gil ? from->samples : 0;
-        view->weight += weight;
-        view->samples += from->samples;
         view->cpu_ns += from->cpu_ns;
+    }
+    return true;
+}
+
+// What waits without a thread.
+static bool add_sites(struct view_making *making, struct frame_ids *firsts)
+{
+    const struct prof_report *profile = making->profile;
+    for (size_t i = 0; making->options->async_stacks && i < profile->await_site_count; i++) {
+        uint64_t samples = profile->await_sites[i].samples;
+        uint64_t weight = weigh_await(&making->view->weigh, &profile->await_sites[i]);
+        struct shown shown = show_site(making, (uint32_t)i);
+        if (weight && !add_shown(making, &shown, firsts, weight, samples))
+            return false;
     }
     return true;
 }
@@ -334,7 +224,7 @@ static int by_weight(const void *left, const void *right)
 }
 
 // Heaviest first; `stack_of` follows.
-static bool sort_stacks(struct making *making)
+static bool sort_stacks(struct view_making *making)
 {
     size_t count = making->stacks.count;
     AUTO_FREE uint32_t *place = calloc(count + 1, sizeof(*place));
@@ -352,7 +242,7 @@ static bool sort_stacks(struct making *making)
     return true;
 }
 
-static bool make(struct making *making)
+static bool make(struct view_making *making)
 {
     const struct prof_report *profile = making->profile;
     size_t processes = snap_process_count(making->input->source);
@@ -363,16 +253,17 @@ static bool make(struct making *making)
     if (!making->view->stack_of || !making->of_frame || !making->of_thread ||
         !vec_reserve(&making->processes, processes) ||
         !hash_index_reserve(&making->frame_index, profile->frame_count) ||
-        !hash_index_reserve(&making->stack_index, profile->stack_count) || !index_threads(making) ||
-        !names_init(&making->names, making->input, making->options))
+        !hash_index_reserve(&making->stack_index,
+                            profile->stack_count + profile->await_site_count) ||
+        !index_threads(making) || !names_init(&making->names, making->input, making->options))
         return false;
     for (size_t i = 0; i < profile->frame_count; i++)
-        making->of_frame[i] = NOT_MADE;
+        making->of_frame[i] = VIEW_NOT_MADE;
     for (size_t i = 0; i < profile->thread_count; i++)
-        making->of_thread[i] = NOT_MADE;
+        making->of_thread[i] = VIEW_NOT_MADE;
     for (size_t i = 0; i < processes; i++)
-        making->processes.items[i] = NOT_MADE;
-    bool done = add_stacks(making, &firsts) && !making->failed;
+        making->processes.items[i] = VIEW_NOT_MADE;
+    bool done = add_stacks(making, &firsts) && add_sites(making, &firsts) && !making->failed;
     for (size_t i = 0; done && i < making->stacks.count; i++)
         making->stacks.items[i].frames =
             making->storage.items ? making->storage.items + firsts.items[i] : NULL;
@@ -383,16 +274,18 @@ static bool make(struct making *making)
 struct err *view_create(const struct report_input *input, const struct report_options *options,
                         unsigned split, struct view **ret)
 {
-    struct making making = {.input = input,
-                            .options = options,
-                            .profile = input->profile,
-                            .split = split,
-                            .view = calloc(1, sizeof(struct view))};
+    struct view_making making = {.input = input,
+                                 .options = options,
+                                 .profile = input->profile,
+                                 .split = split,
+                                 .view = calloc(1, sizeof(struct view))};
     if (!making.view)
         return err_create(ERR_NO_MEMORY, "no memory for the report");
     struct view *view = making.view;
     view->profile = input->profile;
     weigh_init(&view->weigh, input->profile, options->weight);
+    if (options->async_stacks)
+        weigh_add_awaits(&view->weigh, input->profile);
     bool done = make(&making);
     view->frames = making.frames.items;
     view->frame_count = making.frames.count;
@@ -444,10 +337,15 @@ void view_label(struct plain *out, const struct view_frame *frame)
     plain_str(out, ")");
 }
 
+uint64_t view_dropped(const struct view *view)
+{
+    return view->profile->dropped_stacks + (view->weigh.awaits ? view->profile->dropped_awaits : 0);
+}
+
 void view_say_dropped(struct plain *out, const struct view *view)
 {
-    if (!view->profile->dropped_stacks)
+    if (!view_dropped(view))
         return;
-    plain_things(out, view->profile->dropped_stacks, "sample");
+    plain_things(out, view_dropped(view), "sample");
     plain_str(out, " beyond the bound on distinct stacks are not in it");
 }

@@ -3,6 +3,10 @@
 // first, names and paths clean and as the options want them, weights as --weight says, and stacks
 // that then look the same put together. All exports show this, so that their numbers agree.
 //
+// With --async-stacks a stack in which a task has its turn is the task's, and below it those that wait
+// for it, without the event loop; and where all that waits has weight, so does each task that waits: a
+// sample of its await site.
+//
 // A stack that has no weight (with --weight samples, one that waits) is not in it.
 #ifndef REPORT_VIEW_H
 #define REPORT_VIEW_H
@@ -33,10 +37,14 @@ struct view_stack {
     uint64_t weight;          // in the unit of view.weigh
     uint64_t samples, cpu_ns; // whatever the weight is
     uint64_t gil_samples;     // of the samples: it held the GIL
-    // With VIEW_BY_THREAD and VIEW_BY_STATE; otherwise those of the first stack that looked so.
+    // With VIEW_BY_THREAD, VIEW_BY_STATE and VIEW_BY_TASK; otherwise those of the first stack that
+    // looked so.
     uint32_t thread; // index in the profile's threads; UINT32_MAX: not known
     pid_t pid, tid;
     enum snap_state state;
+    uint32_t task; // index in the profile's tasks; UINT32_MAX: none had its turn
+    uint32_t
+        site; // tasks wait there: index in the profile's await sites; UINT32_MAX: a thread's stack
     uint32_t order; // private: in which they were met, that of the profile
 };
 
@@ -58,6 +66,8 @@ struct view {
 enum view_split {
     VIEW_BY_THREAD = 1, // stacks of different threads stay apart
     VIEW_BY_STATE = 2,  // ... and of different states
+    VIEW_BY_TASK = 4,   // ... and of different tasks
+    // With any of them: those of threads, and of tasks that wait
 };
 
 // `split`: enum view_split. `input` needs a profile, which must outlive the view.
@@ -70,6 +80,8 @@ void view_destroy(struct view *view);
 struct plain;
 void view_label(struct plain *out, const struct view_frame *frame);
 
+// Samples that it lacks.
+uint64_t view_dropped(const struct view *view);
 // "12 samples beyond the bound on distinct stacks are not in it"; nothing when all are.
 void view_say_dropped(struct plain *out, const struct view *view);
 

@@ -29,6 +29,22 @@ void weigh_init(struct weigh *weigh, const struct prof_report *profile, enum rep
         weigh->base = 1;
 }
 
+void weigh_add_awaits(struct weigh *weigh, const struct prof_report *profile)
+{
+    uint64_t base = profile->samples + profile->await_samples;
+    if (weigh->kind != REPORT_WEIGHT_WALL || !profile->await_samples)
+        return;
+    weigh->awaits = true;
+    weigh->base = base;
+    weigh->base_words = "of all threads' and waiting tasks' time";
+    weigh->samples_words = "of threads in all states, and of tasks that wait";
+}
+
+uint64_t weigh_await(const struct weigh *weigh, const struct prof_await_site *site)
+{
+    return weigh->awaits ? site->samples : 0;
+}
+
 static uint64_t chosen(const struct weigh *weigh, uint64_t working, uint64_t all, uint64_t cpu_ns)
 {
     return weigh->kind == REPORT_WEIGHT_SAMPLES ? working
@@ -72,6 +88,11 @@ uint64_t weigh_stack(const struct weigh *weigh, const struct prof_stack *stack)
 {
     return chosen(weigh, snap_state_works(stack->state) ? stack->samples : 0, stack->samples,
                   stack->cpu_ns);
+}
+
+uint64_t weigh_task(const struct weigh *weigh, const struct prof_task *task)
+{
+    return chosen(weigh, task->samples_working, task->samples, task->cpu_ns);
 }
 
 double weigh_share(const struct weigh *weigh, uint64_t part)

@@ -12,9 +12,13 @@ struct weigh {
     const char *base_words;    // "of the working time"
     const char *samples_words; // "of threads at work": whose samples have a weight
     bool fell_back;
+    bool awaits; // tasks that wait count, too
 };
 
 void weigh_init(struct weigh *weigh, const struct prof_report *profile, enum report_weight kind);
+// Where threads that wait have weight, tasks that wait have it from now on.
+void weigh_add_awaits(struct weigh *weigh, const struct prof_report *profile);
+uint64_t weigh_await(const struct weigh *weigh, const struct prof_await_site *site);
 uint64_t weigh_self(const struct weigh *weigh, const struct prof_function *function);
 uint64_t weigh_own(const struct weigh *weigh, const struct prof_function *function);
 uint64_t weigh_total(const struct weigh *weigh, const struct prof_function *function);
@@ -26,6 +30,7 @@ uint64_t weigh_line_total(const struct weigh *weigh, const struct prof_line *lin
 uint64_t weigh_edge(const struct weigh *weigh, const struct prof_edge *edge);
 // What a stack's samples count; a stack is of one state.
 uint64_t weigh_stack(const struct weigh *weigh, const struct prof_stack *stack);
+uint64_t weigh_task(const struct weigh *weigh, const struct prof_task *task);
 double weigh_share(const struct weigh *weigh, uint64_t part);
 // a / b, and 0 when b is 0.
 double weigh_ratio(uint64_t a, uint64_t b);

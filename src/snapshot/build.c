@@ -7,6 +7,7 @@
 
 #include "snapshot/details_build.h"
 #include "snapshot/merge.h"
+#include "snapshot/tasks.h"
 #include "util/guard.h"
 #include "util/redact.h"
 
@@ -173,6 +174,24 @@ static bool add_frames(struct builder *b, struct snap_thread *thread,
     return snap_merge(&merge, thread);
 }
 
+// Who waits for the GIL wakes after each switch interval to ask for it: then it is in no futex call, but in
+// the code that takes the GIL, without having it. CPython: Python/ceval_gil.c (before 3.12 .h).
+static void find_gil_wait(const struct builder *b, struct snap_thread *thread)
+{
+    static const char *const takers[] = {"take_gil", "PyEval_RestoreThread",
+                                         "PyEval_AcquireThread"};
+    if (!snap_state_works(thread->state) || !thread->has_holds_gil || thread->holds_gil)
+        return;
+    vec_foreach (frame, &thread->frames) {
+        const char *name = strtab_get(b->in->strings, frame->function);
+        if (frame->kind != SNAP_NATIVE)
+            return;
+        for (size_t i = 0; name && i < ARRAY_SIZE(takers); i++)
+            if (strcmp(name, takers[i]) == 0)
+                thread->state = SNAP_GIL_WAIT, thread->on_cpu = false;
+    }
+}
+
 // What thread `index` of the kernel runs. Newer interpreters come first, and are the inner ones
 // where a thread runs several.
 static struct err *add_stacks(struct builder *b, struct snap_thread *thread, size_t index)
@@ -186,6 +205,7 @@ static struct err *add_stacks(struct builder *b, struct snap_thread *thread, siz
     if (!add_frames(b, thread, b->mine, count,
                     in->native_stacks ? &in->native_stacks[index] : NULL))
         return err_create(ERR_NO_MEMORY, "snapshot");
+    find_gil_wait(b, thread);
     return details_read(in, index, b->mine, count, thread);
 }
 
@@ -315,5 +335,10 @@ struct err *snapshot_build(const struct snap_input *input, struct snapshot *ret)
                   err_message(input->state->cut));
     if (ret->threads.count)
         qsort(ret->threads.items, ret->threads.count, sizeof(*ret->threads.items), thread_compare);
-    return details_settle(input, ret);
+    TRY(details_settle(input, ret));
+    if (!input->no_tasks) {
+        TRY(tasks_build(input, owner, ret));
+        TRY(greenlets_read(input, ret));
+    }
+    return generators_read(input, ret);
 }

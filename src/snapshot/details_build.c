@@ -57,7 +57,7 @@ static struct snap_details *details_create(void)
         return NULL;
     details->wait.fd = -1;
     details->wait.timeout_ns = details->wait.left_ns = -1;
-    details->wait.owner_frame = details->wait.waiting = UINT32_MAX;
+    details->wait.owner_frame = details->wait.waiting = details->wait.loop = UINT32_MAX;
     return details;
 }
 

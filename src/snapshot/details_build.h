@@ -34,10 +34,12 @@ struct py_decoder *details_decoder(const struct snap_input *in);
 
 // ---- Readers ------------------------------------------------------------------------------------
 
-details_reader details_read_wait; // waits.c
-details_reader details_read_held; // held.c
+details_reader details_read_wait;   // waits.c
+details_reader details_read_held;   // held.c
 details_reader details_read_locals; // locals.c
-details_reader details_exceptions; // details_exceptions.c
+details_reader details_exceptions;  // details_exceptions.c
+// The concurrent.futures.Future whose job this thread of an executor runs; 0: none (owners.c).
+uint64_t details_future_run(const struct snap_input *in, const struct py_stack *stack);
 // Who has what the threads wait for (owners.c). Once all threads are known.
 struct err *details_find_owners(const struct snap_input *in, struct snapshot *snapshot);
 
@@ -54,6 +56,26 @@ void details_memory_begin(struct snap_memory *memory);
 void details_memory_end(const struct snap_input *in);
 struct snap_details *details_copy(const struct snap_details *from); // NULL: no memory
 void details_destroy(struct snap_details *details);
+
+// ---- Tasks (tasks.h) ----------------------------------------------------------------------------
+
+struct tasks_known;
+struct tasks_known **tasks_known_of(struct snap_memory *memory); // memory.c
+void tasks_known_destroy(struct tasks_known *known);
+
+// ---- Greenlets (greenlets.c) --------------------------------------------------------------------
+
+// Those that are known from earlier snapshots.
+struct greenlets_known;
+struct greenlets_known **greenlets_known_of(struct snap_memory *memory); // memory.c
+void greenlets_known_destroy(struct greenlets_known *known);
+// Once all threads are known. Fills snapshot->suspended.
+struct err *greenlets_read(const struct snap_input *in, struct snapshot *snapshot);
+
+// ---- Generators (generators.c) ------------------------------------------------------------------
+
+// Those that are suspended, if they are wanted. Once tasks are known: their coroutines are none of them.
+struct err *generators_read(const struct snap_input *in, struct snapshot *snapshot);
 
 // ---- For build.c --------------------------------------------------------------------------------
 

@@ -15,12 +15,16 @@ struct err *details_read_held(const struct details_thread *of)
         GUARD(helds_deinit) struct py_helds helds = {0};
         TRY(py_held_read(of->dec, of->stacks[s], &helds));
         vec_foreach (held, &helds) {
+            // A lock that its own thread waits for serves as a signal.
+            if (held->by_call && held->lock == of->ret->wait.lock)
+                continue;
             struct snap_held lock = {
                 .what = held->what,
                 .type = held->type,
                 .object = held->lock,
                 .frame = details_frame(of, s, held->frame),
                 .known = held->observed ? SNAP_OBSERVED : SNAP_INFERRED,
+                .by_call = held->by_call,
             };
             if (!vec_push(&of->ret->held, lock))
                 return err_create(ERR_NO_MEMORY, "locks");

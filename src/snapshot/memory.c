@@ -19,7 +19,19 @@ struct snap_memory {
     VEC(struct memory_item) items; // in the order of the process's threads, mostly
     size_t next;                   // where the next thread is likely to be
     bool begun;
+    struct greenlets_known *greenlets;
+    struct tasks_known *tasks;
 };
+
+struct tasks_known **tasks_known_of(struct snap_memory *memory)
+{
+    return &memory->tasks;
+}
+
+struct greenlets_known **greenlets_known_of(struct snap_memory *memory)
+{
+    return &memory->greenlets;
+}
 
 struct snap_memory *snap_memory_create(void)
 {
@@ -33,6 +45,8 @@ void snap_memory_destroy(struct snap_memory *memory)
     vec_foreach (item, &memory->items)
         details_destroy(item->details);
     vec_deinit(&memory->items);
+    greenlets_known_destroy(memory->greenlets);
+    tasks_known_destroy(memory->tasks);
     free(memory);
 }
 
@@ -61,7 +75,8 @@ static bool copy_lists(struct snap_details *to, const struct snap_details *from)
         memset(&copy.notes, 0, sizeof(copy.notes));
         to->exceptions.items[to->exceptions.count++] = copy;
         struct snap_exception *last = &to->exceptions.items[to->exceptions.count - 1];
-        if (!COPY(&last->traceback, &exception->traceback) || !COPY(&last->notes, &exception->notes))
+        if (!COPY(&last->traceback, &exception->traceback) ||
+            !COPY(&last->notes, &exception->notes))
             return false;
     }
     return true;

@@ -40,14 +40,22 @@ static struct snap_thread *by_ns_tid(const struct owners *o, pid_t ns_tid)
     return NULL;
 }
 
-// Where `owner` took it. What is held is the innermost lock, or what has none of its own: a semaphore.
-static uint32_t frame_of_lock(const struct snap_thread *owner, const struct snap_wait *wait)
+// What is held is the innermost lock, or what has none of its own: a semaphore.
+static const struct snap_held *held_by(const struct snap_thread *owner,
+                                       const struct snap_wait *wait)
 {
     if (owner->details)
         vec_foreach (held, &owner->details->held)
             if (held->object && (held->object == wait->lock || held->object == wait->object))
-                return held->frame;
-    return UINT32_MAX;
+                return held;
+    return NULL;
+}
+
+// Where `owner` took it.
+static uint32_t frame_of_lock(const struct snap_thread *owner, const struct snap_wait *wait)
+{
+    const struct snap_held *held = held_by(owner, wait);
+    return held ? held->frame : UINT32_MAX;
 }
 
 static void set(struct snap_wait *wait, const struct snap_thread *owner,
@@ -77,19 +85,22 @@ static size_t python_threads(const struct owners *o)
     return count;
 }
 
-// Whoever is in a `with` block of it. Of a semaphore several may be.
+// Whoever is in a `with` block of it; if nobody is, whoever called its acquire(). Of a semaphore
+// several may be.
 static void infer(const struct owners *o, struct snap_wait *wait)
 {
-    const struct snap_thread *owner = NULL;
-    size_t count = 0;
+    const struct snap_thread *owners[2] = {NULL, NULL};
+    size_t counts[2] = {0, 0};
     vec_foreach (thread, &o->snapshot->threads) {
-        if (!thread->details || frame_of_lock(thread, wait) == UINT32_MAX)
+        const struct snap_held *held = held_by(thread, wait);
+        if (!held || held->frame == UINT32_MAX)
             continue;
-        owner = thread;
-        count++;
+        owners[held->by_call] = thread;
+        counts[held->by_call]++;
     }
-    if (count == 1)
-        set(wait, owner, SNAP_INFERRED);
+    bool by_call = counts[0] == 0;
+    if (counts[by_call] == 1)
+        set(wait, owners[by_call], SNAP_INFERRED);
 }
 
 // The only thread there is waits, and does not hold it itself: nobody is left who could let go.
@@ -149,23 +160,24 @@ static void own_by_ident(const struct owners *o, struct snap_wait *wait, const c
 }
 
 // The thread of an executor that runs its work item (Lib/concurrent/futures/thread.py, _WorkItem.run).
-static bool runs_future(const struct owners *o, const struct py_stack *stack, uint64_t future)
+uint64_t details_future_run(const struct snap_input *in, const struct py_stack *stack)
 {
+    struct py_decoder *dec = details_decoder(in);
     for (size_t i = 0; i < stack->frames.count; i++) {
         const struct py_frame *frame = &stack->frames.items[i];
-        const char *name = strtab_get(o->in->strings, frame->name);
-        const char *file = strtab_get(o->in->strings, frame->file);
+        const char *name = strtab_get(in->strings, frame->name);
+        const char *file = strtab_get(in->strings, frame->file);
         struct py_slots slots;
-        uint64_t its;
+        uint64_t its = 0;
         if (!name || !file || strcmp(name, "run") != 0 || !strstr(file, "futures/thread.py"))
             continue;
-        AUTO_ERR struct err *err = py_slots_read(o->dec, frame, &slots);
-        uint64_t self = err ? 0 : py_slots_find(o->dec, frame, &slots, "self");
-        AUTO_ERR struct err *unread = self ? py_instance_attr(o->dec, self, "future", &its) : NULL;
-        if (self && !unread && its == future)
-            return true;
+        AUTO_ERR struct err *err = py_slots_read(dec, frame, &slots);
+        uint64_t self = err ? 0 : py_slots_find(dec, frame, &slots, "self");
+        AUTO_ERR struct err *unread = self ? py_instance_attr(dec, self, "future", &its) : NULL;
+        if (self && !unread && its)
+            return its;
     }
-    return false;
+    return 0;
 }
 
 static void own_future(const struct owners *o, struct snap_wait *wait)
@@ -173,7 +185,7 @@ static void own_future(const struct owners *o, struct snap_wait *wait)
     for (size_t i = 0; wait->object && i < o->in->stack_count; i++) {
         const struct py_stack *stack = &o->in->stacks[i];
         const struct snap_thread *owner = by_ident(o, stack->thread.ident);
-        if (owner && owner->details && runs_future(o, stack, wait->object)) {
+        if (owner && owner->details && details_future_run(o->in, stack) == wait->object) {
             set(wait, owner, SNAP_INFERRED);
             return;
         }
@@ -246,7 +258,11 @@ static struct err *add_held(const struct owners *o, const struct snap_wait *wait
     vec_foreach (held, &owner->details->held)
         if (held->object == wait->lock || held->object == wait->object)
             return NULL;
-    struct snap_held held = {wait->what, wait->type, object, UINT32_MAX, SNAP_OBSERVED};
+    struct snap_held held = {.what = wait->what,
+                             .type = wait->type,
+                             .object = object,
+                             .frame = UINT32_MAX,
+                             .known = SNAP_OBSERVED};
     return vec_push(&owner->details->held, held) ? NULL : err_create(ERR_NO_MEMORY, "locks");
 }
 

@@ -38,6 +38,8 @@ void snap_thread_deinit(struct snap_thread *thread)
         snap_details_deinit(thread->details);
     free(thread->details);
     thread->details = NULL;
+    snap_turn_destroy(thread->turn);
+    thread->turn = NULL;
 }
 
 void snapshot_destroy(struct snapshot *snapshot)
@@ -49,6 +51,7 @@ void snapshot_destroy(struct snapshot *snapshot)
     vec_deinit(&snapshot->threads);
     vec_deinit(&snapshot->parts);
     vec_deinit(&snapshot->notes);
+    snap_suspended_destroy(snapshot->suspended);
     free(snapshot);
 }
 

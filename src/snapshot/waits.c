@@ -179,6 +179,8 @@ static struct err *read_lock(const struct details_thread *of, const struct wait_
         wait->lock = python.lock;
         wait->type = python.type;
         wait->what = python.what;
+        wait->gives_back = python.gives_back;
+        wait->loop = python.loop == UINT32_MAX ? UINT32_MAX : details_frame(of, 0, python.loop);
         wait->waiting =
             python.waiting == UINT32_MAX ? UINT32_MAX : details_frame(of, 0, python.waiting);
     } else if (is_mutex(of, call)) {

@@ -31,28 +31,14 @@ static bool has_flag(const char *flags, const char *flag)
 // "start-end perms offset major:minor inode path"
 static bool parse_range(const char *line, struct frozen_range *ret, bool *ret_shared)
 {
-    unsigned long long start, end, offset, inode;
-    unsigned major, minor;
-    char perms[8];
-    int path_at = 0;
-    if (sscanf(line, "%llx-%llx %7s %llx %x:%x %llu %n", &start, &end, perms, &offset, &major,
-               &minor, &inode, &path_at) < 7 ||
-        start >= end)
+    struct target_mapping mapping;
+    char sharing;
+    size_t path_at;
+    if (!proc_parse_mapping(line, &mapping, &sharing, &path_at))
         return false;
-    *ret = (struct frozen_range){.start = start, .end = end};
-    ret->mapping = (struct target_mapping){
-        .start = start,
-        .end = end,
-        .offset = offset,
-        .inode = inode,
-        .device = ((uint64_t)major << 32) | minor,
-        .readable = perms[0] == 'r',
-        .writable = perms[1] == 'w',
-        .executable = perms[2] == 'x',
-    };
-    *ret_shared = perms[3] == 's';
-    const char *path = path_at > 0 ? line + path_at : "";
-    ret->path = strndup(path, strcspn(path, "\n"));
+    *ret = (struct frozen_range){.start = mapping.start, .end = mapping.end, .mapping = mapping};
+    *ret_shared = sharing == 's';
+    ret->path = strndup(line + path_at, strcspn(line + path_at, "\n"));
     return ret->path;
 }
 

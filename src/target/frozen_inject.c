@@ -161,19 +161,19 @@ static bool status_has(const struct borrowed *borrowed, pid_t tid, const char *n
 }
 
 bool borrow_may(const struct borrowed *borrowed, const struct live_thread *thread,
-                const char **ret_why)
+                struct borrow_refusal *ret_why)
 {
-    const char *why = NULL;
+    struct borrow_refusal why = {0};
     if (thread->state != LIVE_STOPPED || !thread->has_regs)
-        why = "it cannot be stopped";
+        why.text = "it cannot be stopped";
     else if (thread->pending_signal)
-        why = "it is about to take a signal";
+        why = (struct borrow_refusal){"it is about to take a signal", true};
     else if (in_restartable_sequence(borrowed, thread->tid, thread->regs.ip))
-        why = "it is in a restartable sequence";
+        why = (struct borrow_refusal){"it is in a restartable sequence", true};
     else if (status_has(borrowed, thread->tid, "\nx86_Thread_features:", "shstk"))
-        why = "it has a shadow stack";
+        why.text = "it has a shadow stack";
     *ret_why = why;
-    return !why;
+    return !why.text;
 }
 
 // ---- Taking it, and giving it back --------------------------------------------------------------

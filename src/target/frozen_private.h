@@ -59,9 +59,13 @@ struct borrowed {
 // Looks for the code; before the stop.
 struct err *borrow_prepare(pid_t pid, struct borrowed *ret);
 void borrow_deinit(struct borrowed *borrowed);
+struct borrow_refusal {
+    const char *text;
+    bool passes; // it will be otherwise in a moment
+};
 // Can this stopped thread be lent? False: *ret_why says why not.
 bool borrow_may(const struct borrowed *borrowed, const struct live_thread *thread,
-                const char **ret_why);
+                struct borrow_refusal *ret_why);
 // Takes it; on an error it is as before.
 struct err *borrow_take(struct borrowed *borrowed, const struct live_thread *thread);
 // Executes a call. `deadline_ns` (CLOCK_MONOTONIC) does not end a clone that the kernel is busy
@@ -104,5 +108,13 @@ struct frozen_message {
     uint64_t pause_ns;
     uint64_t result_bytes; // in result_fd
 };
+
+// ---- frozen_talk.c ------------------------------------------------------------------------------
+
+// Fills message->code. fd -1: none goes with it.
+void frozen_tell(int socket, const struct err *err, struct frozen_message *message, int fd);
+// The registers of all threads, for result_fd.
+struct err *frozen_write_threads(int fd, const struct regsets_threads *threads,
+                                 uint64_t *ret_size);
 
 #endif

@@ -11,21 +11,21 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 
 #include "target/frozen_private.h"
 #include "util/guard.h"
-#include "util/wire.h"
 
 #define SHARE_FILES 0x400u      // CLONE_FILES, <linux/sched.h>
 #define WALL_NOHANG 0x40000001u // __WALL | WNOHANG
 #define REAP_PATIENCE_NS 10000000000u
 #define REAP_PAUSE_NS 20000000
 #define GIVE_BACK_NS 10000000000u
+// A single thread that gets signals all the time is in the middle of taking one now and then.
+#define LEND_TRIES 20
+#define LEND_PAUSE_NS 2000000
 
 struct tracer {
     const struct frozen_job *job;
@@ -58,17 +58,21 @@ static int rank(const struct live_thread *thread)
     return thread->regs.syscall_value == -EINTR ? 1 : 2;
 }
 
-static struct live_thread *choose(struct tracer *tracer, const char **ret_why)
+static struct live_thread *choose(struct tracer *tracer, struct borrow_refusal *ret_why)
 {
     struct live_thread *best = NULL;
     int best_rank = 0;
-    *ret_why = "it has no thread";
+    *ret_why = (struct borrow_refusal){"it has no thread", false};
     vec_foreach (thread, &tracer->live->threads) {
         int its_rank = rank(thread);
-        if (thread->state == LIVE_STOPPED && its_rank > best_rank &&
-            borrow_may(&tracer->borrowed, thread, ret_why)) {
+        struct borrow_refusal why;
+        if (thread->state != LIVE_STOPPED || its_rank <= best_rank)
+            continue;
+        if (borrow_may(&tracer->borrowed, thread, &why)) {
             best = thread;
             best_rank = its_rank;
+        } else if (!ret_why->passes) {
+            *ret_why = why;
         }
     }
     return best;
@@ -205,16 +209,18 @@ static struct err *clone_it(struct tracer *tracer)
     return err;
 }
 
-static struct err *under_stop(struct tracer *tracer)
+// *ret_passes: what stands in the way will be gone in a moment.
+static struct err *under_stop(struct tracer *tracer, bool *ret_passes)
 {
-    const char *why;
+    struct borrow_refusal why;
     restart_calls(tracer->live); // at once: from now on that is the kernel's business
     TRY(check_all_stopped(tracer->live));
     tracer->taken_at_ns = wall_clock_ns();
     struct live_thread *thread = choose(tracer, &why);
+    *ret_passes = !thread && why.passes;
     if (!thread)
         return err_create(ERR_UNSUPPORTED, "no thread of process %d can be lent: %s",
-                          tracer->job->pid, why);
+                          tracer->job->pid, why.text);
     TRY(regsets_read_all(tracer->live, &tracer->threads));
     TRY(borrow_take(&tracer->borrowed, thread));
     struct err *err = clone_it(tracer);
@@ -260,16 +266,29 @@ static void close_target(struct tracer *tracer)
     borrow_deinit(&tracer->borrowed);
 }
 
-static struct err *make(struct tracer *tracer)
+static struct err *make_once(struct tracer *tracer, bool *ret_passes)
 {
     struct err *err = open_target(tracer);
     if (!err) {
         err = live_stop(tracer->live, true, tracer->job->deadline_ns, &tracer->times);
         if (!err)
-            err = under_stop(tracer);
+            err = under_stop(tracer, ret_passes);
         live_resume(tracer->live, &tracer->times);
     }
     return err;
+}
+
+static struct err *make(struct tracer *tracer)
+{
+    for (unsigned tries = 1;; tries++) {
+        bool passes = false;
+        struct err *err = make_once(tracer, &passes);
+        if (!passes || tries == LEND_TRIES)
+            return err;
+        err_destroy(err);
+        close_target(tracer);
+        nanosleep(&(struct timespec){0, LEND_PAUSE_NS}, NULL);
+    }
 }
 
 // ---- Unmaking it --------------------------------------------------------------------------------
@@ -302,11 +321,11 @@ static struct live_thread *choose_one(struct live *live, pid_t avoid)
 
 static struct err *collect_in(struct tracer *tracer, struct live_thread *thread)
 {
-    const char *why;
+    struct borrow_refusal why;
     if (thread->state != LIVE_STOPPED)
         return err_create(ERR_TIMEOUT, "thread %d did not stop", thread->tid);
     if (!borrow_may(&tracer->borrowed, thread, &why))
-        return err_create(ERR_OTHER, "thread %d cannot be lent: %s", thread->tid, why);
+        return err_create(ERR_OTHER, "thread %d cannot be lent: %s", thread->tid, why.text);
     TRY(borrow_take(&tracer->borrowed, thread));
     struct err *err = collect(tracer);
     struct err *back = borrow_give_back(&tracer->borrowed, live_now_ns() + GIVE_BACK_NS);
@@ -358,57 +377,6 @@ static struct err *unmake(struct tracer *tracer)
 }
 
 // ---- Talking to pycore --------------------------------------------------------------------------
-
-static void tell(int socket, const struct err *err, struct frozen_message *message, int fd)
-{
-    char control[CMSG_SPACE(sizeof(int))] = {0};
-    const char *text = err ? err_message(err) : "";
-    message->code = err ? (int32_t)err_code(err) : -1;
-    struct iovec parts[] = {{message, sizeof(*message)}, {(void *)text, strlen(text)}};
-    struct msghdr header = {.msg_iov = parts, .msg_iovlen = 2};
-    if (fd >= 0) {
-        header.msg_control = control;
-        header.msg_controllen = sizeof(control);
-        struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
-        rights->cmsg_level = SOL_SOCKET;
-        rights->cmsg_type = SCM_RIGHTS;
-        rights->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(rights), &fd, sizeof(int));
-    }
-    sendmsg(socket, &header, MSG_NOSIGNAL);
-}
-
-static void write_thread(struct wire_out *out, const struct regsets_thread *thread)
-{
-    wire_u32(out, (uint32_t)thread->tid);
-    wire_bytes(out, &thread->regs, sizeof(thread->regs));
-    wire_u64(out, thread->blocked);
-    wire_bool(out, thread->has_siginfo);
-    wire_bytes(out, thread->siginfo, sizeof(thread->siginfo));
-    wire_u32(out, (uint32_t)thread->count);
-    for (size_t i = 0; i < thread->count; i++) {
-        wire_u32(out, thread->sets[i].type);
-        wire_u64(out, thread->sets[i].size);
-        wire_bytes(out, thread->sets[i].bytes, thread->sets[i].size);
-    }
-}
-
-static struct err *write_result(const struct tracer *tracer, uint64_t *ret_size)
-{
-    struct wire_out out = {0};
-    wire_u32(&out, (uint32_t)tracer->threads.count);
-    vec_foreach (thread, &tracer->threads)
-        write_thread(&out, thread);
-    bool ok = !out.failed;
-    for (size_t done = 0; ok && done < out.bytes.count;) {
-        ssize_t put = write(tracer->job->result_fd, out.bytes.items + done, out.bytes.count - done);
-        ok = put > 0;
-        done += ok ? (size_t)put : 0;
-    }
-    *ret_size = out.bytes.count;
-    wire_out_deinit(&out);
-    return ok ? NULL : err_create(ERR_NO_MEMORY, "registers");
-}
 
 // Until pycore has had enough, or is no more: another process may have a copy of its end of the
 // socket, so the process itself is looked at, too.
@@ -466,19 +434,19 @@ void frozen_tracer(const struct frozen_job *job)
     if (!err)
         err = clean_child(&tracer, &child_mem);
     if (!err)
-        err = write_result(&tracer, &message.result_bytes);
+        err = frozen_write_threads(job->result_fd, &tracer.threads, &message.result_bytes);
     close_target(&tracer);
     message.child = tracer.child;
     message.taken_at_ns = tracer.taken_at_ns;
     message.pause_ns = tracer.times.end_ns - tracer.times.begin_ns;
-    tell(job->socket, err, &message, child_mem);
+    frozen_tell(job->socket, err, &message, child_mem);
     if (!err)
         hold(job);
     guard_close(&child_mem);
     if (tracer.child || tracer.number > 0) {
         struct err *left = unmake(&tracer);
         if (!err)
-            tell(job->socket, left, &message, -1);
+            frozen_tell(job->socket, left, &message, -1);
         err_destroy(left);
     }
     _exit(0);

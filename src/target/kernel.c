@@ -26,6 +26,10 @@ void kernel_facts_deinit(struct kernel_facts *facts)
     fds_clear(&facts->fds);
     vec_deinit(&facts->fds);
     vec_deinit(&facts->moved);
+    vec_deinit(&facts->greenlets);
+    vec_deinit(&facts->torn_tasks);
+    vec_deinit(&facts->changed);
+    vec_deinit(&facts->generators);
     kernel_sockets_destroy(facts->sockets);
     facts->sockets = NULL;
 }
@@ -41,6 +45,13 @@ void kernel_facts_renew(struct kernel_facts *facts, pid_t ask)
 {
     fds_clear(&facts->fds);
     vec_clear(&facts->moved);
+    vec_clear(&facts->greenlets);
+    vec_clear(&facts->torn_tasks);
+    vec_clear(&facts->changed);
+    facts->read_greenlets = facts->read_tasks = false;
+    vec_clear(&facts->generators);
+    facts->has_generators = false;
+    facts->generators_left_out = 0;
     facts->ask = ask;
     facts->clocks = (struct wait_clocks){now(CLOCK_MONOTONIC), now(CLOCK_REALTIME)};
 }

@@ -164,10 +164,10 @@ uint64_t proc_args_start(pid_t pid)
     return start < 4096 ? 0 : start;
 }
 
-int proc_open_schedstat(pid_t pid, pid_t tid)
+int proc_open_thread(pid_t pid, pid_t tid, const char *file)
 {
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/task/%d/schedstat", pid, tid);
+    char path[96];
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", pid, tid, file);
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
@@ -259,13 +259,6 @@ bool proc_uids(pid_t pid, uid_t ret_uids[4], gid_t ret_gids[4])
            sscanf(gids, "%u %u %u %u", &ret_gids[0], &ret_gids[1], &ret_gids[2], &ret_gids[3]) == 4;
 }
 
-int proc_open_syscall(pid_t pid, pid_t tid)
-{
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", pid, tid);
-    return open(path, O_RDONLY | O_CLOEXEC);
-}
-
 // "running", or the call's number (-1: none), six arguments, sp and pc, in hexadecimal but for the
 // number; a thread in no call has no arguments (fs/proc/base.c, proc_pid_syscall).
 bool proc_read_syscall(int fd, struct arch_regs *ret)
@@ -299,7 +292,7 @@ bool proc_read_syscall(int fd, struct arch_regs *ret)
 
 bool proc_blocked_syscall(pid_t pid, pid_t tid, struct arch_regs *ret)
 {
-    AUTO_CLOSE int fd = proc_open_syscall(pid, tid);
+    AUTO_CLOSE int fd = proc_open_thread(pid, tid, "syscall");
     return fd >= 0 && proc_read_syscall(fd, ret);
 }
 
@@ -355,7 +348,8 @@ static char *unescape_path(const char *text, size_t size)
     return path;
 }
 
-static bool parse_mapping(const char *line, size_t size, struct target_mapping *ret)
+bool proc_parse_mapping(const char *line, struct target_mapping *ret, char *ret_sharing,
+                        size_t *ret_path_at)
 {
     char perms[8] = "";
     unsigned long long start, end, offset, inode;
@@ -375,10 +369,21 @@ static bool parse_mapping(const char *line, size_t size, struct target_mapping *
         .writable = perms[1] == 'w',
         .executable = perms[2] == 'x',
     };
+    *ret_sharing = perms[3];
+    *ret_path_at = path_at > 0 ? (size_t)path_at : strlen(line);
+    return true;
+}
+
+static bool parse_mapping(const char *line, size_t size, struct target_mapping *ret)
+{
     static const char deleted[] = " (deleted)";
-    if (path_at > 0 && (size_t)path_at < size) {
+    char sharing;
+    size_t path_at;
+    if (!proc_parse_mapping(line, ret, &sharing, &path_at))
+        return false;
+    if (path_at < size) {
         const char *path = line + path_at;
-        size_t path_size = size - (size_t)path_at;
+        size_t path_size = size - path_at;
         if (path_size > sizeof(deleted) - 1 &&
             memcmp(path + path_size - (sizeof(deleted) - 1), deleted, sizeof(deleted) - 1) == 0) {
             ret->deleted = true;

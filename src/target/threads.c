@@ -65,8 +65,8 @@ struct err *live_list_threads(struct live *live)
             continue;
         }
         struct live_thread fresh = {.tid = *tid, .ns_tid = *tid, .listed = true, .fresh = true};
-        fresh.schedstat_fd = spare_fd(proc_open_schedstat(live->pid, *tid));
-        fresh.syscall_fd = spare_fd(proc_open_syscall(live->pid, *tid));
+        fresh.schedstat_fd = spare_fd(proc_open_thread(live->pid, *tid, "schedstat"));
+        fresh.syscall_fd = spare_fd(proc_open_thread(live->pid, *tid, "syscall"));
         if (live->in_namespace)
             fresh.ns_tid = proc_namespace_tid(live->pid, *tid);
         if (vec_push(&live->threads, fresh))
@@ -109,7 +109,7 @@ static bool read_clock(const struct live *live, const struct live_thread *thread
 {
     if (thread->schedstat_fd >= 0)
         return proc_read_clock(thread->schedstat_fd, ret) && ret->slices;
-    AUTO_CLOSE int fd = proc_open_schedstat(live->pid, thread->tid);
+    AUTO_CLOSE int fd = proc_open_thread(live->pid, thread->tid, "schedstat");
     return fd >= 0 && proc_read_clock(fd, ret) && ret->slices;
 }
 

@@ -144,6 +144,16 @@ void plain_id(struct plain *plain, const struct strtab *strings, uint32_t id, si
     plain->failed |= whole.failed;
 }
 
+void plain_unmark(struct plain *plain)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < plain->size; i++)
+        if (plain->bytes[i] != PLAIN_CODE[0] && plain->bytes[i] != PLAIN_CODE_END[0])
+            plain->bytes[kept++] = plain->bytes[i];
+    if (plain->bytes)
+        plain->bytes[plain->size = kept] = '\0';
+}
+
 size_t plain_char(const char *text, unsigned *ret_columns)
 {
     unsigned char first = (unsigned char)text[0];

@@ -22,6 +22,17 @@ static void check(const struct py_callsite *site, size_t size)
     FUZZ_CHECK(!site->depth_count || (site->slot >= -1 && site->slot_alt >= -1));
 }
 
+static bool check_method(void *arg, const struct py_method_call *call)
+{
+    const struct py_bytecode *bc = arg;
+    FUZZ_CHECK(call->part_count >= 1 && call->part_count <= PY_METHOD_PARTS_MAX);
+    FUZZ_CHECK(call->root_index >= 0 && call->begin_bytes < call->end_bytes);
+    FUZZ_CHECK(call->begin_bytes < bc->size_bytes);
+    for (uint32_t i = 0; i < call->part_count; i++)
+        FUZZ_CHECK(call->parts[i] >= 0);
+    return true;
+}
+
 static void run(const uint8_t *data, size_t size)
 {
     struct fuzz_input in = {data, size < 2048 ? size : 2048};
@@ -43,6 +54,11 @@ static void run(const uint8_t *data, size_t size)
         py_callsite_is_call(&bc, offset);
     }
     py_callsite_depths_destroy(depths);
+    py_callsite_methods(&bc, check_method, &bc);
+    for (size_t offset = 0; offset < in.size + 4; offset += 6) {
+        py_callsite_in_loop(&bc, offset);
+        FUZZ_CHECK(!py_callsite_is_certain(&bc, 0, offset) || offset < in.size);
+    }
 }
 
 static void seeds(void)

@@ -7,6 +7,7 @@
 #include "fuzz.h"
 #include "report/document.h"
 #include "snap_maker.h"
+#include "suspended_maker.h"
 #include "util/guard.h"
 
 static struct err *write_json(const struct report_document *document, char **ret_text,
@@ -90,6 +91,30 @@ static void add_threads(struct strtab *strings, struct snapshot *snapshot)
     }
 }
 
+// Tasks that wait alike, for each other and in a ring, and greenlets; a thread with the turn of a task.
+static void add_suspended(struct strtab *strings, struct snapshot *snapshot)
+{
+    struct scene scene = {strings, snap_suspended_create(), 1};
+    FUZZ_CHECK(scene.suspended);
+    scene_loop(&scene, 1, "Loop")->current = 0;
+    for (uint32_t i = 0; i < 6; i++)
+        scene_task(&scene, i % 2 ? "a\xff" : "b", "main", (enum snap_task_state)i,
+                   (enum snap_await_kind)(i / 2), "what", "get /a.py:2 < main /a.py:1");
+    scene_edge(&scene, 1, 2);
+    scene_edge(&scene, 2, 3);
+    scene_edge(&scene, 3, 2);
+    scene_edge(&scene, 3, 4);
+    FUZZ_CHECK(snap_suspended_link(scene.suspended));
+    for (uint32_t i = 0; i < 3; i++)
+        scene_greenlet(&scene, 1, "Greenlet", "g", (enum snap_greenlet_state)(1 + i),
+                       i ? i - 1 : SNAP_NO_INDEX, SNAP_AWAIT_READ, NULL, "main /a.py:1");
+    snapshot->suspended = scene.suspended;
+    struct snap_turn *turn = snapshot->threads.items[0].turn = calloc(1, sizeof(*turn));
+    FUZZ_CHECK(turn);
+    turn->frames = 2;
+    FUZZ_CHECK(vec_push(&turn->awaiting, make_frame(strings, "main:1*")));
+}
+
 static void seeds(void)
 {
     struct strtab *strings = strtab_create();
@@ -109,6 +134,8 @@ static void seeds(void)
                                  .snapshot_count = 1,
                                  .notes = &notes,
                                  .source_reader = {source_line, NULL}};
+    seed(&input, false);
+    add_suspended(strings, snapshot);
     seed(&input, false);
     FUZZ_CHECK(vec_push(&source.others, (struct snap_process){.pid = 2, .ended = true}));
     FUZZ_CHECK(profile_add(profile, snapshot) && profile_add(profile, snapshot));

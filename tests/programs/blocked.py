@@ -32,6 +32,7 @@ full.put(1)
 simple = queue.SimpleQueue() if hasattr(queue, "SimpleQueue") else None
 python_rlock = threading._PyRLock()
 bare = threading.RLock()
+signalled, lent = threading.Lock(), threading.Lock()
 process_lock = multiprocessing.Lock()
 executor = concurrent.futures.ThreadPoolExecutor(1)
 one, other = socket.socketpair()
@@ -51,6 +52,7 @@ locked, again = open(fifo, "r+b", 0), open(fifo, "r+b", 0)
 class Box:
     def __init__(self):
         self._lock = threading.RLock()
+        self.called = threading.Lock()
 
 
 class Stuck(logging.StreamHandler):
@@ -67,6 +69,56 @@ def holder():
     with pool_lock, box._lock, slots, taken, python_rlock, process_lock:
         bare.acquire()
         time.sleep(1000)
+
+
+def taker(self=box):
+    lent.acquire()
+    lent.release()
+    self.called.acquire()
+    try:
+        time.sleep(1000)
+    finally:
+        self.called.release()
+
+
+def wait_taker(self=box):
+    self.called.acquire()
+
+
+def wait_lent():
+    """Taken before, by a function that did not say when it gives it back."""
+    lent.acquire()
+    lent.acquire()
+
+
+def signal():
+    """A lock that another one is to release: nobody has it."""
+    signalled.acquire()
+    try:
+        signalled.acquire()
+    finally:
+        signalled.release()
+
+
+def closures():
+    inner = threading.Lock()
+
+    def cell_taker():
+        count = 0
+        while count < 1000:
+            inner.acquire()
+            try:
+                time.sleep(1000)
+                count += 1
+            finally:
+                inner.release()
+
+    def wait_cell():
+        inner.acquire()
+    return cell_taker, wait_cell
+
+
+cell_taker, wait_cell = closures()
 
 
 def lock_with():
@@ -253,8 +305,9 @@ def file_lock():
 
 sleeper = subprocess.Popen(["sleep", "1000"])
 threads = {}
-for function in (holder, lock_with, lock_acquire, lock_timeout, lock_argument, rlock, rlock_bare,
-                 rlock_python, condition_wait, condition_enter, event_wait, semaphore, barrier_wait,
+for function in (holder, lock_with, lock_acquire, lock_timeout, lock_argument, taker, wait_taker,
+                 cell_taker, wait_cell, wait_lent, signal, rlock, rlock_bare, rlock_python,
+                 condition_wait, condition_enter, event_wait, semaphore, barrier_wait,
                  queue_get, queue_put, queue_join, simple_get, between_processes, ring_1, ring_2,
                  ring_3, itself, join, future, importing, import_lock, log_first, log_second,
                  receive, receive_tcp, accept, read_pipe, read_fifo, read_file, poll, poll_epoll,

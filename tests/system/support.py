@@ -20,7 +20,7 @@ Environment (make check sets the first three):
     srcdir           top of the source tree
     builddir         top of the build tree; the list of interpreters is kept there
     PYCORE_PYTHONS   interpreters, or folders of them, separated by colons; they come first
-    PYCORE_ONLY      names such as 3.11,3.14d: tests for each interpreter run for these only
+    PYCORE_ONLY      names such as 3.11,3.14d: tests for each interpreter are made for these only
 """
 
 import collections
@@ -213,6 +213,7 @@ def each_python(builds=("release",), first=MINORS[0], last=MINORS[-1], every_pat
 
 def chosen(builds, first, last, every_patch):
     """(name, Interpreter or None) for one decorated test."""
+    only = os.environ.get("PYCORE_ONLY", "").replace(",", " ").split()
     found = [python for python in interpreters()
              if python.build in builds and first <= python.minor <= last]
     plain = re.compile(r"3\.\d+[a-z]*$")
@@ -225,8 +226,9 @@ def chosen(builds, first, last, every_patch):
                        if first <= minor <= last and minor not in here]
         elif not here:
             picked.append((build, None))
-    return sorted(picked, key=lambda pair: [int(part) if part.isdigit() else part for part in
-                                            re.split(r"(\d+)", pair[0])])
+    return sorted((pair for pair in picked if not only or pair[0] in only),
+                  key=lambda pair: [int(part) if part.isdigit() else part
+                                    for part in re.split(r"(\d+)", pair[0])])
 
 
 class TestCase(unittest.TestCase):
@@ -244,18 +246,26 @@ class TestCase(unittest.TestCase):
 
     @staticmethod
     def _for(function, label, python):
-        only = os.environ.get("PYCORE_ONLY", "").replace(",", " ").split()
-
         @functools.wraps(function)
         def test(self):
-            if only and label not in only:
-                self.skipTest("PYCORE_ONLY leaves python%s out" % label)
             if python is None:
                 self.skipTest("python%s is not on this machine" % label if label[0].isdigit()
                               else "no %s build of Python is on this machine" % label)
             function(self, python)
         del test.each_python
         return test
+
+
+class FolderCase(TestCase):
+    """A test with an empty folder of its own: self.folder."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="pycore-test-")
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def file(self, name):
+        return os.path.join(self.folder, name)
 
 
 # ---- Programs to look at -------------------------------------------------------------------------

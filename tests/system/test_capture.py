@@ -14,7 +14,6 @@ import signal
 import stat
 import struct
 import subprocess
-import tempfile
 
 import harm
 import oracle
@@ -55,15 +54,7 @@ def differences(left, right, path=""):
         yield "%s: %.200r, %.200r" % (path, left, right)
 
 
-class Case(support.TestCase):
-    def setUp(self):
-        holder = tempfile.TemporaryDirectory(prefix="pycore-capture-")
-        self.addCleanup(holder.cleanup)
-        self.folder = holder.name
-
-    def file(self, name):
-        return os.path.join(self.folder, name)
-
+class Case(support.FolderCase):
     def assert_same(self, left, right):
         found = list(differences(plain(left), plain(right)))
         self.assertFalse(found, "\n  ".join(["%d differences" % len(found)] + found[:10]))

@@ -78,7 +78,7 @@ class Help(support.TestCase):
         self.assertTrue(text.endswith("\n"))
 
     def test_overview(self):
-        texts = [support.pycore(*words) for words in (["--help"], ["-h"], ["help"])]
+        texts = [support.pycore(*words) for words in (["--help"], ["-h"], ["help"], ["help", "help"])]
         for done in texts:
             self.assertEqual((done.rc, done.err), (0, ""))
             self.assertEqual(done.out, texts[0].out)
@@ -406,15 +406,7 @@ class Native(support.TestCase):
         self.assertGreater(document["profile"]["pause_share"], 0.01)
 
 
-class Outputs(support.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-
-    def file(self, name):
-        return os.path.join(self.folder, name)
-
+class Outputs(support.FolderCase):
     def read(self, name):
         with open(self.file(name)) as stream:
             return stream.read()

@@ -18,6 +18,9 @@ import unittest
 
 import support
 
+sys.path.insert(0, support.path("tests/fuzz"))
+import cores  # noqa: E402
+
 EHDR = "<16sHHIQQQIHHHHHH"
 PHDR = "<IIQQQQQQ"
 ET_CORE, EM_386, EM_X86_64, EM_S390 = 4, 3, 62, 22
@@ -40,17 +43,6 @@ def small_core(machine=EM_X86_64, elf_class=2, data=1, kind=ET_CORE, threads=1):
     headers = struct.pack(PHDR, PT_NOTE, 0, at, 0, 0, len(notes), 0, 4)
     headers += struct.pack(PHDR, PT_LOAD, 6, 4096, 0x7f0000000000, 0, 4096, 4096, 4096)
     return (header + headers + notes).ljust(4096, b"\0") + bytes(4096)
-
-
-def no_kernel_cores():
-    """Why the kernel's cores cannot be had here; None: they can."""
-    with open("/proc/sys/kernel/core_pattern", encoding="utf-8") as stream:
-        pattern = stream.read().strip()
-    if not pattern or set(pattern) & set("|/%"):
-        return "core_pattern does not write plain files into the working directory"
-    if resource.getrlimit(resource.RLIMIT_CORE)[1] != resource.RLIM_INFINITY:
-        return "the hard limit on core sizes is not unlimited"
-    return None
 
 
 def allow_core():
@@ -165,8 +157,8 @@ class NoCore(InFolder):
 
     def test_no_python_in_it(self):
         self.expect_refusal(self.write("small", small_core()))
-        if no_kernel_cores():
-            self.skipTest(no_kernel_cores())
+        if cores.no_kernel_cores():
+            self.skipTest(cores.no_kernel_cores())
         core = kernel_core(self.folder, ["/bin/sh", "-c", "kill -ABRT $$"])
         self.expect_refusal(core, "Python")
 
@@ -183,8 +175,8 @@ class Damaged(InFolder):
 
     def setUp(self):
         super().setUp()
-        if no_kernel_cores():
-            self.skipTest(no_kernel_cores())
+        if cores.no_kernel_cores():
+            self.skipTest(cores.no_kernel_cores())
         program = [sys.executable, "-c", "import os\ndef f(): os.abort()\nf()"]
         self.core = kernel_core(self.folder, program)
         with open(self.core, "rb") as stream:

@@ -7,7 +7,6 @@ import collections
 import fnmatch
 import json
 import os
-import tempfile
 import unittest
 
 import harm
@@ -55,15 +54,7 @@ def name_of(frame):
     return frame["kind"], frame["function"], frame.get("line")
 
 
-class Case(support.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-
-    def file(self, name):
-        return os.path.join(self.folder, name)
-
+class Case(support.FolderCase):
     def start(self, python):
         with open(self.file("service.py"), "w", encoding="ascii") as stream:
             stream.write(PROGRAM)

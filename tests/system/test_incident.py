@@ -5,7 +5,6 @@ documents alike; --fail-on; no secret; and no alarm where nothing is wrong."""
 
 import json
 import os
-import tempfile
 import unittest
 
 import harm
@@ -26,15 +25,7 @@ def line_of(text, after):
 SECRETS = ("hunter2", "x1Y2")
 
 
-class Incident(support.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-
-    def file(self, name):
-        return os.path.join(self.folder, name)
-
+class Incident(support.FolderCase):
     def read(self, name):
         with open(self.file(name), encoding="utf-8") as stream:
             return stream.read()

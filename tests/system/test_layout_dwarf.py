@@ -15,10 +15,11 @@ BUILDS = ("release", "debug", "free-threaded", "free-threaded debug")
 MATCH, MISMATCH, WRONG_USE, NO_DWARF = 0, 1, 2, 3
 
 
-def layout_dwarf(*arguments, debug_dirs=()):
+def layout_dwarf(*arguments, debug_dirs=(), extension=None):
     """Runs the tool, with each folder of separate debug files in turn; (status, output lines)."""
     for folder in list(debug_dirs) or [None]:
-        command = [TOOL] + (["--debug-root", folder] if folder else []) + list(arguments)
+        command = [TOOL] + (["--debug-root", folder] if folder else []) + (
+            ["--extension", extension] if extension else []) + list(arguments)
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120,
                               env=support.clean_environment())
         if done.returncode != NO_DWARF:
@@ -33,12 +34,20 @@ def elf_files(python):
     return sorted(libraries) + [python.program]
 
 
+def asyncio_file(python):
+    """The file of _asyncio, whose structs are private to it; None: it is built in."""
+    code = "import _asyncio; print(getattr(_asyncio, '__file__', ''))"
+    return subprocess.run([python.path, "-c", code], stdout=subprocess.PIPE, check=True,
+                          env=support.clean_environment()).stdout.decode().strip() or None
+
+
 def check(python, version=None, build=None):
     """(status, lines) of the first file of the interpreter that has DWARF; skips when none has."""
     version = version or "%d.%d.%d" % python.version
     build = (build or python.build).replace(" ", "+")
     for file in elf_files(python):
-        status, lines = layout_dwarf(file, version, build, debug_dirs=python.debug_dirs())
+        status, lines = layout_dwarf(file, version, build, debug_dirs=python.debug_dirs(),
+                                     extension=asyncio_file(python))
         if status != NO_DWARF:
             return status, lines
     raise unittest.SkipTest("%s of python%s has no debug information" % (python.program,
@@ -94,7 +103,8 @@ class LayoutDwarf(support.TestCase):
     def test_dump_gives_the_rows(self, python):
         """What --dump writes for the newest version is what its table says."""
         for file in elf_files(python):
-            status, lines = layout_dwarf("--dump", file, debug_dirs=python.debug_dirs())
+            status, lines = layout_dwarf("--dump", file, debug_dirs=python.debug_dirs(),
+                                         extension=asyncio_file(python))
             if status != NO_DWARF:
                 break
         else:

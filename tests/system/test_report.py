@@ -9,7 +9,6 @@ import glob
 import gzip
 import json
 import os
-import tempfile
 import textwrap
 import unittest
 
@@ -78,15 +77,7 @@ inner()
 ''' % (HOSTILE,)
 
 
-class Folder(support.TestCase):
-    def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = folder.name
-
-    def file(self, name):
-        return os.path.join(self.folder, name)
-
+class Folder(support.FolderCase):
     def read(self, name):
         with open(self.file(name), "rb") as stream:
             return stream.read()
@@ -335,6 +326,7 @@ class Documents(Folder):
         self.refused("", self.folder)
         self.refused("", self.write("e.json", b""))
         self.refused("", self.write("f.json", b"hello"))
+        self.refused("read back, only json", self.write("h.svg", b"<svg/>"))
         self.refused("takes a capture", rc=64)
         self.refused("one at a time", self.fixture, self.fixture)
         self.refused("it is what is to be read", self.write("g.json", data), "-o",
@@ -393,6 +385,12 @@ class Schema(Folder):
             with self.subTest(os.path.relpath(path, support.path("fixtures"))):
                 with open(path, encoding="utf-8") as stream:
                     self.check(json.load(stream))
+
+    def test_suspended(self):
+        """Tasks, greenlets and generators, as unit tests write them."""
+        for name in "tasks", "greenlets", "generators":
+            with open(support.path("tests/golden/%s.json" % name), encoding="utf-8") as stream:
+                self.check(json.load(stream))
 
     @harm.versions("3.8", "3.15")
     def test_live(self, python):

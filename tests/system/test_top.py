@@ -176,8 +176,9 @@ class OnATerminal(support.TestCase):
             self.assertIn("simulate_prices", hottest)
             self.assertIn("busy_service.py:", hottest)
             own, total = map(float, hottest.split()[:2])
-            self.assertTrue(35 <= own <= 95, hottest)
-            self.assertEqual(own, total)
+            self.assertTrue(35 <= own <= total <= 95, hottest)
+            # All it calls is range(), where a thread may be seen to wait for the GIL.
+            self.assertLess(total - own, 15)
             self.assertRegex(lines[23], "^q quit  h help")
             self.assertTrue(all(len(line) <= 80 for line in lines))
             self.assertEqual(window.flag("alternate_on"), "1")
@@ -387,7 +388,7 @@ class OnATerminal(support.TestCase):
             self.assertRegex(row, r"^ *\d+ zażółć-预订 +\d")
             self.row(screen, re.escape(r"red\x1b[31m\x1b[2J"))
             self.row(screen, re.escape(r"two\nlines"))
-            window = self.start(target.pid, rows=30, columns=200,
+            window = self.start(target.pid, rows=31, columns=200,
                                 env={"LC_ALL": "C", "LANG": "C"})
             screen = window.until("gr.u00f6")
             self.row(screen, re.escape(r"za\u017c\u00f3\u0142\u0107-\u9884\u8ba2"))

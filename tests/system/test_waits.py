@@ -17,10 +17,14 @@ LOCK, RLOCK = "_thread.lock", "_thread.RLock"
 WAITS = {
     "lock_with": ("lock", "pool_lock", LOCK, "lock_with", "holder", "holder", "inferred"),
     "lock_acquire": ("lock", "pool_lock", LOCK, "lock_acquire", "holder", "holder", "inferred"),
+    "wait_taker": ("lock", "self.called", LOCK, "wait_taker", "taker", "taker", "inferred"),
+    "wait_cell": ("lock", "inner", LOCK, "wait_cell", "cell_taker", "cell_taker", "inferred"),
+    "wait_lent": ("lock", "lent", LOCK, "wait_lent", None, None, "unknown"),
+    "signal": ("lock", "signalled", LOCK, "signal", None, None, "unknown"),
     "lock_timeout": ("lock", "pool_lock", LOCK, "lock_timeout", "holder", "holder", "inferred"),
     "lock_argument": ("lock", "given", LOCK, "lock_argument", "holder", "holder", "inferred"),
     "rlock": ("rlock", "self._lock", RLOCK, "rlock", "holder", "holder", "observed"),
-    "rlock_bare": ("rlock", "bare", RLOCK, "rlock_bare", "holder", None, "observed"),
+    "rlock_bare": ("rlock", "bare", RLOCK, "rlock_bare", "holder", "holder", "observed"),
     "rlock_python": ("rlock", "python_rlock", "_RLock", "rlock_python", "holder", "holder",
                      "observed"),
     "condition_wait": ("condition", "condition", "Condition", "condition_wait", None, None,
@@ -115,7 +119,9 @@ class Waits(support.TestCase):
              ("taken", "observed"), ("python_rlock", "observed"), ("process_lock", "inferred"),
              ("bare", "observed")],
             [(held["what"], held["known"]) for held in threads["holder"]["held"]])
-        for name in ("lock_with", "condition_wait", "semaphore", "queue_get", "event_wait"):
+        self.assertEqual([("self.called", "inferred")],
+                         [(held["what"], held["known"]) for held in threads["taker"]["held"]])
+        for name in ("lock_with", "signal", "condition_wait", "semaphore", "queue_get", "event_wait"):
             self.assertNotIn("held", threads[name], name)
 
     @support.each_python(builds=("release", "debug", "free-threaded"))

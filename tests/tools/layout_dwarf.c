@@ -64,7 +64,7 @@ struct named_type {
     Dwarf_Die die;
 };
 
-static Dwarf *dwarf;
+static const char *extension; // --extension: its structs are known, too
 static void *types; // a tsearch tree of struct named_type, the first complete one of each name
 
 static int compare_names(const void *a, const void *b)
@@ -106,7 +106,7 @@ static void remember_type(Dwarf_Die *die)
         free(type);
 }
 
-static void index_types(void)
+static void index_types(Dwarf *dwarf)
 {
     Dwarf_CU *cu = NULL;
     Dwarf_Die unit, die;
@@ -244,18 +244,26 @@ static int open_detached(int fd, const char *debug_root)
     return length > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 }
 
-static void load_types(const char *path, const char *debug_root)
+// Stays open: the types point into it.
+static Dwarf *add_types(const char *path, const char *debug_root)
 {
-    tdestroy(types, free);
-    dwarf_end(dwarf);
-    types = NULL;
-    elf_version(EV_CURRENT);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    dwarf = dwarf_begin(fd, DWARF_C_READ);
+    Dwarf *dwarf = dwarf_begin(fd, DWARF_C_READ);
     if (!dwarf && debug_root)
         dwarf = dwarf_begin(open_detached(fd, debug_root), DWARF_C_READ);
     if (dwarf)
-        index_types(); // stays open: the types point into it
+        index_types(dwarf);
+    return dwarf;
+}
+
+static void load_types(const char *path, const char *debug_root)
+{
+    tdestroy(types, free);
+    types = NULL;
+    elf_version(EV_CURRENT);
+    Dwarf *dwarf = add_types(path, debug_root);
+    if (extension)
+        add_types(extension, debug_root);
     if (dwarf && tfind(&(struct named_type){.name = "PyThreadState"}, &types, compare_names))
         return;
     fprintf(stderr, "%s: no DWARF of CPython\n", path);
@@ -408,9 +416,13 @@ int main(int argc, char **argv)
 {
     const char *debug_root = NULL;
     int at = 1;
-    if (argc > 2 && strcmp(argv[1], "--debug-root") == 0) {
-        debug_root = argv[2];
-        at = 3;
+    for (; argc - at > 2; at += 2) {
+        if (strcmp(argv[at], "--debug-root") == 0)
+            debug_root = argv[at + 1];
+        else if (strcmp(argv[at], "--extension") == 0)
+            extension = argv[at + 1];
+        else
+            break;
     }
     if (argc - at >= 2 && strcmp(argv[at], "--dump") == 0)
         return dump(argv[at + 1], argv[at + 2], debug_root);
@@ -420,7 +432,8 @@ int main(int argc, char **argv)
         status = check(argv[at + 1], argv[at + 2]);
     }
     if (status == 2)
-        fprintf(stderr, "use: layout_dwarf [--debug-root DIR] ELF MAJOR.MINOR.PATCH BUILD[+BUILD]\n"
-                        "     layout_dwarf [--debug-root DIR] --dump ELF [BIG_HEAD_ELF]\n");
+        fprintf(stderr, "use: layout_dwarf [OPTIONS] ELF MAJOR.MINOR.PATCH BUILD[+BUILD]\n"
+                        "     layout_dwarf [OPTIONS] --dump ELF [BIG_HEAD_ELF]\n"
+                        "options: --debug-root DIR; --extension ELF\n");
     return status;
 }

@@ -56,6 +56,27 @@ void fake_python_deinit(struct fake_python *py)
     fake_memory_deinit(&py->memory);
 }
 
+void fake_each_build(void (*test)(struct fake_python *py), size_t bytes)
+{
+    static const struct {
+        uint16_t version;
+        uint8_t build;
+    } builds[] = {
+        {0x0306, PY_BUILD_RELEASE}, {0x0307, PY_BUILD_RELEASE},
+        {0x0309, PY_BUILD_RELEASE}, {0x0309, PY_BUILD_DEBUG | PY_BUILD_TRACE_REFS},
+        {0x030a, PY_BUILD_RELEASE}, {0x030b, PY_BUILD_RELEASE},
+        {0x030c, PY_BUILD_RELEASE}, {0x030d, PY_BUILD_RELEASE},
+        {0x030e, PY_BUILD_RELEASE}, {0x030e, PY_BUILD_FREE_THREADED},
+        {0x030f, PY_BUILD_RELEASE},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(builds); i++) {
+        struct fake_python py;
+        fake_python_init(&py, builds[i].version, builds[i].build, bytes);
+        test(&py);
+        fake_python_deinit(&py);
+    }
+}
+
 bool fake_set(struct fake_python *py, uint64_t base, enum py_field_id field, uint64_t value)
 {
     if (!py_layout_has(&py->dec->layout, field))
@@ -179,7 +200,9 @@ uint64_t fake_keys(struct fake_python *py, enum fake_keys kind, const uint64_t *
     fake_set(py, object, PY_DK_size, 1ull << log2_size);
     fake_set(py, object, PY_DK_log2_size, log2_size);
     fake_set(py, object, PY_DK_log2_index_bytes,
-             log2_size + (index == 1 ? 0u : index == 2 ? 1u : 2u));
+             log2_size + (index == 1   ? 0u
+                          : index == 2 ? 1u
+                                       : 2u));
     fake_set(py, object, PY_DK_kind, kind);
     fake_set(py, object, PY_DK_nentries, count);
     memset(fake_at(&py->memory, object + header), 0xff, indices); // DKIX_EMPTY
@@ -227,8 +250,7 @@ uint64_t fake_code_object(struct fake_python *py, const struct fake_code *code)
     }
     if (code->file)
         fake_set(py, object, PY_CO_filename, fake_str(py, code->file));
-    fake_set(py, object, PY_CO_linetable,
-             fake_bytes(py, code->line_table, code->line_table_bytes));
+    fake_set(py, object, PY_CO_linetable, fake_bytes(py, code->line_table, code->line_table_bytes));
     fake_set(py, object, PY_CO_names, code->names ? code->names : fake_tuple(py, NULL, 0));
     if (modern) {
         fake_set(py, object, PY_CO_ob_size, code->bytecode_bytes / 2);
@@ -259,14 +281,41 @@ struct call_row {
 static const struct call_row call_rows[] = {
     {0x0306, {116, 0, 131, 0, 1, 0, 100, 0, 83, 0}, 10, 2, 0, {0, 1, 2, 1}, 4},
     {0x030a, {116, 0, 131, 0, 1, 0, 100, 0, 83, 0}, 10, 2, 0, {2, 1, 8, 1}, 4},
-    {0x030b, {151, 0, 116, 1, [14] = 166, [18] = 171, [28] = 1, [30] = 9}, 32, 18, 1,
-     {0xd8, 0, 0, 0x87, 0, 0xdf, 0, 0}, 8},
-    {0x030c, {151, 0, 116, 1, [12] = 171, [20] = 1, [22] = 9}, 24, 12, 1,
-     {0xdd, 0, 0, 0xdd, 0, 0}, 6},
-    {0x030d, {149, 0, 91, 1, [12] = 53, [20] = 32, [22] = 30}, 24, 12, 0,
-     {0xdd, 0, 0, 0xdd, 0, 0}, 6},
-    {0x030e, {128, 0, 92, 1, [12] = 52, [20] = 31, [22] = 27}, 24, 12, 0,
-     {0xdd, 0, 0, 0xdd, 0, 0}, 6},
+    {0x030b,
+     {151, 0, 116, 1, [14] = 166, [18] = 171, [28] = 1, [30] = 9},
+     32,
+     18,
+     1,
+     {0xd8, 0, 0, 0x87, 0, 0xdf, 0, 0},
+     8},
+    {0x030c,
+     {151, 0, 116, 1, [12] = 171, [20] = 1, [22] = 9},
+     24,
+     12,
+     1,
+     {0xdd, 0, 0, 0xdd, 0, 0},
+     6},
+    {0x030d,
+     {149, 0, 91, 1, [12] = 53, [20] = 32, [22] = 30},
+     24,
+     12,
+     0,
+     {0xdd, 0, 0, 0xdd, 0, 0},
+     6},
+    {0x030e,
+     {128, 0, 92, 1, [12] = 52, [20] = 31, [22] = 27},
+     24,
+     12,
+     0,
+     {0xdd, 0, 0, 0xdd, 0, 0},
+     6},
+    {0x030f,
+     {128, 0, [4] = 91, 1, [14] = 50, [22] = 29, [24] = 33},
+     26,
+     14,
+     0,
+     {0xde, 0, 0, 0xdd, 0, 0},
+     6},
 };
 
 struct fake_call fake_calling_code(struct fake_python *py, const char *name, const char *file)
@@ -276,9 +325,14 @@ struct fake_call fake_calling_code(struct fake_python *py, const char *name, con
         if (call_rows[i].version <= py->dec->layout.version)
             row = &call_rows[i];
     uint64_t global = fake_str(py, "f");
-    struct fake_code code = {.name = name, .file = file, .first_line = 10, .slots = 3,
-                             .stack_size = 4, .bytecode = row->code,
-                             .bytecode_bytes = row->code_bytes, .line_table = row->lines,
+    struct fake_code code = {.name = name,
+                             .file = file,
+                             .first_line = 10,
+                             .slots = 3,
+                             .stack_size = 4,
+                             .bytecode = row->code,
+                             .bytecode_bytes = row->code_bytes,
+                             .line_table = row->lines,
                              .line_table_bytes = row->lines_bytes,
                              .names = fake_tuple(py, &global, 1)};
     return (struct fake_call){fake_code_object(py, &code), row->offset,
@@ -315,8 +369,8 @@ uint64_t fake_frame(struct fake_python *py, uint64_t code, uint64_t back, int32_
         fake_set(py, frame, PY_FO_code, code);
         fake_set(py, frame, PY_FO_ob_size, slots);
         fake_set(py, frame, PY_FO_valuestack, frame + header);
-        fake_set(py, frame, PY_FO_lasti, (uint32_t)(version == 0x030a && offset > 0 ? offset / 2
-                                                                                    : offset));
+        fake_set(py, frame, PY_FO_lasti,
+                 (uint32_t)(version == 0x030a && offset > 0 ? offset / 2 : offset));
         fake_set(py, frame, PY_FO_gen, owner == 1 ? frame : 0);
         return frame;
     }

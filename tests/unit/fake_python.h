@@ -13,12 +13,14 @@ struct fake_python {
     struct py_process process; // dec, runtime, head_addr; 3.6: current_addr and the GIL's statics
     struct py_decoder *dec;    // &process.dec
     uint64_t type, str, bytes, integer, tuple, dict, code, module, frame, builtin; // types
-    uint64_t gil;              // the GIL; 0 in 3.6
+    uint64_t gil; // the GIL; 0 in 3.6
 };
 
 // The version's newest patch that has rows. Fails the test when there is none.
 void fake_python_init(struct fake_python *py, uint16_t version, uint8_t build, size_t bytes);
 void fake_python_deinit(struct fake_python *py);
+// Runs a test once for each way that CPython's versions and builds keep frames and objects.
+void fake_each_build(void (*test)(struct fake_python *py), size_t bytes);
 
 // Sets a field of the struct at base, if this version has it; says whether.
 bool fake_set(struct fake_python *py, uint64_t base, enum py_field_id field, uint64_t value);

@@ -39,6 +39,10 @@ static const char *scene_file(const char *function)
         {"get", "/usr/lib/python3.11/queue.py"},
         {"select", "/usr/lib/python3.11/selectors.py"},
         {"unrolled_run", "/usr/lib/python3.11/site-packages/trio/_core/_run.py"},
+        {"__aenter__", "/usr/lib/python3.11/asyncio/locks.py"},
+        {"_wait", "/usr/lib/python3.11/asyncio/tasks.py"},
+        {"getconn", "/usr/lib/python3.11/site-packages/psycopg_pool/pool_async.py"},
+        {"weakref_manager", "/usr/lib/python3.11/concurrent/futures/process.py"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         if (strcmp(rows[i][0], function) == 0)
@@ -46,9 +50,9 @@ static const char *scene_file(const char *function)
     return NULL;
 }
 
-static void scene_name_frames(struct scene *scene, struct snap_thread *thread)
+static void scene_name_frames(struct scene *scene, struct snap_frames *frames)
 {
-    vec_foreach (frame, &thread->frames) {
+    vec_foreach (frame, frames) {
         const char *name = strtab_get(scene->strings, frame->function);
         const char *file = name && frame->kind == SNAP_PYTHON ? scene_file(name) : NULL;
         char other[64];
@@ -64,7 +68,7 @@ static void scene_name_frames(struct scene *scene, struct snap_thread *thread)
 }
 
 static inline struct snap_thread *scene_thread(struct scene *scene, enum snap_state state,
-                                        const char *stack)
+                                               const char *stack)
 {
     char name[32];
     pid_t tid = 101 + (pid_t)scene->last->threads.count;
@@ -77,8 +81,9 @@ static inline struct snap_thread *scene_thread(struct scene *scene, enum snap_st
                                                .timeout_ns = -1,
                                                .left_ns = -1,
                                                .owner_frame = UINT32_MAX,
-                                               .waiting = UINT32_MAX};
-    scene_name_frames(scene, thread);
+                                               .waiting = UINT32_MAX,
+                                               .loop = UINT32_MAX};
+    scene_name_frames(scene, &thread->frames);
     return thread;
 }
 
@@ -111,6 +116,103 @@ static inline struct snap_wait *scene_talks(struct scene *scene, enum snap_wait_
     thread->details->wait.what = strtab_add_cstr(scene->strings, with);
     return &thread->details->wait;
 }
+
+// ---- What waits without a thread -----------------------------------------------------------------
+
+static inline struct snap_suspended *scene_suspended(struct scene *scene)
+{
+    if (!scene->last->suspended && !(scene->last->suspended = snap_suspended_create()))
+        abort();
+    return scene->last->suspended;
+}
+
+static inline uint32_t scene_stack(struct scene *scene, const char *stack)
+{
+    struct snap_frames frames = {0};
+    uint32_t index = SNAP_NO_INDEX;
+    while (*(stack += strspn(stack, " "))) {
+        assert_true(vec_push(&frames, make_frame(scene->strings, stack)));
+        stack += strcspn(stack, " ");
+    }
+    scene_name_frames(scene, &frames);
+    assert_true(snap_suspended_stack(scene_suspended(scene), frames.items, frames.count, &index));
+    vec_deinit(&frames);
+    return index;
+}
+
+// The loop of the n-th thread, from 1.
+static inline struct snap_loop *scene_loop(struct scene *scene, unsigned thread)
+{
+    struct snap_loop loop = {.pid = 100,
+                             .tid = 100 + (pid_t)thread,
+                             .current = SNAP_NO_INDEX,
+                             .ready = -1,
+                             .scheduled = -1};
+    loop.type = strtab_add_cstr(scene->strings, "_UnixSelectorEventLoop");
+    assert_true(vec_push(&scene_suspended(scene)->loops, loop));
+    return &scene->last->suspended->loops.items[scene->last->suspended->loops.count - 1];
+}
+
+// A task of the first loop; it belongs to the snapshot, and moves when there are more.
+static inline struct snap_task *scene_task(struct scene *scene, enum snap_task_state state,
+                                           const char *stack)
+{
+    struct snap_suspended *suspended = scene_suspended(scene);
+    struct snap_task task = {.pid = 100, .state = state, .stack = scene_stack(scene, stack)};
+    char name[32];
+    task.await = (struct snap_await){.fd = -1, .left_ns = -1, .holder = SNAP_NO_INDEX};
+    task.object = 0x7e0000 + suspended->tasks.count;
+    snprintf(name, sizeof(name), "Task-%zu", suspended->tasks.count + 1);
+    task.name = strtab_add_cstr(scene->strings, name);
+    suspended->moment = true;
+    assert_true(vec_push(&suspended->tasks, task));
+    return &suspended->tasks.items[suspended->tasks.count - 1];
+}
+
+// One that waits; `object` also names it. The holder is the n-th task, from 1; 0: not known.
+static inline struct snap_await *scene_awaits(struct scene *scene, enum snap_await_kind kind,
+                                              uint64_t object, unsigned holder, const char *stack)
+{
+    struct snap_await *await = &scene_task(scene, SNAP_TASK_WAITING, stack)->await;
+    char what[32];
+    await->kind = kind;
+    if (object) {
+        snprintf(what, sizeof(what), "thing-%u", (unsigned)object);
+        await->what = strtab_add_cstr(scene->strings, what);
+        await->object = 0x7d0000 + object;
+    }
+    if (holder)
+        await->holder = holder - 1;
+    return await;
+}
+
+// One that awaits these others: the digits of `others`, from 1.
+static inline struct snap_await *scene_awaits_tasks(struct scene *scene, const char *others,
+                                                    const char *stack)
+{
+    enum snap_await_kind kind = others[1] ? SNAP_AWAIT_SEVERAL : SNAP_AWAIT_TASK;
+    struct snap_await *await = scene_awaits(scene, kind, 0, 0, stack);
+    await->task_count = strlen(others);
+    for (; *others; others++)
+        assert_true(vec_push(&await->tasks, (uint32_t)(*others - '1')));
+    return await;
+}
+
+// A greenlet of the n-th thread, from 1. The first one is the parent of all others.
+static inline struct snap_greenlet *scene_greenlet(struct scene *scene, unsigned thread,
+                                                   enum snap_greenlet_state state,
+                                                   const char *stack)
+{
+    struct snap_suspended *suspended = scene_suspended(scene);
+    struct snap_greenlet greenlet = {
+        .pid = 100, .tid = 100 + (pid_t)thread, .state = state, .stack = scene_stack(scene, stack)};
+    greenlet.parent = suspended->greenlets.count ? 0 : SNAP_NO_INDEX;
+    greenlet.await = (struct snap_await){.fd = -1, .left_ns = -1, .holder = SNAP_NO_INDEX};
+    assert_true(vec_push(&suspended->greenlets, greenlet));
+    return &suspended->greenlets.items[suspended->greenlets.count - 1];
+}
+
+// ---- Snapshots -----------------------------------------------------------------------------------
 
 static struct snapshot *scene_snapshot(void)
 {

@@ -259,6 +259,42 @@ static void semaphore_held(struct scene *s)
     scene_talks(s, SNAP_WAIT_POLL, "epoll_wait", "", "poll! serve:3 main:3");
 }
 
+// By the code alone; main may bring whatever.
+static void pool_that_gets_back(struct scene *s)
+{
+    borrowers(s, "acquire! wait:3 get:4 handle:7" BOOT, "recv! query:91 handle:8" BOOT);
+    vec_foreach (thread, &s->last->threads)
+        thread->details->wait.gives_back = thread->details->wait.kind == SNAP_WAIT_QUEUE_GET;
+    scene_thread(s, SNAP_SLEEP, "sleep! main:3");
+}
+
+// Whom they lend it from has returned where it was got.
+static void pool_that_lends(struct scene *s)
+{
+    borrowers(s, "acquire! wait:3 get:4 take:20 handle:7 run:58 _worker:83" BOOT,
+              "recv! query:91 handle:8 run:58 _worker:83" BOOT);
+    scene_thread(s, SNAP_SLEEP, "sleep! main:3");
+}
+
+// The same, at a moment of a service that has much to do.
+static void pool_that_gets_on(struct scene *s)
+{
+    pool_that_lends(s);
+    s->last->cpu_window_ns = 50 * MS;
+    s->last->threads.items[4].has_cpu = true;
+    s->last->threads.items[4].cpu_ns = MS;
+}
+
+// Workers that an executor runs as units of work: they come round for the next item.
+static void consumers_in_executor(struct scene *s)
+{
+    borrowers(s, "acquire! wait:3 get:4 consume:7 run:58 _worker:83" BOOT,
+              "recv! query:91 consume:8 run:58 _worker:83" BOOT);
+    vec_foreach (thread, &s->last->threads)
+        thread->details->wait.loop = 3; // consume
+    scene_thread(s, SNAP_SLEEP, "sleep! main:3");
+}
+
 static void idle_executor(struct scene *s)
 {
     borrowers(s, "get! _worker:81" BOOT, "recv! query:91 handle:7 run:58 _worker:83" BOOT);
@@ -284,6 +320,9 @@ static void test_pool_exhausted(void **state)
                 "HUNG - 8 of 11 threads wait for an item of queue \x01thing-1\x02 in \x01lend\x02");
     scene_check(pool_of_plain_threads, "pool-exhausted:medium", "BLOCKED - 8 of 11 threads");
     scene_check(semaphore_held, "pool-exhausted:high", "HUNG - 4 of 6 threads");
+    scene_check(pool_that_gets_back, "pool-exhausted:high", "HUNG - 8 of 11 threads");
+    scene_check(pool_that_lends, "pool-exhausted:high", "HUNG - 8 of 11 threads");
+    scene_check(pool_that_gets_on, "pool-exhausted:medium", "BLOCKED - 8 of 11 threads");
 }
 
 static void test_no_pool_exhausted(void **state)
@@ -291,6 +330,7 @@ static void test_no_pool_exhausted(void **state)
     (void)state;
     scene_check(idle_executor, "", "IDLE - ");
     scene_check(idle_workers, "", "IDLE - ");
+    scene_check(consumers_in_executor, "", "IDLE - ");
     scene_check(tasks_to_be_done, "", "IDLE - ");
 }
 
@@ -311,6 +351,13 @@ static void alone_with_a_lock(struct scene *s)
 static void alone_with_a_limit(struct scene *s)
 {
     scene_waits(s, SNAP_WAIT_LOCK, 1, 0, "acquire! emit:9 main:3")->timeout_ns = 5;
+}
+
+// What the workers of a multiprocessing pool wait for.
+static void alone_with_a_shared_lock(struct scene *s)
+{
+    scene_waits(s, SNAP_WAIT_LOCK, 1, 0, "acquire! get:3 work:2 main:9")->type =
+        strtab_add_cstr(s->strings, "_multiprocessing.SemLock");
 }
 
 static void two_with_a_lock(struct scene *s)
@@ -335,6 +382,7 @@ static void test_fork(void **state)
     scene_check(alone_with_a_lock, "fork-held-lock:high", "HUNG - ");
     scene_check(alone_with_a_limit, "", "IDLE - ");
     scene_check(two_with_a_lock, "", "IDLE - ");
+    scene_check(alone_with_a_shared_lock, "", "IDLE - ");
     scene_check(alone_with_an_event, "", "IDLE - ");
 }
 

@@ -57,6 +57,82 @@ static void random_thread(struct scene *s, uint32_t *seed)
     }
 }
 
+// An index that may be of nothing.
+static uint32_t random_index(uint32_t *seed, size_t count)
+{
+    return next_random(seed) % 5 ? next_random(seed) % ((uint32_t)count + 2) : SNAP_NO_INDEX;
+}
+
+static void random_await(struct snap_await *await, size_t tasks, uint32_t *seed)
+{
+    await->kind = (enum snap_await_kind)(next_random(seed) % SNAP_AWAIT_COUNT);
+    if (next_random(seed) % 2)
+        await->kind = next_random(seed) % 2 ? SNAP_AWAIT_LOCK : SNAP_AWAIT_TASK;
+    await->object = next_random(seed) % 3;
+    await->left_ns = next_random(seed) % 4 ? -1 : 5;
+    await->thread = (pid_t)(next_random(seed) % 3 ? 100 + next_random(seed) % 22 : 0);
+    await->holder = random_index(seed, tasks);
+    for (uint32_t i = next_random(seed) % 4; i > 0; i--)
+        assert_true(vec_push(&await->tasks, random_index(seed, tasks)));
+    await->task_count = await->tasks.count + next_random(seed) % 2;
+}
+
+static const char *const task_stacks[] = {
+    "", "f:1*", "__aenter__:2* g:3* f:1*", "_wait:4* f:1*", "getconn:9* g:3*", "~@7 g:4* f:2*"};
+
+static void random_tasks(struct scene *s, uint32_t *seed)
+{
+    size_t count = next_random(seed) % 3 ? next_random(seed) % 12 : 100 + next_random(seed) % 80;
+    bool alike = next_random(seed) % 4 == 0;
+    enum snap_await_kind kind = (enum snap_await_kind)(next_random(seed) % SNAP_AWAIT_COUNT);
+    uint32_t holder = random_index(seed, count);
+    for (size_t i = next_random(seed) % 4; i > 0; i--) {
+        struct snap_loop *loop = scene_loop(s, next_random(seed) % 22);
+        loop->current = random_index(seed, count);
+        loop->ready = (int64_t)(next_random(seed) % 4) - 1;
+        loop->same_snapshots = next_random(seed) % 9;
+        loop->same_ns = next_random(seed) % 2 ? next_random(seed) * 1000ull : UINT64_MAX;
+        loop->type = next_random(seed) % 2 ? strtab_add_cstr(s->strings, "uvloop.Loop") : 0;
+        loop->pid = next_random(seed) % 7 ? 100 : 7;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct snap_task *task =
+            scene_task(s, (enum snap_task_state)(next_random(seed) % SNAP_TASK_STATE_COUNT),
+                       task_stacks[next_random(seed) % ARRAY_SIZE(task_stacks)]);
+        task->state = next_random(seed) % 2 ? SNAP_TASK_WAITING : task->state;
+        task->pid = next_random(seed) % 7 ? 100 : 7;
+        task->name = next_random(seed) % 3 ? strtab_add(s->strings, "\x1b\x01\xff\n", 4) : 0;
+        task->loop = random_index(seed, 3);
+        task->stack = next_random(seed) % 9 ? task->stack : random_index(seed, 9);
+        task->answers = next_random(seed) % 3;
+        task->since_ns = next_random(seed) % 2 ? next_random(seed) * 1000ull : 0;
+        if (alike) // a pile of them
+            task->await.kind = kind, task->await.object = 1, task->state = SNAP_TASK_WAITING;
+        else
+            random_await(&task->await, count, seed);
+        task->await.holder = alike ? holder : task->await.holder;
+    }
+    if (!s->last->suspended)
+        return;
+    s->last->suspended->moment = next_random(seed) % 2;
+    assert_true(snap_suspended_link(s->last->suspended));
+}
+
+static void random_greenlets(struct scene *s, uint32_t *seed)
+{
+    size_t count = next_random(seed) % 15;
+    unsigned threads = 1 + next_random(seed) % 9;
+    for (size_t i = 0; i < count; i++) {
+        struct snap_greenlet *greenlet = scene_greenlet(
+            s, next_random(seed) % threads,
+            (enum snap_greenlet_state)(next_random(seed) % SNAP_GREENLET_STATE_COUNT), "f:1 g:2");
+        greenlet->parent = random_index(seed, count);
+        greenlet->is_hub = next_random(seed) % 3 == 0;
+        greenlet->stack = random_index(seed, 9);
+        greenlet->name = next_random(seed) % 2 ? strtab_add(s->strings, "\x1b\x01", 2) : 0;
+    }
+}
+
 static void random_scene(struct scene *s)
 {
     uint32_t seed = number_of_the_round;
@@ -68,6 +144,10 @@ static void random_scene(struct scene *s)
     }
     for (uint32_t j = next_random(&seed) % 20; j > 0; j--)
         random_thread(s, &seed);
+    if (next_random(&seed) % 2)
+        random_tasks(s, &seed);
+    if (next_random(&seed) % 2)
+        random_greenlets(s, &seed);
     s->source.of_core = next_random(&seed) % 2;
     s->source.signal.signo = (int)(next_random(&seed) % 34);
     s->source.environment.processors = (int64_t)(next_random(&seed) % 4) - 1;
@@ -106,7 +186,7 @@ static void check_diagnosis(const struct diagnosis *diagnosis)
 static void test_random_values(void **state)
 {
     (void)state;
-    for (number_of_the_round = 1; number_of_the_round <= 1500; number_of_the_round++) {
+    for (number_of_the_round = 1; number_of_the_round <= 2000; number_of_the_round++) {
         char *verdicts[2];
         char *ids[2];
         for (int i = 0; i < 2; i++) {

@@ -68,7 +68,7 @@ static void test_busy_loop(void **state)
 {
     (void)state;
     scene_check(asks_again_and_again, "busy-loop:medium",
-                "HOT - One call of \x01"
+                "HOT - \x01"
                 "drain\x02 (\x01"
                 "app.py:1\x02) runs for the whole time in \x01T1\x02, never waits");
     scene_check(computes_for_ever, "busy-loop:medium", "HOT - ");
@@ -296,6 +296,17 @@ static void one_slow_connect(struct scene *s)
     }
 }
 
+// Each stack looks like the one before, but the thread ran in between.
+static void connects_at_one_place(struct scene *s)
+{
+    for (int i = 0; i < 40; i++) {
+        struct snap_thread *thread = scene_thread(s, SNAP_IO_WAIT, "connect! fetch:4#2 main:3#1");
+        thread->has_cpu = true;
+        thread->cpu_ns = 50000;
+        scene_next(s);
+    }
+}
+
 static void keeps_connections(struct scene *s)
 {
     requests(s, "send!", true);
@@ -311,6 +322,7 @@ static void test_connection_churn(void **state)
         "connect\x02, called by \x01"
         "fetch\x02");
     scene_check(handshakes_each_time, "connection-churn:high", "SLOW - ");
+    scene_check(connects_at_one_place, "connection-churn:high", "SLOW - ");
     scene_check(one_slow_connect, "", "IDLE - ");
     scene_check(keeps_connections, "", "IDLE - ");
 }

@@ -8,25 +8,6 @@
 #define TPFLAGS_MANAGED_DICT (1u << 4)
 #define TPFLAGS_HEAPTYPE (1u << 9)
 
-static const struct build {
-    uint16_t version;
-    uint8_t build;
-} builds[] = {
-    {0x0306, PY_BUILD_RELEASE}, {0x0309, PY_BUILD_RELEASE}, {0x030a, PY_BUILD_RELEASE},
-    {0x030b, PY_BUILD_RELEASE}, {0x030c, PY_BUILD_RELEASE}, {0x030d, PY_BUILD_RELEASE},
-    {0x030e, PY_BUILD_RELEASE}, {0x030e, PY_BUILD_FREE_THREADED},
-};
-
-static void for_each_build(void (*test)(struct fake_python *py))
-{
-    for (size_t i = 0; i < ARRAY_SIZE(builds); i++) {
-        struct fake_python py;
-        fake_python_init(&py, builds[i].version, builds[i].build, 8 << 20);
-        test(&py);
-        fake_python_deinit(&py);
-    }
-}
-
 static bool modern(const struct fake_python *py)
 {
     return py->dec->layout.version >= 0x030b;
@@ -78,7 +59,7 @@ static void combined(struct fake_python *py)
             if (kind == FAKE_UNICODE && !modern(py))
                 continue;
             uint64_t dict = fake_dict(py, fake_keys(py, kind, keys, values, count, log2_size), 0);
-            for (size_t i = 0; i < count; i += count > 500 ? 499 : 1) {
+            for (size_t i = 0; i<count; i += count> 500 ? 499 : 1) {
                 snprintf(name, sizeof(name), "key%zu", i);
                 assert_item(py, dict, name, count > 1 && i == deleted ? 0 : values[i]);
             }
@@ -103,7 +84,7 @@ static void combined(struct fake_python *py)
 static void test_combined(void **state)
 {
     (void)state;
-    for_each_build(combined);
+    fake_each_build(combined, 8 << 20);
 }
 
 // Keys of other types, wide strings, and the same length.
@@ -113,8 +94,12 @@ static void mixed_keys(struct fake_python *py)
     uint64_t class = fake_type(py, "str", TPFLAGS_HEAPTYPE);
     uint64_t imposter = fake_object(py, class, 128), value;
     fake_set(py, imposter, PY_STR_length, 3);
-    uint64_t keys[] = {fake_int(py, 3), fake_str_kind(py, wide, 3, 2, true), imposter,
-                       fake_str(py, "abd"), fake_str(py, "abc"), 0x1000};
+    uint64_t keys[] = {fake_int(py, 3),
+                       fake_str_kind(py, wide, 3, 2, true),
+                       imposter,
+                       fake_str(py, "abd"),
+                       fake_str(py, "abc"),
+                       0x1000};
     uint64_t values[] = {16, 32, 48, 64, 80, 96};
     uint64_t dict = fake_dict_of(py, keys, values, 5);
     assert_item(py, dict, "abc", 80);
@@ -130,7 +115,7 @@ static void mixed_keys(struct fake_python *py)
 static void test_mixed_keys(void **state)
 {
     (void)state;
-    for_each_build(mixed_keys);
+    fake_each_build(mixed_keys, 8 << 20);
 }
 
 // ---- Split tables -------------------------------------------------------------------------------
@@ -175,7 +160,7 @@ static void split(struct fake_python *py)
 static void test_split(void **state)
 {
     (void)state;
-    for_each_build(split);
+    fake_each_build(split, 8 << 20);
 }
 
 // ---- Instances ----------------------------------------------------------------------------------
@@ -212,7 +197,7 @@ static void plain_instance(struct fake_python *py)
 static void test_plain_instance(void **state)
 {
     (void)state;
-    for_each_build(plain_instance);
+    fake_each_build(plain_instance, 8 << 20);
 }
 
 // 3.11+: values without a dict object; their place moved with every version.
@@ -239,8 +224,8 @@ static void managed_instance(struct fake_python *py)
     uint16_t version = py->dec->layout.version;
     if (version < 0x030b)
         return;
-    uint64_t flags = TPFLAGS_HEAPTYPE | TPFLAGS_MANAGED_DICT |
-                     (version >= 0x030d ? TPFLAGS_INLINE_VALUES : 0);
+    uint64_t flags =
+        TPFLAGS_HEAPTYPE | TPFLAGS_MANAGED_DICT | (version >= 0x030d ? TPFLAGS_INLINE_VALUES : 0);
     static const uint64_t values[] = {16, 0, 48, 64};
     uint64_t class = fake_type(py, "Thread", flags), object = fake_object(py, class, 256);
     fake_set(py, class, PY_TYPE_dictoffset, (uint64_t)-1); // what managed classes say
@@ -282,7 +267,7 @@ static void managed_instance(struct fake_python *py)
 static void test_managed_instance(void **state)
 {
     (void)state;
-    for_each_build(managed_instance);
+    fake_each_build(managed_instance, 8 << 20);
 }
 
 // ---- Damage -------------------------------------------------------------------------------------
@@ -328,7 +313,7 @@ static void damaged(struct fake_python *py)
 static void test_damaged(void **state)
 {
     (void)state;
-    for_each_build(damaged);
+    fake_each_build(damaged, 8 << 20);
 }
 
 static void modules(struct fake_python *py)
@@ -344,7 +329,7 @@ static void modules(struct fake_python *py)
 static void test_module(void **state)
 {
     (void)state;
-    for_each_build(modules);
+    fake_each_build(modules, 8 << 20);
 }
 
 int main(void)

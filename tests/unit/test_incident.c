@@ -78,8 +78,11 @@ static void add_holder(struct values *v)
     wait->type = id_of(v, "_socket.socket");
     wait->object = 0x7f0000001000;
     wait->since_ns = 4200 * MS;
-    struct snap_held held = {id_of(v, "pool_lock"), id_of(v, "_thread.lock"), 0x7f0000002000, 1,
-                             SNAP_INFERRED};
+    struct snap_held held = {.what = id_of(v, "pool_lock"),
+                             .type = id_of(v, "_thread.lock"),
+                             .object = 0x7f0000002000,
+                             .frame = 1,
+                             .known = SNAP_INFERRED};
     assert_true(vec_push(&thread->details->held, held));
     add_local(v, thread, 0, "sql", "'select 1'", false);
     add_local(v, thread, 0, "password", "<hidden str>", true);

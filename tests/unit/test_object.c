@@ -4,25 +4,6 @@
 
 #include "util/limits.h"
 
-static const uint16_t versions[] = {0x0306, 0x0309, 0x030b, 0x030c, 0x030e};
-
-static void for_each_version(void (*test)(struct fake_python *py))
-{
-    for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
-        struct fake_python py;
-        fake_python_init(&py, versions[i], PY_BUILD_RELEASE, 4 << 20);
-        test(&py);
-        fake_python_deinit(&py);
-    }
-    struct fake_python py;
-    fake_python_init(&py, 0x030e, PY_BUILD_FREE_THREADED, 4 << 20);
-    test(&py);
-    fake_python_deinit(&py);
-    fake_python_init(&py, 0x0309, PY_BUILD_DEBUG | PY_BUILD_TRACE_REFS, 4 << 20);
-    test(&py);
-    fake_python_deinit(&py);
-}
-
 static void assert_str(struct fake_python *py, uint64_t object, const char *expected, size_t size)
 {
     char *text = NULL;
@@ -85,7 +66,7 @@ static void types(struct fake_python *py)
 static void test_types(void **state)
 {
     (void)state;
-    for_each_version(types);
+    fake_each_build(types, 4 << 20);
 }
 
 // ---- str ----------------------------------------------------------------------------------------
@@ -114,7 +95,7 @@ static void strings(struct fake_python *py)
 static void test_str(void **state)
 {
     (void)state;
-    for_each_version(strings);
+    fake_each_build(strings, 4 << 20);
 }
 
 static void damaged_strings(struct fake_python *py)
@@ -162,7 +143,7 @@ static void damaged_strings(struct fake_python *py)
 static void test_damaged_str(void **state)
 {
     (void)state;
-    for_each_version(damaged_strings);
+    fake_each_build(damaged_strings, 4 << 20);
 }
 
 // Up to 3.11: made by C extensions with the old API, not ready, only wchar_t.
@@ -208,8 +189,17 @@ static void byte_strings(struct fake_python *py)
 
 static void integers(struct fake_python *py)
 {
-    static const int64_t values[] = {0, 1, -1, 255, 0x3fffffff, 0x40000000, -0x40000000,
-                                     140737353971520, 1ll << 60, (1ll << 62) - 1, -(1ll << 62) + 1};
+    static const int64_t values[] = {0,
+                                     1,
+                                     -1,
+                                     255,
+                                     0x3fffffff,
+                                     0x40000000,
+                                     -0x40000000,
+                                     140737353971520,
+                                     1ll << 60,
+                                     (1ll << 62) - 1,
+                                     -(1ll << 62) + 1};
     int64_t value;
     for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
         value = 77;
@@ -260,19 +250,19 @@ static void tuples(struct fake_python *py)
 static void test_bytes(void **state)
 {
     (void)state;
-    for_each_version(byte_strings);
+    fake_each_build(byte_strings, 4 << 20);
 }
 
 static void test_int(void **state)
 {
     (void)state;
-    for_each_version(integers);
+    fake_each_build(integers, 4 << 20);
 }
 
 static void test_tuple(void **state)
 {
     (void)state;
-    for_each_version(tuples);
+    fake_each_build(tuples, 4 << 20);
 }
 
 static void test_untag(void **state)
@@ -280,8 +270,8 @@ static void test_untag(void **state)
     (void)state;
     static const struct {
         uint64_t word, modern;
-    } cases[] = {{0x1000, 0x1000}, {0x1001, 0x1000}, {0x1002, 0x1000}, {1, 0}, {0, 0},
-                 {3, 0}, {(5 << 2) | 3, 0}};
+    } cases[] = {{0x1000, 0x1000}, {0x1001, 0x1000}, {0x1002, 0x1000}, {1, 0},
+                 {0, 0},           {3, 0},           {(5 << 2) | 3, 0}};
     struct py_decoder old = {.layout.version = 0x030d};
     for (uint16_t version = 0x030e; version <= 0x030f; version++) {
         struct py_decoder dec = {.layout.version = version};
@@ -295,10 +285,10 @@ static void test_untag(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_types),  cmocka_unit_test(test_str),
+        cmocka_unit_test(test_types),       cmocka_unit_test(test_str),
         cmocka_unit_test(test_damaged_str), cmocka_unit_test(test_legacy_str),
-        cmocka_unit_test(test_bytes),  cmocka_unit_test(test_int),
-        cmocka_unit_test(test_tuple),  cmocka_unit_test(test_untag),
+        cmocka_unit_test(test_bytes),       cmocka_unit_test(test_int),
+        cmocka_unit_test(test_tuple),       cmocka_unit_test(test_untag),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

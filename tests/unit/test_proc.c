@@ -195,7 +195,7 @@ static void test_clock(void **state)
 {
     (void)state;
     struct proc_clock before, after;
-    int fd = proc_open_schedstat(getpid(), getpid());
+    int fd = proc_open_thread(getpid(), getpid(), "schedstat");
     if (fd < 0) {
         print_message("this kernel has no schedstat\n");
         skip();
@@ -213,7 +213,7 @@ static void test_clock(void **state)
     assert_true(after.slices > before.slices);
     close(fd);
     assert_false(proc_read_clock(-1, &after));
-    assert_true(proc_open_schedstat(getpid(), 0) < 0);
+    assert_true(proc_open_thread(getpid(), 0, "schedstat") < 0);
 }
 
 // ---- Mappings -----------------------------------------------------------------------------------

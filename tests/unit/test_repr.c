@@ -4,22 +4,6 @@
 #include "cpython/repr.h"
 #include "fake_python.h"
 
-static const uint16_t versions[] = {0x0306, 0x0309, 0x030b, 0x030c, 0x030d, 0x030e, 0x030f};
-
-static void for_each_version(void (*test)(struct fake_python *py))
-{
-    for (size_t i = 0; i < ARRAY_SIZE(versions); i++) {
-        struct fake_python py;
-        fake_python_init(&py, versions[i], PY_BUILD_RELEASE, 4 << 20);
-        test(&py);
-        fake_python_deinit(&py);
-    }
-    struct fake_python py;
-    fake_python_init(&py, 0x030e, PY_BUILD_FREE_THREADED, 4 << 20);
-    test(&py);
-    fake_python_deinit(&py);
-}
-
 static struct py_repr_options options;
 
 // "@" stands for its address.
@@ -82,7 +66,7 @@ static void check_freed(struct fake_python *py)
 static void test_freed(void **state)
 {
     (void)state;
-    for_each_version(check_freed);
+    fake_each_build(check_freed, 4 << 20);
 }
 
 static void check_cycles(struct fake_python *py)
@@ -99,7 +83,7 @@ static void check_cycles(struct fake_python *py)
 static void test_cycles(void **state)
 {
     (void)state;
-    for_each_version(check_cycles);
+    fake_each_build(check_cycles, 4 << 20);
 }
 
 static void check_bounds(struct fake_python *py)
@@ -141,7 +125,7 @@ static void check_bounds(struct fake_python *py)
 static void test_bounds(void **state)
 {
     (void)state;
-    for_each_version(check_bounds);
+    fake_each_build(check_bounds, 4 << 20);
 }
 
 static void check_secrets(struct fake_python *py)
@@ -171,7 +155,7 @@ static void check_secrets(struct fake_python *py)
 static void test_secrets(void **state)
 {
     (void)state;
-    for_each_version(check_secrets);
+    fake_each_build(check_secrets, 4 << 20);
 }
 
 static int set_up(void **state)

@@ -4,25 +4,6 @@
 
 #include "util/limits.h"
 
-static const struct build {
-    uint16_t version;
-    uint8_t build;
-} builds[] = {
-    {0x0306, PY_BUILD_RELEASE}, {0x0309, PY_BUILD_RELEASE}, {0x030a, PY_BUILD_RELEASE},
-    {0x030b, PY_BUILD_RELEASE}, {0x030c, PY_BUILD_RELEASE}, {0x030d, PY_BUILD_RELEASE},
-    {0x030e, PY_BUILD_RELEASE}, {0x030e, PY_BUILD_FREE_THREADED},
-};
-
-static void for_each_build(void (*test)(struct fake_python *py))
-{
-    for (size_t i = 0; i < ARRAY_SIZE(builds); i++) {
-        struct fake_python py;
-        fake_python_init(&py, builds[i].version, builds[i].build, 4 << 20);
-        test(&py);
-        fake_python_deinit(&py);
-    }
-}
-
 static uint16_t version_of(const struct fake_python *py)
 {
     return py->dec->layout.version;
@@ -107,7 +88,7 @@ static void whole(struct fake_python *py)
 static void test_whole(void **state)
 {
     (void)state;
-    for_each_build(whole);
+    fake_each_build(whole, 4 << 20);
 }
 
 // A frame's content stands still until its own slots or its instruction change.
@@ -133,7 +114,7 @@ static void content(struct fake_python *py)
 static void test_content(void **state)
 {
     (void)state;
-    for_each_build(content);
+    fake_each_build(content, 4 << 20);
 }
 
 static void states(struct fake_python *py)
@@ -171,10 +152,16 @@ static void states(struct fake_python *py)
     if (version_of(py) < 0x030c)
         return;
     // _PyFrame_IsIncomplete: before the first traceable instruction.
-    struct fake_code being_set_up = {
-        .name = "g", .file = "g.py", .first_line = 3, .slots = 1, .stack_size = 1,
-        .first_traceable = 3, .bytecode = "\0\0\0\0\0\0\0", .bytecode_bytes = 8,
-        .line_table = "\x83\0", .line_table_bytes = 2};
+    struct fake_code being_set_up = {.name = "g",
+                                     .file = "g.py",
+                                     .first_line = 3,
+                                     .slots = 1,
+                                     .stack_size = 1,
+                                     .first_traceable = 3,
+                                     .bytecode = "\0\0\0\0\0\0\0",
+                                     .bytecode_bytes = 8,
+                                     .line_table = "\x83\0",
+                                     .line_table_bytes = 2};
     uint64_t code = fake_code_object(py, &being_set_up);
     for (int32_t offset = 0; offset < 8; offset += 2) {
         walk(py, fake_frame(py, code, 0, offset, 2, 0), &stack);
@@ -186,7 +173,7 @@ static void states(struct fake_python *py)
 static void test_states_of_a_frame(void **state)
 {
     (void)state;
-    for_each_build(states);
+    fake_each_build(states, 4 << 20);
 }
 
 // ---- Hostile chains -----------------------------------------------------------------------------
@@ -199,8 +186,8 @@ static void set_back(struct fake_python *py, uint64_t frame, uint64_t back)
 // A tail of frames that leads into a round: each frame once, and an end.
 static void rounds(struct fake_python *py)
 {
-    static const size_t sizes[][2] = {{0, 1}, {0, 2}, {0, 3}, {1, 1}, {5, 1}, {5, 7}, {100, 64},
-                                      {0, 300}, {33, 1000}};
+    static const size_t sizes[][2] = {{0, 1}, {0, 2},    {0, 3},   {1, 1},    {5, 1},
+                                      {5, 7}, {100, 64}, {0, 300}, {33, 1000}};
     struct fake_call call = fake_calling_code(py, "round", "r.py");
     for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
         size_t tail = sizes[i][0], round = sizes[i][1], total = tail + round;
@@ -214,7 +201,7 @@ static void rounds(struct fake_python *py)
         assert_int_equal(stack.frames.count, total);
         for (size_t f = 0; f < total; f++)
             assert_int_equal(stack.frames.items[f].addr, frames[f]);
-        vec_foreach(entry, &stack.entries)
+        vec_foreach (entry, &stack.entries)
             assert_true(entry->frames_end <= stack.frames.count);
         assert_int_equal(stack.entries.count, version_of(py) < 0x030b ? total : 0);
         assert_non_null(stack.cut);
@@ -226,7 +213,7 @@ static void rounds(struct fake_python *py)
 static void test_rounds(void **state)
 {
     (void)state;
-    for_each_build(rounds);
+    fake_each_build(rounds, 4 << 20);
 }
 
 // Shims are no frames: a round of nothing but them must end, too.
@@ -260,7 +247,7 @@ static void shims(struct fake_python *py)
 static void test_rounds_of_shims(void **state)
 {
     (void)state;
-    for_each_build(shims);
+    fake_each_build(shims, 4 << 20);
 }
 
 static void cut_off(struct fake_python *py)
@@ -310,7 +297,7 @@ static void cut_off(struct fake_python *py)
 static void test_cut_off(void **state)
 {
     (void)state;
-    for_each_build(cut_off);
+    fake_each_build(cut_off, 4 << 20);
 }
 
 static void hostile_sizes(struct fake_python *py)
@@ -351,7 +338,7 @@ static void hostile_sizes(struct fake_python *py)
 static void test_hostile_sizes(void **state)
 {
     (void)state;
-    for_each_build(hostile_sizes);
+    fake_each_build(hostile_sizes, 4 << 20);
 }
 
 static void test_limit(void **state)
@@ -425,7 +412,7 @@ static size_t walk_copy(struct fake_python *py, uint64_t tstate_root, struct py_
             assert_true(vec_push(&misses, mem_copy_misses(copy)->items[i]));
         assert_true(misses.count > 0 && fetches < 1000);
         mem_copy_clear_misses(copy);
-        vec_foreach(miss, &misses) {
+        vec_foreach (miss, &misses) {
             struct mem_range range = mem_copy_window(*miss);
             void *place;
             assert_true(mem_copy_reserve(copy, range, &place));
@@ -477,16 +464,16 @@ static void same_over_a_copy(struct fake_python *py)
 static void test_same_over_a_copy(void **state)
 {
     (void)state;
-    for_each_build(same_over_a_copy);
+    fake_each_build(same_over_a_copy, 4 << 20);
 }
 
 // ---- Entries ------------------------------------------------------------------------------------
 
 // Three loops, the innermost with two frames, then one, then one: inner2 inner1 | middle | outer.
 struct loops {
-    uint64_t root;       // what the thread state points to
-    uint64_t frames[4];  // innermost first
-    uint64_t addr[3];    // where each loop's mark is, innermost first; up to 3.10: 0
+    uint64_t root;      // what the thread state points to
+    uint64_t frames[4]; // innermost first
+    uint64_t addr[3];   // where each loop's mark is, innermost first; up to 3.10: 0
 };
 
 static struct loops make_loops(struct fake_python *py)
@@ -581,7 +568,7 @@ static void entries(struct fake_python *py)
 static void test_entries(void **state)
 {
     (void)state;
-    for_each_build(entries);
+    fake_each_build(entries, 4 << 20);
 }
 
 // 3.11: what the chain of _PyCFrames says is checked against the frames.
@@ -670,7 +657,7 @@ static void unfilled(struct fake_python *py)
 static void test_unfilled_cframe(void **state)
 {
     (void)state;
-    for_each_build(unfilled);
+    fake_each_build(unfilled, 4 << 20);
 }
 
 int main(void)

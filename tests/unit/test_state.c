@@ -6,25 +6,6 @@
 #include "snapshot/build.h"
 #include "util/limits.h"
 
-static const struct build {
-    uint16_t version;
-    uint8_t build;
-} builds[] = {
-    {0x0306, PY_BUILD_RELEASE}, {0x0307, PY_BUILD_RELEASE}, {0x0309, PY_BUILD_RELEASE},
-    {0x030b, PY_BUILD_RELEASE}, {0x030c, PY_BUILD_RELEASE}, {0x030e, PY_BUILD_RELEASE},
-    {0x030e, PY_BUILD_FREE_THREADED},
-};
-
-static void for_each_build(void (*test)(struct fake_python *py))
-{
-    for (size_t i = 0; i < ARRAY_SIZE(builds); i++) {
-        struct fake_python py;
-        fake_python_init(&py, builds[i].version, builds[i].build, 4 << 20);
-        test(&py);
-        fake_python_deinit(&py);
-    }
-}
-
 static struct py_state read_state(struct fake_python *py)
 {
     struct py_state state = {0};
@@ -80,7 +61,7 @@ static void threads(struct fake_python *py)
 static void test_threads(void **state)
 {
     (void)state;
-    for_each_build(threads);
+    fake_each_build(threads, 4 << 20);
 }
 
 static void collecting(struct fake_python *py)
@@ -102,7 +83,7 @@ static void collecting(struct fake_python *py)
 static void test_gc(void **state)
 {
     (void)state;
-    for_each_build(collecting);
+    fake_each_build(collecting, 4 << 20);
 }
 
 // 3.12+: an interpreter may have a GIL of its own.
@@ -143,7 +124,7 @@ static void own_gils(struct fake_python *py)
 static void test_own_gils(void **state)
 {
     (void)state;
-    for_each_build(own_gils);
+    fake_each_build(own_gils, 4 << 20);
 }
 
 // ---- Damage -------------------------------------------------------------------------------------
@@ -182,7 +163,7 @@ static void damaged_lists(struct fake_python *py)
 static void test_damaged_thread_lists(void **state)
 {
     (void)state;
-    for_each_build(damaged_lists);
+    fake_each_build(damaged_lists, 4 << 20);
 }
 
 static void damaged_interpreters(struct fake_python *py)
@@ -213,7 +194,7 @@ static void damaged_interpreters(struct fake_python *py)
 static void test_damaged_interpreter_lists(void **state)
 {
     (void)state;
-    for_each_build(damaged_interpreters);
+    fake_each_build(damaged_interpreters, 4 << 20);
 }
 
 static void test_limits(void **state)
@@ -278,7 +259,7 @@ static void names(struct fake_python *py)
 static void test_names(void **state)
 {
     (void)state;
-    for_each_build(names);
+    fake_each_build(names, 4 << 20);
 }
 
 // ---- What a thread is doing ---------------------------------------------------------------------
@@ -292,7 +273,7 @@ static void test_thread_state(void **state)
     struct py_gils gils = {&gil, 1, 1};
     struct live_thread thread = {.state = LIVE_STOPPED, .has_regs = true};
     struct arch_regs *regs = &thread.regs;
-#define EXPECT(expected, core)                                                                     \
+#define EXPECT(expected, core) \
     assert_int_equal(snap_thread_state(&thread, &gils, (core)), (expected))
     // Stopped, asleep in a call.
     *regs = (struct arch_regs){.syscall = READ, .syscall_value = -512};

@@ -131,12 +131,18 @@ pycore.flame = (function () {
 
   // ---- Telling -----------------------------------------------------------------------------------
 
+  // Tasks that wait are samples, too.
+  function unit() {
+    const waiting = model.choice.count === "waiting" || model.choice.count === "wall";
+    return model.unit() + (view.tasks && waiting ? " of threads and of waiting tasks" : "");
+  }
+
   function tell(frame) {
     const graph = view.graph, f = tree.functionOf(graph, frame), all = graph.value[0] || 1;
     const share = (value) => pycore.percent(value / all);
     const place = f && f.place && !graph.lines ? " " + f.place : f && f.place ? " " + f.place.replace(/:\d+$/, "") : "";
     let text = tree.nameOf(graph, frame) + place + ": " + share(graph.value[frame]) + ", " +
-      model.say(graph.value[frame]) + " of " + model.say(graph.value[0]) + " " + model.unit();
+      model.say(graph.value[frame]) + " of " + model.say(graph.value[0]) + " " + unit();
     text += "; itself " + share(graph.self[frame]) + " (" + model.say(graph.self[frame]) + ")";
     if (model.choice.count !== "cpu")
       text += "; CPU time " + pycore.duration(graph.cpu[frame]) + ", itself " + pycore.duration(graph.selfCpu[frame]);
@@ -187,7 +193,7 @@ pycore.flame = (function () {
       }
       at("graph-found").textContent = matched.size === 0 ? "Nothing found" :
         matched.size + (matched.size === 1 ? " function" : " functions") + " found, in " +
-        pycore.percent(sum / (graph.value[0] || 1)) + " (" + model.say(sum) + " of " + model.say(graph.value[0]) + " " + model.unit() + ")";
+        pycore.percent(sum / (graph.value[0] || 1)) + " (" + model.say(sum) + " of " + model.say(graph.value[0]) + " " + unit() + ")";
     }
     drawSoon();
   }
@@ -255,13 +261,14 @@ pycore.flame = (function () {
   // ---- Beginning ---------------------------------------------------------------------------------
 
   function rebuild() {
-    view.graph = tree.build({ lines: at("graph-lines").checked, natives: at("graph-natives").checked,
+    view.tasks = model.hasTasks && at("graph-stacks").value === "tasks";
+    view.graph = tree.build({ tasks: view.tasks, lines: at("graph-lines").checked, natives: at("graph-natives").checked,
                               threads: at("graph-threads").checked, inverted: at("graph-view").value === "inverted" });
     view.zoom = view.selected = 0;
     at("graph-reset").disabled = true;
     const empty = !(view.graph.value[0] > 0);
     at("graph-of").textContent = empty ? "No stack counts here: choose other samples above." :
-      "Width: share of " + model.say(view.graph.value[0]) + " " + model.unit() +
+      "Width: share of " + model.say(view.graph.value[0]) + " " + unit() +
       (model.data.dropped_stacks ? "; " + pycore.count(model.data.dropped_stacks) + " samples are in no stack, see the notes" : "");
     tell(0);
     search();
@@ -287,7 +294,9 @@ pycore.flame = (function () {
   at("graph").hidden = false;
   at("graph-lines").checked = false;
   at("graph-threads").checked = model.data.by_thread;
-  ["graph-view", "graph-lines", "graph-natives", "graph-threads"].forEach((id) => at(id).addEventListener("change", rebuild));
+  at("graph-stacks-choice").hidden = !model.hasTasks;
+  at("graph-stacks").value = model.hasTasks && model.data.async_stacks ? "tasks" : "threads";
+  ["graph-stacks", "graph-view", "graph-lines", "graph-natives", "graph-threads"].forEach((id) => at(id).addEventListener("change", rebuild));
   at("graph-search").addEventListener("input", search);
   at("graph-search").addEventListener("keydown", (event) => { if (event.key === "Escape") { back(); event.preventDefault(); } });
   at("graph-reset").addEventListener("click", () => zoomTo(0));

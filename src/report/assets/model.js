@@ -76,13 +76,21 @@ pycore.model = (function () {
   }
   const frames = [];
   for (let i = 0; i < data.frames.length; i += 2) frames.push({ function: data.frames[i], line: data.frames[i + 1] });
-  const stacks = [];
-  for (let i = 0; i < data.stacks.length; i += 6)
-    stacks.push({ thread: data.stacks[i], state: data.stacks[i + 1], node: data.stacks[i + 2],
-                  samples: data.stacks[i + 3], cpu_ns: data.stacks[i + 4], gil: data.stacks[i + 5] });
-
-  const stacksOf = threads.map(() => []);
-  stacks.forEach((stack) => { if (stack.thread >= 0) stacksOf[stack.thread].push(stack); });
+  function readStacks(list) {
+    const read = [];
+    for (let i = 0; i < list.length; i += 6)
+      read.push({ thread: list[i], state: list[i + 1], node: list[i + 2],
+                  samples: list[i + 3], cpu_ns: list[i + 4], gil: list[i + 5] });
+    return read;
+  }
+  function byThread(list) {
+    const of = threads.map(() => []);
+    list.forEach((stack) => { if (stack.thread >= 0) of[stack.thread].push(stack); });
+    return of;
+  }
+  // Those of tasks are the same samples, without the event loop, and the tasks that wait beside them.
+  const stacks = readStacks(data.stacks), taskStacks = readStacks(data.task_stacks || []);
+  const stacksOf = byThread(stacks), taskStacksOf = byThread(taskStacks);
 
   // ---- What is chosen ----------------------------------------------------------------------------
 
@@ -107,10 +115,11 @@ pycore.model = (function () {
   const say = (value) => (choice.count === "cpu" ? pycore.duration(value) : pycore.count(value));
   const unit = () => ({ working: "working samples", waiting: "waiting samples", wall: "samples", cpu: "of CPU time" })[choice.count];
 
-  // By node of the data: the three counts of the chosen stacks that end there.
-  function weigh() {
+  // By node of the data: the three counts of the chosen stacks, of threads or tasks, that end there.
+  function weigh(tasks) {
     const three = [new Float64Array(nodeCount), new Float64Array(nodeCount), new Float64Array(nodeCount)];
-    (choice.thread < 0 ? stacks : stacksOf[choice.thread]).forEach((stack) => {
+    const all = tasks ? taskStacks : stacks, of = tasks ? taskStacksOf : stacksOf;
+    (choice.thread < 0 ? all : of[choice.thread]).forEach((stack) => {
       if (!matches(stack)) return;
       if (works(stack.state)) three[WORKING][stack.node] += stack.samples;
       three[ALL][stack.node] += stack.samples;
@@ -183,7 +192,7 @@ pycore.model = (function () {
       if (edge.seen !== leaf) addTo(edge.counts);
       edge.seen = leaf;
     };
-    const three = weigh();
+    const three = weigh(false);
     for (let node = 0; node < nodeCount; node++) {
       const counts = [three[0][node], three[1][node], three[2][node]];
       if (!counts[ALL]) continue;
@@ -199,9 +208,11 @@ pycore.model = (function () {
   const listeners = [];
   const model = {
     data: data, functions: functions, threads: threads, frames: frames, nodes: nodes, stacks: stacks,
+    hasTasks: taskStacks.length > 0,
     states: data.states, choice: choice, kinds: KINDS, NATIVE: NATIVE, groupOf: groupOf, name: name,
     threadLabel: threadLabel, pick: pick, pickOf: pickOf, weigh: weigh, matches: matches, works: works, say: say,
     unit: unit, isFiltered: isFiltered, tally: whole,
+    usesState: (state) => stacks.concat(taskStacks).some((stack) => stack.state === state),
     onChange: (listener) => listeners.push(listener),
     choose: function (key, value) {
       choice[key] = value;
@@ -247,7 +258,7 @@ pycore.model = (function () {
   fillThreads();
   option(at("state"), -1, "any");
   model.states.forEach((state, index) => {
-    if (model.stacks.some((stack) => stack.state === index)) option(at("state"), index, state.name);
+    if (model.usesState(index)) option(at("state"), index, state.name);
   });
   ["process", "thread", "state"].forEach(watch);
   document.querySelectorAll("input[name=count]").forEach((radio) => {

@@ -42,11 +42,11 @@ pycore.tree = (function () {
 
   // What ends at each node of the data, for all threads together or one by one.
   function parts(options) {
-    if (!options.threads) return [{ key: 0, three: model.weigh() }];
+    if (!options.threads) return [{ key: 0, three: model.weigh(options.tasks) }];
     const chosen = model.choice.thread;
     const list = model.threads.filter((thread) => chosen < 0 || thread.id === chosen).map((thread) => {
       model.choice.thread = thread.id;
-      return { key: THREAD - thread.id, three: model.weigh() };
+      return { key: THREAD - thread.id, three: model.weigh(options.tasks) };
     });
     model.choice.thread = chosen;
     return list;
@@ -150,7 +150,7 @@ pycore.tree = (function () {
     return graph;
   }
 
-  // options: lines, natives, threads, inverted
+  // options: tasks (async stacks), lines, natives, threads, inverted
   function build(options) {
     const graph = makeGraph();
     const add = options.inverted ? addInverted : addUpright;

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What a task awaits: see py_await_read(). The innermost frames are asyncio's own; by file, function and
+// the class of `self` they say what the future is part of that the innermost one awaits, until a frame
+// of the program is met. A future that no frame tells of may do so by its callbacks.
+#include "cpython/task.h"
+
+#include <string.h>
+
+#include "cpython/lock.h"
+#include "cpython/slots.h"
+#include "util/guard.h"
+
+#define CHAIN_MAX 24 // frames of the library around one wait
+
+enum from { NOTHING, SELF, LOCAL_SOCKET, TRANSPORT, SERVER, TIMER, TIMEOUT, FUTURES, LOCAL_FUT };
+
+// A function of asyncio that waits. `over`: what it must be so far that this one changes it;
+// PY_AWAIT_NONE: nothing is known so far. The object is what `from` says.
+struct row {
+    const char *file, *function, *class_name; // class_name NULL: whatever
+    enum py_await_kind kind, over;
+    enum from from;
+};
+
+// Lib/asyncio of 3.6 to 3.15.
+static const struct row rows[] = {
+    {"locks.py", "acquire", "Lock", PY_AWAIT_LOCK, PY_AWAIT_NONE, SELF},
+    {"locks.py", "wait", "Event", PY_AWAIT_EVENT, PY_AWAIT_NONE, SELF},
+    {"locks.py", "wait", "Condition", PY_AWAIT_CONDITION, PY_AWAIT_NONE, SELF},
+    {"locks.py", "acquire", "Semaphore", PY_AWAIT_SEMAPHORE, PY_AWAIT_NONE, SELF},
+    {"locks.py", "wait", "Barrier", PY_AWAIT_BARRIER, PY_AWAIT_CONDITION, SELF},
+    {"queues.py", "get", "Queue", PY_AWAIT_QUEUE_GET, PY_AWAIT_NONE, SELF},
+    {"queues.py", "put", "Queue", PY_AWAIT_QUEUE_PUT, PY_AWAIT_NONE, SELF},
+    {"queues.py", "join", "Queue", PY_AWAIT_QUEUE_JOIN, PY_AWAIT_EVENT, SELF},
+    {"tasks.py", "sleep", NULL, PY_AWAIT_SLEEP, PY_AWAIT_NONE, TIMER},
+    {"tasks.py", "__sleep0", NULL, PY_AWAIT_YIELD, PY_AWAIT_NONE, NOTHING},
+    {"tasks.py", "_wait", NULL, PY_AWAIT_SEVERAL, PY_AWAIT_NONE, TIMEOUT},
+    {"tasks.py", "_wait_for_one", NULL, PY_AWAIT_SEVERAL, PY_AWAIT_QUEUE_GET, NOTHING},
+    {"tasks.py", "wait_for", NULL, PY_AWAIT_TASK, PY_AWAIT_NONE, LOCAL_FUT},
+    {"taskgroups.py", "_aexit", "TaskGroup", PY_AWAIT_SEVERAL, PY_AWAIT_NONE, SELF},
+    {"taskgroups.py", "__aexit__", "TaskGroup", PY_AWAIT_SEVERAL, PY_AWAIT_NONE, SELF},
+    {"streams.py", "_wait_for_data", "StreamReader", PY_AWAIT_READ, PY_AWAIT_NONE, TRANSPORT},
+    {"streams.py", "_drain_helper", NULL, PY_AWAIT_WRITE, PY_AWAIT_NONE, TRANSPORT},
+    {"streams.py", "drain", "StreamWriter", PY_AWAIT_WRITE, PY_AWAIT_WRITE, TRANSPORT},
+    {"selector_events.py", "sock_recv", NULL, PY_AWAIT_READ, PY_AWAIT_NONE, LOCAL_SOCKET},
+    {"selector_events.py", "sock_recv_into", NULL, PY_AWAIT_READ, PY_AWAIT_NONE, LOCAL_SOCKET},
+    {"selector_events.py", "sock_recvfrom", NULL, PY_AWAIT_READ, PY_AWAIT_NONE, LOCAL_SOCKET},
+    {"selector_events.py", "sock_recvfrom_into", NULL, PY_AWAIT_READ, PY_AWAIT_NONE, LOCAL_SOCKET},
+    {"selector_events.py", "sock_sendall", NULL, PY_AWAIT_WRITE, PY_AWAIT_NONE, LOCAL_SOCKET},
+    {"selector_events.py", "sock_sendto", NULL, PY_AWAIT_WRITE, PY_AWAIT_NONE, LOCAL_SOCKET},
+    {"selector_events.py", "sock_connect", NULL, PY_AWAIT_CONNECT, PY_AWAIT_NONE, LOCAL_SOCKET},
+    {"selector_events.py", "sock_accept", NULL, PY_AWAIT_ACCEPT, PY_AWAIT_NONE, LOCAL_SOCKET},
+    {"base_events.py", "wait_closed", "Server", PY_AWAIT_ACCEPT, PY_AWAIT_NONE, SERVER},
+    {"base_events.py", "serve_forever", "Server", PY_AWAIT_ACCEPT, PY_AWAIT_NONE, SERVER},
+    {"base_subprocess.py", "_wait", NULL, PY_AWAIT_CHILD, PY_AWAIT_NONE, SELF},
+    {"subprocess.py", "wait", "Process", PY_AWAIT_CHILD, PY_AWAIT_CHILD, SELF},
+};
+
+struct search {
+    struct py_futures *futures;
+    struct py_decoder *dec;
+    const struct py_frame *frame;
+    struct py_slots slots;
+    uint64_t self;
+    struct py_await *ret;
+};
+
+static uint64_t attribute(const struct search *s, uint64_t object, const char *name)
+{
+    uint64_t value = 0;
+    if (!object)
+        return 0;
+    AUTO_ERR struct err *err = py_attr(s->dec, object, name, &value);
+    return err || py_is_none(s->futures, value) ? 0 : value;
+}
+
+static uint64_t local(const struct search *s, const char *name)
+{
+    uint64_t value = py_slots_find(s->dec, s->frame, &s->slots, name);
+    return py_is_none(s->futures, value) ? 0 : value;
+}
+
+// ---- Frames --------------------------------------------------------------------------------------
+
+// The name of a file of asyncio itself; NULL: it is another one.
+static const char *library_file(const struct search *s)
+{
+    const char *path = strtab_get(s->dec->strings, s->frame->file);
+    const char *base = path ? strrchr(path, '/') : NULL;
+    static const char folder[] = "/asyncio";
+    size_t size = sizeof(folder) - 1;
+    if (!base || (size_t)(base - path) < size || memcmp(base - size, folder, size) != 0)
+        return NULL;
+    return base + 1;
+}
+
+static const struct row *row_of(const struct search *s, const char *file)
+{
+    const char *name = strtab_get(s->dec->strings, s->frame->name);
+    for (size_t i = 0; name && i < ARRAY_SIZE(rows); i++)
+        if (strcmp(name, rows[i].function) == 0 && strcmp(file, rows[i].file) == 0 &&
+            (!rows[i].class_name || py_is_a(s->dec, s->self, rows[i].class_name)))
+            return &rows[i];
+    return NULL;
+}
+
+// ---- What the wait is about -----------------------------------------------------------------------
+
+// TimerHandle._when, a float.
+static void take_time(const struct search *s, uint64_t handle)
+{
+    uint64_t when = attribute(s, handle, "_when");
+    const char *type = strtab_get(s->dec->strings, py_type_name(s->dec, when));
+    if (!type || strcmp(type, "float") != 0)
+        return;
+    AUTO_ERR struct err *err =
+        mem_read(s->dec->mem, when + py_offset(&s->dec->layout, PY_FLOAT_value), &s->ret->when_s,
+                 sizeof(s->ret->when_s));
+    s->ret->has_when = !err;
+}
+
+// PySocketSockObject: sock_fd behind the head.
+static void take_socket(const struct search *s, uint64_t socket)
+{
+    uint32_t fd;
+    if (!py_is_a(s->dec, socket, "_socket.socket"))
+        return;
+    AUTO_ERR struct err *err =
+        mem_read_u32(s->dec->mem, socket + py_offset(&s->dec->layout, PY_OB_type) + 8, &fd);
+    s->ret->fd = err ? -1 : (int32_t)fd;
+}
+
+// _SelectorTransport._sock; of TLS, the transport below it.
+static void take_transport(const struct search *s, uint64_t transport)
+{
+    for (int i = 0; transport && i < 3; i++) {
+        uint64_t socket = attribute(s, transport, "_sock");
+        if (socket) {
+            take_socket(s, socket);
+            return;
+        }
+        uint64_t protocol = attribute(s, transport, "_ssl_protocol");
+        transport = attribute(s, protocol, "_transport");
+    }
+}
+
+static bool take_first(void *arg, uint64_t socket)
+{
+    take_socket(arg, socket);
+    return false;
+}
+
+static void take_server(struct search *s)
+{
+    uint64_t sockets = attribute(s, s->self, "_sockets");
+    if (py_is_a(s->dec, sockets, "list"))
+        err_destroy(py_list_walk(s->dec, sockets, take_first, s));
+}
+
+// Up to 3.11 wait_for() makes a task of what it waits for, and awaits a future beside it.
+static void take_inner(const struct search *s)
+{
+    struct py_future inner;
+    uint64_t fut = local(s, "fut");
+    take_time(s, local(s, "timeout_handle"));
+    AUTO_ERR struct err *err = fut ? py_future_read(s->futures, fut, &inner) : NULL;
+    bool known = fut && !err && inner.kind;
+    s->ret->object = known ? fut : 0;
+    s->ret->kind = PY_AWAIT_NONE; // what it is, the future itself says
+}
+
+static void apply(struct search *s, const struct row *row)
+{
+    if (row->over != s->ret->kind)
+        return;
+    s->ret->kind = row->kind;
+    s->ret->object = row->class_name || row->from == SELF ? s->self : 0;
+    switch (row->from) {
+    case TIMER:
+        take_time(s, local(s, "h"));
+        break;
+    case TIMEOUT:
+        take_time(s, local(s, "timeout_handle"));
+        break;
+    case LOCAL_SOCKET:
+        s->ret->object = local(s, "sock");
+        take_socket(s, s->ret->object);
+        break;
+    case TRANSPORT:
+        if (s->ret->fd < 0)
+            take_transport(s, attribute(s, s->self, "_transport"));
+        break;
+    case SERVER:
+        take_server(s);
+        break;
+    case LOCAL_FUT:
+        take_inner(s);
+        break;
+    default:
+        break;
+    }
+}
+
+// ---- Without frames -------------------------------------------------------------------------------
+
+// An awaitable of somebody else's, without a frame: what it is about is not known.
+static bool is_foreign(const struct search *s, uint64_t end)
+{
+    struct py_future future;
+    AUTO_ERR struct err *err = end ? py_future_read(s->futures, end, &future) : NULL;
+    return end && !err && !future.kind;
+}
+
+static void from_future(const struct search *s, uint64_t object)
+{
+    struct py_future future;
+    struct py_objects awaiters = {0};
+    struct py_await *ret = s->ret;
+    AUTO_ERR struct err *err = py_future_read(s->futures, object, &future);
+    if (err || !future.kind)
+        return;
+    ret->object = object;
+    ret->kind = future.kind == PY_TASK ? PY_AWAIT_TASK
+                : future.gathering     ? PY_AWAIT_SEVERAL
+                                       : PY_AWAIT_FUTURE;
+    if (ret->kind != PY_AWAIT_FUTURE)
+        return;
+    err_destroy(py_future_awaiters(s->futures, &future, &awaiters, &ret->job));
+    vec_deinit(&awaiters);
+    if (ret->job)
+        ret->kind = PY_AWAIT_EXECUTOR;
+}
+
+static void from_object(const struct search *s, const struct py_future *task, uint64_t end)
+{
+    if (s->ret->object) {
+        from_future(s, s->ret->object);
+    } else if (is_foreign(s, end)) {
+        s->ret->kind = PY_AWAIT_OTHER;
+        s->ret->object = end;
+    } else if (task->waiter || end) {
+        from_future(s, task->waiter ? task->waiter : end);
+    }
+}
+
+void py_await_read(struct py_futures *futures, const struct py_future *task,
+                   const struct py_frames *frames, uint64_t end, struct py_await *ret)
+{
+    struct search s = {.futures = futures, .dec = py_futures_decoder(futures), .ret = ret};
+    *ret = (struct py_await){.fd = -1, .waiting = UINT32_MAX};
+    for (uint32_t i = 0; i < frames->count && i < CHAIN_MAX; i++) {
+        s.frame = &frames->items[i];
+        const char *file = library_file(&s);
+        if (!file) {
+            ret->waiting = i;
+            break;
+        }
+        AUTO_ERR struct err *err = py_slots_read(s.dec, s.frame, &s.slots);
+        if (err)
+            continue;
+        s.self = local(&s, "self");
+        const struct row *row = row_of(&s, file);
+        if (row)
+            apply(&s, row);
+    }
+    if (ret->kind == PY_AWAIT_NONE)
+        from_object(&s, task, end);
+    ret->type = py_type_name(s.dec, ret->object);
+}
+
+// ---- Locks that are held --------------------------------------------------------------------------
+
+// asyncio.Lock, or that of a Condition; 0: it is neither, or free.
+static uint64_t lock_of(const struct search *s, uint64_t manager)
+{
+    uint64_t lock = manager;
+    if (py_is_a(s->dec, manager, "Condition"))
+        lock = attribute(s, manager, "_lock");
+    return lock && py_is_a(s->dec, lock, "Lock") ? lock : 0;
+}
+
+// The lock that the task is about to take, though its `async with` has begun, and the one that a
+// Condition gave away for as long as it waits.
+static uint64_t lock_not_held(const struct search *s, const struct py_await *await)
+{
+    return await->kind == PY_AWAIT_LOCK        ? await->object
+           : await->kind == PY_AWAIT_CONDITION ? attribute(s, await->object, "_lock")
+                                               : 0;
+}
+
+struct err *py_await_held(struct py_futures *futures, const struct py_await *await,
+                          const struct py_frames *frames, struct py_objects *ret)
+{
+    struct search s = {.futures = futures, .dec = py_futures_decoder(futures)};
+    uint64_t not_held = lock_not_held(&s, await);
+    for (size_t i = 0; i < frames->count; i++) {
+        s.frame = &frames->items[i];
+        AUTO_ERR struct err *err = py_slots_read(s.dec, s.frame, &s.slots);
+        for (uint32_t k = s.slots.locals; !err && k < s.slots.live; k++) {
+            uint64_t manager = py_with_manager(s.dec, &s.slots, k, "__aexit__");
+            uint64_t lock = manager ? lock_of(&s, manager) : 0;
+            if (lock && lock == not_held)
+                not_held = 0; // once: it may have taken it before
+            else if (lock && !vec_push(ret, lock))
+                return err_create(ERR_NO_MEMORY, "locks");
+        }
+    }
+    return NULL;
+}

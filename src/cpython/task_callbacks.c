@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Who is woken when a future is done, told by its callbacks: see py_future_awaiters().
+//
+// A task that awaits it left its own wakeup there. gather(), wait(), wait_for(), shield() and
+// wrap_future() left a function that holds, in its closure or as an argument, the future that somebody
+// awaits in its place: so does whoever else hands a result on. A TaskGroup knows its parent.
+#include "cpython/task.h"
+
+#include <string.h>
+
+#include "cpython/lock.h"
+#include "cpython/slots.h"
+#include "util/guard.h"
+
+#define DEPTH_MAX 6      // futures behind each other
+#define CALLBACKS_MAX 64 // of one future
+#define OBJECTS_MAX 512  // that are looked at for one task
+
+struct search {
+    struct py_futures *futures;
+    struct py_decoder *dec;
+    struct py_objects *ret;
+    uint64_t path[DEPTH_MAX + 1]; // futures that are being looked at, outermost first
+    size_t depth, objects, callbacks;
+    uint64_t job;
+    bool no_memory;
+};
+
+static void search_future(struct search *s, const struct py_future *future);
+static py_item_visit visit_held;
+
+static uint64_t field_of(const struct search *s, uint64_t base, enum py_field_id field)
+{
+    uint64_t value = 0;
+    AUTO_ERR struct err *err = py_read(s->dec->mem, &s->dec->layout, base, field, &value);
+    return err ? 0 : value;
+}
+
+static uint64_t attribute_of(const struct search *s, uint64_t object, const char *name)
+{
+    uint64_t value = 0;
+    AUTO_ERR struct err *err = py_instance_attr(s->dec, object, name, &value);
+    return err ? 0 : value;
+}
+
+static const char *type_name(const struct search *s, uint64_t object)
+{
+    const char *name = strtab_get(s->dec->strings, py_type_name(s->dec, object));
+    return name ? name : "";
+}
+
+static bool is_on_path(const struct search *s, uint64_t object)
+{
+    for (size_t i = 0; i < s->depth; i++)
+        if (s->path[i] == object)
+            return true;
+    return false;
+}
+
+static void add(struct search *s, uint64_t task)
+{
+    for (size_t i = 0; i < s->ret->count; i++)
+        if (s->ret->items[i] == task)
+            return;
+    if (s->ret->count < CALLBACKS_MAX)
+        s->no_memory |= !vec_push(s->ret, task);
+}
+
+// as_completed() puts what is done into a queue of its own.
+static void search_queue(struct search *s, uint64_t queue)
+{
+    uint64_t getters = queue ? attribute_of(s, queue, "_getters") : 0;
+    if (getters && strcmp(type_name(s, getters), "collections.deque") == 0)
+        err_destroy(py_deque_walk(s->dec, getters, visit_held, s));
+}
+
+// Something that a callback holds: a future that it hands the result on to?
+static bool visit_held(void *arg, uint64_t object)
+{
+    struct search *s = arg;
+    struct py_future future;
+    if (s->objects++ >= OBJECTS_MAX || !py_futures_may_look(s->futures))
+        return false;
+    object = py_slots_value(s->dec, object);
+    if (!object || is_on_path(s, object))
+        return true;
+    AUTO_ERR struct err *err = py_future_read(s->futures, object, &future);
+    if (err)
+        return true;
+    if (future.kind == PY_FUTURE && future.state == PY_FUTURE_PENDING)
+        search_future(s, &future);
+    if (!future.kind && strcmp(type_name(s, object), "Future") == 0)
+        s->job = object; // concurrent.futures.Future
+    if (!future.kind && strcmp(type_name(s, object), "Queue") == 0)
+        search_queue(s, object);
+    return true;
+}
+
+// asyncio.taskgroups.TaskGroup._on_task_done: its parent waits in __aexit__ while it has a future for
+// that.
+static void search_owner(struct search *s, uint64_t owner)
+{
+    struct py_future future;
+    AUTO_ERR struct err *err = py_future_read(s->futures, owner, &future);
+    if (err)
+        return;
+    if (future.kind == PY_TASK) {
+        add(s, owner);
+        return;
+    }
+    if (!future.kind && strcmp(type_name(s, owner), "_AsCompletedIterator") == 0) // 3.13+
+        search_queue(s, attribute_of(s, owner, "_done"));
+    if (future.kind || strcmp(type_name(s, owner), "TaskGroup") != 0)
+        return;
+    uint64_t parent = attribute_of(s, owner, "_parent_task");
+    uint64_t completed = attribute_of(s, owner, "_on_completed_fut");
+    AUTO_ERR struct err *unread = py_future_read(s->futures, parent, &future);
+    if (!unread && future.kind == PY_TASK && !py_is_none(s->futures, completed) &&
+        future.waiter == completed)
+        add(s, parent);
+}
+
+static void search_closure(struct search *s, uint64_t function)
+{
+    struct py_type_info type;
+    AUTO_ERR struct err *err = py_type_of(s->dec, function, &type);
+    uint64_t closure =
+        !err && type.kind == PY_KIND_FUNCTION ? field_of(s, function, PY_FUNC_closure) : 0;
+    if (closure)
+        err_destroy(py_tuple_walk(s->dec, closure, visit_held, s));
+}
+
+// functools.partial (Modules/_functoolsmodule.c, partialobject): fn, args, ... behind the head.
+static void search_partial(struct search *s, uint64_t object)
+{
+    uint64_t words[2];
+    AUTO_ERR struct err *err = mem_read(
+        s->dec->mem, object + py_offset(&s->dec->layout, PY_OB_type) + 8, words, sizeof(words));
+    if (err)
+        return;
+    search_closure(s, words[0]);
+    err_destroy(py_tuple_walk(s->dec, words[1], visit_held, s));
+}
+
+static void search_callback(struct search *s, uint64_t callback)
+{
+    struct py_type_info type;
+    AUTO_ERR struct err *err = py_type_of(s->dec, callback, &type);
+    if (err)
+        return;
+    const char *name = strtab_get(s->dec->strings, type.name);
+    if (type.kind == PY_KIND_BUILTIN || type.kind == PY_KIND_BOUND_METHOD) {
+        search_owner(s, py_bound_self(s->dec, callback));
+    } else if (type.kind == PY_KIND_FUNCTION) {
+        search_closure(s, callback);
+    } else if (strcmp(name, "TaskWakeupMethWrapper") == 0) { // 3.6 to 3.8: the task behind its head
+        uint64_t task = 0;
+        err_destroy(mem_read_u64(s->dec->mem, callback + py_offset(&s->dec->layout, PY_OB_type) + 8,
+                                 &task));
+        search_owner(s, task);
+    } else if (strcmp(name, "functools.partial") == 0) {
+        search_partial(s, callback);
+    }
+}
+
+// Of a list: callables (3.6), pairs of callable and context (3.7+).
+static bool visit_callback(void *arg, uint64_t item)
+{
+    struct search *s = arg;
+    struct py_type_info type;
+    if (s->callbacks++ >= CALLBACKS_MAX)
+        return false;
+    AUTO_ERR struct err *err = py_type_of(s->dec, item, &type);
+    if (err)
+        return true;
+    if (type.kind == PY_KIND_TUPLE)
+        err_destroy(py_tuple_item(s->dec, item, 0, &item));
+    search_callback(s, item);
+    return true;
+}
+
+static void search_future(struct search *s, const struct py_future *future)
+{
+    if (s->depth >= DEPTH_MAX)
+        return;
+    s->path[s->depth++] = future->object;
+    if (!py_is_none(s->futures, future->callback0))
+        search_callback(s, future->callback0);
+    if (future->callbacks && strcmp(type_name(s, future->callbacks), "list") == 0)
+        err_destroy(py_list_walk(s->dec, future->callbacks, visit_callback, s));
+    s->depth--;
+}
+
+struct err *py_future_awaiters(struct py_futures *futures, const struct py_future *future,
+                               struct py_objects *ret, uint64_t *ret_job)
+{
+    struct search search = {.futures = futures, .dec = py_futures_decoder(futures), .ret = ret};
+    search_future(&search, future);
+    if (ret_job)
+        *ret_job = search.job;
+    return search.no_memory ? err_create(ERR_NO_MEMORY, "tasks") : NULL;
+}

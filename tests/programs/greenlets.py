@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Greenlets that wait in known places, and what the program itself says of them.
+
+usage: greenlets.py FILE plain|gevent|eventlet|many|busy [COUNT]
+
+FILE gets JSON: for each greenlet, by its id, the frames that gr_frame leads to, outermost first. Names
+are spelled so that they tell what is expected: a function called wait_event waits for an event.
+"""
+
+import json
+import sys
+import threading
+
+
+def stack(frame):
+    rows = []
+    while frame is not None:
+        rows.append([frame.f_code.co_name, frame.f_lineno, frame.f_code.co_filename])
+        frame = frame.f_back
+    return rows[::-1]
+
+
+def state_of(one):
+    import greenlet
+    if one.dead:
+        return "dead"
+    if one.gr_frame is not None:
+        return "suspended"
+    # gevent has a truth of its own.
+    return "running" if greenlet.greenlet.__bool__(one) else "created"
+
+
+def say(file, greenlets, **more):
+    facts = {
+        "%#x" % id(one): {
+            "name": name,
+            "state": state_of(one),
+            "type": type(one).__name__,
+            "parent": "%#x" % id(one.parent) if one.parent is not None else None,
+            "frames": stack(one.gr_frame),
+        } for name, one in greenlets.items()}
+    with open(file, "w") as stream:
+        json.dump(dict(more, greenlets=facts), stream)
+
+
+# ---- greenlet alone ------------------------------------------------------------------------------
+
+def away():
+    import greenlet
+    return greenlet.getcurrent().parent.switch()
+
+
+def simple(value):
+    return value + away()
+
+
+def deep(count):
+    if count:
+        return deep(
+            count - 1)
+    return away()
+
+
+def numbers(count):
+    for number in range(count):
+        yield number + away()
+
+
+def by_generator(count):
+    return [number for number in numbers(count)]
+
+
+def by_c(values):
+    return sorted(values, key=lambda value: away())
+
+
+def nested(value):
+    import greenlet
+    inner = greenlet.greenlet(simple)
+    KEPT["inner"] = inner
+    inner.switch(value)
+    away()
+
+
+def ends():
+    return 1
+
+
+class Derived(object):
+    """Made below, once greenlet is imported."""
+
+
+KEPT = {}
+
+
+def start_plain():
+    import greenlet
+
+    class Own(greenlet.greenlet):
+        def run(self, value):
+            with_default(value)
+
+    def with_default(value, other=3):
+        return value + other + away()
+
+    made = {"simple": (greenlet.greenlet(simple), (1,)),
+            "deep": (greenlet.greenlet(deep), (300,)),
+            "by_generator": (greenlet.greenlet(by_generator), (3,)),
+            "by_c": (greenlet.greenlet(by_c), ([3, 2, 1],)),
+            "nested": (greenlet.greenlet(nested), (1,)),
+            "own": (Own(), (5,)),
+            "ends": (greenlet.greenlet(ends), ())}
+    for one, arguments in made.values():
+        one.switch(*arguments)
+    # In and out once more: its second suspension is at another place.
+    made["by_generator"][0].switch(5)
+    KEPT.update({name: one for name, (one, _) in made.items()})
+    KEPT["never"] = greenlet.greenlet(simple)
+    return KEPT
+
+
+def in_thread(ready, event):
+    import greenlet
+    KEPT["main of thread"] = greenlet.getcurrent()
+    KEPT["of thread"] = one = greenlet.greenlet(deep)
+    one.switch(5)
+    ready.set()
+    event.wait()
+
+
+def plain(file):
+    import greenlet
+    start_plain()
+    KEPT["main"] = greenlet.getcurrent()
+    ready, event = threading.Event(), threading.Event()
+    thread = threading.Thread(target=in_thread, args=(ready, event), daemon=True)
+    thread.start()
+    ready.wait()
+    say(file, KEPT)
+    sys.stdout.write("READY\n")
+    sys.stdout.flush()
+    event.wait()
+
+
+# ---- gevent --------------------------------------------------------------------------------------
+
+def start_gevent():
+    import gevent
+    import gevent.event
+    import gevent.lock
+    import gevent.queue
+    import gevent.socket
+    import gevent.thread
+    queue, full = gevent.queue.Queue(), gevent.queue.Queue(1)
+    full.put(1)
+    event, semaphore = gevent.event.Event(), gevent.lock.Semaphore(0)
+    lock = gevent.thread.allocate_lock()
+    lock.acquire()
+    left, right = gevent.socket.socketpair()
+    server = gevent.socket.socket()
+    server.bind(("127.0.0.1", 0))
+    server.listen(1)
+    KEPT["objects"] = [queue, full, event, semaphore, left, right, server]
+
+    def wait_queue_get():
+        queue.get()
+
+    def wait_queue_put():
+        full.put(2)
+
+    def wait_event():
+        event.wait()
+
+    def wait_semaphore():
+        semaphore.acquire()
+
+    def wait_with():
+        with semaphore:
+            pass
+
+    def wait_lock():
+        lock.acquire()
+
+    def wait_read():
+        left.recv(10)
+
+    def wait_accept():
+        server.accept()
+
+    def wait_sleep():
+        gevent.sleep(100000)
+
+    def sleeps():
+        gevent.sleep(100000)
+        yield 1
+
+    def wait_sleep_in_generator():
+        for _ in sleeps():
+            pass
+
+    functions = [wait_queue_get, wait_queue_put, wait_event, wait_semaphore, wait_with,
+                 wait_lock, wait_read, wait_accept, wait_sleep, wait_sleep_in_generator]
+    made = {function.__name__: gevent.spawn(function) for function in functions}
+
+    def wait_task():
+        made["wait_sleep"].join()
+
+    made["wait_task"] = gevent.spawn(wait_task)
+    gevent.sleep(0.05)
+    return made
+
+
+def with_gevent(file):
+    import gevent
+    import gevent.util
+    made = start_gevent()
+    made["hub"] = gevent.get_hub()
+    made["late"] = gevent.spawn(ends)
+    say(file, made, run_info="\n".join(gevent.util.format_run_info(thread_stacks=False)))
+    made["late"].kill()
+    sys.stdout.write("READY\n")
+    sys.stdout.flush()
+    gevent.sleep(100000)
+
+
+# ---- eventlet ------------------------------------------------------------------------------------
+
+def with_eventlet(file):
+    import eventlet
+    import eventlet.event
+    import eventlet.queue
+    import eventlet.semaphore
+    from eventlet.green import socket
+    queue, event = eventlet.queue.Queue(), eventlet.event.Event()
+    semaphore = eventlet.semaphore.Semaphore(0)
+    left, right = socket.socketpair()
+    KEPT["objects"] = [left, right]
+
+    def wait_queue_get():
+        queue.get()
+
+    def wait_event():
+        event.wait()
+
+    def wait_semaphore():
+        semaphore.acquire()
+
+    def wait_read():
+        left.recv(10)
+
+    def wait_sleep():
+        eventlet.sleep(100000)
+
+    functions = [wait_queue_get, wait_event, wait_semaphore, wait_read, wait_sleep]
+    made = {function.__name__: eventlet.spawn(function) for function in functions}
+    eventlet.sleep(0.05)
+    say(file, made)
+    sys.stdout.write("READY\n")
+    sys.stdout.flush()
+    eventlet.sleep(100000)
+
+
+# ---- Many, and busy ------------------------------------------------------------------------------
+
+def many(file, count):
+    import greenlet
+    kept = [greenlet.greenlet(deep) for _ in range(count)]
+    for one in kept:
+        one.switch(5)
+    say(file, {})
+    sys.stdout.write("READY\n")
+    sys.stdout.flush()
+    threading.Event().wait()
+
+
+def ping(count):
+    while True:
+        if count % 3 == 0:
+            deep(count % 40)
+        else:
+            simple(
+                0)
+
+
+def busy(file, count):
+    import greenlet
+    kept = [greenlet.greenlet(ping) for _ in range(count)]
+    for number, one in enumerate(kept):
+        one.switch(number)
+    say(file, {})
+    sys.stdout.write("READY\n")
+    sys.stdout.flush()
+    while True:
+        for one in kept:
+            one.switch(0)
+
+
+if __name__ == "__main__":
+    kinds = {"plain": plain, "gevent": with_gevent, "eventlet": with_eventlet, "many": many,
+             "busy": busy}
+    kinds[sys.argv[2]](sys.argv[1], *map(int, sys.argv[3:]))

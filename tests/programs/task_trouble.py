@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An event loop in trouble, or one that looks so and is well.
+
+usage: task_trouble.py WHAT      the name of a function below; READY on standard output when it is so
+"""
+
+import asyncio
+import concurrent.futures
+import socket
+import sys
+
+MANY = 300
+
+
+def say_ready():
+    sys.stdout.write("READY\n")
+    sys.stdout.flush()
+
+
+def start(coroutine):
+    return asyncio.get_event_loop().create_task(coroutine)
+
+
+async def tick():
+    while True:
+        await asyncio.sleep(0.02)
+
+
+async def settle():
+    """All others have come to where they stay."""
+    await asyncio.sleep(0.3)
+    say_ready()
+
+
+# ---- Trouble -------------------------------------------------------------------------------------
+
+async def first_half(others):
+    await others[1]
+
+
+async def second_half(others):
+    await others[0]
+
+
+async def cycle():
+    others = []
+    others.append(start(first_half(others)))
+    others.append(start(second_half(others)))
+    await asyncio.gather(settle(), tick())
+
+
+async def transfer(mine, other):
+    async with mine:
+        await asyncio.sleep(0.05)
+        async with other:
+            pass
+
+
+async def locks():
+    accounts, orders = asyncio.Lock(), asyncio.Lock()
+    await asyncio.gather(transfer(accounts, orders), transfer(orders, accounts), settle())
+
+
+async def reenter():
+    lock = asyncio.Lock()
+
+    async def inner():
+        async with lock:
+            pass
+
+    async def outer():
+        async with lock:
+            await inner()
+
+    await asyncio.gather(outer(), settle(), tick())
+
+
+async def over_thread():
+    """A job asks its loop for something that wants the lock of who awaits the job."""
+    lock, loop = asyncio.Lock(), asyncio.get_event_loop()
+
+    async def update():
+        async with lock:
+            pass
+
+    def job():
+        asyncio.run_coroutine_threadsafe(update(), loop).result()
+
+    async def handle():
+        async with lock:
+            await loop.run_in_executor(None, job)
+
+    await asyncio.gather(handle(), settle())
+
+
+async def use_table(lock, holding):
+    async with lock:
+        holding.append(None)
+        await asyncio.sleep(3600)
+
+
+async def pile_up():
+    lock = asyncio.Lock()
+    tasks = [start(use_table(lock, [])) for _ in range(MANY)]
+    await settle()
+    await asyncio.gather(*tasks)
+
+
+async def limited(limit):
+    async with limit:
+        await asyncio.sleep(3600)
+
+
+async def pile_up_limit():
+    limit = asyncio.Semaphore(3)
+    tasks = [start(limited(limit)) for _ in range(MANY)]
+    await settle()
+    await asyncio.gather(*tasks)
+
+
+async def blocking_query(peer):
+    await asyncio.sleep(0.3)
+    say_ready()
+    peer.recv(1)
+
+
+async def blocked():
+    here, there = socket.socketpair()
+    others = [start(tick()) for _ in range(5)]
+    await blocking_query(here)
+    await asyncio.gather(*others)
+    there.close()
+
+
+async def compute():
+    await asyncio.sleep(0.3)
+    say_ready()
+    number = 0
+    while True:
+        number = (number + 1) % 1000
+
+
+async def hogged():
+    others = [start(tick()) for _ in range(5)]
+    await compute()
+    await asyncio.gather(*others)
+
+
+async def starving():
+    """Each turn of the loop lasts for seconds, as many have much to do in it."""
+    async def work():
+        while True:
+            number = 0
+            for _ in range(2000000):
+                number += 1
+            await asyncio.sleep(0)
+
+    others = [start(tick()) for _ in range(10)]
+    await asyncio.sleep(0.3)
+    say_ready()
+    await asyncio.gather(*others, *[work() for _ in range(40)])
+
+
+def slow_job(peer):
+    peer.recv(1)
+
+
+async def exhausted():
+    here, there = socket.socketpair()
+    loop = asyncio.get_event_loop()
+    pool = concurrent.futures.ThreadPoolExecutor(3)
+
+    async def handle():
+        await loop.run_in_executor(pool, slow_job, here)
+
+    await asyncio.gather(settle(), *[handle() for _ in range(12)])
+    there.close()
+
+
+# ---- Nothing wrong -------------------------------------------------------------------------------
+
+async def answer(reader, writer):
+    while await reader.read(10):
+        writer.write(b"pong")
+    writer.close()
+
+
+async def idle_server():
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    peers = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MANY)]
+    for reader, writer in peers:
+        writer.write(b"ping")
+        await reader.read(4)
+    await asyncio.gather(settle(), asyncio.sleep(3600))
+
+
+async def consume(jobs):
+    while True:
+        await jobs.get()
+
+
+async def idle_consumers():
+    jobs, event = asyncio.Queue(), asyncio.Event()
+    await asyncio.gather(settle(), *[consume(jobs) for _ in range(MANY)],
+                         *[event.wait() for _ in range(MANY)])
+
+
+async def sleepers():
+    await asyncio.gather(settle(), *[asyncio.sleep(3600) for _ in range(MANY)])
+
+
+async def family():
+    """Tasks that wait for tasks, and a lock that is passed on."""
+    lock = asyncio.Lock()
+
+    async def child():
+        while True:
+            async with lock:
+                await asyncio.sleep(0.001)
+
+    async def parent():
+        await asyncio.wait([start(child()) for _ in range(5)])
+
+    await asyncio.gather(settle(), parent(), parent(), tick())
+
+
+async def crawler():
+    """More work than a limit lets through, and it goes on."""
+    limit = asyncio.Semaphore(5)
+
+    async def fetch():
+        async with limit:
+            await asyncio.sleep(0.01)
+
+    async def visit():
+        while True:
+            await fetch()
+
+    await asyncio.gather(settle(), *[visit() for _ in range(MANY)])
+
+
+if __name__ == "__main__":
+    asyncio.new_event_loop().run_until_complete(globals()[sys.argv[1]]())

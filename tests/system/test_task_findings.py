@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Event loops in trouble: the answer is in the first five lines, live, over a run and from a core; and no
+alarm where nothing is wrong."""
+
+import os
+import tempfile
+import unittest
+
+import harm
+import support
+
+PROGRAM = support.path("tests/programs/task_trouble.py")
+with open(PROGRAM, encoding="utf-8") as stream:
+    LINES = stream.read().split("\n")
+
+
+def line_of(text, after):
+    """Where the text stands for the first time behind another one."""
+    begin = next(number for number, line in enumerate(LINES) if after in line)
+    return next(number for number, line in enumerate(LINES[begin:], begin + 1) if text in line)
+
+
+def place(text, after):
+    return "task_trouble.py:%d" % line_of(text, after)
+
+
+TROUBLE = {
+    "cycle": ("DEADLOCK - ", "wait for each other", "first_half", "second_half",
+              place("await others[1]", "def first_half"),
+              place("await others[0]", "def second_half")),
+    "locks": ("DEADLOCK - ", "wait for each other", "waits for lock", "held by",
+              place("async with other", "def transfer")),
+    "reenter": ("DEADLOCK - ", "waits for lock", "inner", "which it holds itself",
+                place("async with lock", "def inner")),
+    "over_thread": ("DEADLOCK - ", "in a ring", "handle", "job",
+                    place("await loop.run_in_executor(None", "def handle")),
+    "pile_up": ("BLOCKED - ", "299 of 301 tasks wait for lock", "held by", "use_table",
+                place("async with lock", "def use_table"),
+                place("await asyncio.sleep", "def use_table")),
+    "pile_up_limit": ("BLOCKED - ", "297 of 301 tasks wait for semaphore", "limited",
+                      place("async with limit", "def limited")),
+    "blocked": ("BLOCKED - ", "event loop", "blocking_query", "recv", "5 tasks of the loop wait",
+                place("peer.recv", "def blocking_query")),
+    "exhausted": ("9 of 13 tasks await jobs", "all 3 threads", "slow_job", "handle",
+                  place("peer.recv", "def slow_job")),
+}
+QUIET = ("idle_server", "idle_consumers", "sleepers", "family", "crawler")
+
+
+class TaskFindings(support.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def first_lines(self, *arguments):
+        outcome = support.pycore(*arguments)
+        self.assertIn(outcome.rc, (0, 1), outcome.err)
+        return " ".join("\n".join(outcome.out.split("\n")[:5]).split())
+
+    def start(self, python, what):
+        target = support.start_target(python, PROGRAM, what)
+        return target
+
+    def check(self, text, what):
+        for words in TROUBLE[what]:
+            self.assertIn(words, text, what)
+
+    @harm.versions("3.8", "3.11", "3.12", "3.14")
+    def test_trouble(self, python):
+        for what in TROUBLE:
+            core = os.path.join(self.folder, what)
+            with self.subTest(what=what), self.start(python, what) as target:
+                self.check(self.first_lines("snap", target.pid), what)
+                done = support.pycore("gcore", target.pid, "-o", core)
+                self.assertEqual(done.rc, 0, done.err)
+                self.check(self.first_lines("analyze", core), what)
+
+    @harm.versions("3.8", "3.12")
+    def test_trouble_of_a_run(self, python):
+        for what in TROUBLE:
+            with self.subTest(what=what), self.start(python, what) as target:
+                self.check(self.first_lines("snap", target.pid, "-n", "12", "-i", "20ms"), what)
+
+    @harm.versions("3.8", "3.11", "3.12", "3.14")
+    def test_quiet(self, python):
+        for what in QUIET:
+            with self.subTest(what=what), self.start(python, what) as target:
+                for options in ((), ("-n", "12", "-i", "20ms")):
+                    text = self.first_lines("snap", target.pid, *options)
+                    self.assertRegex(text, " (IDLE|BUSY|HOT) - ", what)
+                    self.assertIn("nothing is wrong that can be seen", text, what)
+
+
+if __name__ == "__main__":
+    unittest.main()
