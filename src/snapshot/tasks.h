@@ -95,6 +95,8 @@ uint64_t tasks_hash_place(const struct tasks *tasks, const struct task_entry *en
 uint32_t tasks_loop(struct tasks *tasks, uint64_t object); // its index; SNAP_NO_INDEX: no memory
 uint32_t tasks_find(const struct tasks *tasks, uint64_t object); // SNAP_NO_INDEX: it is none
 // "Task" of "_asyncio.Task"
+// A name that the program gave, without what looks like a secret.
+uint32_t tasks_name(const struct tasks *tasks, uint32_t name);
 uint32_t tasks_short_type(const struct tasks *tasks, uint32_t type);
 uint32_t tasks_coroutine_name(const struct tasks *tasks, uint64_t coroutine);
 
