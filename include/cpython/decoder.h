@@ -96,11 +96,12 @@ struct err *py_instance_walk(struct py_decoder *dec, uint64_t object, py_dict_vi
 struct err *py_attr(struct py_decoder *dec, uint64_t object, const char *name, uint64_t *ret);
 struct err *py_module_dict(struct py_decoder *dec, uint64_t module, uint64_t *ret);
 
-// Items of a list, a tuple, a set (or a class derived from it), whose type the caller knows. Return
+// Items of a list, a tuple, a set, a deque (or a class derived from it), whose type the caller knows. Return
 // false to end the walk.
 typedef bool py_item_visit(void *arg, uint64_t item);
 struct err *py_list_walk(struct py_decoder *dec, uint64_t object, py_item_visit *visit, void *arg);
 struct err *py_tuple_walk(struct py_decoder *dec, uint64_t object, py_item_visit *visit, void *arg);
 struct err *py_set_walk(struct py_decoder *dec, uint64_t object, py_item_visit *visit, void *arg);
+struct err *py_deque_walk(struct py_decoder *dec, uint64_t object, py_item_visit *visit, void *arg);
 
 #endif

@@ -44,6 +44,9 @@ VEC_DEFINE(py_exceptions, struct py_exception);
 // object once: what another one was raised from, or in the handling of, is told as that. What cannot be read is left out; the only error is ERR_NO_MEMORY.
 struct err *py_exceptions_read(struct py_process *process, const struct py_stack *stack,
                                bool show_secrets, struct py_exceptions *ret);
+// One that nobody raises or handles now, with what belongs to it.
+struct err *py_exception_read(struct py_process *process, uint64_t object, bool show_secrets,
+                              struct py_exceptions *ret);
 void py_exceptions_deinit(struct py_exceptions *exceptions);
 
 #endif

@@ -56,7 +56,6 @@ struct py_future {
     enum py_future_kind kind;
     enum py_future_state state;
     uint32_t type; // tp_name
-    bool in_python;
     bool gathering;           // asyncio.gather()'s
     bool unretrieved;         // its exception was never retrieved
     uint64_t loop, exception; // 0: none
@@ -79,6 +78,8 @@ struct err *py_future_read(struct py_futures *futures, uint64_t object, struct p
 // do with it; 0: none. NULL: nobody wants to know.
 struct err *py_future_awaiters(struct py_futures *futures, const struct py_future *future,
                                struct py_objects *ret, uint64_t *ret_job);
+// A budget of objects that callbacks lead to: LIMIT_CALLBACK_OBJECTS.
+bool py_futures_may_look(struct py_futures *futures);
 struct py_decoder *py_futures_decoder(const struct py_futures *futures);
 // What is 0 or None.
 bool py_is_none(struct py_futures *futures, uint64_t object);

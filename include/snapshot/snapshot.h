@@ -90,6 +90,7 @@ struct snapshot {
     struct snap_threads threads; // main thread first, then by TID; those of a process together
     struct snap_parts parts;     // one for each of several processes; one process: empty
     struct snap_suspended *suspended; // NULL: nothing of the kind, or it was not looked for
+    bool suspended_unread; // there is something of the kind, and it was not read this time
     struct snap_notes notes;
 };
 

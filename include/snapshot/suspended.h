@@ -171,6 +171,9 @@ void snap_suspended_destroy(struct snap_suspended *suspended);
 // frames' addresses and activations do not count, and are not kept. False: out of memory.
 bool snap_suspended_stack(struct snap_suspended *suspended, const struct snap_frame *frames,
                           size_t count, uint32_t *ret);
+// Of several processes: moves all of `from` behind what is in `to`. False: out of memory, and nothing
+// was moved.
+bool snap_suspended_take(struct snap_suspended *to, struct snap_suspended *from);
 // Fills awaited_by of all tasks from what they await. False: out of memory.
 bool snap_suspended_link(struct snap_suspended *suspended);
 

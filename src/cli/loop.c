@@ -184,6 +184,9 @@ static struct err *sample_many(struct loop *loop)
             break;
         if (!wait_until(loop, tick_ns))
             break;
+        loop->subjects.is_last = k + 1 == loop->count ||
+                                 (loop->limit_ns && live_now_ns() - loop->begin_ns +
+                                                            loop->interval_ns > loop->limit_ns);
         struct err *err = take_one(loop);
         if (err && !is_between_programs(loop, err))
             return err;

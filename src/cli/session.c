@@ -117,8 +117,21 @@ static void find_before_filter(struct session *session, const struct snapshot *s
         vec_clear(&session->diagnosis->chains);
 }
 
+// A run is judged by its last snapshot. What was not read for that is known from an earlier one.
+static void carry_suspended(struct session *session, struct snapshot *snapshot)
+{
+    struct snapshot *before = session->kept.count ? session->kept.items[session->kept.count - 1]
+                                                  : session->last;
+    if (!before || !before->suspended || snapshot->suspended || !snapshot->suspended_unread)
+        return;
+    snapshot->suspended = before->suspended;
+    snapshot->suspended->moment = false;
+    before->suspended = NULL;
+}
+
 void session_add(struct session *session, struct snapshot *snapshot)
 {
+    carry_suspended(session, snapshot);
     session_count(session, snapshot);
     find_before_filter(session, snapshot);
     filter_drop(snapshot);

@@ -124,6 +124,7 @@ static struct err *gather_input(struct subject *subject, struct sample *sample, 
             .locals = subject->session->options->locals,
             .generators = subject->session->options->generators,
             .show_secrets = subject->session->options->show_secrets,
+            .no_tasks = subject->session->options->no_tasks,
             .stopped = sample->atomic,
             .kernel = &subject->kernel,
             .heap = live->target->mem,
@@ -178,6 +179,7 @@ static struct err *build(struct subject *subject, struct sample *sample, bool re
     struct snap_input input;
     struct err *err = gather_input(subject, sample, recorded, &input);
     input.no_details = warm_up;
+    input.tasks_wanted = subject->is_last;
     if (!err)
         err = snapshot_build(&input, snapshot);
     if (!err)

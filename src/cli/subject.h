@@ -24,6 +24,7 @@ struct subject {
     bool had_process_cpu;
     bool warm;        // subject_warm_up() is done
     bool taken;       // by whoever takes snapshots of several: it is in the last one
+    bool is_last;     // the next snapshot is the run's last one
     uint64_t lost_ns; // since when there is no Python in it; 0: there is
 };
 

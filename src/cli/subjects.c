@@ -99,6 +99,16 @@ static bool add_part(struct snapshot *whole, pid_t pid, const struct snapshot *s
     return vec_push(&whole->parts, part);
 }
 
+static bool merge_suspended(struct snapshot *whole, struct snapshot *one)
+{
+    whole->suspended_unread |= one->suspended_unread;
+    if (!one->suspended)
+        return true;
+    if (!whole->suspended)
+        whole->suspended = snap_suspended_create();
+    return whole->suspended && snap_suspended_take(whole->suspended, one->suspended);
+}
+
 // The threads of `one` process become those of `whole`, its notes and numbers are added.
 static bool merge(struct snapshot *whole, pid_t pid, struct snapshot *one)
 {
@@ -111,6 +121,8 @@ static bool merge(struct snapshot *whole, pid_t pid, struct snapshot *one)
         whole->threads.items[whole->threads.count++] = *thread;
     }
     vec_clear(&one->threads);
+    if (!merge_suspended(whole, one))
+        return false;
     vec_foreach (note, &one->notes)
         if (!vec_push(&whole->notes, *note))
             return false;
@@ -143,10 +155,12 @@ static void enter_time(struct subjects *subjects, struct snapshot *snapshot)
     }
 }
 
-static struct err *take_part(struct subject *subject, struct snapshot *whole)
+static struct err *take_part(struct subject *subject, bool whole_is_last,
+                             struct snapshot *whole)
 {
     struct snapshot *one = NULL;
     subject->taken = false;
+    subject->is_last = whole_is_last;
     TRY(subject_take(subject, &one));
     subject->taken = true;
     subject->lost_ns = 0;
@@ -159,7 +173,7 @@ static struct err *take_all(struct subjects *subjects, struct snapshot *whole)
 {
     for (size_t i = 0; i < subjects->items.count;) {
         struct subject *subject = subjects->items.items[i];
-        struct err *err = take_part(subject, whole);
+        struct err *err = take_part(subject, subjects->is_last, whole);
         if (!err || follow_is_between(subject, err)) {
             err_destroy(err);
             i++;
@@ -173,6 +187,7 @@ static struct err *take_all(struct subjects *subjects, struct snapshot *whole)
 struct err *subjects_take(struct subjects *subjects, struct snapshot **ret)
 {
     if (!subjects->several) {
+        subjects->items.items[0]->is_last = subjects->is_last;
         TRY(subject_take(subjects->items.items[0], ret));
         subjects->items.items[0]->taken = true;
         enter_time(subjects, *ret);

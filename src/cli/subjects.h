@@ -40,6 +40,7 @@ struct subjects {
     bool several;         // one that refuses, or ends, is no end
     bool children;        // children of all of these are looked for, too
     const char *name;     // ... and processes with that name (cli/search.h); NULL: none
+    bool is_last;     // the next snapshot is the last one of the run, by which it will be judged
     uint64_t next_look_ns, begin_ns;
     uint64_t first_ns;  // CLOCK_MONOTONIC: of the first snapshot
     uint64_t uncounted; // processes that were no Python, beyond a bound

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Attributes that lie in an object's struct, and the items of lists and sets.
+// Attributes that lie in an object's struct, and the items of containers.
 #include <string.h>
 
 #include "cpython/decoder.h"
@@ -111,6 +111,29 @@ struct err *py_set_walk(struct py_decoder *dec, uint64_t object, py_item_visit *
         for (size_t i = 0; i < some; i++)
             if (entries[2 * i] && entries[2 * i + 1] != UINT64_MAX && !visit(arg, entries[2 * i]))
                 return NULL;
+    }
+    return NULL;
+}
+
+// Modules/_collectionsmodule.c: BLOCK is leftlink, data[BLOCKLEN], rightlink.
+struct err *py_deque_walk(struct py_decoder *dec, uint64_t object, py_item_visit *visit, void *arg)
+{
+    enum { BLOCK_ITEMS = 64 };
+    uint64_t count, block, index, item;
+    TRY(py_read(dec->mem, &dec->layout, object, PY_DEQUE_size, &count));
+    TRY(py_read(dec->mem, &dec->layout, object, PY_DEQUE_leftblock, &block));
+    TRY(py_read(dec->mem, &dec->layout, object, PY_DEQUE_leftindex, &index));
+    if (count > LIMIT_DICT_ENTRIES || index > BLOCK_ITEMS)
+        return err_create(ERR_BAD_DATA, "deque at 0x%llx has an impossible length",
+                          (unsigned long long)object);
+    for (; count; count--, index++) {
+        if (index == BLOCK_ITEMS) {
+            index = 0;
+            TRY(mem_read_u64(dec->mem, block + 8 + 8 * BLOCK_ITEMS, &block));
+        }
+        TRY(mem_read_u64(dec->mem, block + 8 + 8 * index, &item));
+        if (item && !visit(arg, item))
+            return NULL;
     }
     return NULL;
 }

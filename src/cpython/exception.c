@@ -327,6 +327,13 @@ struct err *py_exceptions_read(struct py_process *process, const struct py_stack
     return add_handled(&reader, stack);
 }
 
+struct err *py_exception_read(struct py_process *process, uint64_t object, bool show_secrets,
+                              struct py_exceptions *ret)
+{
+    struct reader reader = {process, &process->dec, show_secrets, ret, ret->count, ret->count};
+    return add_root(&reader, object, PY_EXC_HANDLED, 0);
+}
+
 void py_exceptions_deinit(struct py_exceptions *exceptions)
 {
     vec_foreach (exception, exceptions) {

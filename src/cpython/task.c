@@ -19,6 +19,7 @@ struct class
     uint64_t addr;
     enum py_future_kind kind;
     bool in_python, gathering;
+    bool mixed; // a task in Python that is a future in C: 3.6
     uint32_t name;
 };
 
@@ -63,6 +64,7 @@ struct py_futures {
         enum key key;  // KEY_COUNT: another attribute
     } keys[KEYS_KEPT];
     size_t future_bytes, task_bytes; // as far as their fields reach
+    size_t looked_at;
 };
 
 static size_t reach(const struct py_layout *lay, const enum py_field_id *fields, size_t count)
@@ -93,6 +95,11 @@ struct py_futures *py_futures_create(struct py_decoder *dec)
 void py_futures_destroy(struct py_futures *futures)
 {
     free(futures);
+}
+
+bool py_futures_may_look(struct py_futures *futures)
+{
+    return futures->looked_at++ < LIMIT_CALLBACK_OBJECTS;
 }
 
 struct py_decoder *py_futures_decoder(const struct py_futures *futures)
@@ -138,8 +145,9 @@ static bool visit_base(void *arg, uint64_t base)
     if (!name || bases->count++ > LIMIT_MRO)
         return false;
     if (strcmp(name, "_asyncio.Task") == 0 || strcmp(name, "_asyncio.Future") == 0) {
-        class->kind = name[9] == 'T' ? PY_TASK : PY_FUTURE;
-        class->in_python = false;
+        class->mixed = class->in_python && class->kind == PY_TASK && name[9] == 'F';
+        class->in_python = class->mixed;
+        class->kind = class->mixed || name[9] == 'T' ? PY_TASK : PY_FUTURE;
         return false;
     }
     class->gathering |= strcmp(name, "_GatheringFuture") == 0;
@@ -275,27 +283,38 @@ static bool is_true(struct py_decoder *dec, uint64_t object)
     return !err && !other && !zero && digit;
 }
 
-static struct err *read_attributes(struct py_futures *futures, bool is_task, struct py_future *ret)
+static struct err *take_future(struct py_decoder *dec, const uint64_t *values,
+                               struct py_future *ret)
 {
-    struct py_decoder *dec = futures->dec;
-    struct attributes attributes = {.futures = futures};
-    const uint64_t *values = attributes.values;
     AUTO_FREE char *state = NULL;
     size_t bytes;
-    TRY(py_instance_walk(dec, ret->object, visit_attribute, &attributes));
-    // concurrent.futures.Future has no loop.
-    if (!values[KEY_LOOP] || !values[KEY_STATE] || (is_task && !values[KEY_CORO])) {
-        ret->kind = PY_FUTURE_NONE;
-        return NULL;
-    }
-    TRY(py_str(dec, values[KEY_STATE], &state, &bytes));
-    ret->state = strcmp(state, "PENDING") == 0     ? PY_FUTURE_PENDING
-                 : strcmp(state, "CANCELLED") == 0 ? PY_FUTURE_CANCELLED
-                                                   : PY_FUTURE_FINISHED;
+    // While it is pending, only the class has the attribute.
+    if (values[KEY_STATE])
+        TRY(py_str(dec, values[KEY_STATE], &state, &bytes));
+    ret->state = !state || strcmp(state, "PENDING") == 0 ? PY_FUTURE_PENDING
+                 : strcmp(state, "CANCELLED") == 0       ? PY_FUTURE_CANCELLED
+                                                         : PY_FUTURE_FINISHED;
     ret->loop = values[KEY_LOOP];
     ret->exception = values[KEY_EXCEPTION];
     ret->callbacks = values[KEY_CALLBACKS];
     ret->unretrieved = is_true(dec, values[KEY_LOG]);
+    return NULL;
+}
+
+static struct err *read_attributes(struct py_futures *futures, const struct class *class,
+                                   struct py_future *ret)
+{
+    struct py_decoder *dec = futures->dec;
+    struct attributes attributes = {.futures = futures};
+    const uint64_t *values = attributes.values;
+    bool is_task = class->kind == PY_TASK;
+    TRY(py_instance_walk(dec, ret->object, visit_attribute, &attributes));
+    // concurrent.futures.Future has no loop.
+    if ((!values[KEY_LOOP] && !class->mixed) || (is_task && !values[KEY_CORO])) {
+        ret->kind = PY_FUTURE_NONE;
+        return NULL;
+    }
+    TRY(class->mixed ? read_struct(futures, false, ret) : take_future(dec, values, ret));
     if (!is_task)
         return NULL;
     ret->coro = values[KEY_CORO];
@@ -314,11 +333,9 @@ struct err *py_future_read(struct py_futures *futures, uint64_t object, struct p
     TRY(class_of(futures, object, &class));
     ret->kind = class->kind;
     ret->type = class->name;
-    ret->in_python = class->in_python;
     ret->gathering = class->gathering;
     if (ret->kind == PY_FUTURE_NONE)
         return NULL;
-    bool is_task = ret->kind == PY_TASK;
-    return ret->in_python ? read_attributes(futures, is_task, ret)
-                          : read_struct(futures, is_task, ret);
+    return class->in_python ? read_attributes(futures, class, ret)
+                            : read_struct(futures, class->kind == PY_TASK, ret);
 }

@@ -174,8 +174,7 @@ static void apply(struct search *s, const struct row *row)
     if (row->over != s->ret->kind)
         return;
     s->ret->kind = row->kind;
-    if (row->class_name || row->from == SELF)
-        s->ret->object = s->self;
+    s->ret->object = row->class_name || row->from == SELF ? s->self : 0;
     switch (row->from) {
     case TIMER:
         take_time(s, local(s, "h"));

@@ -27,6 +27,7 @@ struct search {
 };
 
 static void search_future(struct search *s, const struct py_future *future);
+static py_item_visit visit_held;
 
 static uint64_t field_of(const struct search *s, uint64_t base, enum py_field_id field)
 {
@@ -65,12 +66,20 @@ static void add(struct search *s, uint64_t task)
         s->no_memory |= !vec_push(s->ret, task);
 }
 
+// as_completed() puts what is done into a queue of its own.
+static void search_queue(struct search *s, uint64_t queue)
+{
+    uint64_t getters = queue ? attribute_of(s, queue, "_getters") : 0;
+    if (getters && strcmp(type_name(s, getters), "collections.deque") == 0)
+        err_destroy(py_deque_walk(s->dec, getters, visit_held, s));
+}
+
 // Something that a callback holds: a future that it hands the result on to?
 static bool visit_held(void *arg, uint64_t object)
 {
     struct search *s = arg;
     struct py_future future;
-    if (s->objects++ >= OBJECTS_MAX)
+    if (s->objects++ >= OBJECTS_MAX || !py_futures_may_look(s->futures))
         return false;
     object = py_slots_value(s->dec, object);
     if (!object || is_on_path(s, object))
@@ -82,6 +91,8 @@ static bool visit_held(void *arg, uint64_t object)
         search_future(s, &future);
     if (!future.kind && strcmp(type_name(s, object), "Future") == 0)
         s->job = object; // concurrent.futures.Future
+    if (!future.kind && strcmp(type_name(s, object), "Queue") == 0)
+        search_queue(s, object);
     return true;
 }
 
@@ -97,6 +108,8 @@ static void search_owner(struct search *s, uint64_t owner)
         add(s, owner);
         return;
     }
+    if (!future.kind && strcmp(type_name(s, owner), "_AsCompletedIterator") == 0) // 3.13+
+        search_queue(s, attribute_of(s, owner, "_done"));
     if (future.kind || strcmp(type_name(s, owner), "TaskGroup") != 0)
         return;
     uint64_t parent = attribute_of(s, owner, "_parent_task");
@@ -107,20 +120,31 @@ static void search_owner(struct search *s, uint64_t owner)
         add(s, parent);
 }
 
+static void search_closure(struct search *s, uint64_t function)
+{
+    struct py_type_info type;
+    AUTO_ERR struct err *err = py_type_of(s->dec, function, &type);
+    uint64_t closure =
+        !err && type.kind == PY_KIND_FUNCTION ? field_of(s, function, PY_FUNC_closure) : 0;
+    if (closure)
+        err_destroy(py_tuple_walk(s->dec, closure, visit_held, s));
+}
+
 // functools.partial (Modules/_functoolsmodule.c, partialobject): fn, args, ... behind the head.
 static void search_partial(struct search *s, uint64_t object)
 {
     uint64_t words[2];
     AUTO_ERR struct err *err = mem_read(
         s->dec->mem, object + py_offset(&s->dec->layout, PY_OB_type) + 8, words, sizeof(words));
-    if (!err)
-        err_destroy(py_tuple_walk(s->dec, words[1], visit_held, s));
+    if (err)
+        return;
+    search_closure(s, words[0]);
+    err_destroy(py_tuple_walk(s->dec, words[1], visit_held, s));
 }
 
 static void search_callback(struct search *s, uint64_t callback)
 {
     struct py_type_info type;
-    uint64_t closure;
     AUTO_ERR struct err *err = py_type_of(s->dec, callback, &type);
     if (err)
         return;
@@ -128,9 +152,7 @@ static void search_callback(struct search *s, uint64_t callback)
     if (type.kind == PY_KIND_BUILTIN || type.kind == PY_KIND_BOUND_METHOD) {
         search_owner(s, py_bound_self(s->dec, callback));
     } else if (type.kind == PY_KIND_FUNCTION) {
-        closure = field_of(s, callback, PY_FUNC_closure);
-        if (closure)
-            err_destroy(py_tuple_walk(s->dec, closure, visit_held, s));
+        search_closure(s, callback);
     } else if (strcmp(name, "TaskWakeupMethWrapper") == 0) { // 3.6 to 3.8: the task behind its head
         uint64_t task = 0;
         err_destroy(mem_read_u64(s->dec->mem, callback + py_offset(&s->dec->layout, PY_OB_type) + 8,

@@ -108,6 +108,8 @@ struct err *py_tasks_list(struct py_process *process, const struct py_asyncio *a
 
 // ---- What runs ----------------------------------------------------------------------------------
 
+#define RUNNING_MAX 256 // loops
+
 struct turns {
     struct py_runnings *ret;
     bool no_memory;
@@ -116,6 +118,8 @@ struct turns {
 static bool add_turn(void *arg, uint64_t loop, uint64_t task)
 {
     struct turns *turns = arg;
+    if (turns->ret->count >= RUNNING_MAX)
+        return false;
     turns->no_memory = !vec_push(turns->ret, (struct py_running){0, loop, task});
     return !turns->no_memory;
 }
@@ -183,7 +187,7 @@ struct err *py_running_list(struct py_process *process, const struct py_asyncio 
         return err_create(ERR_NO_MEMORY, "tasks");
     vec_foreach (thread, &state->threads) {
         struct err *err = NULL;
-        if (thread->interp != asyncio->interp)
+        if (thread->interp != asyncio->interp || ret->count >= RUNNING_MAX)
             continue;
         if (asyncio->node)
             err = add_running(dec, asyncio, thread, ret);

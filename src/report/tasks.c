@@ -378,8 +378,8 @@ runner_of(const struct page *page, const struct task_groups *groups, const struc
     return NULL;
 }
 
-static void add_group(struct page *page, const struct task_groups *groups,
-                      const struct task_group *group)
+void page_add_group(struct page *page, const struct task_groups *groups,
+                    const struct task_group *group)
 {
     const struct snap_frames *frames = task_groups_frames(groups, group->stack);
     const struct snap_thread *runner = runner_of(page, groups, group);
@@ -388,7 +388,7 @@ static void add_group(struct page *page, const struct task_groups *groups,
     if (runner) {
         plain_str(&line, "  (on the stack of ");
         page_say_thread(&line, page, runner->name, runner->pid, runner->tid);
-        plain_str(&line, ", above)");
+        plain_str(&line, ")");
     } else if (!frames->count) {
         plain_str(&line, "  (no frame)");
     }
@@ -440,7 +440,7 @@ void page_add_groups(struct page *page, const struct task_groups *groups)
         else if (page->profile)
             add_row(page, groups, &groups->list.items[i]);
         else
-            add_group(page, groups, &groups->list.items[i]);
+            page_add_group(page, groups, &groups->list.items[i]);
 }
 
 void page_tasks(struct page *page)
@@ -464,8 +464,8 @@ void page_tasks(struct page *page)
     }
     if (!suspended->moment && suspended->tasks.count > 1 && !page->input->source->of_core)
         doc_bullet(page->doc, "Moment",
-                   "the program ran while its tasks were read: what is said of each is true for "
-                   "itself, not of all at one moment.");
+                   "what is said of each task is true for itself; not all of it may hold at one "
+                   "moment.");
     // A run's own table says where they waited over all of it (by_task.c).
     if (!groups.list.count || (page->profile && page->profile->await_site_count))
         return;

@@ -9,6 +9,7 @@
 #include "snapshot/merge.h"
 #include "snapshot/tasks.h"
 #include "util/guard.h"
+#include "util/redact.h"
 
 struct builder {
     const struct snap_input *in;
@@ -147,7 +148,7 @@ static void add_python(struct builder *b, struct snap_thread *thread, const stru
         thread->state = SNAP_GIL_WAIT, thread->on_cpu = false;
     const struct py_thread_name *name = python->ident_doubtful ? NULL : find_name(b, python->ident);
     if (name) {
-        thread->name = name->name;
+        thread->name = b->in->show_secrets ? name->name : redact_id(b->in->strings, name->name);
         thread->name_from_kernel = false;
     }
     note_stack(b, thread, stack);
@@ -223,6 +224,8 @@ static void fill_kernel(struct builder *b, const struct live_thread *as_read,
     to->held_still = from->held_still || in->is_core;
     if (from->comm[0]) {
         to->name = strtab_add_cstr(in->strings, from->comm);
+        if (!in->show_secrets)
+            to->name = redact_id(in->strings, to->name);
         to->name_from_kernel = true;
     }
     to->state = snap_thread_state(from, in->state ? &in->state->gils : NULL, in->is_core);
@@ -333,7 +336,9 @@ struct err *snapshot_build(const struct snap_input *input, struct snapshot *ret)
     if (ret->threads.count)
         qsort(ret->threads.items, ret->threads.count, sizeof(*ret->threads.items), thread_compare);
     TRY(details_settle(input, ret));
-    TRY(tasks_build(input, owner, ret));
-    TRY(greenlets_read(input, ret));
+    if (!input->no_tasks) {
+        TRY(tasks_build(input, owner, ret));
+        TRY(greenlets_read(input, ret));
+    }
     return generators_read(input, ret);
 }

@@ -71,6 +71,7 @@ struct greenlets_known **greenlets_known_of(struct snap_memory *memory); // memo
 void greenlets_known_destroy(struct greenlets_known *known);
 // Once all threads are known. Fills snapshot->suspended.
 struct err *greenlets_read(const struct snap_input *in, struct snapshot *snapshot);
+
 // ---- Generators (generators.c) ------------------------------------------------------------------
 
 // Those that are suspended, if they are wanted. Once tasks are known: their coroutines are none of them.

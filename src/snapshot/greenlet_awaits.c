@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What a suspended greenlet waits for. gevent's primitives are compiled by Cython and have no Python
-// frame: there the call that the innermost frame is inside of tells, and its value stack has the
-// object. From there outwards, frames of gevent, eventlet and of what they replace in the standard
-// library say what it is part of, until a frame of the program is met.
+// What a suspended greenlet waits for. gevent's primitives are compiled by Cython and have no
+// Python frame: there the call that the innermost frame is inside of tells, and its value stack has
+// the object. From there outwards, frames of gevent, eventlet and of what they replace in the
+// standard library say what it is part of, until a frame of the program is met.
 #include <string.h>
 
 #include "cpython/lock.h"
@@ -76,15 +76,15 @@ static const struct frame_row frames[] = {
     {"gevent/_socket3.py", NULL, NULL, SNAP_AWAIT_NONE, NO_OBJECT},
     {"gevent/ssl.py", "read", NULL, SNAP_AWAIT_READ, SOCKET},
     {"gevent/ssl.py", "write", NULL, SNAP_AWAIT_WRITE, SOCKET},
+    {"gevent/ssl.py", "do_handshake", NULL, SNAP_AWAIT_READ, SOCKET},
     {"gevent/ssl.py", NULL, NULL, SNAP_AWAIT_NONE, NO_OBJECT},
     {"gevent/thread.py", "acquire", NULL, SNAP_AWAIT_LOCK, SELF},
     {"gevent/lock.py", "acquire", "RLock", SNAP_AWAIT_LOCK, SELF},
     {"gevent/lock.py", NULL, NULL, SNAP_AWAIT_NONE, NO_OBJECT},
     {"gevent/subprocess.py", "wait", NULL, SNAP_AWAIT_CHILD, NO_OBJECT},
     {"gevent/subprocess.py", NULL, NULL, SNAP_AWAIT_NONE, NO_OBJECT},
-    {"gevent/threadpool.py", "apply", NULL, SNAP_AWAIT_EXECUTOR, NO_OBJECT},
-    {"gevent/threadpool.py", "spawn", NULL, SNAP_AWAIT_EXECUTOR, NO_OBJECT},
-    {"gevent/pool.py", "apply", NULL, SNAP_AWAIT_EXECUTOR, NO_OBJECT},
+    {"gevent/pool.py", "apply", "ThreadPool", SNAP_AWAIT_EXECUTOR, SELF},
+    {"gevent/pool.py", "apply", NULL, SNAP_AWAIT_TASK, NO_OBJECT},
     {"gevent/pool.py", "join", NULL, SNAP_AWAIT_SEVERAL, SELF},
     {"gevent/baseserver.py", "serve_forever", NULL, SNAP_AWAIT_ACCEPT, NO_OBJECT},
     // PURE_PYTHON

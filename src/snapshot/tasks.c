@@ -9,6 +9,8 @@
 #include "util/guard.h"
 #include "util/hash.h"
 
+#define INTERPRETERS_MAX 64
+
 static struct err *out_of_memory(void)
 {
     return err_create(ERR_NO_MEMORY, "tasks");
@@ -100,14 +102,6 @@ static struct err *keep(struct tasks *tasks)
 
 // ---- All ----------------------------------------------------------------------------------------
 
-static bool first_of_interpreter(const struct py_state *state, size_t index)
-{
-    for (size_t i = 0; i < index; i++)
-        if (state->threads.items[i].interp == state->threads.items[index].interp)
-            return false;
-    return true;
-}
-
 static struct err *read_interpreter(struct tasks *tasks, uint64_t interp)
 {
     const struct py_asyncio *asyncio;
@@ -118,6 +112,10 @@ static struct err *read_interpreter(struct tasks *tasks, uint64_t interp)
     }
     if (err || !asyncio)
         return err;
+    if (!tasks->imported) {
+        TRY(tasks_find_frames(tasks));
+        TRY(tasks_find_jobs(tasks));
+    }
     tasks->imported = true;
     TRY(py_running_list(tasks->in->process, asyncio, tasks->in->state, &tasks->running));
     return tasks->all ? tasks_read(tasks, asyncio) : NULL;
@@ -177,10 +175,15 @@ static struct err *settle(struct tasks *tasks)
 static struct err *read_all(struct tasks *tasks)
 {
     const struct py_state *state = tasks->in->state;
-    TRY(tasks_find_jobs(tasks));
-    for (size_t i = 0; i < state->threads.count; i++)
-        if (first_of_interpreter(state, i))
-            TRY(read_interpreter(tasks, state->threads.items[i].interp));
+    size_t interpreters = 0;
+    for (size_t i = 0; i < state->threads.count; i++) {
+        // Threads of an interpreter follow each other.
+        uint64_t interp = state->threads.items[i].interp;
+        if (i && interp == state->threads.items[i - 1].interp)
+            continue;
+        if (interpreters++ < INTERPRETERS_MAX)
+            TRY(read_interpreter(tasks, interp));
+    }
     if (tasks->all)
         TRY(settle(tasks));
     TRY(tasks_turns(tasks));
@@ -201,6 +204,7 @@ static void tasks_deinit(struct tasks *tasks)
     vec_deinit(&tasks->frames);
     vec_deinit(&tasks->shown);
     vec_deinit(&tasks->jobs);
+    vec_deinit(&tasks->on_stacks);
     free(tasks->paths);
     py_futures_destroy(tasks->futures);
 }
@@ -220,6 +224,7 @@ static struct err *look(struct tasks *tasks)
     uint64_t begun_ns = live_now_ns();
     tasks->all = tasks_due(tasks);
     tasks->calm = is_calm(tasks);
+    tasks_sort_torn(tasks);
     tasks->futures = py_futures_create(tasks->dec);
     tasks->out = snap_suspended_create();
     if (!tasks->futures || !tasks->out)
@@ -248,6 +253,7 @@ struct err *tasks_build(const struct snap_input *in, const size_t *owners,
     dec->code_mem = NULL;
     dec->copy = NULL;
     struct err *err = look(&tasks);
+    snapshot->suspended_unread |= tasks.imported && !tasks.all;
     dec->mem = mem;
     dec->code_mem = code_mem;
     dec->copy = copy;

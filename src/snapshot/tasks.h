@@ -33,6 +33,12 @@ struct task_path {
 };
 enum { TASK_PATHS = 1024 };
 
+// A generator's frame on the stack of a thread.
+struct task_frame {
+    uint64_t addr;
+    uint32_t stack, index; // in->stacks[stack].frames.items[index]
+};
+
 struct task_job {
     uint64_t future;
     pid_t thread;
@@ -54,7 +60,8 @@ struct tasks {
     struct task_entries entries;
     struct hash_index by_object; // entries by address
     struct py_runnings running;
-    struct py_frames frames; // of the task that is being read
+    VEC(struct task_frame) on_stacks; // by address
+    struct py_frames frames;          // of the task that is being read
     struct snap_frames shown;
     struct task_path *paths; // TASK_PATHS; code 0: empty
     size_t paths_looked_for;
@@ -72,6 +79,7 @@ struct err *tasks_build(const struct snap_input *in, const size_t *owners,
 // Reads entries from `first` on again, and drops those that have changed: each task that is kept is
 // true for itself.
 struct err *tasks_verify(struct tasks *tasks, size_t first);
+void tasks_sort_torn(struct tasks *tasks);
 bool tasks_told_torn(const struct tasks *tasks, uint64_t object); // a replay's fact
 
 // ---- tasks_read.c -------------------------------------------------------------------------------
@@ -99,6 +107,11 @@ struct err *tasks_await(struct tasks *tasks, struct task_entry *entry);
 // Once all are known: who awaits whom, and who has the locks.
 struct err *tasks_link(struct tasks *tasks);
 
+// ---- tasks_exception.c --------------------------------------------------------------------------
+
+// Its text, with what looks like a secret hidden; *ret stays as it is where it cannot be read.
+struct err *tasks_exception(struct tasks *tasks, uint64_t object, uint32_t *ret);
+
 // ---- tasks_turn.c -------------------------------------------------------------------------------
 
 // A coroutine's frame on the stack of a thread.
@@ -106,6 +119,7 @@ struct task_place {
     struct snap_thread *thread; // NULL: on none
     uint32_t frames;            // so many of its innermost frames belong to the coroutine
 };
+struct err *tasks_find_frames(struct tasks *tasks); // before it is asked for places
 struct task_place tasks_place(const struct tasks *tasks, uint64_t frame);
 // Whose turn it is in each thread.
 struct err *tasks_turns(struct tasks *tasks);

@@ -77,6 +77,12 @@ static void name_it(struct tasks *tasks, const struct py_await *from, struct sna
 
 // ---- Executors ----------------------------------------------------------------------------------
 
+static int by_future(const void *left, const void *right)
+{
+    const struct task_job *a = left, *b = right;
+    return a->future < b->future ? -1 : a->future > b->future;
+}
+
 struct err *tasks_find_jobs(struct tasks *tasks)
 {
     const struct snap_input *in = tasks->in;
@@ -91,15 +97,19 @@ struct err *tasks_find_jobs(struct tasks *tasks)
         if (job.future && !vec_push(&tasks->jobs, job))
             return out_of_memory();
     }
+    if (tasks->jobs.count)
+        qsort(tasks->jobs.items, tasks->jobs.count, sizeof(*tasks->jobs.items), by_future);
     return NULL;
 }
 
 static pid_t thread_of_job(const struct tasks *tasks, uint64_t future)
 {
-    vec_foreach (job, &tasks->jobs)
-        if (future && job->future == future)
-            return job->thread;
-    return 0;
+    struct task_job key = {.future = future};
+    const struct task_job *job =
+        future && tasks->jobs.count
+            ? bsearch(&key, tasks->jobs.items, tasks->jobs.count, sizeof(key), by_future)
+            : NULL;
+    return job ? job->thread : 0;
 }
 
 // ---- One task -----------------------------------------------------------------------------------

@@ -196,6 +196,8 @@ static struct err *fill_tasks(struct tasks *tasks, const bool *loop_stood)
         uint64_t place = entry->place;
         if (timed)
             place = hash_bytes(place, &entry->await.when_s, sizeof(entry->await.when_s));
+        if (task->state == SNAP_TASK_READY && place) // for its turn, from then on
+            place = hash_u64(place, SNAP_TASK_READY);
         struct stay stay = {entry->future.object, place, entry->frame, now_of(tasks), timed};
         const struct stay *before = stay_of(&tasks->known->stays, stay.object);
         bool same_wait = timed || (task->loop != SNAP_NO_INDEX && loop_stood[task->loop]);

@@ -9,8 +9,10 @@
 #include "util/hash.h"
 #include "util/limits.h"
 
-#define LOOPS_MAX 10000
-#define CHUNK 512 // tasks that are read, and then looked at again
+#define LOOPS_MAX 256
+// Tasks that are read, and then looked at again; while everything is recorded, that takes longer.
+#define CHUNK 64
+#define CHUNK_RECORDED 16
 
 static bool no_memory(const struct err *err)
 {
@@ -167,11 +169,11 @@ static struct err *fill(struct tasks *tasks, struct task_entry *entry)
     };
     if (task->state != PY_FUTURE_PENDING) {
         entry->value.state = SNAP_TASK_FINISHED;
-        return NULL;
+        return tasks_exception(tasks, task->exception, &entry->value.exception);
     }
     if (task->coro)
         TRY(read_coroutine(tasks, entry));
-    return py_future_awaiters(tasks->futures, task, &entry->awaited_by, NULL);
+    return py_future_awaiters(tasks->futures, task, &entry->awaited_by, &entry->value.answers);
 }
 
 void task_entry_clear(struct task_entry *entry)
@@ -205,6 +207,7 @@ static struct err *read_one(struct tasks *tasks, uint64_t object, uint64_t rank)
     if (!shown)
         return NULL;
     entry.dropped = tasks_told_torn(tasks, object);
+    tasks->out->tasks_left_out += entry.dropped;
     if (vec_push(&tasks->entries, entry))
         return NULL;
     task_entry_clear(&entry);
@@ -229,10 +232,11 @@ static int by_address(const void *left, const void *right)
 static struct err *read_ranked(struct tasks *tasks, const struct ranked *items, size_t count)
 {
     size_t first = tasks->entries.count;
+    size_t chunk = tasks->in->heap == tasks->in->target->mem ? CHUNK : CHUNK_RECORDED;
     for (size_t i = 0; i < count; i++) {
         if (!i || items[i].object != items[i - 1].object)
             TRY(read_one(tasks, items[i].object, items[i].rank));
-        if (tasks->calm || tasks->entries.count - first < CHUNK)
+        if (tasks->calm || tasks->entries.count - first < chunk)
             continue;
         TRY(tasks_verify(tasks, first));
         first = tasks->entries.count;

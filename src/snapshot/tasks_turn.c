@@ -42,22 +42,43 @@ static uint32_t count_frames(const struct tasks *tasks, const struct snap_thread
     return frame == UINT32_MAX ? 0 : frame + 1;
 }
 
-struct task_place tasks_place(const struct tasks *tasks, uint64_t frame)
+static int by_address(const void *left, const void *right)
+{
+    const struct task_frame *a = left, *b = right;
+    return a->addr < b->addr ? -1 : a->addr > b->addr;
+}
+
+struct err *tasks_find_frames(struct tasks *tasks)
 {
     const struct snap_input *in = tasks->in;
-    struct task_place place = {0};
-    for (size_t s = 0; frame && s < in->stack_count; s++) {
-        for (size_t i = 0; i < in->stacks[s].frames.count; i++) {
-            const struct py_frame *have = &in->stacks[s].frames.items[i];
-            if (have->addr != frame || !(have->flags & PY_FRAME_GENERATOR))
-                continue;
-            place.thread = thread_of(tasks, s);
-            place.frames = place.thread ? count_frames(tasks, place.thread, s, i) : 0;
-            if (!place.frames)
-                place.thread = NULL;
-            return place;
+    for (uint32_t s = 0; s < in->stack_count; s++) {
+        for (uint32_t i = 0; i < in->stacks[s].frames.count; i++) {
+            const struct py_frame *frame = &in->stacks[s].frames.items[i];
+            if ((frame->flags & PY_FRAME_GENERATOR) &&
+                !vec_push(&tasks->on_stacks, (struct task_frame){frame->addr, s, i}))
+                return err_create(ERR_NO_MEMORY, "tasks");
         }
     }
+    if (tasks->on_stacks.count)
+        qsort(tasks->on_stacks.items, tasks->on_stacks.count, sizeof(*tasks->on_stacks.items),
+              by_address);
+    return NULL;
+}
+
+struct task_place tasks_place(const struct tasks *tasks, uint64_t frame)
+{
+    struct task_place place = {0};
+    struct task_frame key = {.addr = frame};
+    const struct task_frame *found =
+        frame && tasks->on_stacks.count
+            ? bsearch(&key, tasks->on_stacks.items, tasks->on_stacks.count, sizeof(key), by_address)
+            : NULL;
+    if (!found)
+        return place;
+    place.thread = thread_of(tasks, found->stack);
+    place.frames = place.thread ? count_frames(tasks, place.thread, found->stack, found->index) : 0;
+    if (!place.frames)
+        place.thread = NULL;
     return place;
 }
 

@@ -10,13 +10,25 @@ static bool no_memory(const struct err *err)
     return err && err_code(err) == ERR_NO_MEMORY;
 }
 
+static int by_address(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    return a < b ? -1 : a > b;
+}
+
+void tasks_sort_torn(struct tasks *tasks)
+{
+    struct kernel_facts *facts = tasks->in->kernel;
+    if (facts && !tasks->in->heap && facts->torn_tasks.count)
+        qsort(facts->torn_tasks.items, facts->torn_tasks.count, sizeof(uint64_t), by_address);
+}
+
 bool tasks_told_torn(const struct tasks *tasks, uint64_t object)
 {
     const struct kernel_facts *facts = tasks->in->kernel;
-    for (size_t i = 0; facts && !tasks->in->heap && i < facts->torn_tasks.count; i++)
-        if (facts->torn_tasks.items[i] == object)
-            return true;
-    return false;
+    return facts && !tasks->in->heap && facts->torn_tasks.count &&
+           bsearch(&object, facts->torn_tasks.items, facts->torn_tasks.count, sizeof(object),
+                   by_address);
 }
 
 // The memory itself, as it is now: what was recorded already is not asked.

@@ -146,6 +146,21 @@ async def hogged():
     await asyncio.gather(*others)
 
 
+async def starving():
+    """Each turn of the loop lasts for seconds, as many have much to do in it."""
+    async def work():
+        while True:
+            number = 0
+            for _ in range(2000000):
+                number += 1
+            await asyncio.sleep(0)
+
+    others = [start(tick()) for _ in range(10)]
+    await asyncio.sleep(0.3)
+    say_ready()
+    await asyncio.gather(*others, *[work() for _ in range(40)])
+
+
 def slow_job(peer):
     peer.recv(1)
 

@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every task of every loop, where it stands and what it awaits, against what the program itself says of
+them: of a live process, of its core, and of a capture."""
+
+import json
+import os
+import tempfile
+import unittest
+
+import support
+
+PROGRAM = support.path("tests/programs/tasks.py")
+
+
+def told_by(target):
+    """{id of the task: facts}, as the program told them."""
+    return {int(task): facts for line in target.lines if line.startswith("{")
+            for task, facts in json.loads(line).items()}
+
+
+def frames_of(task):
+    return [[frame["function"], frame["file"], frame["line"]] for frame in task["frames"] or []
+            if frame["kind"] == "python"]
+
+
+class Tasks(support.TestCase):
+    def check_awaits(self, told, found, labels, document, live):
+        awaits = found["awaits"]
+        self.assertIsNotNone(awaits, (told, found))
+        self.assertEqual(told["kind"], awaits["kind"], (told, found))
+        self.assertEqual(told["awaits"], sorted(
+            labels[int(document["tasks"][index]["id"], 16)] for index in awaits["tasks"]), found)
+        self.assertEqual(len(told["awaits"]), awaits["task_count"])
+        self.assertEqual((told.get("what"), told.get("type")),
+                         (awaits["what"] if told.get("what") else None, awaits["type"]), found)
+        holder = awaits["holder"]
+        self.assertEqual(told.get("holder"),
+                         None if holder is None else
+                         labels[int(document["tasks"][holder]["id"], 16)], found)
+        self.assertEqual(told.get("fd"), awaits["fd"], found)
+        if live and told["kind"] == "sleep":
+            self.assertTrue(4000 * 10**9 < awaits["left_ns"] <= 5000 * 10**9, found)
+        names = {thread["tid"]: thread["name"] for thread in
+                 document["snapshots"][-1]["threads"]}
+        self.assertEqual(told.get("thread"), names.get(awaits["thread"]), found)
+
+    def check_task(self, told, found, labels, document, live, python):
+        self.assertEqual(told["state"], found["state"], (told, found))
+        self.assertEqual(told["name"], found["name"])
+        self.assertEqual(told.get("task_type", "Task"), found["type"])
+        self.assertEqual(told["loop"], int(document["loops"][found["loop"]]["id"], 16))
+        if told["state"] == "finished":
+            self.assertEqual(told["exception"], found["exception"])
+            return
+        self.assertEqual(told["coroutine"], found["coroutine"])
+        self.assertEqual(told["cancelling"], found["cancelling"], (told, found))
+        self.assertFalse(found.get("cut"))
+        if told["state"] != "running":
+            self.assertEqual(told["frames"], frames_of(found), told["label"])
+        if told["state"] in ("waiting", "ready") and told.get("kind"):
+            self.check_awaits(told, found, labels, document, live)
+
+    def check(self, told, document, python, live=False):
+        labels = {task: facts["label"] for task, facts in told.items()}
+        found = {int(task["id"], 16): task for task in document["tasks"]}
+        # 3.14 lists no task that is done.
+        expected = {task for task, facts in told.items()
+                    if facts["state"] != "finished" or python.minor < (3, 14)}
+        self.assertEqual(sorted(labels[task] for task in expected),
+                         sorted(labels.get(task, "?") for task in found))
+        for task in expected:
+            with self.subTest(task=labels[task]):
+                self.check_task(told[task], found[task], labels, document, live, python)
+        for index, task in enumerate(document["tasks"]):
+            self.assertEqual(sorted(task["awaited_by"]),
+                             [other for other, its in enumerate(document["tasks"])
+                              if index in (its["awaits"] or {"tasks": []})["tasks"]])
+
+    def check_loops(self, document):
+        loops = document["loops"]
+        threads = {thread["tid"]: thread["name"]
+                   for thread in document["snapshots"][-1]["threads"]}
+        self.assertEqual({"MainThread", "other loop"}, {threads[loop["thread"]] for loop in loops})
+        self.assertEqual({(0, None)}, {(loop["ready"], loop["current"]) for loop in loops})
+        self.assertTrue(all(loop["scheduled"] > 0 for loop in loops), loops)
+
+    @support.each_python(builds=("release", "debug", "free-threaded"))
+    def test_asleep(self, python):
+        with support.start_target(python, PROGRAM, "asleep", flags=("-W", "ignore")) as target, \
+                tempfile.TemporaryDirectory() as folder:
+            told = told_by(target)
+            core, capture = os.path.join(folder, "core"), os.path.join(folder, "run.pycore")
+            live = support.pycore_json("snap", target.pid, "--save", capture)
+            self.check(told, live, python, live=True)
+            self.check_loops(live)
+            replay = support.pycore_json("analyze", capture)
+            self.assertEqual((live["tasks"], live["loops"]), (replay["tasks"], replay["loops"]))
+            if python.build == "release":
+                self.check(told, support.pycore_json("snap", target.pid), python, live=True)
+                outcome = support.pycore("gcore", "-o", core, target.pid)
+                self.assertEqual(0, outcome.rc, outcome.err)
+                self.check(told, support.pycore_json("analyze", core), python)
+
+    @support.each_python(builds=("release", "debug", "free-threaded"))
+    def test_blocked(self, python):
+        with support.start_target(python, PROGRAM, "blocked", flags=("-W", "ignore")) as target:
+            told = told_by(target)
+            document = support.pycore_json("snap", target.pid, "-n", "4", "-i", "20ms",
+                                           "--snapshots")
+            self.check(told, document, python)
+            states = {facts["label"]: facts["state"] for facts in told.values()}
+            self.assertEqual({"before": "waiting", "woken": "ready", "created": "created",
+                              "blocking": "running", "awaits blocking": "waiting",
+                              "main": "waiting"}, states)
+            running = next(task for task in document["tasks"] if task["state"] == "running")
+            told = told[int(running["id"], 16)]
+            # It went on since, in the function that told.
+            names = [frame[0] for frame in told["frames"]]
+            expected = told["frames"][names.index("sleep_as_it_may_not"):]
+            frames = frames_of(running)
+            self.assertEqual("sleep_as_it_may_not", frames[0][0])
+            self.assertEqual(expected[1:], frames[1:])
+            loop, = document["loops"]
+            self.assertEqual(document["tasks"].index(running), loop["current"])
+            self.assertEqual(4, loop["same_snapshots"])
+            self.check_turns(document, running)
+
+    def check_turns(self, document, running):
+        for snapshot in document["snapshots"]:
+            turn = snapshot["threads"][0]["turn"]
+            self.assertEqual((running["id"], running["name"], "blocking"),
+                             (turn["task"], turn["name"], turn["coroutine"]))
+            frames = snapshot["threads"][0]["frames"]
+            self.assertEqual("blocking", frames[turn["frames"] - 1]["function"])
+            self.assertEqual(["direct"], [frame["function"] for frame in turn["awaiting"]])
+            if running["name"]:
+                root, = [task["name"] for task in document["tasks"]
+                         if task["coroutine"] == "direct"]
+                self.assertEqual(root, turn["root"])
+
+
+if __name__ == "__main__":
+    import tap
+    tap.main()
