@@ -75,6 +75,8 @@ struct recorder;
 // `native`: native stacks are recorded, too. `strings` is borrowed.
 struct err *recorder_create(struct strtab *strings, bool native, struct recorder **ret);
 void recorder_destroy(struct recorder *recorder);
+// Values are kept as well (--locals): nothing is written over that looks like a secret.
+void recorder_keep_values(struct recorder *recorder);
 // Has all snapshots from now on made of this sampler's copies.
 void recorder_attach(struct recorder *recorder, struct sampler *sampler);
 

@@ -135,14 +135,17 @@ size_t py_callsite_depths_size(const struct py_callsite_depths *depths);
 bool py_callsite_find(const struct py_bytecode *bc, const struct py_callsite_depths *depths,
                       size_t offset_bytes, int32_t known_depth, struct py_callsite *ret);
 
-// A call without arguments of what a plain path leads to: "lock.acquire()", "self.pool.lock.release()".
+// A call without arguments of what a plain path leads to: "lock.acquire()", "self.pool.lock.release()"; or
+// the path alone, with whatever is done with it.
 #define PY_METHOD_PARTS_MAX 5
 struct py_method_call {
     enum py_name_kind root_kind; // GLOBAL, NAME, FAST or DEREF; root_index as for py_callsite
     int32_t root_index;
     int32_t parts[PY_METHOD_PARTS_MAX]; // indexes into co_names; the last one is the method
     uint32_t part_count;
-    size_t begin_bytes, end_bytes; // of the call itself, with its prefixes and caches
+    bool is_call;
+    size_t begin_bytes,
+        end_bytes; // of the call itself, with its prefixes and caches; else of the load
 };
 // In the order of the code. Return false to end it.
 typedef bool py_method_call_visit(void *arg, const struct py_method_call *call);
@@ -151,38 +154,11 @@ void py_callsite_methods(const struct py_bytecode *bc, py_method_call_visit *vis
 // The cheap half of py_callsite_find(): whether the instruction is a call at all. O(offset).
 bool py_callsite_is_call(const struct py_bytecode *bc, size_t offset_bytes);
 
-// ---- What else the code tells --------------------------------------------------------------------
+// ---- Which ways lead through the code ------------------------------------------------------------
 
-#define PY_USE_ATTRS_MAX 3
-// Of a code object; for each of them all jumps before it are looked at.
-#define PY_USES_CERTAIN_MAX 32
-
-enum py_use_when {  // in the order of the code, seen from the instruction at the offset
-    PY_USE_CERTAIN, // before it, and on each way that leads there; only of plain, dropped calls
-    PY_USE_MAYBE,   // before it
-    PY_USE_NOW,     // it is this call
-    PY_USE_LATER,
-};
-
-// A method, or any attribute, that is loaded from a variable or from attributes of it:
-// self._pool.lock.acquire.
-struct py_method_use {
-    enum py_name_kind
-        base; // PY_NAME_FAST, _DEREF, _GLOBAL, _NAME, with its index as in py_callsite
-    int32_t base_index;
-    int32_t attrs[PY_USE_ATTRS_MAX]; // into co_names, outermost last
-    uint32_t attr_count;
-    int32_t method; // into co_names
-    enum py_use_when when;
-    bool plain;   // it is called at once, without arguments
-    bool dropped; // and what it returns is not used
-};
-typedef bool py_method_use_fn(void *arg, const struct py_method_use *use); // false: enough
-
-// All of them, in the order of the code. False: the code or the offset is not known. O(code size), and as
-// often that as there are uses that may be certain.
-bool py_callsite_uses(const struct py_bytecode *bc, size_t offset_bytes, py_method_use_fn *visit,
-                      void *arg);
+// Whether each way to the instruction at the offset leads through the one that begins at `begin_bytes`, and
+// lies before it: no jump and no handler passes it by. O(code size).
+bool py_callsite_is_certain(const struct py_bytecode *bc, size_t begin_bytes, size_t offset_bytes);
 // Whether the code may come to the instruction once more. Code that only exceptions lead to is left out.
 bool py_callsite_in_loop(const struct py_bytecode *bc, size_t offset_bytes);
 

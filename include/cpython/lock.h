@@ -82,11 +82,18 @@ struct py_held {
     bool by_call;  // ... by acquire(), with a release() to come; else its `with` block is under way
 };
 VEC_DEFINE(py_helds, struct py_held);
-// What a frame has called acquire() on, by name and without arguments, with a release() of the same
-// name still to come, both in the order of its code; whatever that is now. At most `room` objects;
-// returns how many.
+struct py_acquired {
+    uint64_t object;
+    bool given_back; // by a release() that is still to come
+};
+// What a frame has called acquire() on, by name and without arguments, with no release() of the same name
+// since, and either one still to come, or no way around that acquire(): in the order of its code;
+// whatever that is now. At most `room` objects; returns how many.
 size_t py_acquired(struct py_decoder *dec, const struct py_frame *frame,
-                   const struct py_slots *slots, uint64_t *ret, size_t room);
+                   const struct py_slots *slots, struct py_acquired *ret, size_t room);
+// Whether the frame's code names one of these methods of the object, whenever. The second may be NULL.
+bool py_names_method(struct py_decoder *dec, const struct py_frame *frame,
+                     const struct py_slots *slots, uint64_t object, const char *const methods[2]);
 // The manager of a `with` block, whose `exit` ("__exit__", "__aexit__") slot `index` holds, one of those
 // that are live; 0: it holds none.
 uint64_t py_with_manager(struct py_decoder *dec, const struct py_slots *slots, uint32_t index,
@@ -94,21 +101,5 @@ uint64_t py_with_manager(struct py_decoder *dec, const struct py_slots *slots, u
 // Locks that frames of this stack have taken, in `with` statements or by acquire(). Appends.
 struct err *py_held_read(struct py_decoder *dec, const struct py_stack *stack,
                          struct py_helds *ret);
-
-// ---- What code says -----------------------------------------------------------------------------
-
-struct py_taken_names { // of methods; NULL: none
-    const char *take[2], *give[2];
-};
-// `object`: what the method is called on. False: enough.
-typedef bool py_taken_fn(void *arg, uint64_t object, bool gives, enum py_use_when when);
-// The calls of these methods in a frame's code, in its order (py_callsite_uses), of objects that its
-// variables, their attributes and its globals name.
-void py_taken_walk(struct py_decoder *dec, const struct py_frame *frame,
-                   const struct py_slots *slots, const struct py_taken_names *names,
-                   py_taken_fn *visit, void *arg);
-// The frame may come to the same instruction once more.
-bool py_frame_in_loop(struct py_decoder *dec, const struct py_frame *frame,
-                      const struct py_code *code);
 
 #endif

@@ -83,9 +83,10 @@ struct prof_stack {
 struct prof_task {
     pid_t pid;
     uint32_t name, coroutine; // of several names "Task-*"
-    // The outermost one of those that wait for it; itself where none does.
+    // The outermost one of those that wait for it; itself where none does; 0: not known, as of tasks that
+    // ended before more could be read of them than is on the stack: those have no name, either.
     uint32_t root_name, root_coroutine;
-    uint64_t tasks; // distinct ones seen
+    uint64_t tasks; // distinct ones seen; 0: not known
     // Samples of the threads in which it had its turn.
     uint64_t samples, samples_working, states[SNAP_STATE_COUNT];
     uint64_t cpu_ns;  // of working samples

@@ -12,8 +12,10 @@ enum top_page {
     TOP_THREADS,
     TOP_FUNCTIONS,
     TOP_LINES,
+    TOP_TASKS,    // tasks and greenlets by where they wait
     TOP_STACK,    // of a thread, in the last snapshot
     TOP_FUNCTION, // callers, callees and lines of one
+    TOP_TASK,     // frames and names of those that wait at a place
     TOP_HELP,
 };
 
@@ -40,9 +42,10 @@ struct top_state {
     bool lower;                      // overview: the cursor is in the functions
     enum top_thread_sort thread_sort;
     enum report_sort function_sort;
-    struct top_cursor threads, functions, lines;
+    struct top_cursor threads, functions, lines, tasks;
     struct top_cursor text; // of pages that are text: only `first` and `height`
-    uint64_t opened;        // the key of the row that TOP_STACK or TOP_FUNCTION is of
+    uint64_t opened;        // the key of the row that TOP_STACK, TOP_FUNCTION or TOP_TASK is of
+    bool has_tasks;         // when last drawn: there are tasks or greenlets
     bool native, whole, paused;
     enum top_prompt prompt;
     char input[TOP_INPUT_BYTES]; // being typed
@@ -55,6 +58,7 @@ struct top_values {
     // strings, source, source_reader; profile: what is counted, NULL: nothing so far; snapshots[0]: the
     // last one, snapshot_count 0: none.
     const struct report_input *input;
+    const struct snap_suspended *suspended; // the newest that is known; NULL: none
     const char *status; // "process 4711 has ended", "its memory may not be read"; NULL: all is well
 };
 

@@ -50,11 +50,11 @@ struct snap_input {
     bool (*still)(void *arg, size_t index);
     void *still_arg;
     struct kernel_facts *kernel; // NULL: none
-    struct mem *heap; // the target's memory, of which what is read here is not recorded; NULL: a
-                      // replay, which has what was found in `kernel`
-    bool no_details;  // none are read
-    bool
-        tasks_wanted; // all tasks are read, whatever that costs: it is the last snapshot of the run
+    struct mem *heap;  // the target's memory, of which what is read here is not recorded; NULL: a
+                       // replay, which has what was found in `kernel`
+    bool no_details;   // none are read
+    bool no_tasks;     // neither tasks nor greenlets are read
+    bool tasks_wanted; // all tasks are read, whatever that costs: it is the last snapshot
     struct snap_memory *remembered; // NULL: details are read of every thread
 };
 

@@ -87,7 +87,8 @@ struct snap_task {
     VEC(uint32_t) awaited_by; // indexes of tasks
     uint64_t answers;         // the concurrent.futures.Future that gets its result, for which a
                               // thread may wait: run_coroutine_threadsafe(); 0: none, or not known
-    uint64_t since_ns;        // it waits at least so long at that place; 0: not known
+    uint64_t since_ns;        // it waits at least so long at that place; for its turn, once that
+                              // is all it waits for; 0: not known
     uint32_t exception;       // of a finished one: "ValueError: ...", hidden like others
     bool cut;                 // its stack may be incomplete
 };

@@ -19,6 +19,9 @@ uint32_t strtab_add_cstr(struct strtab *tab, const char *text);
 // NUL-terminated; NULL for id 0. Strings may hold NUL bytes themselves: ask for the size.
 const char *strtab_get(const struct strtab *tab, uint32_t id);
 size_t strtab_size(const struct strtab *tab, uint32_t id);
+// Kept with a string by util/redact.h: what is shown in its place; 0: not worked out yet.
+uint32_t strtab_shown(const struct strtab *tab, uint32_t id);
+void strtab_set_shown(struct strtab *tab, uint32_t id, uint32_t shown);
 size_t strtab_count(const struct strtab *tab);
 // Bytes held, for the memory bound of long runs.
 size_t strtab_bytes(const struct strtab *tab);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The capture's file: see capture/capture.h and facts.h.
+#include <ctype.h>
 #include <elf.h>
 #include <errno.h>
 #include <signal.h>
@@ -11,12 +12,14 @@
 
 #include "recorder.h"
 #include "util/guard.h"
+#include "util/redact.h"
 
 #define NOTE_NAME "PYCORE"
 // Readers that do not know the owner go by the number: none of theirs.
 #define NOTE_VERSION 0x50590001   // u32: CAPTURE_VERSION
 #define NOTE_REGISTERS 0x50590002 // u32 tid, u32 which: enum known_registers; for each thread
 #define LONGEST_ARGS 80
+#define TEXT_MIN_BYTES 8 // "token=x1"
 
 enum known_registers { REGISTERS_NONE, REGISTERS_SP_PC, REGISTERS_ALL };
 
@@ -134,6 +137,18 @@ static bool build_notes(struct recorder *recorder, const struct still_moment *mo
 
 // ---- Putting snapshots away ---------------------------------------------------------------------
 
+// A text of the target may name a secret as paths and messages of exceptions do: what certainly is one is
+// written over. A replay shows the same, as both show that something is hidden.
+static void blot_texts(unsigned char *bytes, size_t size)
+{
+    for (size_t at = 0, end; at < size; at = end + 1) {
+        for (end = at; end < size && (isprint(bytes[end]) || isspace(bytes[end]));)
+            end++;
+        if (end - at >= TEXT_MIN_BYTES)
+            redact_blot((char *)bytes + at, end - at);
+    }
+}
+
 // The bytes of `ranges`; with their addresses and sizes where `framed`.
 static bool pack(const struct recorder *recorder, const struct mem_ranges *ranges, bool framed,
                  struct wire_out *ret)
@@ -144,6 +159,7 @@ static bool pack(const struct recorder *recorder, const struct mem_ranges *range
             wire_u64(ret, range->size);
         }
         unsigned char bytes[4096];
+        size_t begun = ret->bytes.count;
         for (size_t at = 0; at < range->size;) {
             size_t want = range->size - at < sizeof(bytes) ? range->size - at : sizeof(bytes);
             size_t got = mem_blocks_get(recorder->known, range->addr + at, bytes, want);
@@ -152,6 +168,8 @@ static bool pack(const struct recorder *recorder, const struct mem_ranges *range
             wire_bytes(ret, bytes, got);
             at += got;
         }
+        if (!ret->failed && !recorder->as_they_are)
+            blot_texts(ret->bytes.items + begun, range->size);
     }
     return !ret->failed;
 }

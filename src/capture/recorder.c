@@ -72,6 +72,11 @@ void recorder_destroy(struct recorder *recorder)
     free(recorder);
 }
 
+void recorder_keep_values(struct recorder *recorder)
+{
+    recorder->as_they_are = true;
+}
+
 uint64_t recorder_differences(const struct recorder *recorder)
 {
     return recorder->differences;
@@ -142,7 +147,7 @@ static struct err *make_target(struct recorder *recorder, const struct target *s
     target->taken_at_ns = source->taken_at_ns;
     if (source->kind == TARGET_LIVE)
         proc_auxv(source->pid, &target->auxv_phdr, &target->auxv_entry);
-    target->exe = source->exe ? strdup(source->exe) : NULL;
+    target->exe = source->exe ? redact_path(source->exe) : NULL;
     if (!copy_mappings(&target->mappings, &source->mappings) || (source->exe && !target->exe))
         return err_create(ERR_NO_MEMORY, "capture");
     size_t argc = 0;
@@ -273,6 +278,12 @@ static bool fill_stack(const struct sample *sample, size_t index, struct still_m
     return true;
 }
 
+static void blot_names(struct still_moment *moment)
+{
+    vec_foreach (thread, &moment->threads)
+        redact_blot(thread->comm, strnlen(thread->comm, sizeof(thread->comm)));
+}
+
 static struct err *fill_moment(const struct sampler *sampler, const struct sample *sample,
                                struct still_moment *ret)
 {
@@ -290,6 +301,7 @@ static struct err *fill_moment(const struct sampler *sampler, const struct sampl
     for (size_t i = 0; i < sample->stack_count; i++)
         if (!fill_stack(sample, i, ret))
             return err_create(ERR_NO_MEMORY, "capture");
+    blot_names(ret);
     still_moment_settle(ret);
     return NULL;
 }
@@ -442,6 +454,7 @@ struct err *recorder_take_core(struct recorder *recorder, struct target *core, s
 {
     recorder->is_core = true;
     TRY(still_moment_of_core(core, &snapshot->moment));
+    blot_names(&snapshot->moment);
     TRY(open_epoch(recorder, core, image, false));
     TRY(still_decode(recorder->parts.process, recorder->parts.unwinder, NULL, &snapshot->moment,
                      &recorder->parts.still));

@@ -19,7 +19,7 @@ struct epoch_parts {
 
 struct recorder {
     struct strtab *strings; // borrowed
-    bool native, is_core;
+    bool native, is_core, as_they_are;
     struct mem_blocks *fresh;  // what the sampler copied for this snapshot
     struct mem_blocks *known;  // what is recorded, as of this snapshot
     struct capture_view view;  // everything,

@@ -23,7 +23,7 @@ struct options {
     enum stop_mode stop;
     bool no_jitter;
     bool no_native, raw_native, debuginfod;
-    bool locals, generators, show_secrets;
+    bool locals, generators, show_secrets, no_tasks;
     const char *exe, *sysroot, *debug_dir, *source_root;
     const char *save; // --save: the capture; NULL: none
     // Which processes, and from when on; NULL: not given.

@@ -110,6 +110,7 @@ static struct err *decode(struct core *core, const struct options *options, stru
         .locals = options->locals,
         .generators = options->generators,
         .show_secrets = options->show_secrets,
+        .no_tasks = options->no_tasks,
         .is_core = true,
         .stopped = true,
         .heap = target->mem,

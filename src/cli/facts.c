@@ -133,7 +133,8 @@ void fill_program(struct snap_process *to, struct strtab *strings, const struct 
                   const struct py_process *process)
 {
     to->pid = target->pid;
-    to->exe = strtab_add_cstr(strings, target->exe);
+    AUTO_FREE char *exe = target->exe ? redact_path(target->exe) : NULL;
+    to->exe = strtab_add_cstr(strings, exe);
     to->argc = 0; // called again when the process executes another program
     for (char **arg = target->argv; arg && *arg; arg++)
         to->argc++;

@@ -196,6 +196,9 @@ static const char *take(enum option_id id, const char *value, struct options *re
     case OPT_RAW_NATIVE:
         ret->raw_native = true;
         return NULL;
+    case OPT_NO_TASKS:
+        ret->no_tasks = true;
+        return NULL;
     case OPT_LOCALS:
         ret->locals = true;
         return NULL;

@@ -167,7 +167,7 @@ static void fill_program(struct listed_process *to, const struct target *target)
     size_t count = 0;
     while (target->argv && target->argv[count])
         count++;
-    to->exe = target->exe ? strdup(target->exe) : NULL;
+    to->exe = target->exe ? redact_path(target->exe) : NULL;
     to->argv = count ? calloc(count + 1, sizeof(*to->argv)) : NULL;
     for (size_t i = 0; to->argv && i < count; i++)
         if (!(to->argv[i] = redact_argument(i ? target->argv[i - 1] : NULL, target->argv[i])))

@@ -53,8 +53,10 @@ struct err *recording_create(struct session *session, bool is_core, struct recor
         recording_destroy(recording);
         return err;
     }
-    if (session->options->locals)
+    if (session->options->locals) {
+        recorder_keep_values(recording->recorder);
         snap_note(session->strings, &session->source.notes, LOCALS_NOTE);
+    }
     *ret = recording;
     return NULL;
 }
@@ -103,6 +105,7 @@ static void fill_input(const struct session *session, const struct recorded *rec
         .locals = session->options->locals && !session->without_locals,
         .generators = session->options->generators,
         .show_secrets = session->options->show_secrets,
+        .no_tasks = session->options->no_tasks,
         .is_core = is_core,
         .stopped = is_core || snapshot->atomic,
         .kernel = &snapshot->kernel,

@@ -2,6 +2,7 @@
 // See cli/top_keys.h.
 #include "cli/top_keys.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "util/guard.h"
@@ -91,7 +92,7 @@ static enum top_action press_in_prompt(struct top_state *state, uint32_t key)
 
 static bool is_text(enum top_page page)
 {
-    return page == TOP_STACK || page == TOP_FUNCTION || page == TOP_HELP;
+    return page == TOP_STACK || page == TOP_FUNCTION || page == TOP_TASK || page == TOP_HELP;
 }
 
 static struct top_cursor *cursor_of(struct top_state *state)
@@ -105,8 +106,11 @@ static struct top_cursor *cursor_of(struct top_state *state)
         return &state->functions;
     case TOP_LINES:
         return &state->lines;
+    case TOP_TASKS:
+        return &state->tasks;
     case TOP_STACK:
     case TOP_FUNCTION:
+    case TOP_TASK:
     case TOP_HELP:
         break;
     }
@@ -148,7 +152,7 @@ static void go_to(struct top_state *state, enum top_page page)
 {
     if (page == TOP_HELP && state->page != TOP_HELP)
         state->before_help = state->page;
-    if ((page == TOP_STACK || page == TOP_FUNCTION) && !is_text(state->page))
+    if (is_text(page) && page != TOP_HELP && !is_text(state->page))
         state->back = state->page;
     state->page = page;
     state->text.first = 0;
@@ -170,7 +174,9 @@ static void open_row(struct top_state *state)
     if (is_text(state->page) || !cursor->opens)
         return;
     state->opened = cursor->opens;
-    go_to(state, cursor == &state->threads ? TOP_STACK : TOP_FUNCTION);
+    go_to(state, cursor == &state->threads ? TOP_STACK
+                 : cursor == &state->tasks ? TOP_TASK
+                                           : TOP_FUNCTION);
 }
 
 static void next_group(struct top_state *state)
@@ -178,8 +184,10 @@ static void next_group(struct top_state *state)
     static const enum top_page next[] = {[TOP_OVERVIEW] = TOP_THREADS,
                                          [TOP_THREADS] = TOP_FUNCTIONS,
                                          [TOP_FUNCTIONS] = TOP_LINES,
-                                         [TOP_LINES] = TOP_OVERVIEW};
-    go_to(state, is_text(state->page) ? TOP_OVERVIEW : next[state->page]);
+                                         [TOP_LINES] = TOP_TASKS,
+                                         [TOP_TASKS] = TOP_OVERVIEW};
+    enum top_page page = is_text(state->page) ? TOP_OVERVIEW : next[state->page];
+    go_to(state, page == TOP_TASKS && !state->has_tasks ? TOP_OVERVIEW : page);
 }
 
 static void next_sort(struct top_state *state)
@@ -191,7 +199,7 @@ static void next_sort(struct top_state *state)
         [REPORT_SORT_CALLS] = REPORT_SORT_NAME,    [REPORT_SORT_NAME] = REPORT_SORT_OWN};
     if (cursor_of(state) == &state->threads)
         state->thread_sort = (enum top_thread_sort)((state->thread_sort + 1) % TOP_THREAD_SORTS);
-    else if (!is_text(state->page))
+    else if (!is_text(state->page) && state->page != TOP_TASKS)
         state->function_sort = next[state->function_sort];
 }
 
@@ -245,6 +253,12 @@ enum top_action top_press(struct top_state *state, uint32_t key)
         break;
     case TOP_KEY_BY_LINE:
         go_to(state, TOP_LINES);
+        break;
+    case TOP_KEY_BY_TASK:
+        if (state->has_tasks)
+            go_to(state, TOP_TASKS);
+        else
+            snprintf(state->message, sizeof(state->message), "there are no tasks or greenlets");
         break;
     case TOP_KEY_SORT:
         next_sort(state);

@@ -224,7 +224,8 @@ struct top_values top_run_values(const struct top_run *run, struct report_input 
     *ret_input = input_of(run, run->report);
     ret_input->snapshots = &run->latest;
     ret_input->snapshot_count = run->latest != NULL;
-    return (struct top_values){.input = ret_input, .status = run->status};
+    return (struct top_values){
+        .input = ret_input, .suspended = top_window_suspended(&run->window), .status = run->status};
 }
 
 static void say_result(struct top_state *state, bool alert, const char *before, const char *text)

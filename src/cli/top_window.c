@@ -10,7 +10,14 @@
 
 static size_t bytes_of(const struct snapshot *snapshot)
 {
+    const struct snap_suspended *suspended = snapshot->suspended;
     size_t bytes = sizeof(*snapshot);
+    if (suspended) {
+        bytes += suspended->tasks.capacity * sizeof(*suspended->tasks.items);
+        bytes += suspended->greenlets.capacity * sizeof(*suspended->greenlets.items);
+        vec_foreach (stack, &suspended->stacks)
+            bytes += stack->capacity * sizeof(*stack->items);
+    }
     vec_foreach (thread, &snapshot->threads)
         bytes += sizeof(*thread) + thread->frames.capacity * sizeof(*thread->frames.items);
     return bytes;
@@ -89,6 +96,16 @@ struct prof_report *top_window_report(const struct top_window *window, struct st
     struct prof_report *report = added ? profile_report(profile, &run) : NULL;
     profile_destroy(profile);
     return report;
+}
+
+const struct snap_suspended *top_window_suspended(const struct top_window *window)
+{
+    if (window->shown && window->shown->suspended)
+        return window->shown->suspended;
+    for (size_t i = window->items.count; i-- > 0;)
+        if (window->items.items[i].snapshot->suspended)
+            return window->items.items[i].snapshot->suspended;
+    return NULL;
 }
 
 const struct snapshot *top_window_show(struct top_window *window)

@@ -29,6 +29,9 @@ void top_window_add(struct top_window *window, struct snapshot *snapshot, uint64
 // NULL: there are none, or memory is out. `interval_ns` is passed on.
 struct prof_report *top_window_report(const struct top_window *window, struct strtab *strings,
                                       uint64_t interval_ns);
+// The newest tasks and greenlets that are known, of the last snapshot that has some; valid as long as
+// that is in the window. NULL: none.
+const struct snap_suspended *top_window_suspended(const struct top_window *window);
 // The last snapshot; valid until this is asked again. NULL: there is none.
 const struct snapshot *top_window_show(struct top_window *window);
 

@@ -8,8 +8,8 @@
 //         lock.release()
 //
 // Nothing on the value stack tells, but the code does: a call of acquire() before the frame's
-// instruction, none of release() in between, and one behind it. Without arguments acquire() returns only
-// with the lock.
+// instruction, none of release() in between, and one behind it; or, where there is none, no way around
+// that call. Without arguments acquire() returns only with the lock.
 #include <string.h>
 
 #include "cpython/lock.h"
@@ -51,7 +51,7 @@ static bool visit(void *arg, const struct py_method_call *call)
     int32_t name = call->parts[call->part_count - 1];
     struct taken *taken = find(scan, call);
     bool under_way = call->begin_bytes <= scan->now && scan->now < call->end_bytes;
-    if (under_way)
+    if (under_way || !call->is_call)
         return true;
     if (name == scan->code->release && taken) {
         if (call->begin_bytes > scan->now)
@@ -154,24 +154,66 @@ static uint64_t follow(struct py_decoder *dec, const struct py_frame *frame,
     return object;
 }
 
+static struct py_bytecode bytecode_of(const struct py_decoder *dec, const struct py_code *code)
+{
+    return (struct py_bytecode){
+        code->bytecode,        code->bytecode_bytes,        dec->layout.version,
+        code->exception_table, code->exception_table_bytes, code->stack_size};
+}
+
 size_t py_acquired(struct py_decoder *dec, const struct py_frame *frame,
-                   const struct py_slots *slots, uint64_t *ret, size_t room)
+                   const struct py_slots *slots, struct py_acquired *ret, size_t room)
 {
     struct py_code *code = slots->code;
     if (!code->lock_names_known)
         find_names(dec, code);
-    if (code->acquire < 0 || code->release < 0 || frame->offset_bytes < 0 || !code->bytecode ||
-        !py_codes_may_walk(dec->codes, code->bytecode_bytes))
+    if (code->acquire < 0 || frame->offset_bytes < 0 || !code->bytecode ||
+        !py_codes_may_walk(dec->codes, PATHS_MAX * code->bytecode_bytes))
         return 0;
-    struct py_bytecode bytecode = {
-        code->bytecode,        code->bytecode_bytes,        dec->layout.version,
-        code->exception_table, code->exception_table_bytes, code->stack_size};
+    struct py_bytecode bytecode = bytecode_of(dec, code);
     struct scan scan = {.code = code, .now = (size_t)frame->offset_bytes};
     py_callsite_methods(&bytecode, visit, &scan);
     size_t count = 0;
-    for (size_t i = 0; i < scan.count && count < room; i++)
-        if (scan.taken[i].is_released &&
-            (ret[count] = follow(dec, frame, slots, &scan.taken[i].call)))
+    for (size_t i = 0; i < scan.count && count < room; i++) {
+        const struct taken *taken = &scan.taken[i];
+        ret[count].given_back = taken->is_released;
+        if ((taken->is_released ||
+             py_callsite_is_certain(&bytecode, taken->call.begin_bytes, scan.now)) &&
+            (ret[count].object = follow(dec, frame, slots, &taken->call)))
             count++;
+    }
     return count;
+}
+
+struct named {
+    struct py_decoder *dec;
+    const struct py_frame *frame;
+    const struct py_slots *slots;
+    uint64_t object;
+    const char *const *methods;
+    bool found;
+};
+
+static bool visit_named(void *arg, const struct py_method_call *call)
+{
+    struct named *named = arg;
+    const struct py_code *code = named->slots->code;
+    const char *name = strtab_get(named->dec->strings,
+                                  name_at(named->dec, code, call->parts[call->part_count - 1]));
+    for (size_t i = 0; name && i < 2 && named->methods[i]; i++)
+        named->found |= strcmp(name, named->methods[i]) == 0 &&
+                        follow(named->dec, named->frame, named->slots, call) == named->object;
+    return !named->found;
+}
+
+bool py_names_method(struct py_decoder *dec, const struct py_frame *frame,
+                     const struct py_slots *slots, uint64_t object, const char *const methods[2])
+{
+    struct named named = {dec, frame, slots, object, methods, false};
+    if (!object || !slots->code->bytecode ||
+        !py_codes_may_walk(dec->codes, slots->code->bytecode_bytes))
+        return false;
+    struct py_bytecode bytecode = bytecode_of(dec, slots->code);
+    py_callsite_methods(&bytecode, visit_named, &named);
+    return named.found;
 }

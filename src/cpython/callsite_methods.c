@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Calls of methods without arguments on what a plain path leads to: see cpython/callsite.h.
+// Attributes that a plain path leads to, and calls of them without arguments: see cpython/callsite.h.
 #include "callsite_tables.h"
 
 // What lies on top of the stack, as far as it is a path: a variable, and attributes of it.
@@ -73,14 +73,15 @@ void py_callsite_methods(const struct py_bytecode *bc, py_method_call_visit *vis
     if (!py_instr_decoder_init(&decoder, bc))
         return;
     for (uint32_t start = 0; py_instr_decode(&decoder, start, &instr); start = instr.next) {
-        if (load(&path, &instr))
-            continue;
-        if (path.known && path.call.part_count && is_call(&instr)) {
+        uint32_t parts = path.call.part_count;
+        bool loads = load(&path, &instr);
+        path.call.is_call = !loads && is_call(&instr);
+        if (path.known && (path.call.is_call ? parts > 0 : path.call.part_count > parts)) {
             path.call.begin_bytes = 2ull * instr.start;
             path.call.end_bytes = 2ull * instr.next;
             if (!visit(arg, &path.call))
                 return;
         }
-        path.known = false;
+        path.known &= loads;
     }
 }

@@ -8,6 +8,7 @@
 #include "util/guard.h"
 #include "util/hash.h"
 #include "util/limits.h"
+#include "util/redact.h"
 #include "util/vec.h"
 
 #define CACHE_LIMIT_BYTES (64u << 20)
@@ -256,6 +257,16 @@ static struct err *tolerate(struct py_decoder *dec, struct err *err, struct err 
     return NULL;
 }
 
+static struct err *read_path(struct py_decoder *dec, uint64_t object, uint32_t *ret)
+{
+    AUTO_FREE char *text = NULL;
+    size_t size = 0;
+    TRY(py_str(dec, object, &text, &size));
+    AUTO_FREE char *shown = redact_path_bytes(text, size, &size);
+    *ret = strtab_add(dec->strings, shown, size);
+    return *ret ? NULL : err_create(ERR_NO_MEMORY, "path");
+}
+
 static struct err *fill(struct py_decoder *dec, const struct head *head, struct py_code *code)
 {
     struct err *miss = NULL, *err;
@@ -274,7 +285,7 @@ static struct err *fill(struct py_decoder *dec, const struct head *head, struct 
         err =
             tolerate(dec, py_str_id(dec, pick(dec, head, PY_CO_qualname), &code->qualname), &miss);
     if (!err)
-        err = tolerate(dec, py_str_id(dec, pick(dec, head, PY_CO_filename), &code->file), &miss);
+        err = tolerate(dec, read_path(dec, pick(dec, head, PY_CO_filename), &code->file), &miss);
     if (!err)
         err = tolerate(dec,
                        py_bytes(dec, pick(dec, head, PY_CO_linetable), LIMIT_LINE_TABLE_BYTES,

@@ -151,10 +151,12 @@ static struct err *scan_frame(struct scan *scan, uint32_t index)
         if (manager)
             TRY(add(scan, index, &slots, manager, false));
     }
-    uint64_t acquired[ACQUIRED_MAX];
+    struct py_acquired acquired[ACQUIRED_MAX];
     size_t count = err ? 0 : py_acquired(dec, frame, &slots, acquired, ACQUIRED_MAX);
     for (size_t i = 0; i < count; i++)
-        TRY(add(scan, index, &slots, acquired[i], true));
+        // A semaphore that is not given back is a signal.
+        if (acquired[i].given_back || !py_is_a(dec, acquired[i].object, "Semaphore"))
+            TRY(add(scan, index, &slots, acquired[i].object, true));
     return NULL;
 }
 

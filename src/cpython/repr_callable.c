@@ -6,6 +6,7 @@
 #include "cpython/coroutine.h"
 #include "repr_private.h"
 #include "util/guard.h"
+#include "util/redact.h"
 
 typedef unsigned long long ull;
 
@@ -16,7 +17,9 @@ static bool put_name(struct repr *repr, uint64_t object)
     size_t size;
     if (!repr_ok(repr, py_str(repr->dec, object, &text, &size)))
         return false;
-    repr_put(repr, text, size < repr->options->chars ? size : repr->options->chars);
+    AUTO_FREE char *shown =
+        repr->options->show_secrets ? NULL : redact_path_bytes(text, size, &size);
+    repr_put(repr, shown ? shown : text, size < repr->options->chars ? size : repr->options->chars);
     return true;
 }
 

@@ -12,7 +12,8 @@
 struct run {
     struct repr *repr;
     size_t index, count;
-    bool secret; // the last one was such a name
+    bool secret;     // the last one was such a name
+    char option[16]; // ... or an option, which is its own text
 };
 
 static bool is_secret_before(const struct run *run, uint64_t object)
@@ -37,11 +38,26 @@ static bool is_secret_before(const struct run *run, uint64_t object)
            redact_is_secret_name(text, size);
 }
 
+// "-p" and what follows it. Keeps the text for the next one.
+static bool is_secret_argument(struct run *run, uint64_t object)
+{
+    char text[256];
+    size_t size;
+    struct repr *repr = run->repr;
+    bool read = !repr->options->show_secrets && repr_key(repr, object, text, sizeof(text), &size);
+    bool secret = read && run->option[0] && redact_is_secret_argument(run->option, text);
+    run->option[0] = '\0';
+    if (read && text[0] == '-' && size < sizeof(run->option))
+        memcpy(run->option, text, size + 1);
+    return secret;
+}
+
 static bool write_item(struct run *run, uint64_t object)
 {
     struct repr *repr = run->repr;
     if (!repr_next(repr, run->index++, run->count))
         return false;
+    run->secret |= is_secret_argument(run, object);
     if (run->secret) {
         run->secret = false;
         return repr_named(repr, "secret", 6, object);

@@ -186,33 +186,35 @@ static void find_name(struct search *s, const struct py_slots *slots)
         s->ret->what = py_path_to(s->dec, frame, slots, s->ret->lock);
 }
 
-static bool gives_back(void *arg, uint64_t object, bool gives, enum py_use_when when)
+static bool is_in_loop(struct py_decoder *dec, const struct py_frame *frame)
 {
-    struct py_wait *ret = arg;
-    (void)when;
-    ret->gives_back |= gives && object == ret->object;
-    return !ret->gives_back;
+    struct py_code *code;
+    if (!frame->code_addr || !frame->complete || frame->offset_bytes < 0)
+        return false;
+    AUTO_ERR struct err *err = py_code_get(dec, frame->code_addr, &code);
+    if (err || !code->bytecode || !py_codes_may_walk(dec->codes, code->bytecode_bytes))
+        return false;
+    struct py_bytecode bytecode = {
+        code->bytecode,        code->bytecode_bytes,        dec->layout.version,
+        code->exception_table, code->exception_table_bytes, code->stack_size};
+    return py_callsite_in_loop(&bytecode, (size_t)frame->offset_bytes);
 }
 
 // What tells a borrower from a worker: it gives back what it got. And one that takes work for good comes
 // round again.
 static void find_habits(struct search *s, const struct py_slots *slots)
 {
-    static const struct py_taken_names queue = {.give = {"put", "put_nowait"}},
-                                       semaphore = {.give = {"release"}};
+    static const char *const queue[] = {"put", "put_nowait"}, *const semaphore[] = {"release",
+                                                                                    NULL};
     struct py_wait *ret = s->ret;
     if (ret->kind != PY_WAIT_QUEUE_GET && ret->kind != PY_WAIT_SEMAPHORE)
         return;
     const struct py_frame *frames = s->stack->frames.items;
-    py_taken_walk(s->dec, &frames[ret->waiting], slots,
-                  ret->kind == PY_WAIT_SEMAPHORE ? &semaphore : &queue, gives_back, ret);
+    ret->gives_back = py_names_method(s->dec, &frames[ret->waiting], slots, ret->object,
+                                      ret->kind == PY_WAIT_SEMAPHORE ? semaphore : queue);
     for (uint32_t i = ret->waiting, end = i + CHAIN_MAX; i < s->stack->frames.count && i < end;
          i++) {
-        struct py_code *code;
-        AUTO_ERR struct err *err = frames[i].code_addr && frames[i].complete
-                                       ? py_code_get(s->dec, frames[i].code_addr, &code)
-                                       : err_create(ERR_UNSUPPORTED, "a frame without code");
-        if (!err && py_frame_in_loop(s->dec, &frames[i], code)) {
+        if (is_in_loop(s->dec, &frames[i])) {
             ret->loop = i;
             return;
         }

@@ -12,6 +12,14 @@
 #define HIGH_NS 5000000000ull // time limits of clients and of health checks begin about here
 #define TASKS_MIN 3           // fewer may have been told of at a bad moment
 
+// Its time is over, too: the loop has not looked at its timers since.
+static bool is_ready(const struct snap_task *task)
+{
+    return task->state == SNAP_TASK_READY ||
+           (task->state == SNAP_TASK_WAITING && task->await.kind == SNAP_AWAIT_SLEEP &&
+            task->await.left_ns == 0);
+}
+
 struct starving {
     size_t count;
     uint64_t longest_ns;
@@ -24,8 +32,7 @@ static struct starving *find_starving(const struct diag *diag)
     struct starving *loops = calloc(suspended->loops.count + 1, sizeof(*loops));
     for (uint32_t i = 0; loops && i < suspended->tasks.count; i++) {
         const struct snap_task *task = &suspended->tasks.items[i];
-        if (task->state != SNAP_TASK_READY || task->loop >= suspended->loops.count ||
-            task->since_ns < LONG_NS)
+        if (!is_ready(task) || task->loop >= suspended->loops.count || task->since_ns < LONG_NS)
             continue;
         struct starving *its = &loops[task->loop];
         its->count++;
@@ -64,8 +71,14 @@ static void tell(struct diag *diag, uint32_t number, const struct starving *star
     }
     plain_str(&draft.text, " has waited for the longest.");
     draft_title(&draft);
-    if (thread != DIAG_NONE)
+    if (thread != DIAG_NONE) {
+        say_thread(&draft.text, diag, thread);
+        plain_str(&draft.text, " is ");
+        say_itself(&draft.text, diag, thread);
+        plain_str(&draft.text, ".");
+        draft_evidence(&draft);
         add_turn_evidence(&draft, thread);
+    }
     draft_advice(&draft, "There is more work than one loop does. Take less of it in at a time (a "
                          "semaphore, a bounded queue), give computing to threads or processes, or "
                          "run more processes.");

@@ -47,6 +47,8 @@ static uint32_t outermost_name(const struct snap_frames *frames)
 static struct key key_of(const struct profile *profile, pid_t pid, const struct snap_turn *turn)
 {
     bool is_root = !turn->awaiting.count;
+    if (!turn->task) // it ended before more could be read of it than is on the stack
+        return (struct key){.pid = pid, .coroutine = turn->coroutine};
     return (struct key){
         .pid = pid,
         .coroutine = turn->coroutine,
@@ -152,8 +154,8 @@ bool prof_count_task(struct profile *profile, const struct prof_sample *sample)
     if (sample->task_id == HASH_NONE)
         return true;
     struct prof_task_entry *entry = &profile->tasks.items[sample->task_id];
-    bool met;
-    if (!prof_meet(&profile->tasks_met, hash_object(sample->thread), &met))
+    bool met = !sample->thread->turn->task;
+    if (!met && !prof_meet(&profile->tasks_met, hash_object(sample->thread), &met))
         return false;
     entry->t.tasks += !met;
     entry->t.samples++;

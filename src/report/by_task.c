@@ -46,15 +46,19 @@ static void add_task(struct page *page, const struct prof_task *task)
     if (task->samples > task->samples_working)
         plain_count(&row, task->samples - task->samples_working);
     plain_str(&row, DOC_NEXT);
-    plain_str(&row, ">=");
-    plain_count(&row, task->tasks);
+    if (task->tasks) {
+        plain_str(&row, ">=");
+        plain_count(&row, task->tasks);
+    }
     plain_str(&row, DOC_NEXT);
     if (task->coroutine || task->name)
         names_task(&row, strings, task->coroutine, task->name, TASK_COLUMNS);
     else
         plain_str(&row, "(others)");
     plain_str(&row, DOC_NEXT);
-    if (!is_its_own_root(task))
+    if (!task->root_coroutine && !task->root_name)
+        plain_str(&row, "(not known)");
+    else if (!is_its_own_root(task))
         names_task(&row, strings, task->root_coroutine, task->root_name, TASK_COLUMNS);
     plain_str(&row, DOC_NEXT);
     page_function_cell(&row, page, task->hottest);
@@ -140,13 +144,19 @@ void page_tasks_by_cpu(struct page *page)
 
 // ---- Where they wait -----------------------------------------------------------------------------
 
+static void name_cell(struct plain *row, const struct page *page, uint32_t frame)
+{
+    uint32_t function = page->profile->frame_function[frame];
+    names_function(row, &page->names, page_function(page, function), TASK_COLUMNS);
+}
+
 // "worker app.py:7": the line at which it waits, not that of the function.
 static void frame_cell(struct plain *row, const struct page *page, uint32_t index)
 {
     const struct snap_frame *frame = &page->profile->frames[index];
     const struct prof_function *function =
         page_function(page, page->profile->frame_function[index]);
-    names_function(row, &page->names, function, 48);
+    name_cell(row, page, index);
     if (function->kind != SNAP_PYTHON || !function->file)
         return;
     plain_str(row, " ");
@@ -169,8 +179,10 @@ static void add_mean(struct plain *row, const struct prof_await_site *site)
     double mean = weigh_ratio(site->samples, site->of_snapshots);
     if (mean < 0.05)
         plain_str(row, "<0.1");
+    else if (mean < 9.95)
+        plain_add(row, "%.1f", mean);
     else
-        plain_add(row, mean < 9.95 ? "%.1f" : "%.0f", mean);
+        plain_count(row, (uint64_t)(mean + 0.5));
 }
 
 static void add_site(struct page *page, const struct prof_await_site *site)
@@ -195,10 +207,10 @@ static void add_site(struct page *page, const struct prof_await_site *site)
         names_task(&row, page->names.strings, site->coroutine, 0, TASK_COLUMNS);
     plain_str(&row, DOC_NEXT);
     if (own != UINT32_MAX && own != site->frames[0])
-        frame_cell(&row, page, site->frames[0]);
+        name_cell(&row, page, site->frames[0]);
     plain_str(&row, DOC_NEXT);
     if (site->frame_count > site->task_frames)
-        frame_cell(&row, page, site->frames[site->frame_count - 1]);
+        name_cell(&row, page, site->frames[site->frame_count - 1]);
     doc_row(page->doc, DOC_NORMAL, 1, plain_text(&row));
     page->failed |= row.failed;
 }
@@ -212,8 +224,8 @@ void page_await_sites(struct page *page)
         {.title = "FOR"},
         {.title = "LONGEST", .right = true},
         {.title = "WHERE", .code = true, .keep = PLAIN_KEEP_END, .least = 20},
-        {.title = "IN", .code = true, .keep = PLAIN_KEEP_END, .least = 14, .drop = 1},
-        {.title = "AWAITED BY", .code = true, .keep = PLAIN_KEEP_END, .least = 14},
+        {.title = "IN", .code = true, .least = 10, .drop = 1},
+        {.title = "AWAITED BY", .code = true, .least = 12},
     };
     const struct prof_report *profile = page->profile;
     if (!profile->await_site_count)

@@ -171,6 +171,7 @@ static const struct field fields[] = {
     FIELD_READ("loops", document_read_loops),
     FIELD_READ("tasks", document_read_tasks),
     FIELD_READ("greenlets", document_read_greenlets),
+    FIELD_READ("generators", document_read_generators),
     FIELD(struct report_document, "notes", FIELD_NAMES, notes),
 };
 

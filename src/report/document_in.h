@@ -170,6 +170,7 @@ void document_read_loops(struct document_in *in, void *document);
 void document_read_tasks(struct document_in *in, void *document);
 void document_read_greenlets(struct document_in *in, void *document);
 void document_read_turn(struct document_in *in, void *thread);
+void document_read_generators(struct document_in *in, void *document); // document_generators.c
 // Made if there is none; NULL after a fault.
 struct snap_suspended *document_suspended_of(struct document_in *in);
 // The stack with these frames, which an item of a list has.

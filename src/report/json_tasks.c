@@ -179,9 +179,8 @@ static void write_greenlet(struct json_report *report, struct json_stacks *stack
     json_end_object(json, JSON_LINES);
 }
 
-static struct err *write_list(struct json_report *report, const struct snap_suspended *suspended,
-                              const char *key, size_t count,
-                              void (*write)(struct json_report *, struct json_stacks *, uint32_t))
+struct err *json_suspended_list(struct json_report *report, const struct snap_suspended *suspended,
+                                const char *key, size_t count, json_suspended_item *write)
 {
     GUARD(json_stacks_deinit) struct json_stacks stacks = {0};
     if (!count)
@@ -208,6 +207,7 @@ static void write_summary(struct json_report *report, const struct snap_suspende
     json_u64(json, "tasks_left_out", suspended->tasks_left_out);
     json_u64(json, "greenlets", suspended->greenlets.count);
     json_u64(json, "greenlets_left_out", suspended->greenlets_left_out);
+    json_u64(json, "generators", suspended->generators.count);
     json_u64(json, "generators_left_out", suspended->generators_left_out);
     json_end_object(json, JSON_LINE);
 }
@@ -228,9 +228,11 @@ struct err *json_suspended(struct json_report *report)
     write_summary(report, suspended);
     if (suspended->loops.count)
         write_loops(report, &suspended->loops);
-    TRY(write_list(report, suspended, "tasks", suspended->tasks.count, write_task));
-    TRY(write_list(report, suspended, "greenlets", suspended->greenlets.count, write_greenlet));
-    return json_task_groups(report, suspended);
+    TRY(json_suspended_list(report, suspended, "tasks", suspended->tasks.count, write_task));
+    TRY(json_suspended_list(report, suspended, "greenlets", suspended->greenlets.count,
+                            write_greenlet));
+    TRY(json_task_groups(report, suspended));
+    return json_generators(report, suspended);
 }
 
 void json_turn(struct json_report *report, const struct snap_thread *thread)

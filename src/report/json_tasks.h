@@ -22,6 +22,13 @@ void json_stack(struct json_report *report, struct json_stacks *stacks, uint32_t
 struct err *json_suspended(struct json_report *report);
 // json_task_groups.c: "task_groups" and "greenlet_groups", put together of them
 struct err *json_task_groups(struct json_report *report, const struct snap_suspended *suspended);
+// json_generators.c: "generators", and "generator_groups" put together of them
+struct err *json_generators(struct json_report *report, const struct snap_suspended *suspended);
+// A list of `count` items, where there are some.
+typedef void json_suspended_item(struct json_report *report, struct json_stacks *stacks,
+                                 uint32_t index);
+struct err *json_suspended_list(struct json_report *report, const struct snap_suspended *suspended,
+                                const char *key, size_t count, json_suspended_item *write);
 // "turn" of a thread, where there is one
 void json_turn(struct json_report *report, const struct snap_thread *thread);
 

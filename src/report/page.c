@@ -468,6 +468,7 @@ static const struct {
     {"tasks", page_tasks, OF_PROFILE | OF_DUMP},
     {"task-tree", page_task_tree, OF_DUMP},
     {"greenlets", page_greenlets, OF_PROFILE | OF_DUMP},
+    {"generators", page_generators, OF_PROFILE | OF_DUMP},
     {"environment", page_environment, OF_PROFILE | OF_DUMP},
     {"notes", add_notes, OF_PROFILE | OF_DUMP},
     {"command", add_command, OF_PROFILE | OF_DUMP},

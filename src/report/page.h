@@ -58,9 +58,10 @@ void page_frame_details(struct page *page, const struct snap_thread *thread, siz
 void page_thread_details(struct page *page, const struct snap_thread *thread);
 // What waits without a thread, in the snapshot that is told of; NULL: nothing. tasks.c
 const struct snap_suspended *page_suspended(const struct page *page);
-void page_tasks(struct page *page);     // tasks.c
-void page_task_tree(struct page *page); // task_tree.c
-void page_greenlets(struct page *page); // greenlets.c
+void page_tasks(struct page *page);      // tasks.c
+void page_task_tree(struct page *page);  // task_tree.c
+void page_greenlets(struct page *page);  // greenlets.c
+void page_generators(struct page *page); // generators.c
 // A sentence of the summary: how many there are, and where most of them wait. tasks.c
 void page_say_suspended(struct page *page, bool of_greenlets);
 // "runs task worker-3 for 5 snapshots", of a thread that has a turn. tasks.c

@@ -187,4 +187,5 @@ void task_groups_deinit(struct task_groups *groups)
 {
     free(groups->order);
     vec_deinit(&groups->list);
+    *groups = (struct task_groups){0};
 }

@@ -361,6 +361,15 @@ static void ring_deinit(struct await_ring *ring)
     vec_deinit(ring);
 }
 
+// " of order()", where the name does not say it.
+static void say_coroutine(struct plain *line, const struct page *page, const struct snap_task *task)
+{
+    if (!task->name || !task->coroutine || task->name == task->coroutine)
+        return;
+    plain_str(line, " of ");
+    task_say_coroutine(line, page, task->coroutine);
+}
+
 static void say_ring(struct page *page, const struct task_groups *all,
                      const struct await_ring *ring)
 {
@@ -376,6 +385,7 @@ static void say_ring(struct page *page, const struct task_groups *all,
         plain_str(&line, " wait for each other in a ring: ");
         for (size_t i = 0; i < shown; i++) {
             task_say_name(&line, page, all, ring->items[i]);
+            say_coroutine(&line, page, &all->suspended->tasks.items[ring->items[i]]);
             plain_str(&line, " > ");
         }
         if (shown < ring->count) {

@@ -39,10 +39,30 @@ void task_say_name(struct plain *plain, const struct page *page, const struct ta
     }
 }
 
+// "handle" of "Server.start.<locals>.handle": where it is defined, the line says better.
+static void add_function(struct plain *plain, const struct page *page, uint32_t name,
+                         size_t columns)
+{
+    static const char within[] = "<locals>.";
+    const char *text = strtab_get(page->names.strings, name);
+    if (!text) {
+        plain_str(plain, "?");
+        return;
+    }
+    const char *end = text + strtab_size(page->names.strings, name), *at;
+    while ((at = memmem(text, (size_t)(end - text), within, strlen(within))) &&
+           at + strlen(within) < end)
+        text = at + strlen(within);
+    GUARD(plain_deinit) struct plain whole = {0};
+    plain_safe(&whole, text, (size_t)(end - text));
+    plain_clip(plain, plain_text(&whole), columns, PLAIN_KEEP_START);
+    plain->failed |= whole.failed;
+}
+
 void task_say_coroutine(struct plain *plain, const struct page *page, uint32_t coroutine)
 {
     plain_str(plain, PLAIN_CODE);
-    plain_id(plain, page->names.strings, coroutine, NAME_COLUMNS, PLAIN_KEEP_START);
+    add_function(plain, page, coroutine, NAME_COLUMNS);
     plain_str(plain, "()" PLAIN_CODE_END);
 }
 
@@ -70,6 +90,13 @@ static int by_name(const void *left, const void *right, void *arg)
                         *(const uint32_t *)right);
 }
 
+// Greenlets are often called by what they run.
+static bool same_name(const struct task_groups *groups, uint32_t left, uint32_t right)
+{
+    struct task_view a = task_groups_view(groups, left), b = task_groups_view(groups, right);
+    return a.name == b.name && (a.name || (a.coroutine && a.coroutine == b.coroutine));
+}
+
 void task_say_names(struct plain *plain, const struct page *page, const struct task_groups *groups,
                     const uint32_t *indexes, size_t count, size_t named)
 {
@@ -81,13 +108,20 @@ void task_say_names(struct plain *plain, const struct page *page, const struct t
     memcpy(order, indexes, count * sizeof(*order));
     qsort_r(order, count, sizeof(*order), by_name, &(struct named){page, groups});
     named = count <= named + 1 ? count : named;
-    for (size_t i = 0; i < named; i++) {
-        plain_str(plain, i ? ", " : "");
-        task_say_name(plain, page, groups, order[i]);
+    size_t said = 0;
+    for (size_t next; named && said < count; said = next, named--) {
+        for (next = said + 1; next < count && same_name(groups, order[said], order[next]);)
+            next++;
+        plain_str(plain, said ? ", " : "");
+        task_say_name(plain, page, groups, order[said]);
+        if (next - said > 1 && next - said < count) {
+            plain_str(plain, " x ");
+            plain_count(plain, next - said);
+        }
     }
-    if (named < count) {
+    if (said < count) {
         plain_str(plain, " and ");
-        plain_count(plain, count - named);
+        plain_count(plain, count - said);
         plain_str(plain, " more");
     }
 }
@@ -154,7 +188,9 @@ void task_say_await(struct plain *plain, const struct page *page, const struct t
     else
         plain_str(plain, snap_await_name(group->kind));
     bool is_other = group->kind == SNAP_AWAIT_OTHER || group->kind == SNAP_AWAIT_FUTURE;
-    if (group->what || (is_other && group->type)) {
+    // Of a task that is named, how the program calls it is less.
+    bool task_named = group->kind == SNAP_AWAIT_TASK && group->count == 1 && await->tasks.count;
+    if (!task_named && (group->what || (is_other && group->type))) {
         plain_str(plain, " ");
         say_id(plain, page, group->what ? group->what : group->type, WHAT_COLUMNS, PLAIN_KEEP_END);
     } else if (group->fd >= 0) {
@@ -206,8 +242,8 @@ static void add_frame(struct plain *plain, const struct page *page, const struct
     const struct strtab *strings = page->names.strings;
     const struct report_options *options = page->options;
     const char *file = strtab_get(strings, frame->file);
-    plain_id(plain, strings, frame->qualname ? frame->qualname : frame->function, FUNCTION_COLUMNS,
-             PLAIN_KEEP_START);
+    add_function(plain, page, frame->qualname ? frame->qualname : frame->function,
+                 FUNCTION_COLUMNS);
     if (frame->kind != SNAP_PYTHON || !file)
         return;
     const char *base = names_base(file);

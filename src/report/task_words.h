@@ -32,6 +32,9 @@ void task_say_chain(struct plain *plain, const struct page *page, const struct s
 // Where it waits, for table cells: the innermost frame of one's own, else of Python's.
 void task_say_place(struct plain *plain, const struct page *page, const struct snap_frames *frames);
 
+// One group, with its frames. tasks.c
+void page_add_group(struct page *page, const struct task_groups *groups,
+                    const struct task_group *group);
 // The groups of a section: with their frames in a dump, as a table in a hotspot report. tasks.c
 void page_add_groups(struct page *page, const struct task_groups *groups);
 

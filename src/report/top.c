@@ -14,6 +14,8 @@ static void top_deinit(struct top *top)
 {
     page_deinit(&top->page);
     free(top->mostly_in);
+    task_groups_deinit(&top->tasks);
+    task_groups_deinit(&top->greenlets);
 }
 
 static struct err *prepare(struct top *top, const struct report_options *options)
@@ -25,6 +27,8 @@ static struct err *prepare(struct top *top, const struct report_options *options
     top->mostly_in = calloc(threads + 1, sizeof(*top->mostly_in));
     if (!page_prepare(&top->page) || !top->mostly_in)
         return err_create(ERR_NO_MEMORY, "no memory for the screen");
+    const struct snap_suspended *suspended = top->values->suspended;
+    top->state->has_tasks = suspended && (suspended->tasks.count || suspended->greenlets.count);
     if (input->profile)
         page_mostly_in(&top->page, top->mostly_in);
     return NULL;
@@ -71,12 +75,17 @@ static bool draw_body(struct top *top, unsigned from, unsigned lines)
         return draw_one(top, top_functions, &state->functions, from, lines);
     case TOP_LINES:
         return draw_one(top, top_lines, &state->lines, from, lines);
+    case TOP_TASKS:
+        return draw_one(top, top_tasks, &state->tasks, from, lines);
     case TOP_STACK:
         top_stack(top, from, lines);
         return true;
     case TOP_FUNCTION:
         if (top->page.profile)
             top_function(top, from, lines);
+        return true;
+    case TOP_TASK:
+        top_task(top, from, lines);
         return true;
     case TOP_HELP:
         top_help(top, from, lines);

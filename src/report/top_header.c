@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/task_words.h"
 #include "report/top_private.h"
 #include "util/guard.h"
 
@@ -67,6 +68,34 @@ static const struct prof_thread *gil_holder(const struct prof_report *profile, u
     return most;
 }
 
+// "   1,204 tasks, runs worker-3 (5 snapshots)"
+static void say_suspended(struct plain *line, const struct top *top)
+{
+    const struct snap_suspended *suspended = top->values->suspended;
+    if (!top->state->has_tasks)
+        return;
+    const size_t counts[] = {suspended->tasks.count, suspended->greenlets.count};
+    static const char *const things[] = {"task", "greenlet"};
+    for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+        if (counts[i]) {
+            plain_str(line, "   ");
+            plain_things(line, counts[i], things[i]);
+        }
+    vec_foreach (loop, &suspended->loops) {
+        if (loop->current >= suspended->tasks.count)
+            continue;
+        const struct task_groups all = {.suspended = suspended};
+        plain_str(line, ", runs ");
+        task_say_name(line, &top->page, &all, loop->current);
+        if (loop->same_snapshots > 1) {
+            plain_str(line, " (");
+            plain_things(line, loop->same_snapshots, "snapshot");
+            plain_str(line, ")");
+        }
+        return;
+    }
+}
+
 static void say_load(struct top *top, unsigned row)
 {
     const struct prof_report *profile = top->page.profile;
@@ -92,6 +121,7 @@ static void say_load(struct top *top, unsigned row)
         plain_id(&line, top->page.names.strings, holder->name, 20, PLAIN_KEEP_START);
         plain_add(&line, "), %.1f wait", weigh_ratio(profile->states[SNAP_GIL_WAIT], snapshots));
     }
+    say_suspended(&line, top);
     screen_put(screen, row, SCREEN_NORMAL, plain_text(&line));
     screen->failed |= line.failed;
 }
@@ -154,8 +184,9 @@ void top_header(struct top *top)
 // ---- The last line -------------------------------------------------------------------------------
 
 enum {
-    TABLES = 1u << TOP_OVERVIEW | 1u << TOP_THREADS | 1u << TOP_FUNCTIONS | 1u << TOP_LINES,
-    TEXTS = 1u << TOP_STACK | 1u << TOP_FUNCTION,
+    TABLES = 1u << TOP_OVERVIEW | 1u << TOP_THREADS | 1u << TOP_FUNCTIONS | 1u << TOP_LINES |
+             1u << TOP_TASKS,
+    TEXTS = 1u << TOP_STACK | 1u << TOP_FUNCTION | 1u << TOP_TASK,
     HELP = 1u << TOP_HELP,
     EVERY = TABLES | TEXTS | HELP,
 };
@@ -168,7 +199,7 @@ static void show_hints(struct top *top, unsigned row)
     } hints[] = {
         {"q", "quit", EVERY},          {"h", "help", EVERY & ~HELP},
         {"Esc", "back", TEXTS | HELP}, {"Enter", "open", TABLES},
-        {"g", "group", TABLES},        {"s", "sort", TABLES},
+        {"g", "group", TABLES},        {"s", "sort", TABLES & ~(1u << TOP_TASKS)},
         {"w", "window", TABLES},       {"/", "filter", TABLES},
         {"n", "native", TEXTS},        {"S", "save", TABLES | TEXTS},
         {"p", "hold", TABLES | TEXTS}, {"Tab", "other table", 1u << TOP_OVERVIEW},

@@ -4,6 +4,7 @@
 #define REPORT_TOP_PRIVATE_H
 
 #include "report/page.h"
+#include "report/task_groups.h"
 #include "report/top.h"
 
 struct top {
@@ -13,6 +14,7 @@ struct top {
     struct page page;              // helpers; page.profile: what is counted, NULL: nothing so far
     const struct snapshot *latest; // NULL: none so far
     uint32_t *mostly_in;           // by thread
+    struct task_groups tasks, greenlets;
 };
 
 // ---- Tables (top_table.c) ------------------------------------------------------------------------
@@ -59,16 +61,25 @@ bool top_threads(struct top *top, struct top_table *ret);   // top_threads.c
 bool top_functions(struct top *top, struct top_table *ret); // top_functions.c
 bool top_lines(struct top *top, struct top_table *ret);     // top_functions.c
 
+bool top_tasks(struct top *top, struct top_table *ret); // top_tasks.c
+
 uint64_t top_thread_key(pid_t pid, pid_t tid);
 uint64_t top_function_key(const struct prof_function *function);
 // The index of the function with that key; UINT32_MAX: it is not in the profile.
 uint32_t top_function_of(const struct top *top, uint64_t key);
+
+// Groups of tasks and greenlets are found where they are needed; false: out of memory.
+bool top_find_tasks(struct top *top);
+// The group with that key, and whose it is; NULL: there is none any more.
+const struct task_group *top_task_group_of(const struct top *top, uint64_t key,
+                                           const struct task_groups **ret_groups);
 
 // ---- Text (top_text.c) ---------------------------------------------------------------------------
 
 // A page of text that is scrolled, in those lines of the screen.
 void top_stack(struct top *top, unsigned from, unsigned lines);
 void top_function(struct top *top, unsigned from, unsigned lines);
+void top_task(struct top *top, unsigned from, unsigned lines);
 void top_help(struct top *top, unsigned from, unsigned lines);
 
 // ---- The lines above and below (top_header.c) ----------------------------------------------------

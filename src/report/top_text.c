@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/task_words.h"
 #include "report/top_private.h"
 #include "util/guard.h"
 
 #define ROWS_OF_EACH 12 // callers, callees, lines
+#define TASKS_SHOWN 500 // of a group
 #define CONTINUED 8     // indentation of what is left of a line
 
 // A page: its title, and a document whose last section holds the lines.
@@ -190,6 +192,47 @@ void top_stack(struct top *top, unsigned from, unsigned lines)
             plain_id(&line, top->page.names.strings, *note, 0, PLAIN_KEEP_START);
             add_line(&text, DOC_FAINT, plain_text(&line));
         }
+    }
+    text_draw(&text, from, lines);
+}
+
+// ---- A group of tasks ----------------------------------------------------------------------------
+
+static void add_task(struct text *text, const struct task_groups *groups, uint32_t index)
+{
+    const struct page *page = &text->top->page;
+    const struct task_group one = task_groups_sum(groups, &index, 1);
+    GUARD(plain_deinit) struct plain line = {0}, await = {0};
+    plain_str(&line, "  ");
+    task_say_name(&line, page, groups, index);
+    task_say_await(&await, page, groups, &one, &index);
+    task_say_times(&await, &one);
+    plain_add(&line, "  %s", plain_text(&await));
+    plain_unmark(&line);
+    add_line(text, DOC_NORMAL, plain_text(&line));
+    text->doc.failed |= line.failed || await.failed;
+}
+
+void top_task(struct top *top, unsigned from, unsigned lines)
+{
+    GUARD(text_deinit) struct text text;
+    const struct task_groups *groups = NULL;
+    text_begin(&text, top);
+    const struct task_group *group =
+        top_find_tasks(top) ? top_task_group_of(top, top->state->opened, &groups) : NULL;
+    plain_str(&text.title, "Tasks that wait at one place; innermost frame first");
+    if (!group) {
+        add_line(&text, DOC_NORMAL, "  None is there any more.");
+    } else {
+        static const struct report_options options = {0};
+        struct page page = top->page;
+        page.doc = &text.doc;
+        page.options = &options;
+        page_add_group(&page, groups, group);
+        add_line(&text, DOC_NORMAL, "");
+        for (size_t i = 0; i < group->count && i < TASKS_SHOWN; i++)
+            add_task(&text, groups, groups->order[group->first + i]);
+        text.doc.failed |= page.failed;
     }
     text_draw(&text, from, lines);
 }

@@ -9,6 +9,7 @@
 #include "snapshot/merge.h"
 #include "snapshot/tasks.h"
 #include "util/guard.h"
+#include "util/redact.h"
 
 struct builder {
     const struct snap_input *in;
@@ -147,7 +148,7 @@ static void add_python(struct builder *b, struct snap_thread *thread, const stru
         thread->state = SNAP_GIL_WAIT, thread->on_cpu = false;
     const struct py_thread_name *name = python->ident_doubtful ? NULL : find_name(b, python->ident);
     if (name) {
-        thread->name = name->name;
+        thread->name = b->in->show_secrets ? name->name : redact_id(b->in->strings, name->name);
         thread->name_from_kernel = false;
     }
     note_stack(b, thread, stack);
@@ -173,6 +174,24 @@ static bool add_frames(struct builder *b, struct snap_thread *thread,
     return snap_merge(&merge, thread);
 }
 
+// Who waits for the GIL wakes after each switch interval to ask for it: then it is in no futex call, but in
+// the code that takes the GIL, without having it. CPython: Python/ceval_gil.c (before 3.12 .h).
+static void find_gil_wait(const struct builder *b, struct snap_thread *thread)
+{
+    static const char *const takers[] = {"take_gil", "PyEval_RestoreThread",
+                                         "PyEval_AcquireThread"};
+    if (!snap_state_works(thread->state) || !thread->has_holds_gil || thread->holds_gil)
+        return;
+    vec_foreach (frame, &thread->frames) {
+        const char *name = strtab_get(b->in->strings, frame->function);
+        if (frame->kind != SNAP_NATIVE)
+            return;
+        for (size_t i = 0; name && i < ARRAY_SIZE(takers); i++)
+            if (strcmp(name, takers[i]) == 0)
+                thread->state = SNAP_GIL_WAIT, thread->on_cpu = false;
+    }
+}
+
 // What thread `index` of the kernel runs. Newer interpreters come first, and are the inner ones
 // where a thread runs several.
 static struct err *add_stacks(struct builder *b, struct snap_thread *thread, size_t index)
@@ -186,6 +205,7 @@ static struct err *add_stacks(struct builder *b, struct snap_thread *thread, siz
     if (!add_frames(b, thread, b->mine, count,
                     in->native_stacks ? &in->native_stacks[index] : NULL))
         return err_create(ERR_NO_MEMORY, "snapshot");
+    find_gil_wait(b, thread);
     return details_read(in, index, b->mine, count, thread);
 }
 
@@ -204,6 +224,8 @@ static void fill_kernel(struct builder *b, const struct live_thread *as_read,
     to->held_still = from->held_still || in->is_core;
     if (from->comm[0]) {
         to->name = strtab_add_cstr(in->strings, from->comm);
+        if (!in->show_secrets)
+            to->name = redact_id(in->strings, to->name);
         to->name_from_kernel = true;
     }
     to->state = snap_thread_state(from, in->state ? &in->state->gils : NULL, in->is_core);
@@ -314,7 +336,9 @@ struct err *snapshot_build(const struct snap_input *input, struct snapshot *ret)
     if (ret->threads.count)
         qsort(ret->threads.items, ret->threads.count, sizeof(*ret->threads.items), thread_compare);
     TRY(details_settle(input, ret));
-    TRY(tasks_build(input, owner, ret));
-    TRY(greenlets_read(input, ret));
+    if (!input->no_tasks) {
+        TRY(tasks_build(input, owner, ret));
+        TRY(greenlets_read(input, ret));
+    }
     return generators_read(input, ret);
 }

@@ -42,12 +42,6 @@ details_reader details_exceptions;  // details_exceptions.c
 uint64_t details_future_run(const struct snap_input *in, const struct py_stack *stack);
 // Who has what the threads wait for (owners.c). Once all threads are known.
 struct err *details_find_owners(const struct snap_input *in, struct snapshot *snapshot);
-// Adds to what threads hold the locks that others wait for and that they took by acquire() (taken.c): by
-// their code, as nothing of it lies in their frames. Once what the locks themselves say is known.
-struct err *details_find_taken(const struct snap_input *in, struct py_decoder *dec,
-                               struct snapshot *snapshot);
-// A plain lock or a semaphore.
-bool details_may_be_taken(const struct snap_wait *wait);
 
 // ---- Details of earlier snapshots (memory.c) ----------------------------------------------------
 
@@ -77,6 +71,7 @@ struct greenlets_known **greenlets_known_of(struct snap_memory *memory); // memo
 void greenlets_known_destroy(struct greenlets_known *known);
 // Once all threads are known. Fills snapshot->suspended.
 struct err *greenlets_read(const struct snap_input *in, struct snapshot *snapshot);
+
 // ---- Generators (generators.c) ------------------------------------------------------------------
 
 // Those that are suspended, if they are wanted. Once tasks are known: their coroutines are none of them.

@@ -8,7 +8,7 @@
 #include "util/hash.h"
 #include "util/limits.h"
 
-#define TRIES 3
+#define TRIES 8 // a loop that switches 10,000 times a second leaves time for some
 
 static enum snap_greenlet_state state_of(enum py_greenlet_state state)
 {
@@ -59,8 +59,6 @@ static struct err *add(struct greenlets *g, const struct py_greenlet *greenlet,
     struct greenlet_extra extra = {
         .group = greenlet->group,
         .parent = greenlet->parent,
-        .stack_stop = greenlet->stack_stop,
-        .started = greenlet->state != PY_GREENLET_CREATED,
     };
     struct snap_greenlet kept = *value;
     struct greenlet_running running = {(uint32_t)g->out->greenlets.count, *greenlet};
@@ -74,14 +72,6 @@ static struct err *add(struct greenlets *g, const struct py_greenlet *greenlet,
     return NULL;
 }
 
-static bool is_gone(const struct greenlets *g, uint64_t group)
-{
-    vec_foreach (gone, &g->gone)
-        if (group && *gone == group)
-            return true;
-    return false;
-}
-
 enum outcome { TAKEN, TORN, NONE };
 
 static struct err *read_once(struct greenlets *g, struct greenlet_known *known, enum outcome *ret)
@@ -92,7 +82,7 @@ static struct err *read_once(struct greenlets *g, struct greenlet_known *known, 
     g->view.size = 0;
     *ret = NONE;
     AUTO_ERR struct err *none = py_greenlet_read(dec, &g->known->build, known->object, &greenlet);
-    if (none || greenlet.state == PY_GREENLET_DEAD || greenlet.gone || is_gone(g, greenlet.group))
+    if (none || greenlet.state == PY_GREENLET_DEAD)
         return NULL;
     if (greenlet.state == PY_GREENLET_SUSPENDED)
         py_greenlet_stack(g->process, &g->view, &greenlet, &stack);
@@ -100,7 +90,7 @@ static struct err *read_once(struct greenlets *g, struct greenlet_known *known, 
         .pid = g->in->target->pid,
         .object = known->object,
         .type = greenlets_short_name(dec->strings, py_type_name(dec, known->object)),
-        .name = py_greenlet_name(dec, &greenlet, &stack),
+        .name = py_greenlet_name(dec, &g->known->build, &greenlet, &stack),
         .state = state_of(greenlet.state),
         .is_main = greenlet.is_main,
         .is_hub = py_greenlet_is_hub(dec, &greenlet, &stack),
@@ -112,8 +102,7 @@ static struct err *read_once(struct greenlets *g, struct greenlet_known *known, 
         greenlets_read_await(g, &stack, &value.await);
     struct err *err = NULL;
     *ret = TORN;
-    if (greenlets_hold_frames(g, &stack) &&
-        greenlets_hold(g, greenlet.words_addr, greenlet.words, 8 * greenlet.word_count)) {
+    if (greenlets_hold(g, greenlets_group(g, known->group), &greenlet, &stack)) {
         if (greenlet.state == PY_GREENLET_SUSPENDED)
             value.since_ns = since(g, &greenlet, &stack, known);
         *ret = TAKEN;
@@ -125,38 +114,30 @@ static struct err *read_once(struct greenlets *g, struct greenlet_known *known, 
 
 static struct err *read_one(struct greenlets *g, struct greenlet_known *known)
 {
+    struct greenlet_group *group = greenlets_group(g, known->group);
     enum outcome outcome = TORN;
     // What was recorded once is not read again.
-    int tries = g->in->heap == g->in->target->mem ? TRIES : 1;
+    int tries = !g->in->heap || g->in->heap != g->in->target->mem || g->in->is_core ? 1 : TRIES;
+    if (group && group->gone)
+        return NULL;
+    if (!g->in->heap && greenlets_told_of(g, known->object))
+        tries = 0;
     for (int i = 0; i < tries && outcome == TORN; i++) {
-        g->view.below = i == 0 && g->cached ? g->cached : g->in->target->mem;
+        greenlets_begin(g, group, i > 0);
         TRY(read_once(g, known, &outcome));
     }
-    g->out->greenlets_left_out += outcome == TORN;
-    return NULL;
-}
-
-// ---- All ----------------------------------------------------------------------------------------
-
-// The first greenlets of threads: they tell where the others' fields lie, and which threads ended.
-static struct err *read_mains(struct greenlets *g)
-{
-    struct py_greenlet greenlet;
-    vec_foreach (known, &g->known->items) {
-        AUTO_ERR struct err *err =
-            py_greenlet_read(&g->process->dec, &g->known->build, known->object, &greenlet);
-        if (!err && greenlet.gone && !vec_push(&g->gone, greenlet.group))
-            return err_create(ERR_NO_MEMORY, "greenlets");
-    }
-    return NULL;
+    if (outcome != TORN)
+        return NULL;
+    g->out->greenlets_left_out++;
+    return g->in->heap ? greenlets_tell_change(g, known->object) : NULL;
 }
 
 static struct err *read_all(struct greenlets *g)
 {
-    TRY(read_mains(g));
+    g->known->build.visits = 0;
+    TRY(greenlets_know_groups(g));
     vec_foreach (known, &g->known->items)
         TRY(read_one(g, known));
-    g->view.below = g->in->target->mem;
     g->view.size = 0;
     return greenlets_settle(g);
 }
@@ -173,7 +154,7 @@ static struct err *look(struct greenlets *g)
         g->snapshot->suspended = snap_suspended_create();
         if (!g->snapshot->suspended)
             return err_create(ERR_NO_MEMORY, "greenlets");
-        g->snapshot->suspended->moment = in->is_core;
+        g->snapshot->suspended->moment = true;
     }
     g->out = g->snapshot->suspended;
     g->first = g->out->greenlets.count;
@@ -222,7 +203,8 @@ struct err *greenlets_read(const struct snap_input *in, struct snapshot *snapsho
     mem_destroy(g.cached);
     vec_deinit(&g.extras);
     vec_deinit(&g.running);
-    vec_deinit(&g.gone);
+    vec_deinit(&g.groups);
+    hash_index_deinit(&g.by_group);
     hash_index_deinit(&g.by_object);
     if (!in->remembered)
         greenlets_known_destroy(g.known);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // One look at all greenlets of a process, in the pieces of greenlets*.c.
 //
-// A live process runs meanwhile: what was read of a greenlet is compared with what stands there
-// afterwards, and each is true for itself. What was found in the heap, and what turned out to have
-// changed, are facts (target/kernel.h): a capture does not hold the whole heap, and has one byte
-// for each address.
+// A live process runs meanwhile. Each switch of a thread counts up its context_ver (3.7+): where
+// that did not happen, or once only while the greenlet itself looks as before, what was read of it
+// is of one moment; else it is read again, and left out in the end. What was found in the heap, and
+// what turned out to have changed, are facts (target/kernel.h): a capture does not hold the whole
+// heap, and has one byte for each address.
 #ifndef SNAPSHOT_GREENLETS_H
 #define SNAPSHOT_GREENLETS_H
 
@@ -16,6 +17,7 @@ struct greenlet_known {
     uint64_t object;
     uint64_t token;   // of where it was suspended
     int64_t since_ns; // CLOCK_MONOTONIC when it was first seen there; 0: not known
+    uint64_t group;   // as of the beginning of this look
 };
 
 struct greenlets_known {
@@ -28,8 +30,18 @@ struct greenlets_known {
 
 // What is not part of the value.
 struct greenlet_extra {
-    uint64_t group, parent, stack_stop;
-    bool started;
+    uint64_t group, parent;
+};
+
+// The greenlets of a thread.
+struct greenlet_group {
+    uint64_t group;
+    bool gone;        // the thread has ended
+    pid_t tid;        // 0: not known
+    uint64_t counter; // address of what counts its switches; 0: not known
+    uint64_t first,
+        seen; // what it counted when this look began, and when the memory that is used now
+              // was read at the earliest
 };
 
 struct greenlet_running {
@@ -47,11 +59,12 @@ struct greenlets {
     struct snap_suspended *out;
     VEC(struct greenlet_extra) extras; // one for each of out->greenlets
     VEC(struct greenlet_running) running;
-    VEC(uint64_t) gone;          // groups whose thread has ended
-    size_t first;                // of them in out->greenlets
-    struct hash_index by_object; // ids are indexes
-    size_t paths;                // names of objects that were looked for
-    size_t changed_next;         // of kernel->changed, in a replay
+    VEC(struct greenlet_group) groups;
+    struct hash_index by_group;   // ids are indexes of these
+    size_t first;                 // of them in out->greenlets
+    struct hash_index by_object;  // ids are indexes
+    size_t paths, sockets, slots; // work that was done on what they wait for
+    size_t changed_next;          // of kernel->changed, in a replay
 };
 
 // Fills known->items. False: nothing is to be read in this snapshot.
@@ -59,11 +72,28 @@ struct err *greenlets_find(struct greenlets *g, bool *ret);
 // What was read costs time that is to be no more than a small part of all: see next_read_ns.
 void greenlets_account(struct greenlets *g, uint64_t begun_ns);
 
-// Does the target hold these bytes still?
-bool greenlets_hold(struct greenlets *g, uint64_t addr, const void *bytes, size_t size);
-bool greenlets_hold_frames(struct greenlets *g, const struct py_stack *stack);
+// Which threads there are greenlets of. NULL: no memory.
+struct err *greenlets_know_groups(struct greenlets *g);
+struct greenlet_group *greenlets_group(const struct greenlets *g, uint64_t group); // NULL: none
+
+// ---- greenlets_verify.c -------------------------------------------------------------------------
+
+// Before one is read; `again`: what was read of its thread is void.
+void greenlets_begin(struct greenlets *g, struct greenlet_group *group, bool again);
+// Afterwards: it is of one moment.
+bool greenlets_hold(struct greenlets *g, const struct greenlet_group *group,
+                    const struct py_greenlet *greenlet, const struct py_stack *stack);
+// Something changed while it was read: a fact, of which a replay is told when it asks in the same
+// order.
+struct err *greenlets_tell_change(struct greenlets *g, uint64_t addr);
+bool greenlets_told_of(struct greenlets *g, uint64_t addr);
 // Does the thread still run the greenlet whose frames the snapshot has?
-bool greenlets_hold_thread(struct greenlets *g, const struct py_stack *stack);
+struct err *greenlets_hold_thread(struct greenlets *g, const struct py_stack *stack,
+                                  const struct py_greenlet *greenlet, bool *ret);
+// Nothing of it all has changed.
+struct err *greenlets_hold_all(struct greenlets *g, bool *ret);
+
+// ---- The others ---------------------------------------------------------------------------------
 
 // Index of the greenlet; SNAP_NO_INDEX: it is not among them.
 uint32_t greenlets_index(const struct greenlets *g, uint64_t object);

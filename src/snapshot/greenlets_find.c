@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Which objects are greenlets, and whether what was read of them still holds: see greenlets.h.
+// Which objects are greenlets: see greenlets.h.
 //
 // Nobody has a list of them: the module keeps, for each thread, the first and the current one. So
 // the objects that the garbage collector knows are gone through. That takes some 20 ms for 100,000
@@ -25,8 +25,8 @@ void greenlets_known_destroy(struct greenlets_known *known)
 
 // ---- The heap -----------------------------------------------------------------------------------
 
-// It has a decoder of its own: what is read here is not recorded, and must not be in a cache from which
-// it would not be read again.
+// It has a decoder of its own: what is read here is not recorded, and must not be in a cache from
+// which it would not be read again.
 struct walk {
     struct greenlets *g;
     struct py_decoder dec;
@@ -129,119 +129,38 @@ static struct err *replay(struct greenlets *g)
     return replace(g->known, &walk) ? NULL : err_create(ERR_NO_MEMORY, "greenlets");
 }
 
-struct err *greenlets_find(struct greenlets *g, bool *ret)
+static struct err *tell(const struct greenlets *g)
 {
     struct kernel_facts *facts = g->in->kernel;
+    if (!facts)
+        return NULL;
+    facts->read_greenlets = true;
+    vec_foreach (item, &g->known->items)
+        if (!vec_push(&facts->greenlets, item->object))
+            return err_create(ERR_NO_MEMORY, "greenlets");
+    return NULL;
+}
+
+struct err *greenlets_find(struct greenlets *g, bool *ret)
+{
     struct greenlets_known *known = g->known;
     uint64_t now_ns = live_now_ns();
-    *ret = true;
-    if (!g->in->heap) {
-        *ret = facts && facts->read_greenlets;
-        return *ret ? replay(g) : NULL;
-    }
-    if (now_ns >= known->next_walk_ns) {
+    bool found = !g->in->heap && g->in->kernel && g->in->kernel->read_greenlets;
+    if (found)
+        TRY(replay(g));
+    if (g->in->heap && now_ns >= known->next_walk_ns) {
         TRY(walk_heap(g));
         known->next_walk_ns = live_now_ns() + WALK_SHARE * (live_now_ns() - now_ns);
     }
-    *ret = known->items.count && now_ns >= known->next_read_ns;
-    g->snapshot->suspended_unread |= known->items.count && !*ret;
-    if (*ret && facts) {
-        facts->read_greenlets = true;
-        vec_foreach (item, &known->items)
-            if (!vec_push(&facts->greenlets, item->object))
-                return err_create(ERR_NO_MEMORY, "greenlets");
-    }
-    return NULL;
+    // That there are none is told, too.
+    bool due = g->in->heap ? now_ns >= known->next_read_ns || !known->items.count : found;
+    *ret = due && known->items.count;
+    g->snapshot->suspended_unread |= !due && known->items.count;
+    return due && g->in->heap ? tell(g) : NULL;
 }
 
 void greenlets_account(struct greenlets *g, uint64_t begun_ns)
 {
     uint64_t now_ns = live_now_ns();
     g->known->next_read_ns = now_ns + READ_SHARE * (now_ns - begun_ns);
-}
-
-// ---- Whether it holds ---------------------------------------------------------------------------
-
-static bool told_to_have_changed(struct greenlets *g, uint64_t addr)
-{
-    const struct kernel_facts *facts = g->in->kernel;
-    if (!facts || g->changed_next >= facts->changed.count ||
-        facts->changed.items[g->changed_next] != addr)
-        return false;
-    g->changed_next++;
-    return true;
-}
-
-// Without memory to write it down a replay would not know.
-static bool tell_change(struct greenlets *g, uint64_t addr)
-{
-    return !g->in->kernel || vec_push(&g->in->kernel->changed, addr);
-}
-
-bool greenlets_hold(struct greenlets *g, uint64_t addr, const void *bytes, size_t size)
-{
-    unsigned char now[512];
-    if (g->in->is_core)
-        return true;
-    if (!g->in->heap)
-        return !told_to_have_changed(g, addr);
-    if (size <= sizeof(now) && mem_read_some(g->in->heap, addr, now, size) == size &&
-        memcmp(now, bytes, size) == 0)
-        return true;
-    (void)tell_change(g, addr);
-    return false;
-}
-
-// Up to 3.10 the frames of code that has returned are linked by f_back, too (Objects/frameobject.c,
-// free_list), but nobody refers to them.
-static bool is_dead(const struct py_decoder *dec, const struct py_frame *frame)
-{
-    uint64_t refcount = 0;
-    uint64_t at = frame->addr + py_offset(&dec->layout, PY_OB_type) - 8;
-    AUTO_ERR struct err *err = mem_read_u64(dec->mem, at, &refcount);
-    return err || !refcount;
-}
-
-// Where each frame stands: its code, its instruction and who called it.
-bool greenlets_hold_frames(struct greenlets *g, const struct py_stack *stack)
-{
-    const struct py_decoder *dec = &g->process->dec;
-    bool modern = dec->layout.version >= 0x030b;
-    enum py_field_id last = modern ? PY_IF_instr : PY_FO_lasti;
-    enum py_field_id first = modern ? PY_IF_code : PY_FO_back;
-    uint64_t at = py_offset(&dec->layout, first);
-    uint64_t size = py_offset(&dec->layout, last) + (modern ? 8 : 4) - at;
-    unsigned char bytes[512];
-    vec_foreach (frame, &stack->frames) {
-        if (g->in->is_core)
-            return true;
-        if (size > sizeof(bytes) || mem_read_some(dec->mem, frame->addr + at, bytes, size) != size)
-            return false;
-        if ((!modern && is_dead(dec, frame)) || !greenlets_hold(g, frame->addr + at, bytes, size))
-            return false;
-    }
-    return true;
-}
-
-static uint64_t outermost(const struct py_stack *stack)
-{
-    return stack->frames.count ? stack->frames.items[stack->frames.count - 1].addr : 0;
-}
-
-bool greenlets_hold_thread(struct greenlets *g, const struct py_stack *stack)
-{
-    struct py_decoder *dec = &g->process->dec;
-    struct py_thread thread = stack->thread;
-    if (g->in->is_core)
-        return true;
-    if (!g->in->heap)
-        return !told_to_have_changed(g, thread.tstate);
-    struct mem *mem = dec->mem;
-    dec->mem = g->in->heap;
-    AUTO_ERR struct err *err = py_thread_refresh(g->process, &thread);
-    bool same = !err && py_thread_outermost(g->process, &thread) == outermost(stack);
-    dec->mem = mem;
-    if (!same)
-        (void)tell_change(g, thread.tstate);
-    return same;
 }

@@ -266,14 +266,6 @@ static struct err *add_held(const struct owners *o, const struct snap_wait *wait
     return vec_push(&owner->details->held, held) ? NULL : err_create(ERR_NO_MEMORY, "locks");
 }
 
-static void infer_by_code(const struct owners *o)
-{
-    vec_foreach (thread, &o->snapshot->threads)
-        if (thread->details && !thread->details->wait.owner_known &&
-            details_may_be_taken(&thread->details->wait))
-            infer(o, &thread->details->wait);
-}
-
 struct err *details_find_owners(const struct snap_input *in, struct snapshot *snapshot)
 {
     struct owners owners = {in, snapshot, details_decoder(in)};
@@ -284,8 +276,6 @@ struct err *details_find_owners(const struct snap_input *in, struct snapshot *sn
     vec_foreach (thread, &snapshot->threads)
         if (thread->details)
             find_owner(&owners, thread);
-    if (owners.dec && !(err = details_find_taken(in, owners.dec, snapshot)))
-        infer_by_code(&owners);
     for (size_t i = 0; i < snapshot->threads.count && !err; i++)
         if (snapshot->threads.items[i].details)
             err = add_held(&owners, &snapshot->threads.items[i].details->wait);

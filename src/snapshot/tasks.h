@@ -107,6 +107,8 @@ struct err *tasks_read_chain(struct tasks *tasks, struct task_entry *entry);
 struct err *tasks_add(struct tasks *tasks, struct task_entry *entry);
 uint32_t tasks_find(const struct tasks *tasks, uint64_t object); // SNAP_NO_INDEX: it is none
 // "Task" of "_asyncio.Task"
+// A name that the program gave, without what looks like a secret.
+uint32_t tasks_name(const struct tasks *tasks, uint32_t name);
 uint32_t tasks_short_type(const struct tasks *tasks, uint32_t type);
 uint32_t tasks_coroutine_name(const struct tasks *tasks, uint64_t coroutine);
 

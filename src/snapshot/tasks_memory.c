@@ -196,6 +196,10 @@ static struct err *fill_tasks(struct tasks *tasks, const bool *loop_stood)
         uint64_t place = entry->place;
         if (timed)
             place = hash_bytes(place, &entry->await.when_s, sizeof(entry->await.when_s));
+        // From the moment its time is over it waits for its turn.
+        bool due = task->state == SNAP_TASK_READY || (timed && task->await.left_ns == 0);
+        if (due && place)
+            place = hash_u64(place, SNAP_TASK_READY);
         struct stay stay = {entry->future.object, place, entry->frame, now_of(tasks), timed};
         const struct stay *before = stay_of(&tasks->known->stays, stay.object);
         bool same_wait = timed || (task->loop != SNAP_NO_INDEX && loop_stood[task->loop]);

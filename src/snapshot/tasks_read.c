@@ -8,6 +8,7 @@
 #include "util/guard.h"
 #include "util/hash.h"
 #include "util/limits.h"
+#include "util/redact.h"
 
 #define LOOPS_MAX 256
 // Tasks that are read, and then looked at again; while everything is recorded, that takes longer.
@@ -25,6 +26,11 @@ static struct err *out_of_memory(void)
 }
 
 // ---- Names --------------------------------------------------------------------------------------
+
+uint32_t tasks_name(const struct tasks *tasks, uint32_t name)
+{
+    return tasks->in->show_secrets ? name : redact_id(tasks->in->strings, name);
+}
 
 uint32_t tasks_short_type(const struct tasks *tasks, uint32_t type)
 {
@@ -175,7 +181,7 @@ static struct err *fill(struct tasks *tasks, struct task_entry *entry)
     entry->value = (struct snap_task){
         .pid = tasks->in->target->pid,
         .object = task->object,
-        .name = task->name,
+        .name = tasks_name(tasks, task->name),
         .type = tasks_short_type(tasks, task->type),
         .loop = tasks_loop(tasks, task->loop),
         .cancelling = task->cancelling,
@@ -188,7 +194,7 @@ static struct err *fill(struct tasks *tasks, struct task_entry *entry)
     }
     if (task->coro)
         TRY(read_coroutine(tasks, entry));
-    return py_future_awaiters(tasks->futures, task, &entry->awaited_by, NULL);
+    return py_future_awaiters(tasks->futures, task, &entry->awaited_by, &entry->value.answers);
 }
 
 void task_entry_clear(struct task_entry *entry)

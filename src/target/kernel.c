@@ -10,6 +10,7 @@
 
 #include "target/kernel_sockets.h"
 #include "util/guard.h"
+#include "util/redact.h"
 
 static void fds_clear(struct kernel_fds *fds)
 {
@@ -97,7 +98,7 @@ static char *describe(struct kernel_facts *facts, const char *link, struct kerne
         return strndup(name + quoted, size - 2 * quoted);
     }
     fd->kind = KERNEL_FD_FILE;
-    return strdup(link);
+    return redact_path(link);
 }
 
 static void ask(struct kernel_facts *facts, struct kernel_fd *fd)

@@ -11,23 +11,16 @@
 #include "redact_private.h"
 #include "util/guard.h"
 
-#define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
+#define URL_MAX_BYTES 1024
 
-struct text {
-    const char *bytes;
-    size_t size;
-    unsigned char *marks; // 1: hidden
-    bool source;          // Python source: only literals are values
-};
-
-static void mark(struct text *text, size_t start, size_t end)
+void redact_mark(struct redact_text *text, size_t start, size_t end)
 {
     // What is hidden already stays one thing.
     if (end > start && (end - start != 3 || memcmp(text->bytes + start, REDACT_HIDDEN, 3) != 0))
         memset(text->marks + start, 1, end - start);
 }
 
-static size_t find(const struct text *text, size_t from, const char *what)
+static size_t find(const struct redact_text *text, size_t from, const char *what)
 {
     const char *found = from < text->size
                             ? memmem(text->bytes + from, text->size - from, what, strlen(what))
@@ -35,7 +28,7 @@ static size_t find(const struct text *text, size_t from, const char *what)
     return found ? (size_t)(found - text->bytes) : SIZE_MAX;
 }
 
-static size_t span(const struct text *text, size_t from, const char *ends)
+size_t redact_span(const struct redact_text *text, size_t from, const char *ends)
 {
     size_t at = from;
     while (at < text->size && text->bytes[at] && !strchr(ends, text->bytes[at]))
@@ -44,15 +37,17 @@ static size_t span(const struct text *text, size_t from, const char *ends)
 }
 
 // The passwords of "scheme://user:password@host", and a token in the place of both.
-static void mark_passwords(struct text *text)
+static void mark_passwords(struct redact_text *text)
 {
     for (size_t at = 0; (at = find(text, at, "://")) != SIZE_MAX;) {
         at += 3;
-        size_t end = span(text, at, "/?# \t\n\"'<>");
+        struct redact_text near = *text; // a word of megabytes is no URL
+        near.size = text->size - at > URL_MAX_BYTES ? at + URL_MAX_BYTES : text->size;
+        size_t end = redact_span(&near, at, "/?# \t\n\"'<>");
         const char *host = memrchr(text->bytes + at, '@', end - at);
         if (!host) {
             // A '/' or '#' that should have been escaped: "user:pa/ss@host".
-            end = span(text, at, " \t\n\"'<>");
+            end = redact_span(&near, at, " \t\n\"'<>");
             const char *colon = memchr(text->bytes + at, ':', end - at);
             host = colon && !isdigit((unsigned char)colon[1])
                        ? memrchr(colon, '@', (size_t)(text->bytes + end - colon))
@@ -61,85 +56,89 @@ static void mark_passwords(struct text *text)
         if (!host)
             continue;
         const char *colon = memchr(text->bytes + at, ':', (size_t)(host - text->bytes) - at);
-        size_t start = colon ? (size_t)(colon + 1 - text->bytes) : SIZE_MAX;
-        if (colon)
-            mark(text, start, (size_t)(host - text->bytes));
+        if (!colon)
+            continue;
+        // "https://TOKEN:x-oauth-basic@host", "https://TOKEN:@host": the key is in the user's place.
+        size_t start = (size_t)(colon + 1 - text->bytes);
+        bool none = colon + 1 == host || strncmp(colon + 1, "x-oauth-basic@", 14) == 0;
+        redact_mark(text, none ? at : start,
+                    (size_t)(none ? colon - text->bytes : host - text->bytes));
     }
 }
 
-static void mark_pem(struct text *text)
+static void mark_pem(struct redact_text *text)
 {
     for (size_t at = 0; (at = find(text, at, "-----BEGIN ")) != SIZE_MAX;) {
         size_t end = find(text, at + 11, "-----END ");
         size_t close = end == SIZE_MAX ? SIZE_MAX : find(text, end + 9, "-----");
         close = close == SIZE_MAX ? text->size : close + 5;
-        mark(text, at, close);
+        redact_mark(text, at, close);
         at = close;
     }
 }
 
-static void mark_keys(struct text *text)
+// What a capture has hidden.
+static void mark_blots(struct redact_text *text)
+{
+    for (size_t i = 0; i < text->size; i++)
+        text->marks[i] |= text->bytes[i] == REDACT_BLOT;
+}
+
+// A name may begin as a key does ("npm_run_..."), but has no capitals and digits as well.
+static bool is_no_name(const char *text, size_t size)
+{
+    bool digit = false, upper = false;
+    for (size_t i = 0; i < size; i++) {
+        digit |= isdigit((unsigned char)text[i]) != 0;
+        upper |= isupper((unsigned char)text[i]) != 0;
+    }
+    return digit && upper;
+}
+
+static void mark_keys(struct redact_text *text, bool certain)
 {
     for (size_t at = 0; at < text->size;) {
         bool begins = !at || !isalnum((unsigned char)text->bytes[at - 1]);
         size_t service = begins ? redact_service_key(text->bytes + at, text->size - at) : 0;
-        if (service) {
-            mark(text, at, at + service);
-            at += service;
+        if (service && (!certain || is_no_name(text->bytes + at, service))) {
+            size_t end = at + service; // a long one goes on
+            while (redact_is_name_char(redact_at(text, end)) &&
+                   (text->bytes[end] != '.' || redact_is_name_char(redact_at(text, end + 1))))
+                end++;
+            redact_mark(text, at, end);
+            at = end;
+            continue;
+        }
+        if (certain || (at && redact_is_run_char(text->bytes[at - 1]))) {
+            at++;
             continue;
         }
         size_t run = at;
         while (run < text->size && redact_is_run_char(text->bytes[run]))
             run++;
-        if (!at || !redact_is_run_char(text->bytes[at - 1]))
-            if (redact_is_random(text->bytes + at, run - at)) {
-                while (run < text->size && text->bytes[run] == '=')
-                    run++;
-                mark(text, at, run);
-                at = run;
-                continue;
-            }
-        at++;
+        bool random = redact_is_random(text->bytes + at, run - at);
+        while (random && run < text->size && text->bytes[run] == '=')
+            run++;
+        if (random)
+            redact_mark(text, at, run);
+        at = random ? run : at + 1;
     }
 }
 
 // ---- What follows a secret name -----------------------------------------------------------------
 
-static bool is_name_char(char c)
+size_t redact_open_literal(const struct redact_text *text, size_t at, size_t *ret_end)
 {
-    return c && strchr(NAME_CHARS, c);
-}
-
-static char byte_at(const struct text *text, size_t at)
-{
-    return at < text->size ? text->bytes[at] : '\0';
-}
-
-static size_t skip_spaces(const struct text *text, size_t at)
-{
-    while (byte_at(text, at) == ' ' || byte_at(text, at) == '\t')
-        at++;
-    return at;
-}
-
-static bool is_quote(char c)
-{
-    return c == '"' || c == '\'';
-}
-
-// Behind the literal's opening quote at `at`; where its closing one is in *ret_end.
-static size_t open_literal(const struct text *text, size_t at, size_t *ret_end)
-{
-    char quote = byte_at(text, at);
-    size_t marks = byte_at(text, at + 1) == quote && byte_at(text, at + 2) == quote ? 3 : 1;
+    char quote = redact_at(text, at);
+    size_t marks = redact_at(text, at + 1) == quote && redact_at(text, at + 2) == quote ? 3 : 1;
     size_t end = at + marks;
     while (end < text->size) {
         if (text->bytes[end] == '\\' && end + 1 < text->size) {
             end += 2;
             continue;
         }
-        if (text->bytes[end] == quote &&
-            (marks == 1 || (byte_at(text, end + 1) == quote && byte_at(text, end + 2) == quote)))
+        if (text->bytes[end] == quote && (marks == 1 || (redact_at(text, end + 1) == quote &&
+                                                         redact_at(text, end + 2) == quote)))
             break;
         end++;
     }
@@ -148,20 +147,20 @@ static size_t open_literal(const struct text *text, size_t at, size_t *ret_end)
 }
 
 // Of source: all literals up to the end of the argument or the statement.
-static size_t mark_literals(struct text *text, size_t at)
+static size_t mark_literals(struct redact_text *text, size_t at)
 {
     int depth = 0;
     for (size_t end; at < text->size; at++) {
         char c = text->bytes[at];
-        if (is_quote(c)) {
-            size_t start = open_literal(text, at, &end);
-            mark(text, start, end);
+        if (redact_is_quote(c)) {
+            size_t start = redact_open_literal(text, at, &end);
+            redact_mark(text, start, end);
             at = end + (start - at) - 1;
-        } else if (isdigit((unsigned char)c) && !is_name_char(byte_at(text, at - 1))) {
+        } else if (isdigit((unsigned char)c) && !redact_is_name_char(redact_at(text, at - 1))) {
             end = at;
-            while (is_name_char(byte_at(text, end)))
+            while (redact_is_name_char(redact_at(text, end)))
                 end++;
-            mark(text, at, end);
+            redact_mark(text, at, end);
             at = end - 1;
         } else if (strchr("([{", c) && c) {
             depth++;
@@ -175,13 +174,13 @@ static size_t mark_literals(struct text *text, size_t at)
 }
 
 // "Bearer", "Basic", "Token" before what they announce.
-static size_t skip_scheme(const struct text *text, size_t at)
+static size_t skip_scheme(const struct redact_text *text, size_t at)
 {
     static const char *const schemes[] = {"bearer ", "basic ", "token ", "digest ", "apikey "};
     for (size_t i = 0; i < ARRAY_SIZE(schemes); i++) {
         size_t size = strlen(schemes[i]);
         if (at + size < text->size && strncasecmp(text->bytes + at, schemes[i], size) == 0)
-            return skip_spaces(text, at + size);
+            return redact_skip_spaces(text, at + size);
     }
     return at;
 }
@@ -194,73 +193,213 @@ static bool holds(const char *name, size_t size, const char *word)
     return false;
 }
 
-static size_t mark_value(struct text *text, size_t at, bool whole_line)
+static size_t mark_value(struct redact_text *text, size_t at, bool whole_line)
 {
     if (text->source)
         return mark_literals(text, at);
     size_t open = at, end;
-    while (open < at + 2 && strchr("bBrRfFuU", byte_at(text, open)) && byte_at(text, open))
+    while (open < at + 2 && strchr("bBrRfFuU", redact_at(text, open)) && redact_at(text, open))
         open++;
-    if (is_quote(byte_at(text, open))) {
-        size_t start = open_literal(text, open, &end);
-        mark(text, skip_scheme(text, start), end);
+    if (redact_is_quote(redact_at(text, open))) {
+        size_t start = redact_open_literal(text, open, &end);
+        redact_mark(text, skip_scheme(text, start), end);
+        return end;
+    }
+    if (redact_at(text, at) == '\\' && redact_is_quote(redact_at(text, at + 1))) {
+        end = redact_span(text, at + 2, "\\\r\n"); // within a quoted text
+        redact_mark(text, at + 2, end);
         return end;
     }
     size_t start = skip_scheme(text, at);
-    end = span(text, start, whole_line ? "\"'\r\n" : ";&,\"' \r\n");
-    mark(text, start, end);
+    end = redact_span(text, start, whole_line ? "\"'\r\n" : ";&,\"' \r\n");
+    redact_mark(text, start, end);
     return end;
 }
 
 // Where the value begins that the name [start, end) is given; SIZE_MAX: none follows.
-static size_t find_value(const struct text *text, size_t start, size_t end)
+static size_t find_value(const struct redact_text *text, size_t start, size_t end)
 {
     char before = start ? text->bytes[start - 1] : '\0';
-    bool quoted = is_quote(before) && byte_at(text, end) == before;
-    size_t at = end + quoted;
-    if (quoted && byte_at(text, at) == ']')
+    // A quote within a quoted text has a backslash before it.
+    bool escaped = redact_at(text, end) == '\\' && start > 1 && text->bytes[start - 2] == '\\';
+    bool quoted = redact_is_quote(before) && redact_at(text, end + escaped) == before;
+    size_t at = quoted ? end + escaped + 1 : end;
+    if (quoted && redact_at(text, at) == ']')
         at++;
-    size_t sign = skip_spaces(text, at);
-    char c = byte_at(text, sign);
+    size_t sign = redact_skip_spaces(text, at);
+    char c = redact_at(text, sign);
     if (c == '=' || c == ':' || (c == ',' && quoted)) {
         sign++;
-        while (byte_at(text, sign) == '=' || byte_at(text, sign) == '>')
+        while (redact_at(text, sign) == '=' || redact_at(text, sign) == '>')
             sign++;
-        return skip_spaces(text, sign);
+        return redact_skip_spaces(text, sign);
     }
     // "password 'x'", "--password x"
     bool option = text->bytes[start] == '-';
-    bool literal = is_quote(c) && !quoted;
+    bool literal = redact_is_quote(c) && !quoted;
     return sign > at && (literal || (option && c && c != '-')) ? sign : SIZE_MAX;
 }
 
-static void mark_named(struct text *text)
+// Of source, a literal that is no name, or a comment, at `at`: how far it goes; 0: there is none.
+static size_t skip_literal(const struct redact_text *text, size_t at)
+{
+    size_t end;
+    if (!text->source || (text->bytes[at] != '#' && !redact_is_quote(text->bytes[at])))
+        return 0;
+    if (text->bytes[at] == '#')
+        return text->size;
+    size_t start = redact_open_literal(text, at, &end), name = start;
+    while (name < end && redact_is_name_char(text->bytes[name]))
+        name++;
+    return name < end || name == start ? end + (start - at) : 0;
+}
+
+static void mark_named(struct redact_text *text)
 {
     for (size_t at = 0; at < text->size;) {
-        size_t end = at;
-        while (end < text->size && is_name_char(text->bytes[end]))
+        size_t end = at, literal = skip_literal(text, at);
+        if (literal) {
+            at = literal;
+            continue;
+        }
+        // The quotes of a name are passed with it.
+        at += text->source && redact_is_quote(text->bytes[at]);
+        bool quoted = at > end;
+        end = at;
+        while (end < text->size && redact_is_name_char(text->bytes[end]))
             end++;
         if (end == at) {
             at++;
             continue;
         }
-        size_t scheme = skip_scheme(text, at);
+        size_t scheme = skip_scheme(text, at), name_end = end;
         const char *name = text->bytes + at;
         if (scheme > at && strncasecmp(name, "bearer", 6) == 0 && !text->source) {
             end = mark_value(text, scheme, false);
         } else if (redact_is_secret_name(name, end - at)) {
             size_t value = find_value(text, at, end);
-            bool line = holds(name, end - at, "authorization") || holds(name, end - at, "cookie");
+            bool line = holds(name, end - at, "authorization") || holds(name, end - at, "cookie") ||
+                        holds(name, end - at, "credential");
             if (value != SIZE_MAX)
                 end = mark_value(text, value, line);
         }
+        end += quoted && end == name_end;
+        at = end > at ? end : at + 1;
+    }
+}
+
+// ---- Python source -------------------------------------------------------------------------------
+
+static void mark_text(struct redact_text *text)
+{
+    mark_passwords(text);
+    mark_named(text);
+    redact_phrases(text);
+}
+
+// A value that is put in later: "%s", "{}", "{name}", or nothing.
+static bool is_placeholder(const struct redact_text *text, size_t start, size_t end)
+{
+    char first = start < end ? text->bytes[start] : '\0';
+    return start >= end || first == '%' || first == '{';
+}
+
+// Whether a literal's text ends with a secret name, alone or with a sign and no value: "password=%s".
+static bool announces(const struct redact_text *text, size_t start, size_t end, bool *ret_alone)
+{
+    for (size_t at = start; at < end;) {
+        size_t stop = at;
+        while (stop < end && redact_is_name_char(text->bytes[stop]))
+            stop++;
+        if (stop > at && redact_is_secret_name(text->bytes + at, stop - at)) {
+            size_t value = stop;
+            while (value < end && strchr("=: ", text->bytes[value]))
+                value++;
+            *ret_alone = at == start && stop == end;
+            if (*ret_alone || (value > stop && is_placeholder(text, value, end)))
+                return true;
+        }
+        at = stop > at ? stop : at + 1;
+    }
+    return false;
+}
+
+// os.getenv("API_TOKEN") or "x"; "password=%s" % "x".
+static void mark_announced(struct redact_text *text, size_t close, bool alone)
+{
+    size_t at = close + 1;
+    if (!alone) {
+        mark_literals(text, at);
+        return;
+    }
+    while (redact_at(text, at) == ')' || redact_at(text, at) == ']' || redact_at(text, at) == ' ')
+        at++;
+    if (at + 3 < text->size && memcmp(text->bytes + at, "or ", 3) == 0)
+        mark_literals(text, at + 3);
+}
+
+// "x" == password
+static bool is_compared(const struct redact_text *text, size_t at)
+{
+    at = redact_skip_spaces(text, at);
+    if ((redact_at(text, at) != '=' && redact_at(text, at) != '!') ||
+        redact_at(text, at + 1) != '=')
+        return false;
+    at = redact_skip_spaces(text, at + 2);
+    at += redact_at(text, at) == '(';
+    size_t end = at;
+    while (redact_is_name_char(redact_at(text, end)))
+        end++;
+    return redact_is_secret_name(text->bytes + at, end - at);
+}
+
+// What is in literals and comments is no source.
+static void mark_within(struct redact_text *text)
+{
+    for (size_t at = 0, end; at < text->size; at++) {
+        bool comment = text->bytes[at] == '#';
+        if (!comment && !redact_is_quote(text->bytes[at]))
+            continue;
+        size_t start = comment ? at + 1 : redact_open_literal(text, at, &end);
+        size_t quotes = start - at;
+        end = comment ? text->size : end;
+        struct redact_text part = {text->bytes + start, end - start, text->marks + start, false};
+        mark_text(&part);
+        bool alone = false;
+        if (!comment && is_compared(text, end + quotes))
+            redact_mark(text, start, end);
+        if (!comment && announces(text, start, end, &alone))
+            mark_announced(text, end + quotes - 1, alone);
+        at = end + quotes - 1;
+    }
+}
+
+// set_password("x"), check_token("x"): all literals that are handed over.
+static void mark_calls(struct redact_text *text)
+{
+    static const char *const words[] = {"pass", "pwd", "token", "secret", "apikey", "api_key"};
+    for (size_t at = 0; at < text->size;) {
+        size_t end = at;
+        while (end < text->size && redact_is_name_char(text->bytes[end]))
+            end++;
+        size_t name = end;
+        while (name > at && text->bytes[name - 1] != '.')
+            name--;
+        bool is = false;
+        for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+            is |= holds(text->bytes + name, end - name, words[i]);
+        if (is && redact_at(text, end) == '(' &&
+            redact_is_secret_name(text->bytes + name, end - name))
+            for (size_t next = end + 1;
+                 redact_at(text, next - 1) && redact_at(text, next - 1) != ')';)
+                next = mark_literals(text, next) + 1;
         at = end > at ? end : at + 1;
     }
 }
 
 // ---- Results ------------------------------------------------------------------------------------
 
-static char *write_out(const struct text *text, size_t *ret_size, size_t *hidden)
+static char *write_out(const struct redact_text *text, size_t *ret_size, size_t *hidden)
 {
     size_t runs = 0, used = 0;
     for (size_t i = 0; i < text->size; i++)
@@ -285,13 +424,20 @@ static char *write_out(const struct text *text, size_t *ret_size, size_t *hidden
 static char *redact(const char *bytes, size_t size, bool source, size_t *ret_size, size_t *hidden)
 {
     AUTO_FREE unsigned char *marks = calloc(size + 1, 1);
-    struct text text = {bytes, size, marks, source};
+    struct redact_text text = {bytes, size, marks, source};
     if (!marks)
         return NULL;
     mark_passwords(&text);
     mark_pem(&text);
-    mark_keys(&text);
+    mark_keys(&text, false);
+    mark_blots(&text);
     mark_named(&text);
+    if (source) {
+        mark_within(&text);
+        mark_calls(&text);
+    } else {
+        redact_phrases(&text);
+    }
     return write_out(&text, ret_size, hidden);
 }
 
@@ -306,19 +452,83 @@ char *redact_text(const char *text, size_t *hidden)
     return redact(text, strlen(text), false, &size, hidden);
 }
 
+uint32_t redact_id(struct strtab *strings, uint32_t id)
+{
+    uint32_t shown = strtab_shown(strings, id);
+    if (shown || !id)
+        return shown;
+    size_t size, hidden = 0;
+    AUTO_FREE char *text =
+        redact_bytes(strtab_get(strings, id), strtab_size(strings, id), &size, &hidden);
+    shown = text ? strtab_add(strings, text, size) : 0;
+    strtab_set_shown(strings, id, shown);
+    return shown;
+}
+
+// Of a line that is longer, the rest is not shown.
+#define SOURCE_MAX_BYTES 16384u
+
 char *redact_source(const char *line, size_t *hidden)
 {
     size_t size;
-    return redact(line, strlen(line), true, &size, hidden);
+    return redact(line, strnlen(line, SOURCE_MAX_BYTES), true, &size, hidden);
+}
+
+static void mark_certain(struct redact_text *text)
+{
+    mark_passwords(text);
+    mark_keys(text, true);
+    mark_named(text);
+}
+
+char *redact_path(const char *path)
+{
+    size_t size;
+    return redact_path_bytes(path, strlen(path), &size);
+}
+
+char *redact_path_bytes(const char *path, size_t size, size_t *ret_size)
+{
+    size_t hidden = 0;
+    AUTO_FREE unsigned char *marks = calloc(size + 1, 1);
+    struct redact_text text = {path, size, marks, false};
+    if (!marks)
+        return NULL;
+    mark_certain(&text);
+    mark_blots(&text);
+    return write_out(&text, ret_size, &hidden);
+}
+
+void redact_blot(char *text, size_t size)
+{
+    AUTO_FREE unsigned char *marks = calloc(size + 1, 1);
+    struct redact_text part = {text, size, marks, false};
+    if (marks)
+        mark_certain(&part);
+    for (size_t i = 0; i < size; i++)
+        if (!marks || marks[i])
+            text[i] = REDACT_BLOT;
+}
+
+bool redact_is_secret_argument(const char *previous, const char *argument)
+{
+    return redact_shown_of_argument(previous, argument) != SIZE_MAX;
 }
 
 char *redact_argument(const char *previous, const char *argument)
 {
     const char *equals = strchr(argument, '=');
-    size_t hidden = 0, name = strspn(argument, NAME_CHARS);
-    if (previous && previous[0] == '-' && !strchr(previous, '=') && argument[0] != '-' &&
+    size_t hidden = 0, name = strspn(argument, REDACT_NAME_CHARS);
+    // A key may begin with a '-', but so does the next option.
+    bool option = argument[0] == '-' && (argument[1] == '-' || strlen(argument) < 8);
+    if (previous && previous[0] == '-' && !strchr(previous, '=') && !option &&
         redact_is_secret_name(previous, strlen(previous)))
         return strdup(REDACT_HIDDEN);
+    size_t shown = redact_shown_of_argument(previous, argument);
+    if (shown != SIZE_MAX) {
+        char *text = NULL;
+        return asprintf(&text, "%.*s" REDACT_HIDDEN, (int)shown, argument) < 0 ? NULL : text;
+    }
     if (equals == argument + name && redact_is_secret_name(argument, name)) {
         char *text = NULL;
         return asprintf(&text, "%.*s" REDACT_HIDDEN, (int)(equals + 1 - argument), argument) < 0

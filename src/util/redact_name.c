@@ -19,7 +19,7 @@ struct words {
 static const char *const secret_words[] = {
     "pass", "pwd",    "pw",   "auth", "authorization", "cookie", "cookies",  "session", "sid",
     "jwt",  "bearer", "csrf", "xsrf", "creds",         "cred",   "sessions", "passkey", "mnemonic",
-    "otp",  "totp",   "cvv",  "ssn",  "passcode",      "salt",   "pincode",  "dsn",
+    "otp",  "totp",   "cvv",  "ssn",  "passcode",      "salt",   "pincode",  "dsn",     "pin",
 };
 
 // Secret as a part of a word, too: names are often written without marks.

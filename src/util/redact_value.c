@@ -14,9 +14,9 @@ static const struct {
     size_t rest;
     bool digit;
 } services[] = {
-    {"ghp_", 12, false},        {"gho_", 12, false},
-    {"ghu_", 12, false},        {"ghs_", 12, false},
-    {"ghr_", 12, false},        {"glpat-", 12, false},
+    {"ghp_", 8, true},          {"gho_", 8, true},
+    {"ghu_", 8, true},          {"ghs_", 8, true},
+    {"ghr_", 8, true},          {"glpat-", 12, false},
     {"sk-", 16, true},          {"sk_live_", 8, false},
     {"sk_test_", 8, false},     {"rk_live_", 8, false},
     {"pk_live_", 8, false},     {"whsec_", 12, false},
@@ -31,6 +31,14 @@ static const struct {
     {"shpat_", 16, false},      {"shpss_", 16, false},
     {"sntrys_", 16, false},     {"xkeysib-", 16, true},
     {"github_pat_", 12, false}, {"AGE-SECRET-KEY-", 8, false},
+    {"GOCSPX-", 16, false},     {"sq0atp-", 12, false},
+    {"sq0csp-", 12, false},     {"dapi", 24, true},
+    {"hvs.", 20, false},        {"dp.pt.", 20, false},
+    {"lin_api_", 16, false},    {"figd_", 16, true},
+    {"ATATT3", 16, false},      {"pscale_tkn_", 12, false},
+    {"PMAK-", 16, true},        {"NRAK-", 16, true},
+    {"glsa_", 16, true},        {"glc_", 20, true},
+    {"sbp_", 20, true},         {"r8_", 20, true},
 };
 
 static bool is_service_char(char c)
@@ -38,8 +46,11 @@ static bool is_service_char(char c)
     return isalnum((unsigned char)c) || c == '-' || c == '_' || c == '.';
 }
 
+#define KEY_MAX_BYTES 512
+
 size_t redact_service_key(const char *text, size_t size)
 {
+    size = size < KEY_MAX_BYTES ? size : KEY_MAX_BYTES;
     for (size_t i = 0; i < ARRAY_SIZE(services); i++) {
         size_t head = strlen(services[i].prefix), at = head;
         if (size < head || memcmp(text, services[i].prefix, head) != 0)

@@ -16,6 +16,7 @@ struct entry {
     const char *bytes;
     size_t size;
     uint64_t hash;
+    uint32_t shown;
 };
 
 struct strtab {
@@ -123,7 +124,7 @@ uint32_t strtab_add(struct strtab *tab, const char *bytes, size_t size)
             at = (at + 1) & (tab->slot_count - 1);
     }
     const char *stored = store(tab, bytes, size);
-    if (!stored || !vec_push(&tab->entries, (struct entry){stored, size, hash}))
+    if (!stored || !vec_push(&tab->entries, (struct entry){stored, size, hash, 0}))
         return 0;
     tab->slots[at] = (uint32_t)tab->entries.count;
     return tab->slots[at];
@@ -142,6 +143,17 @@ const char *strtab_get(const struct strtab *tab, uint32_t id)
 size_t strtab_size(const struct strtab *tab, uint32_t id)
 {
     return id && id <= tab->entries.count ? tab->entries.items[id - 1].size : 0;
+}
+
+uint32_t strtab_shown(const struct strtab *tab, uint32_t id)
+{
+    return id && id <= tab->entries.count ? tab->entries.items[id - 1].shown : 0;
+}
+
+void strtab_set_shown(struct strtab *tab, uint32_t id, uint32_t shown)
+{
+    if (id && id <= tab->entries.count)
+        tab->entries.items[id - 1].shown = shown;
 }
 
 size_t strtab_count(const struct strtab *tab)

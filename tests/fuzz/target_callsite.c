@@ -55,6 +55,10 @@ static void run(const uint8_t *data, size_t size)
     }
     py_callsite_depths_destroy(depths);
     py_callsite_methods(&bc, check_method, &bc);
+    for (size_t offset = 0; offset < in.size + 4; offset += 6) {
+        py_callsite_in_loop(&bc, offset);
+        FUZZ_CHECK(!py_callsite_is_certain(&bc, 0, offset) || offset < in.size);
+    }
 }
 
 static void seeds(void)

@@ -3,8 +3,7 @@
 them: a JSON line {label: facts}, one of what the collector knows, then READY.
 
 facts: object (its address), kind, state (of inspect), name, qualname, frames (innermost first: name, file,
-line), end (address of what the innermost one awaits, 0: nothing), running, listed (it is the outermost
-of its chain). Suspends itself without an event loop: coroutines are driven by hand.
+line), end (address of what the innermost one awaits, 0: nothing), running. Suspends itself without an event loop: coroutines are driven by hand.
 """
 
 import gc
@@ -47,7 +46,7 @@ def state_of(thing):
         return STATES[kind_of(thing)](thing).split("_")[1].lower().replace("closed", "done")
     # ag_running says whether somebody is inside of one of its methods, which may be suspended.
     return ("done" if frame is None else "running" if is_on_stack(frame) else
-            "created" if id(thing) in FRESH else "suspended")
+            "created" if id(thing) in FRESH or frame.f_lasti == -1 else "suspended")
 
 
 def awaited(thing):
@@ -59,8 +58,7 @@ def place(thing):
     return [code.co_name, code.co_filename, part(thing, "frame").f_lineno]
 
 
-# What these stand for cannot be asked of Python: {address of the wrapper: what it wraps}. The wrapper that
-# `await` makes of itself is found by its place in the referents.
+# What these stand for cannot be asked of Python itself, but of the collector.
 def wrapped(thing):
     if kind_of(thing) in ("coroutine_wrapper", "async_generator_asend", "async_generator_athrow",
                           "anext_awaitable"):
@@ -68,28 +66,43 @@ def wrapped(thing):
     return None
 
 
-def note(label, thing, listed=True):
-    frames, end, running, at = [], None, False, thing
+def follow(thing):
+    """(frames, what the innermost one awaits, whether it runs), and what is met on the way."""
+    frames, met, at = [], [], thing
     while at is not None:
         if kind_of(at) not in PREFIXES:
             inner = wrapped(at)
             if inner is None:
-                end = at
+                return frames, at, False, met
             at = inner
             continue
+        met.append(at)
         state = state_of(at)
         if state in ("running", "done"):
-            running, end = state == "running", at if state == "done" else None
-            break
+            return frames, at if state == "done" else None, state == "running", met
         frames.insert(0, place(at))
         at = awaited(at)
+    return frames, None, False, met
+
+
+def note(label, thing):
+    frames, end, running, _ = follow(thing)
     facts = {"object": id(thing), "frames": frames, "end": id(end) if end is not None else 0,
-             "running": running, "listed": listed}
+             "running": running}
     if kind_of(thing) in PREFIXES:
         facts.update(kind=kind_of(thing), state=state_of(thing), name=thing.__name__,
                      qualname=thing.__qualname__)
     FACTS[label] = facts
     KEPT.append((thing, end))
+
+
+def outermost(things):
+    """Those that are suspended and that no other one delegates to: {address: [kind, begun, frames]}."""
+    waiting = [thing for thing in things if state_of(thing) in ("created", "suspended")]
+    chains = [follow(thing) for thing in waiting]
+    inner = {id(other) for chain in chains for other in chain[3][1:]}
+    return {id(thing): [kind_of(thing).replace("_", "-"), state_of(thing) == "suspended", chain[0]]
+            for thing, chain in zip(waiting, chains) if id(thing) not in inner}
 
 
 # ---- What there is -------------------------------------------------------------------------------
@@ -207,10 +220,10 @@ def generators():
     note("suspended", begun(plain(3)))
     used = plain(1)
     list(used)
-    note("done", used, listed=False)
+    note("done", used)
     inner = begun(plain(3))
     note("delegates", begun(delegate(delegate(inner))))
-    note("inner", inner, listed=False)
+    note("inner", inner)
     note("delegates to an iterator", begun(delegate(iter([1, 2]))))
     renamed = begun(plain(2))
     renamed.__name__, renamed.__qualname__ = "other", "Other.name"
@@ -236,7 +249,7 @@ def coroutines():
     note("entered", begun(enters(Manager()), 2))
     over = pause()
     over.close()
-    note("coroutine done", over, listed=False)
+    note("coroutine done", over)
 
 
 def async_generators():
@@ -279,8 +292,8 @@ def executing():
     state = {}
 
     def running():
-        note("running", state["self"], listed=False)
-        note("runs inside of another", state["outer"], listed=False)
+        note("running", state["self"])
+        note("runs inside of another", state["outer"])
         yield from say()
 
     state["self"] = running()
@@ -293,11 +306,13 @@ def say():
     sys.stdout.write(json.dumps(FACTS) + "\n")
     gc.collect()
     objects = gc.get_objects()
+    things = [thing for thing in objects if type(thing) in KINDS]
     frozen = gc.get_freeze_count() if hasattr(gc, "get_freeze_count") else 0  # 3.12 freezes some
-    heap = {"objects": len(objects) + frozen,
-            "generators": sorted([id(thing) for thing in objects if type(thing) in KINDS])}
-    del objects
-    sys.stdout.write(json.dumps(heap) + "\n")
+    heap = {"objects": len(objects) + frozen, "generators": sorted([id(thing) for thing in things]),
+            "outermost": outermost(things)}
+    text = json.dumps(heap)
+    del objects, things, heap
+    sys.stdout.write(text + "\n")
     sys.stdout.write("READY\n")
     sys.stdout.flush()
     while True:

@@ -28,7 +28,7 @@ async def tick():
 
 async def settle():
     """All others have come to where they stay."""
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.15)
     say_ready()
 
 
@@ -119,7 +119,7 @@ async def pile_up_limit():
 
 
 async def blocking_query(peer):
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.15)
     say_ready()
     peer.recv(1)
 
@@ -133,7 +133,7 @@ async def blocked():
 
 
 async def compute():
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.15)
     say_ready()
     number = 0
     while True:
@@ -144,6 +144,21 @@ async def hogged():
     others = [start(tick()) for _ in range(5)]
     await compute()
     await asyncio.gather(*others)
+
+
+async def starving():
+    """Each turn of the loop lasts for seconds, as many have much to do in it."""
+    async def work():
+        while True:
+            number = 0
+            for _ in range(2000000):
+                number += 1
+            await asyncio.sleep(0)
+
+    others = [start(tick()) for _ in range(10)]
+    await asyncio.sleep(0.15)
+    say_ready()
+    await asyncio.gather(*others, *[work() for _ in range(40)])
 
 
 def slow_job(peer):

@@ -387,8 +387,8 @@ class Schema(Folder):
                     self.check(json.load(stream))
 
     def test_suspended(self):
-        """Tasks and greenlets, as a unit test writes them."""
-        for name in "tasks", "greenlets":
+        """Tasks, greenlets and generators, as unit tests write them."""
+        for name in "tasks", "greenlets", "generators":
             with open(support.path("tests/golden/%s.json" % name), encoding="utf-8") as stream:
                 self.check(json.load(stream))
 

@@ -7,6 +7,7 @@ import contextlib
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -79,6 +80,21 @@ class Rules(support.TestCase):
                 return support.pycore_json("snap", pid, *facts.options, ok=(0, 1))
         except OSError as error:
             self.skipTest("no cgroup with a quota can be made: %s" % error)
+
+    @harm.versions("3.8", "3.12", "3.14", "3.15")
+    def test_gil_in_a_core(self, python):
+        """Those who wait for it wake all the time, only to wait again: a core may find them awake."""
+        with tempfile.TemporaryDirectory() as folder:
+            compile_native(folder)
+            script = shutil.copy(support.path("fixtures/programs/trouble.py"), folder)
+            core = os.path.join(folder, "core")
+            with self.looked_at(python, script, "gil_held_by_native", folder) as pids:
+                for _ in range(3):
+                    done = support.pycore("gcore", pids[0], "-o", core)
+                    self.assertEqual(done.rc, 0, done.err)
+                    document = support.pycore_json("analyze", core, ok=(0, 1))
+                    self.assertIn("gil-held-by-native",
+                                  [finding["id"] for finding in document["findings"]])
 
     def check_calm(self, pid):
         """Over a run, and in single moments."""

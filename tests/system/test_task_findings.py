@@ -45,6 +45,12 @@ TROUBLE = {
     "exhausted": ("9 of 13 tasks await jobs", "all 3 threads", "slow_job", "handle",
                   place("peer.recv", "def slow_job")),
 }
+OF_CORES = ("cycle", "over_thread", "pile_up_limit", "exhausted")
+# What lasts has to be seen to last.
+OF_A_RUN = {
+    "hogged": ("BLOCKED - ", "event loop", "has not gone on", "5 tasks of the loop wait", "compute"),
+    "starving": ("SLOW - ", "10 of 51 tasks are ready to run", "has not got to them", "tick"),
+}
 QUIET = ("idle_server", "idle_consumers", "sleepers", "family", "crawler")
 
 
@@ -64,7 +70,7 @@ class TaskFindings(support.TestCase):
         return target
 
     def check(self, text, what):
-        for words in TROUBLE[what]:
+        for words in TROUBLE.get(what) or OF_A_RUN[what]:
             self.assertIn(words, text, what)
 
     @harm.versions("3.8", "3.11", "3.12", "3.14")
@@ -73,17 +79,25 @@ class TaskFindings(support.TestCase):
             core = os.path.join(self.folder, what)
             with self.subTest(what=what), self.start(python, what) as target:
                 self.check(self.first_lines("snap", target.pid), what)
+                if what not in OF_CORES:
+                    continue
                 done = support.pycore("gcore", target.pid, "-o", core)
                 self.assertEqual(done.rc, 0, done.err)
                 self.check(self.first_lines("analyze", core), what)
 
-    @harm.versions("3.8", "3.12")
+    @harm.versions("3.12")
     def test_trouble_of_a_run(self, python):
-        for what in TROUBLE:
+        for what in OF_CORES:
             with self.subTest(what=what), self.start(python, what) as target:
                 self.check(self.first_lines("snap", target.pid, "-n", "12", "-i", "20ms"), what)
 
-    @harm.versions("3.8", "3.11", "3.12", "3.14")
+    @harm.versions("3.12")
+    def test_what_lasts(self, python):
+        for what, seconds in (("hogged", 2), ("starving", 5)):
+            with self.subTest(what=what), self.start(python, what) as target:
+                self.check(self.first_lines("snap", target.pid, "-n", 20 * seconds, "-i", "50ms"), what)
+
+    @harm.versions("3.8", "3.12")
     def test_quiet(self, python):
         for what in QUIET:
             with self.subTest(what=what), self.start(python, what) as target:

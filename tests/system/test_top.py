@@ -388,7 +388,7 @@ class OnATerminal(support.TestCase):
             self.assertRegex(row, r"^ *\d+ zażółć-预订 +\d")
             self.row(screen, re.escape(r"red\x1b[31m\x1b[2J"))
             self.row(screen, re.escape(r"two\nlines"))
-            window = self.start(target.pid, rows=30, columns=200,
+            window = self.start(target.pid, rows=31, columns=200,
                                 env={"LC_ALL": "C", "LANG": "C"})
             screen = window.until("gr.u00f6")
             self.row(screen, re.escape(r"za\u017c\u00f3\u0142\u0107-\u9884\u8ba2"))

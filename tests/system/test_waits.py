@@ -24,7 +24,7 @@ WAITS = {
     "lock_timeout": ("lock", "pool_lock", LOCK, "lock_timeout", "holder", "holder", "inferred"),
     "lock_argument": ("lock", "given", LOCK, "lock_argument", "holder", "holder", "inferred"),
     "rlock": ("rlock", "self._lock", RLOCK, "rlock", "holder", "holder", "observed"),
-    "rlock_bare": ("rlock", "bare", RLOCK, "rlock_bare", "holder", None, "observed"),
+    "rlock_bare": ("rlock", "bare", RLOCK, "rlock_bare", "holder", "holder", "observed"),
     "rlock_python": ("rlock", "python_rlock", "_RLock", "rlock_python", "holder", "holder",
                      "observed"),
     "condition_wait": ("condition", "condition", "Condition", "condition_wait", None, None,

@@ -133,4 +133,17 @@ static inline struct snap_greenlet *scene_greenlet(struct scene *scene, pid_t ti
     return &scene->suspended->greenlets.items[scene->suspended->greenlets.count - 1];
 }
 
+static inline void scene_generator(struct scene *scene, enum snap_generator_kind kind, bool begun,
+                                   const char *stack)
+{
+    struct snap_generator generator = {.pid = scene->pid,
+                                       .object = 0x7f0000400000u +
+                                                 scene->suspended->generators.count * 256,
+                                       .kind = kind,
+                                       .begun = begun,
+                                       .stack = scene_stack(scene, stack)};
+    if (!vec_push(&scene->suspended->generators, generator))
+        abort();
+}
+
 #endif

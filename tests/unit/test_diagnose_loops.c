@@ -185,6 +185,15 @@ static void very_overloaded(struct scene *s)
     ready_ones(s, 30, 8000 * MS);
 }
 
+static void timers_overdue(struct scene *s)
+{
+    ready_ones(s, 0, 0);
+    for (int i = 0; i < 5; i++)
+        scene_awaits(s, SNAP_AWAIT_SLEEP, 0, 0, "tick:4*")->left_ns = i ? 0 : 900 * (int64_t)MS;
+    vec_foreach (task, &s->last->suspended->tasks)
+        task->since_ns = 2000 * MS;
+}
+
 static void after_a_gather(struct scene *s)
 {
     ready_ones(s, 3000, 0);
@@ -210,6 +219,7 @@ static void test_starving(void **state)
                 "got to them for up to 3 s: task \x01Task-1\x02 in \x01handle\x02 (\x01"
                 "app.py:9\x02) has waited for the longest.");
     scene_check(very_overloaded, "tasks-starving:high", "SLOW - ");
+    scene_check(timers_overdue, "tasks-starving:medium", "SLOW - 4 of 9 tasks are ready");
     scene_check(after_a_gather, "", "BUSY - ");
     scene_check(soon_their_turn, "", "BUSY - ");
     scene_check(behind_one_step, "long-step-in-event-loop:medium", "BLOCKED - ");

@@ -44,6 +44,31 @@ static const struct {
     {NULL, "--max-tokens=100", "--max-tokens=100"},
     {NULL, "a://x/ b://u:p@h/ c://v:q@i", "a://x/ b://u:***@h/ c://v:***@i"},
     {NULL, "--tokenizer-path=/srv/model", "--tokenizer-path=/srv/model"},
+    {"-p", "hunter2", "***"},
+    {"-p", "8080", "8080"},
+    {"-p", "80:8080", "80:8080"},
+    {"-p", "/run/app.pid", "/run/app.pid"},
+    {"-p", "-v", "-v"},
+    {NULL, "-pHunter2", "-p***"},
+    {NULL, "-p8080", "-p8080"},
+    {NULL, "-print", "-print"},
+    {NULL, "-pid=12", "-pid=12"},
+    {"-u", "bob:hunter2", "bob:***"},
+    {"-u", "bob", "bob"},
+    {"-u", "1000:1000", "1000:1000"},
+    {NULL, "--user=bob:hunter2", "--user=bob:***"},
+    {"--auth", "bob:hunter2", "***"},
+    {"--api-token", "-hunter2x", "***"},
+    {"--api-token", "-v", "-v"},
+    {"--pin", "1234", "***"},
+    {NULL, "bob:hunter2@db:5432/app", "bob:***@db:5432/app"},
+    {NULL, "bob:h@nter2@db", "bob:***@db"},
+    {NULL, "mailto:bob@example.com", "mailto:bob@example.com"},
+    {NULL, "registry/app:1@sha256:00", "registry/app:1@sha256:00"},
+    {NULL, "bob@example.com", "bob@example.com"},
+    {NULL, "https://abc:x-oauth-basic@github.com/x", "https://***:***@github.com/x"},
+    {NULL, "https://abc:@api.host/x", "https://***:@api.host/x"},
+    {NULL, "https://h/x?X-Amz-Signature=ab&n=1", "https://h/x?X-Amz-Signature=***&n=1"},
     {NULL, "-----BEGIN RSA PRIVATE KEY-----\nMII=\n-----END RSA PRIVATE KEY----- x", "*** x"},
 };
 
@@ -128,6 +153,24 @@ static const struct {
      "2026-11-30T06:48:45Z worker-17 handled 3 requests", 0},
     {"the tokenizer: fast", "the tokenizer: fast", 0},
     {"-----BEGIN PRIVATE KEY-----\nAAAA", "***", 1},
+    {"password is hunter2.", "password is ***.", 1},
+    {"token a1b2c3 has expired", "token *** has expired", 1},
+    {"the token expired; session 12 closed", "the token expired; session 12 closed", 0},
+    {"no password for user1", "no password for user1", 0},
+    {"Invalid credentials: bob / hunter2", "Invalid credentials: ***", 1},
+    {"CREATE USER x IDENTIFIED BY 'y z'", "CREATE USER x IDENTIFIED BY '***'", 1},
+    {"INSERT INTO u (n, password) VALUES ('b', 'c')",
+     "INSERT INTO u (n, password) VALUES ('***', '***')", 2},
+    {"INSERT INTO u (n, m) VALUES ('b', 'c')", "INSERT INTO u (n, m) VALUES ('b', 'c')", 0},
+    {"<password>a b</password><user>c</user>", "<password>***</password><user>c</user>", 1},
+    {"{\\\"password\\\": \\\"hunter2\\\", \\\"n\\\": 1}",
+     "{\\\"password\\\": \\\"***\\\", \\\"n\\\": 1}", 1},
+    {"mysql -u root -pHunter2 -h db", "mysql -u root -p*** -h db", 1},
+    {"curl -u bob:hunter2 http://h", "curl -u bob:*** http://h", 1},
+    {"ssh -p 22 bob@host", "ssh -p 22 bob@host", 0},
+    {"could not reach bob:hunter2@db:5432", "could not reach bob:***@db:5432", 1},
+    {"at 12:30@noon", "at 12:30@noon", 0},
+    {"npm ghp_\x1a\x1a\x1a is \x1a\x1a", "npm ghp_*** is ***", 2},
 };
 
 static const struct {
@@ -143,6 +186,20 @@ static const struct {
     {"secret = b'''x'y''' + z", "secret = b'''***''' + z"},
     {"client('ghp_0123456789abcdefghij')", "client('***')"},
     {"env.setdefault('DB_PASSWORD', 'x')", "env.setdefault('DB_PASSWORD', '***')"},
+    {"os.getenv('DB_PASSWORD') or 'x'", "os.getenv('DB_PASSWORD') or '***'"},
+    {"run('password=%s' % 'x', 1)", "run('password=***' % '***', 1)"},
+    {"run('password={}'.format('x'))", "run('password=***'.format('***'))"},
+    {"run('--password=x', 'y')", "run('--password=***', 'y')"},
+    {"run(['mysql', '-pHunter2'])", "run(['mysql', '-p***'])"},
+    {"connect('bob:x@host', 'y')", "connect('bob:***@host', 'y')"},
+    {"f() # password: x", "f() # password: ***"},
+    {"user.set_password('a', 'b')", "user.set_password('***', '***')"},
+    {"session.get('https://h/x', 'y')", "session.get('https://h/x', 'y')"},
+    {"get_token().encode('utf-8')", "get_token().encode('utf-8')"},
+    {"if 'x' == password and 'y':", "if '***' == password and 'y':"},
+    {"log('user %s logged in', 'bob')", "log('user %s logged in', 'bob')"},
+    {"raise ValueError('no password for %s' % 'bob')",
+     "raise ValueError('no password for %s' % 'bob')"},
 };
 
 static void test_rows(void **state)
@@ -194,6 +251,36 @@ static void test_sources(void **state)
     }
 }
 
+static const struct {
+    const char *path, *shown;
+} paths[] = {
+    {"/srv/app/main.py", "/srv/app/main.py"},
+    {"/srv/token=x/main.py", "/srv/token=***"},
+    {"/srv/ghp_A1B2C3D4E5F6/main.py", "/srv/***/main.py"},
+    {"/srv/npm_run_all_of_these_scripts1/x.py", "/srv/npm_run_all_of_these_scripts1/x.py"},
+    {"/nix/store/8w718rm43x7z73xhw9d6vh8s4snrq67h-python3-3.11/lib/x.py",
+     "/nix/store/8w718rm43x7z73xhw9d6vh8s4snrq67h-python3-3.11/lib/x.py"},
+    {"/home/bob/secrets/token.py", "/home/bob/secrets/token.py"},
+    {"/srv/\x1a\x1a/x.py", "/srv/***/x.py"},
+};
+
+// What is written over in place is shown as if it had been hidden in the first place.
+static void test_paths(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+        char *shown = redact_path(paths[i].path), *blotted = strdup(paths[i].path);
+        assert_string_equal(shown, paths[i].shown);
+        redact_blot(blotted, strlen(blotted));
+        assert_int_equal(strlen(blotted), strlen(paths[i].path));
+        char *again = redact_path(blotted);
+        assert_string_equal(again, paths[i].shown);
+        free(again);
+        free(blotted);
+        free(shown);
+    }
+}
+
 static void test_values(void **state)
 {
     (void)state;
@@ -214,7 +301,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),    cmocka_unit_test(test_names),  cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_sources), cmocka_unit_test(test_values),
+        cmocka_unit_test(test_sources), cmocka_unit_test(test_values), cmocka_unit_test(test_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

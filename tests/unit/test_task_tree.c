@@ -101,8 +101,8 @@ static void test_chain(void **state)
     scene_edge(&scene, LENGTH - 1, 0);
     check_says(
         v,
-        "100,000 tasks wait for each other in a ring: `t-0` > `t-1` > `t-2` > `t-3` > `t-4` > "
-        "`t-5` > ... 99,994 more ... > `t-0`.",
+        "100,000 tasks wait for each other in a ring: `t-0` of `f()` > `t-1` of `f()` > `t-2` of "
+        "`f()` > `t-3` of `f()` > `t-4` of `f()` > `t-5` of `f()` > ... 99,994 more ... > `t-0`.",
         true);
     check_says(v, "what lies deeper is left out; --full shows it", true);
 }
@@ -146,7 +146,8 @@ static void test_ring_of_locks(void **state)
     scene.suspended->tasks.items[0].await.holder = 1;
     scene.suspended->tasks.items[1].await.holder = 0;
     scene.suspended->tasks.items[2].await.holder = 0;
-    check_says(v, "2 tasks wait for each other in a ring: `a` > `b` > `a`.", true);
+    check_says(v, "2 tasks wait for each other in a ring: `a` of `f()` > `b` of `f()` > `a`.",
+               true);
     check_says(v, "Who awaits whom", false);
     scene.suspended->tasks.items[1].await.holder = 1;
     check_says(v, "A task waits for itself: `b`.", true);

@@ -480,17 +480,35 @@ static void test_states(void **state)
     scene_task(&scene, NULL, "fetch", SNAP_TASK_READY, SNAP_AWAIT_NONE, NULL, NULL);
     scene_task(&scene, NULL, NULL, SNAP_TASK_UNKNOWN, SNAP_AWAIT_OTHER, NULL, NULL)->await.type =
         scene_id(&scene, "app.Promise");
+    scene_task(&scene, "in", "main.<locals>.inner", SNAP_TASK_WAITING, SNAP_AWAIT_FUTURE, NULL,
+               NULL);
     scene_task(&scene, "same", "same", SNAP_TASK_WAITING, SNAP_AWAIT_WRITE, NULL, NULL)->await.fd =
         9;
     check_says(v, "Task `fetch()`: is ready to run\n", true);
+    check_says(v, "Task `in` of `inner()`: waits", true); // its line says where it is
     check_says(v, "Task `<0x7f0000200100>` \\[other `app.Promise`\\]", true);
     check_says(v, "Task `same`: waits \\[write fd 9\\]", true);
-    check_says(v, "a thread that is not known: 3 tasks, 1 is ready to run.", true);
-    check_says(v, "the program ran while its tasks were read", true);
+    check_says(v, "a thread that is not known: 4 tasks, 1 is ready to run.", true);
+    check_says(v, "not all of it may hold at one moment", true);
     v->snapshot->suspended->moment = true;
-    check_says(v, "the program ran while its tasks were read", false);
+    check_says(v, "not all of it may hold at one moment", false);
     v->snapshot->suspended->tasks_left_out = 5;
     check_says(v, "5 tasks beyond the bound of what is read.", true);
+}
+
+// Greenlets are called by what they run: said once.
+static void test_same_names(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    struct scene scene = scene_in(v->strings, v->snapshot);
+    for (int i = 0; i < 12; i++)
+        scene_greenlet(&scene, 4711, "Greenlet", "consume", SNAP_GREENLET_SUSPENDED, SNAP_NO_INDEX,
+                       SNAP_AWAIT_QUEUE_GET, NULL, "consume /srv/a.py:1");
+    check_says(v, "12 greenlets, each is suspended \\[queue-get\\]: `consume`\n", true);
+    scene_greenlet(&scene, 4711, "Greenlet", "c", SNAP_GREENLET_SUSPENDED, SNAP_NO_INDEX,
+                   SNAP_AWAIT_QUEUE_GET, NULL, "consume /srv/a.py:1");
+    check_says(v, "13 greenlets, each is suspended \\[queue-get\\]: `c`, `consume` x 12\n", true);
 }
 
 static void test_exceptions(void **state)
@@ -528,7 +546,8 @@ int main(void)
         cmocka_unit_test(test_refused),          cmocka_unit_test(test_same_frames),
         cmocka_unit_test(test_groups),           cmocka_unit_test(test_golden),
         cmocka_unit_test(test_golden_run),       cmocka_unit_test(test_one_screen),
-        cmocka_unit_test(test_states),           cmocka_unit_test(test_exceptions),
+        cmocka_unit_test(test_states),           cmocka_unit_test(test_same_names),
+        cmocka_unit_test(test_exceptions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,6 +16,7 @@
 #include "cli/top_window.h"
 #include "report_values.h"
 #include "snap_maker.h"
+#include "suspended_maker.h"
 
 // ---- Helpers -------------------------------------------------------------------------------------
 
@@ -35,7 +36,7 @@ static struct shown draw(struct values *v, struct top_state *state, unsigned row
                          bool ascii)
 {
     struct shown shown = {.screen = screen_create(rows, columns, ascii)};
-    struct top_values values = {.input = &v->input};
+    struct top_values values = {.input = &v->input, .suspended = v->snapshot->suspended};
     size_t size;
     assert_null(top_draw(shown.screen, &values, state));
     FILE *out = open_memstream(&shown.text, &size);
@@ -355,6 +356,71 @@ static void test_pages(void **unused)
     assert_true(has(&again, "70.0 % itself"));
 }
 
+static void make_tasks(struct values *v)
+{
+    struct scene scene = scene_in(v->strings, v->snapshot);
+    add_thread(v, "MainThread", SNAP_RUNNING);
+    struct snap_loop *loop = scene_loop(&scene, 4711, "Loop");
+    loop->current = 0;
+    loop->same_snapshots = 5;
+    scene_task(&scene, "worker-3", "worker", SNAP_TASK_RUNNING, SNAP_AWAIT_NONE, NULL,
+               "worker /srv/jobs.py:17");
+    for (int i = 0; i < 600; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "conn-%d", i);
+        scene_task(&scene, name, "serve", SNAP_TASK_WAITING, SNAP_AWAIT_READ, "10.0.3.9:5432",
+                   "readline " ASYNCIO "streams.py:561 < serve /srv/server.py:33");
+    }
+    scene_task(&scene, "poll", "poll", SNAP_TASK_WAITING, SNAP_AWAIT_SLEEP, NULL,
+               "poll /srv/jobs.py:40");
+    scene_greenlet(&scene, 4711, "Greenlet", "green", SNAP_GREENLET_SUSPENDED, SNAP_NO_INDEX,
+                   SNAP_AWAIT_NONE, NULL, "handle /srv/green.py:7");
+}
+
+static void test_tasks(void **unused)
+{
+    (void)unused;
+    VALUES v = values_create();
+    set_profile(v);
+    struct top_state state = {.native = true};
+    SHOWN none = draw(v, &state, 24, 100, false);
+    press(&state, "a");
+    assert_int_equal(state.page, TOP_OVERVIEW);
+    assert_string_equal(state.message, "there are no tasks or greenlets");
+    press(&state, "gggg"); // nor is the view one of those that g goes through
+    assert_int_equal(state.page, TOP_OVERVIEW);
+    make_tasks(v);
+    SHOWN overview = draw(v, &state, 24, 160, false);
+    assert_true(has(&overview, "602 tasks   1 greenlet, runs worker-3 (5 snapshots)"));
+    press(&state, "gggg");
+    assert_int_equal(state.page, TOP_TASKS);
+    SHOWN tasks = draw(v, &state, 24, 120, false);
+    unsigned first = row_with(&tasks, "WAITS FOR") + 1;
+    assert_non_null(strstr(row_of(&tasks, first), "worker jobs.py:17"));
+    assert_non_null(strstr(row_of(&tasks, first + 1), "    600 waiting   read 10.0.3.9:5432"));
+    assert_non_null(strstr(row_of(&tasks, first + 1), "conn-0, conn-1 and 598"));
+    assert_non_null(strstr(row_of(&tasks, first + 2), "poll"));
+    assert_non_null(strstr(row_of(&tasks, first + 3), "handle green.py:7"));
+    press(&state, "j");
+    SHOWN moved = draw(v, &state, 24, 100, false);
+    press(&state, "\r");
+    assert_int_equal(state.page, TOP_TASK);
+    SHOWN task = draw(v, &state, 40, 100, false);
+    assert_true(has(&task, "600 tasks of serve(), each waits [read 10.0.3.9:5432]: conn-0"));
+    assert_int_equal(row_with(&task, "serve (/srv/server.py:33)"),
+                     row_with(&task, "readline (") + 1);
+    assert_true(has(&task, "conn-17  read 10.0.3.9:5432"));
+    // They are gone.
+    snap_suspended_destroy(v->snapshot->suspended);
+    v->snapshot->suspended = NULL;
+    SHOWN gone = draw(v, &state, 24, 100, false);
+    assert_true(has(&gone, "None is there any more."));
+    press(&state, "\x1b");
+    SHOWN empty = draw(v, &state, 24, 100, false);
+    assert_true(has(&empty, "no task and no greenlet"));
+    (void)none;
+}
+
 static void test_actions(void **unused)
 {
     (void)unused;
@@ -378,10 +444,11 @@ static void test_actions(void **unused)
     // Whatever is pressed, nothing breaks.
     VALUES v = values_create();
     set_profile(v);
+    make_tasks(v);
     uint32_t seed = 1;
     for (int i = 0; i < 3000; i++) {
         seed = seed * 1664525 + 1013904223;
-        top_press(&state, seed >> 16 & 1 ? TOP_KEY_NONE + seed % 25 : seed >> 8 & 0xff);
+        top_press(&state, seed >> 16 & 1 ? TOP_KEY_NONE + seed % 26 : seed >> 8 & 0xff);
         if (i % 10)
             continue;
         SHOWN shown = draw(v, &state, 12 + seed % 30, 60 + seed / 7 % 100, seed >> 20 & 1);
@@ -457,7 +524,8 @@ int main(void)
         cmocka_unit_test(test_status),         cmocka_unit_test(test_plain_table),
         cmocka_unit_test(test_cursor_follows), cmocka_unit_test(test_sorting),
         cmocka_unit_test(test_filter),         cmocka_unit_test(test_pages),
-        cmocka_unit_test(test_actions),        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_tasks),          cmocka_unit_test(test_actions),
+        cmocka_unit_test(test_window),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
