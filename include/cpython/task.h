@@ -80,6 +80,13 @@ struct err *py_future_awaiters(struct py_futures *futures, const struct py_futur
                                struct py_objects *ret, uint64_t *ret_job);
 // A budget of objects that callbacks lead to: LIMIT_CALLBACK_OBJECTS.
 bool py_futures_may_look(struct py_futures *futures);
+// Many futures have one callback, that of gather() or wait(): whom it leads to is searched for once.
+struct py_closure {
+    uint64_t function; // 0: none is known
+    uint64_t tasks[4], job;
+    size_t count;
+};
+struct py_closure *py_futures_closure(struct py_futures *futures);
 // Where a place of the program is kept at which frames are known to have no `async with`.
 uint64_t *py_futures_plain_site(struct py_futures *futures, uint64_t site);
 struct py_decoder *py_futures_decoder(const struct py_futures *futures);

@@ -66,6 +66,7 @@ struct py_futures {
     } keys[KEYS_KEPT];
     size_t future_bytes, task_bytes; // as far as their fields reach
     size_t looked_at;
+    struct py_closure closure;
     uint64_t plain_sites[SITES_KEPT]; // 0: empty
 };
 
@@ -102,6 +103,11 @@ void py_futures_destroy(struct py_futures *futures)
 bool py_futures_may_look(struct py_futures *futures)
 {
     return futures->looked_at++ < LIMIT_CALLBACK_OBJECTS;
+}
+
+struct py_closure *py_futures_closure(struct py_futures *futures)
+{
+    return &futures->closure;
 }
 
 uint64_t *py_futures_plain_site(struct py_futures *futures, uint64_t site)

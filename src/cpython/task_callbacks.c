@@ -122,7 +122,7 @@ static void search_owner(struct search *s, uint64_t owner)
         search_collector(s, owner);
 }
 
-static void search_closure(struct search *s, uint64_t function)
+static void walk_closure(struct search *s, uint64_t function)
 {
     struct py_type_info type;
     AUTO_ERR struct err *err = py_type_of(s->dec, function, &type);
@@ -130,6 +130,24 @@ static void search_closure(struct search *s, uint64_t function)
         !err && type.kind == PY_KIND_FUNCTION ? field_of(s, function, PY_FUNC_closure) : 0;
     if (closure)
         err_destroy(py_tuple_walk(s->dec, closure, visit_held, s));
+}
+
+static void search_closure(struct search *s, uint64_t function)
+{
+    struct py_closure *known = py_futures_closure(s->futures);
+    bool direct = s->depth == 1 && !s->ret->count;
+    if (!direct || known->function != function) {
+        walk_closure(s, function);
+        if (!direct || s->ret->count > ARRAY_SIZE(known->tasks))
+            return;
+        *known = (struct py_closure){.function = function, .job = s->job, .count = s->ret->count};
+        for (size_t i = 0; i < known->count; i++)
+            known->tasks[i] = s->ret->items[i];
+        return;
+    }
+    for (size_t i = 0; i < known->count; i++)
+        add(s, known->tasks[i]);
+    s->job = known->job ? known->job : s->job;
 }
 
 // functools.partial (Modules/_functoolsmodule.c, partialobject): fn, args, ... behind the head.

@@ -34,6 +34,7 @@ bool tasks_told_torn(const struct tasks *tasks, uint64_t object)
 // The memory itself, as it is now: what was recorded already is not asked.
 static void look_anew(const struct tasks *tasks)
 {
+    py_futures_closure(tasks->futures)->function = 0;
     mem_cache_end(tasks->in->heap);
     mem_cache_begin(tasks->in->heap);
 }
