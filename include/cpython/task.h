@@ -42,9 +42,9 @@ struct py_running {      // a loop that runs, or a task whose turn it is
     uint64_t loop, task; // 0: none, or not known
 };
 VEC_DEFINE(py_runnings, struct py_running);
-// Appends.
+// Appends. `idle`: loops that run no task are looked for, too, which up to 3.13 takes longer.
 struct err *py_running_list(struct py_process *process, const struct py_asyncio *asyncio,
-                            const struct py_state *state, struct py_runnings *ret);
+                            const struct py_state *state, bool idle, struct py_runnings *ret);
 
 // ---- Futures and tasks --------------------------------------------------------------------------
 

@@ -178,7 +178,7 @@ static struct err *add_running_loop(struct py_decoder *dec, const struct py_thre
 }
 
 struct err *py_running_list(struct py_process *process, const struct py_asyncio *asyncio,
-                            const struct py_state *state, struct py_runnings *ret)
+                            const struct py_state *state, bool idle, struct py_runnings *ret)
 {
     struct py_decoder *dec = &process->dec;
     struct turns turns = {.ret = ret};
@@ -194,7 +194,7 @@ struct err *py_running_list(struct py_process *process, const struct py_asyncio 
             continue;
         if (asyncio->node)
             err = add_running(dec, asyncio, thread, ret);
-        else if (dec->layout.version < 0x030e)
+        else if (idle && dec->layout.version < 0x030e)
             err = add_running_loop(dec, thread, ret);
         if (err && err_code(err) == ERR_NO_MEMORY)
             return err;

@@ -122,7 +122,11 @@ static struct err *read_interpreter(struct tasks *tasks, uint64_t interp)
     if (!tasks->imported)
         TRY(find_on_stacks(tasks));
     tasks->imported = true;
-    TRY(py_running_list(tasks->in->process, asyncio, tasks->in->state, &tasks->running));
+    // Nobody's turn where no thread runs a coroutine.
+    if (!tasks->all && !tasks->on_stacks.count)
+        return NULL;
+    TRY(py_running_list(tasks->in->process, asyncio, tasks->in->state, tasks->all,
+                        &tasks->running));
     return tasks->all ? tasks_read(tasks, asyncio) : NULL;
 }
 

@@ -326,6 +326,32 @@ static void test_cstr(void **state)
     fake_memory_deinit(&memory);
 }
 
+static void test_cache_between_begin_and_end(void **state)
+{
+    (void)state;
+    struct fill fill = {.seed = 3};
+    struct mem *mem = mem_create();
+    assert_non_null(mem);
+    assert_ok(mem_add(mem, 0x10000, 0x20000, MEM_LIVE, read_fill, &fill, false));
+    mem_cache_begin(mem);
+    for (uint64_t addr = 0x11000; addr < 0x11800; addr += 8)
+        assert_bytes(mem, &fill, addr, 8);
+    assert_int_equal(fill.calls, 1);
+    // What changes meanwhile is not seen.
+    fill.seed = 7;
+    uint8_t byte;
+    assert_ok(mem_read_u8(mem, 0x11000, &byte));
+    assert_int_not_equal(byte, fill_byte(&fill, 0x11000));
+    mem_cache_end(mem);
+    assert_bytes(mem, &fill, 0x11000, 8);
+    assert_bytes(mem, &fill, 0x11008, 8);
+    assert_int_equal(fill.calls, 3);
+    // One that is given up while it is on.
+    mem_cache_begin(mem);
+    assert_bytes(mem, &fill, 0x12000, 8);
+    mem_destroy(mem);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +364,7 @@ int main(void)
         cmocka_unit_test(test_cache_at_the_top_of_the_address_space),
         cmocka_unit_test(test_cache_against_a_model),
         cmocka_unit_test(test_cstr),
+        cmocka_unit_test(test_cache_between_begin_and_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
