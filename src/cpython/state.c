@@ -93,11 +93,14 @@ static struct err *shared_gil(struct py_process *process, struct py_state *state
     return NULL;
 }
 
+// What read_thread() asks of a thread state. Its count of contexts lies behind all that, where captures
+// have nothing that were made before it was asked for: who wants it reads it alone.
 static size_t tstate_bytes(const struct py_layout *lay)
 {
     size_t size = 0;
     for (enum py_field_id field = PY_TS_next; field < PY_TS_size; field++)
-        if (py_layout_has(lay, field) && py_offset(lay, field) + 8 > size)
+        if (field != PY_TS_context_ver && py_layout_has(lay, field) &&
+            py_offset(lay, field) + 8 > size)
             size = py_offset(lay, field) + 8;
     return size;
 }
