@@ -36,6 +36,27 @@ static bool is_ancestor(const struct snap_greenlets *greenlets, uint32_t running
     return false;
 }
 
+// Greenlets are read a little later than the thread's stack, which tells for itself whether the hub's
+// loop is in it. gevent: gevent/hub.py, Hub.run; eventlet: eventlet/hubs/hub.py, BaseHub.run.
+static bool is_in_hub(const struct diag *diag, uint32_t thread)
+{
+    struct stack stack = stack_of_thread(&diag->threads[thread]);
+    for (size_t i = 0; i < stack.count; i++) {
+        const struct snap_frame *frame = stack_frame(&stack, i);
+        if (stack_is(diag, frame, "gevent/hub.py", "run") ||
+            stack_is(diag, frame, "eventlet/hubs/hub.py", "run"))
+            return true;
+    }
+    return false;
+}
+
+// It waited while its greenlets were looked at, too.
+static bool is_still(const struct diag *diag, uint32_t thread)
+{
+    return waits(diag->threads[thread].state) && !is_in_hub(diag, thread) &&
+           (diag->threads[thread].held_still || diag->source->of_core);
+}
+
 static struct hub look_at(const struct diag *diag, uint32_t running)
 {
     const struct snap_greenlets *greenlets = &diag_suspended(diag)->greenlets;
@@ -43,7 +64,7 @@ static struct hub look_at(const struct diag *diag, uint32_t running)
     struct hub hub = {.running = running};
     hub.thread =
         its->tid ? numbers_find(diag->numbers, diag->count, its->pid, its->tid) : DIAG_NONE;
-    if (hub.thread == DIAG_NONE || !waits(diag->threads[hub.thread].state))
+    if (hub.thread == DIAG_NONE || !is_still(diag, hub.thread))
         return hub;
     for (uint32_t i = 0; i < greenlets->count; i++) {
         const struct snap_greenlet *other = &greenlets->items[i];

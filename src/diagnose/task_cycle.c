@@ -145,15 +145,10 @@ static void say_title(struct plain *text, const struct cycle *cycle, bool limite
     size_t count = cycle->ring->nodes.count, told = count > TITLE_NODES ? TITLE_NODES : count;
     if (count == 1) {
         say_node(text, cycle, cycle->ring->nodes.items[0]);
-        struct task_link_to link = cycle->graph->chosen[cycle->ring->nodes.items[0]];
-        if (link.how == TASK_LINK_LOCK) {
-            plain_str(text, " waits for ");
-            say_awaited(text, cycle->diag, &task_at(cycle, cycle->ring->nodes.items[0])->await);
-        } else {
-            plain_str(text, " awaits itself");
-        }
+        plain_str(text, " waits for ");
+        say_awaited(text, cycle->diag, &task_at(cycle, cycle->ring->nodes.items[0])->await);
         say_place(text, cycle, cycle->ring->nodes.items[0]);
-        plain_str(text, link.how == TASK_LINK_LOCK ? ", which it holds itself" : "");
+        plain_str(text, ", which it holds itself");
     } else {
         for (size_t i = 0; i < told; i++) {
             plain_str(text, i == 0 ? "" : i + 1 < told || told < count ? ", " : " and ");
@@ -194,8 +189,7 @@ static bool is_observed(const struct cycle *cycle)
 {
     for (size_t i = 0; i < cycle->ring->nodes.count; i++) {
         uint32_t node = cycle->ring->nodes.items[i];
-        if (cycle->graph->chosen[node].how != TASK_LINK_AWAITS ||
-            !task_still(cycle->diag, task_at(cycle, node)))
+        if (cycle->graph->chosen[node].how != TASK_LINK_AWAITS)
             return false;
     }
     return true;

@@ -90,16 +90,13 @@ static bool waits_for_any(const struct diag *diag, const struct snap_task *task)
     return false;
 }
 
-// Links to other tasks need no common moment: whoever awaits a task does so until it ends, and a task
-// that was seen waiting later, or is waited for by one, had not. Locks change hands, but what a task
-// says of itself alone was read together.
+// Of tasks that are read while their loop runs, each is true for itself, and a ring of them is not.
 static bool link_waiting(const struct diag *diag, struct task_graph *graph, uint32_t index)
 {
     const struct snap_task *task = &diag_suspended(diag)->tasks.items[index];
     const struct snap_await *await = &task->await;
     if (await->kind == SNAP_AWAIT_LOCK) {
         bool held = await->holder < graph->task_count &&
-                    (await->holder == index || task_still(diag, task)) &&
                     task_lives(&diag_suspended(diag)->tasks.items[await->holder]);
         return !held || add_link(graph, await->holder, TASK_LINK_LOCK);
     }
@@ -114,7 +111,9 @@ static bool link_waiting(const struct diag *diag, struct task_graph *graph, uint
         return true;
     bool ok = true;
     vec_foreach (other, &await->tasks)
-        ok = ok && (*other >= graph->task_count || add_link(graph, *other, TASK_LINK_AWAITS));
+        // asyncio lets no task await itself.
+        ok = ok && (*other >= graph->task_count || *other == index ||
+                    add_link(graph, *other, TASK_LINK_AWAITS));
     return ok;
 }
 
@@ -126,7 +125,7 @@ static bool link_task(const struct diag *diag, struct task_graph *graph, uint32_
     uint32_t thread = task_lives(task) ? loop_thread(diag, task->loop) : DIAG_NONE;
     if (thread != DIAG_NONE && stuck[thread])
         return add_link(graph, graph->task_count + thread, TASK_LINK_TURN);
-    return task->state != SNAP_TASK_WAITING || link_waiting(diag, graph, index);
+    return !task_still(diag, task) || link_waiting(diag, graph, index);
 }
 
 static bool add_links(const struct diag *diag, struct task_graph *graph)

@@ -383,6 +383,25 @@ static void hub_waits(struct scene *s)
         scene_greenlet(s, 1, SNAP_GREENLET_SUSPENDED, "switch! handle:12");
 }
 
+static void hub_waited_before(struct scene *s) // and another one ran when they were looked at
+{
+    scene_talks(s, SNAP_WAIT_POLL, "epoll_wait", "", "poll! hub_run:50 main:3");
+    vec_foreach (frame, &s->last->threads.items[0].frames)
+        if (frame->line == 50) {
+            frame->function = strtab_add_cstr(s->strings, "run");
+            frame->file =
+                strtab_add_cstr(s->strings, "/usr/lib/python3.11/site-packages/gevent/hub.py");
+        }
+    greenlets(s, 7);
+    scene_greenlet(s, 1, SNAP_GREENLET_RUNNING, "poll! hub_run:50 main:3");
+}
+
+static void ran_meanwhile(struct scene *s)
+{
+    sleeps_unpatched(s);
+    s->last->threads.items[0].held_still = false;
+}
+
 static void nobody_behind(struct scene *s) // but the hub, and the main greenlet, its parent
 {
     scene_thread(s, SNAP_SLEEP, "sleep! handle:13");
@@ -430,6 +449,8 @@ static void test_hub(void **state)
                 "IDLE - nothing is wrong that can be seen: the only thread waits (1 poll); 41 "
                 "greenlets wait, 40 of them in \x01handle\x02 (\x01"
                 "app.py:12\x02).");
+    scene_check(hub_waited_before, "", "IDLE - ");
+    scene_check(ran_meanwhile, "", "IDLE - ");
     scene_check(nobody_behind, "", "IDLE - ");
     scene_check(greenlet_works, "", "BUSY - ");
     scene_check(no_hub, "", "IDLE - ");
