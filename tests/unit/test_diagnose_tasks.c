@@ -338,6 +338,18 @@ static void limit_is_served(struct scene *s)
     run_of(s, limit_is_reached, 80 * MS);
 }
 
+static void small_pile_moved(struct scene *s)
+{
+    small_pile_at_a_lock(s);
+    s->last->suspended->moment = false;
+}
+
+static void large_pile_moved(struct scene *s)
+{
+    slow_holder(s);
+    s->last->suspended->moment = false;
+}
+
 static void limit_moved(struct scene *s)
 {
     limit_is_reached(s);
@@ -393,6 +405,8 @@ static void test_pile_up(void **state)
                 "BLOCKED - 150 of 151 tasks wait for a connection of a pool in \x01handle\x02");
     scene_check(limit_stands_still, "task-pile-up:high", "BLOCKED - 200 of 204 tasks");
     scene_check(limit_is_served, "task-pile-up:low", "IDLE - ");
+    scene_check(small_pile_moved, "task-pile-up:low", "IDLE - ");
+    scene_check(large_pile_moved, "task-pile-up:medium", "BLOCKED - ");
     scene_check(limit_moved, "task-pile-up:low", "IDLE - ");
     scene_check(limit_naps, "task-pile-up:low", "IDLE - ");
     scene_check(holder_naps, "task-pile-up:medium", "BLOCKED - ");
