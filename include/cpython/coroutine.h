@@ -21,6 +21,8 @@ struct py_generator {
 // Its state alone; what lies at `object` is known to be one of the three.
 struct err *py_generator_state(struct py_decoder *dec, uint64_t object,
                                enum py_generator_state *ret);
+// How it is called, and no more: of one that is known to be one of the three. 0: not readable.
+uint32_t py_generator_name(struct py_decoder *dec, uint64_t object);
 // ERR_BAD_DATA: it is none of the three.
 struct err *py_generator_read(struct py_decoder *dec, uint64_t object, struct py_generator *ret);
 

@@ -11,13 +11,14 @@ enum { PY_GREENLET_TYPES = 256 }; // distinct types that are remembered
 // What is known of a process's greenlet module. Zero it before its first use, and when the process
 // runs another program.
 struct py_greenlet_build {
-    uint16_t
-        user; // word of the C++ object where the fields of a thread's first greenlet, and those
-              // of the others, begin; 0: not known yet
+    // Word of the C++ object where the fields begin that a thread's first greenlet and the others
+    // have for themselves; 0: not known yet.
+    uint16_t user;
     struct {
-        uint64_t type;
-        bool is_greenlet;
+        uint64_t type, base; // base: greenlet.greenlet; 0: it is none
+        bool is_hub;
     } types[PY_GREENLET_TYPES];
+    size_t visits; // attributes that were looked at; set it back for each look
 };
 
 enum py_greenlet_state {
@@ -32,14 +33,14 @@ enum { PY_GREENLET_WORDS = 40 };
 struct py_greenlet {
     uint64_t object;
     enum py_greenlet_state state;
-    bool is_main;    // its thread's first one
-    uint64_t group;  // the same word in all greenlets of a thread that have started; 0: not known
-    bool gone;       // is_main: its thread has ended
-    uint64_t parent; // 0: none, or not known
-    uint64_t run;    // created: what it will call; 0: not known
-    uint64_t frame;  // suspended: its innermost frame object; 0: no Python in it
-    uint64_t
-        cut_off; // where its caller was linked to, when the module cut that link; 0: it did not
+    bool is_main;     // its thread's first one
+    bool of_hub;      // gevent's class for event loops
+    uint64_t group;   // the same word in all greenlets of a thread that have started; 0: not known
+    bool gone;        // is_main: its thread has ended
+    uint64_t parent;  // 0: none, or not known
+    uint64_t run;     // created: what it will call; 0: not known
+    uint64_t frame;   // suspended: its innermost frame object; 0: no Python in it
+    uint64_t cut_off; // what linked that to its caller, where the module cuts the link; else 0
     // Its part of the C stack, [stack_start, stack_stop). The first stack_saved bytes of it, which
     // others use meanwhile, lie at stack_copy.
     uint64_t stack_start, stack_stop, stack_copy, stack_saved;
@@ -78,13 +79,11 @@ void py_greenlet_stack(struct py_process *process, struct py_greenlet_view *view
 // of what is read stays in a cache.
 uint64_t py_thread_outermost(struct py_process *process, const struct py_thread *thread);
 
-// gevent's and eventlet's name of it, or what it runs: the function that was given to spawn(). `stack`:
-// its frames, NULL: not known. 0: none.
-uint32_t py_greenlet_name(struct py_decoder *dec, const struct py_greenlet *greenlet,
-                          const struct py_stack *stack);
-
+// gevent's and eventlet's name of it, or what it runs: the function that was given to spawn(). 0: none.
+uint32_t py_greenlet_name(struct py_decoder *dec, struct py_greenlet_build *build,
+                          const struct py_greenlet *greenlet, const struct py_stack *stack);
 // It runs the event loop of gevent or eventlet.
-bool py_greenlet_is_hub(struct py_decoder *dec, const struct py_greenlet *greenlet,
+bool py_greenlet_is_hub(const struct py_decoder *dec, const struct py_greenlet *greenlet,
                         const struct py_stack *stack);
 // A frame of that function (NULL: any) in a file whose path ends with `file`.
 bool py_frame_is(const struct py_decoder *dec, const struct py_frame *frame, const char *file,

@@ -55,7 +55,7 @@ struct py_future {
     uint64_t object;
     enum py_future_kind kind;
     enum py_future_state state;
-    uint32_t type; // tp_name
+    uint32_t type;            // tp_name
     bool gathering;           // asyncio.gather()'s
     bool unretrieved;         // its exception was never retrieved
     uint64_t loop, exception; // 0: none
@@ -80,6 +80,8 @@ struct err *py_future_awaiters(struct py_futures *futures, const struct py_futur
                                struct py_objects *ret, uint64_t *ret_job);
 // A budget of objects that callbacks lead to: LIMIT_CALLBACK_OBJECTS.
 bool py_futures_may_look(struct py_futures *futures);
+// Where a place of the program is kept at which frames are known to have no `async with`.
+uint64_t *py_futures_plain_site(struct py_futures *futures, uint64_t site);
 struct py_decoder *py_futures_decoder(const struct py_futures *futures);
 // What is 0 or None.
 bool py_is_none(struct py_futures *futures, uint64_t object);
@@ -128,6 +130,20 @@ void py_await_read(struct py_futures *futures, const struct py_future *task,
 // Locks that the frames of a chain have taken by `async with`. Appends.
 struct err *py_await_held(struct py_futures *futures, const struct py_await *await,
                           const struct py_frames *frames, struct py_objects *ret);
+
+// ---- trio -----------------------------------------------------------------------------------------
+
+// The object that runs trio's loop in a thread (class Runner); 0: none.
+uint64_t py_trio_runner(struct py_decoder *dec, const struct py_stack *stack);
+struct err *py_trio_list(struct py_decoder *dec, uint64_t runner, struct py_objects *ret);
+
+struct py_trio_task {
+    struct py_future task; // as far as there is something of the kind
+    uint64_t nursery;      // that it runs in; 0: none
+    bool ready;            // it waits for its turn
+};
+// ERR_BAD_DATA: it is none.
+struct err *py_trio_read(struct py_futures *futures, uint64_t object, struct py_trio_task *ret);
 
 // ---- Loops --------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ char *redact_source(const char *line, size_t *hidden);
 // The same for a path, and other text that names something: where only what certainly is a secret is
 // hidden ("token=x", "user:x@", a known service's key), and nothing by its looks alone.
 char *redact_path(const char *path);
+char *redact_path_bytes(const char *path, size_t size, size_t *ret_size); // may hold NUL bytes
 // Writes SUBSTITUTE characters (26) over what redact_path() would hide, so that lengths stay; all of the
 // functions above take these for hidden.
 #define REDACT_BLOT '\x1a'

@@ -259,9 +259,11 @@ static struct err *tolerate(struct py_decoder *dec, struct err *err, struct err 
 
 static struct err *read_path(struct py_decoder *dec, uint64_t object, uint32_t *ret)
 {
-    TRY(py_str_id(dec, object, ret));
-    AUTO_FREE char *shown = redact_path(strtab_get(dec->strings, *ret));
-    *ret = strtab_add_cstr(dec->strings, shown);
+    AUTO_FREE char *text = NULL;
+    size_t size = 0;
+    TRY(py_str(dec, object, &text, &size));
+    AUTO_FREE char *shown = redact_path_bytes(text, size, &size);
+    *ret = strtab_add(dec->strings, shown, size);
     return *ret ? NULL : err_create(ERR_NO_MEMORY, "path");
 }
 

@@ -227,3 +227,10 @@ struct err *py_generator_read(struct py_decoder *dec, uint64_t object, struct py
     TRY(name_of(dec, object, PY_GEN_name, &ret->name));
     return name_of(dec, object, PY_GEN_qualname, &ret->qualname);
 }
+
+uint32_t py_generator_name(struct py_decoder *dec, uint64_t object)
+{
+    uint32_t name = 0;
+    AUTO_ERR struct err *err = name_of(dec, object, PY_GEN_qualname, &name);
+    return err ? 0 : name;
+}

@@ -46,43 +46,63 @@ struct err *py_greenlet_imported(struct py_decoder *dec, uint64_t interp, bool *
 
 // ---- Types --------------------------------------------------------------------------------------
 
-// The type of this name among the bases of `type`, itself included; 0: none.
-static struct err *find_base(struct py_decoder *dec, uint64_t type, uint64_t *ret)
+// Classes are derived a few times: hostile memory could have as many bases for each object.
+#define BASES_MAX 64
+
+static void look_at_base(const struct py_decoder *dec, const struct py_type_info *type,
+                         uint64_t *ret_base, bool *ret_hub)
+{
+    if (named(dec, type->name, BASE_TYPE))
+        *ret_base = type->addr;
+    // gevent's, compiled by Cython or not (PURE_PYTHON).
+    *ret_hub |= named(dec, type->name, "gevent._gevent_c_hub_primitives.WaitOperationsGreenlet") ||
+                named(dec, type->name, "WaitOperationsGreenlet");
+}
+
+// The module's own type among the bases of `type`, itself included; 0: none.
+static struct err *find_base(struct py_decoder *dec, uint64_t type, uint64_t *ret_base,
+                             bool *ret_hub)
 {
     struct py_type_info info;
     uint64_t mro, count, base;
-    *ret = 0;
+    *ret_base = 0;
+    *ret_hub = false;
     TRY(py_type_info(dec, type, &info));
-    if (named(dec, info.name, BASE_TYPE)) {
-        *ret = type;
-        return NULL;
-    }
+    look_at_base(dec, &info, ret_base, ret_hub);
     TRY(py_read(dec->mem, &dec->layout, type, PY_TYPE_mro, &mro));
-    if (!mro)
+    if (*ret_base || !mro)
         return NULL;
     TRY(py_expect(dec, mro, PY_KIND_TUPLE, "mro"));
     TRY(py_read(dec->mem, &dec->layout, mro, PY_TUPLE_size, &count));
-    for (size_t i = 1; i < count && i < LIMIT_MRO && !*ret; i++) {
+    for (size_t i = 1; i < count && i < BASES_MAX && !*ret_base; i++) {
         TRY(mem_read_u64(dec->mem, mro + py_offset(&dec->layout, PY_TUPLE_items) + 8 * i, &base));
         TRY(py_type_info(dec, base, &info));
-        if (named(dec, info.name, BASE_TYPE))
-            *ret = base;
+        look_at_base(dec, &info, ret_base, ret_hub);
     }
     return NULL;
 }
 
-bool py_greenlet_type(struct py_decoder *dec, struct py_greenlet_build *build, uint64_t type)
+// Index in build->types; SIZE_MAX: it is no type that can be read.
+static size_t type_slot(struct py_decoder *dec, struct py_greenlet_build *build, uint64_t type)
 {
     size_t slot = hash_u64(HASH_SEED, type) % PY_GREENLET_TYPES;
     uint64_t base;
-    if (build->types[slot].type == type)
-        return type && build->types[slot].is_greenlet;
-    AUTO_ERR struct err *err = find_base(dec, type, &base);
+    bool hub;
+    if (type && build->types[slot].type == type)
+        return slot;
+    AUTO_ERR struct err *err = find_base(dec, type, &base, &hub);
     if (err)
-        return false;
+        return SIZE_MAX;
     build->types[slot].type = type;
-    build->types[slot].is_greenlet = base != 0;
-    return base != 0;
+    build->types[slot].base = base;
+    build->types[slot].is_hub = hub;
+    return slot;
+}
+
+bool py_greenlet_type(struct py_decoder *dec, struct py_greenlet_build *build, uint64_t type)
+{
+    size_t slot = type_slot(dec, build, type);
+    return slot != SIZE_MAX && build->types[slot].base;
 }
 
 // ---- Fields -------------------------------------------------------------------------------------
@@ -198,15 +218,16 @@ static struct err *settle(struct py_decoder *dec, struct py_greenlet *ret)
 struct err *py_greenlet_read(struct py_decoder *dec, struct py_greenlet_build *build,
                              uint64_t object, struct py_greenlet *ret)
 {
-    uint64_t type, base, size;
+    uint64_t type, size;
     *ret = (struct py_greenlet){.object = object};
     if (!object || object % 8)
         return err_create(ERR_BAD_DATA, "no object");
     TRY(py_read(dec->mem, &dec->layout, object, PY_OB_type, &type));
-    if (!py_greenlet_type(dec, build, type))
+    size_t slot = type_slot(dec, build, type);
+    if (slot == SIZE_MAX || !build->types[slot].base)
         return err_create(ERR_BAD_DATA, "no greenlet");
-    TRY(find_base(dec, type, &base));
-    TRY(py_read(dec->mem, &dec->layout, base, PY_TYPE_basicsize, &size));
+    ret->of_hub = build->types[slot].is_hub;
+    TRY(py_read(dec->mem, &dec->layout, build->types[slot].base, PY_TYPE_basicsize, &size));
     TRY(size == head_bytes(dec) + 24 ? read_cxx(dec, build, ret) : read_c(dec, ret));
     return settle(dec, ret);
 }

@@ -7,12 +7,16 @@
 #include "cpython/stack_walk.h"
 #include "util/guard.h"
 
-#define PARTIALS_MAX 8 // one inside of the other
+#define PARTIALS_MAX 8        // one inside of the other
+#define VISITS_MAX (4u << 20) // attributes of all greenlets together: each has a few
 
 // functools.partial (Modules/_functoolsmodule.c): the function behind the head.
 static uint64_t unwrap(struct py_decoder *dec, uint64_t object)
 {
-    for (int i = 0; i < PARTIALS_MAX && py_is_a(dec, object, "functools.partial"); i++) {
+    for (int i = 0; i < PARTIALS_MAX; i++) {
+        const char *type = strtab_get(dec->strings, py_type_name(dec, object));
+        if (!type || strcmp(type, "functools.partial") != 0)
+            break;
         AUTO_ERR struct err *err =
             mem_read_u64(dec->mem, object + py_offset(&dec->layout, PY_OB_type) + 8, &object);
         if (err)
@@ -52,11 +56,30 @@ static uint32_t callable_name(struct py_decoder *dec, uint64_t object)
     return err ? 0 : name;
 }
 
-static uint64_t attribute(struct py_decoder *dec, uint64_t object, const char *name)
+struct attributes {
+    struct py_decoder *dec;
+    struct py_greenlet_build *build;
+    uint64_t name, run; // gevent's
+};
+
+static bool visit_attribute(void *arg, uint64_t key, uint64_t value)
 {
-    uint64_t value;
-    AUTO_ERR struct err *err = py_instance_attr(dec, object, name, &value);
-    return err ? 0 : value;
+    struct attributes *found = arg;
+    struct py_decoder *dec = found->dec;
+    uint64_t length;
+    if (found->build->visits++ > VISITS_MAX)
+        return false;
+    AUTO_ERR struct err *err = py_read(dec->mem, &dec->layout, key, PY_STR_length, &length);
+    if (err || length != 4)
+        return true;
+    AUTO_FREE char *text = NULL;
+    size_t bytes;
+    AUTO_ERR struct err *unread = py_str(dec, key, &text, &bytes);
+    if (!unread && strcmp(text, "name") == 0)
+        found->name = value;
+    if (!unread && strcmp(text, "_run") == 0)
+        found->run = value;
+    return !found->name;
 }
 
 static uint64_t variable(struct py_decoder *dec, const struct py_frame *frame, const char *name)
@@ -83,36 +106,41 @@ static const struct py_frame *outermost(const struct py_stack *stack)
     return known ? &stack->frames.items[stack->frames.count - 1] : NULL;
 }
 
-bool py_greenlet_is_hub(struct py_decoder *dec, const struct py_greenlet *greenlet,
+bool py_greenlet_is_hub(const struct py_decoder *dec, const struct py_greenlet *greenlet,
                         const struct py_stack *stack)
 {
     const struct py_frame *frame = outermost(stack);
-    // gevent's in Cython and in Python (PURE_PYTHON); eventlet's is a plain one that runs this.
-    return py_is_a(dec, greenlet->object,
-                   "gevent._gevent_c_hub_primitives.WaitOperationsGreenlet") ||
-           py_is_a(dec, greenlet->object, "WaitOperationsGreenlet") ||
-           (frame && py_frame_is(dec, frame, "eventlet/hubs/hub.py", "run"));
+    // eventlet's is a plain one that runs this.
+    return greenlet->of_hub || (frame && py_frame_is(dec, frame, "eventlet/hubs/hub.py", "run"));
 }
 
-uint32_t py_greenlet_name(struct py_decoder *dec, const struct py_greenlet *greenlet,
-                          const struct py_stack *stack)
+static uint32_t name_of_frame(struct py_decoder *dec, const struct py_stack *stack)
 {
+    const struct py_frame *frame = outermost(stack);
+    if (!frame)
+        return 0;
+    uint64_t function = py_frame_is(dec, frame, "eventlet/greenthread.py", "main")
+                            ? variable(dec, frame, "function")
+                            : 0;
+    if (function)
+        return callable_name(dec, function);
+    return frame->qualname ? frame->qualname : frame->name;
+}
+
+uint32_t py_greenlet_name(struct py_decoder *dec, struct py_greenlet_build *build,
+                          const struct py_greenlet *greenlet, const struct py_stack *stack)
+{
+    struct attributes found = {.dec = dec, .build = build};
     uint32_t name = 0;
-    // gevent: Greenlet.name, once the program has set it, and what spawn() was given.
-    uint64_t value = attribute(dec, greenlet->object, "name");
-    AUTO_ERR struct err *err = value ? py_str_id(dec, value, &name) : NULL;
+    AUTO_ERR struct err *unread = py_instance_walk(dec, greenlet->object, visit_attribute, &found);
+    // Once the program has set it.
+    AUTO_ERR struct err *err = found.name ? py_str_id(dec, found.name, &name) : NULL;
     if (!err && name)
         return name;
-    value = attribute(dec, greenlet->object, "_run");
-    if (!value && greenlet->state == PY_GREENLET_CREATED)
-        value = greenlet->run;
-    if (value)
-        return callable_name(dec, value);
-    const struct py_frame *frame = outermost(stack);
-    if (!frame || greenlet->is_main)
-        return 0;
-    if (py_frame_is(dec, frame, "eventlet/greenthread.py", "main") &&
-        (value = variable(dec, frame, "function")))
-        return callable_name(dec, value);
-    return frame->qualname ? frame->qualname : frame->name;
+    if (!found.run && greenlet->state == PY_GREENLET_CREATED)
+        found.run = greenlet->run;
+    if (found.run)
+        return callable_name(dec, found.run);
+    bool unnamed = greenlet->is_main || py_greenlet_is_hub(dec, greenlet, stack);
+    return unnamed ? 0 : name_of_frame(dec, stack);
 }

@@ -17,9 +17,8 @@ static bool put_name(struct repr *repr, uint64_t object)
     size_t size;
     if (!repr_ok(repr, py_str(repr->dec, object, &text, &size)))
         return false;
-    AUTO_FREE char *shown = repr->options->show_secrets ? NULL : redact_path(text);
-    if (shown)
-        size = strlen(shown);
+    AUTO_FREE char *shown =
+        repr->options->show_secrets ? NULL : redact_path_bytes(text, size, &size);
     repr_put(repr, shown ? shown : text, size < repr->options->chars ? size : repr->options->chars);
     return true;
 }

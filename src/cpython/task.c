@@ -13,6 +13,7 @@
 
 #define CLASSES_KEPT 256
 #define KEYS_KEPT 256
+#define SITES_KEPT 1024
 
 struct class
 {
@@ -65,6 +66,7 @@ struct py_futures {
     } keys[KEYS_KEPT];
     size_t future_bytes, task_bytes; // as far as their fields reach
     size_t looked_at;
+    uint64_t plain_sites[SITES_KEPT]; // 0: empty
 };
 
 static size_t reach(const struct py_layout *lay, const enum py_field_id *fields, size_t count)
@@ -100,6 +102,11 @@ void py_futures_destroy(struct py_futures *futures)
 bool py_futures_may_look(struct py_futures *futures)
 {
     return futures->looked_at++ < LIMIT_CALLBACK_OBJECTS;
+}
+
+uint64_t *py_futures_plain_site(struct py_futures *futures, uint64_t site)
+{
+    return &futures->plain_sites[site % SITES_KEPT];
 }
 
 struct py_decoder *py_futures_decoder(const struct py_futures *futures)

@@ -9,6 +9,7 @@
 #include "cpython/lock.h"
 #include "cpython/slots.h"
 #include "util/guard.h"
+#include "util/hash.h"
 
 #define CHAIN_MAX 24 // frames of the library around one wait
 
@@ -22,7 +23,7 @@ struct row {
     enum from from;
 };
 
-// Lib/asyncio of 3.6 to 3.15.
+// Lib/asyncio of 3.6 to 3.15. No two files are called alike.
 static const struct row rows[] = {
     {"locks.py", "acquire", "Lock", PY_AWAIT_LOCK, PY_AWAIT_NONE, SELF},
     {"locks.py", "wait", "Event", PY_AWAIT_EVENT, PY_AWAIT_NONE, SELF},
@@ -54,6 +55,20 @@ static const struct row rows[] = {
     {"base_events.py", "serve_forever", "Server", PY_AWAIT_ACCEPT, PY_AWAIT_NONE, SERVER},
     {"base_subprocess.py", "_wait", NULL, PY_AWAIT_CHILD, PY_AWAIT_NONE, SELF},
     {"subprocess.py", "wait", "Process", PY_AWAIT_CHILD, PY_AWAIT_CHILD, SELF},
+    // trio 0.20 to 0.35.
+    {"_run.py", "_nested_child_finished", "Nursery", PY_AWAIT_SEVERAL, PY_AWAIT_NONE, SELF},
+    {"_sync.py", "wait", "Event", PY_AWAIT_EVENT, PY_AWAIT_NONE, SELF},
+    {"_sync.py", "acquire", "_LockImpl", PY_AWAIT_LOCK, PY_AWAIT_NONE, SELF},
+    {"_sync.py", "wait", "Condition", PY_AWAIT_CONDITION, PY_AWAIT_NONE, SELF},
+    {"_sync.py", "acquire", "Semaphore", PY_AWAIT_SEMAPHORE, PY_AWAIT_NONE, SELF},
+    {"_sync.py", "acquire_on_behalf_of", "CapacityLimiter", PY_AWAIT_SEMAPHORE, PY_AWAIT_NONE,
+     SELF},
+    {"_channel.py", "receive", "MemoryReceiveChannel", PY_AWAIT_QUEUE_GET, PY_AWAIT_NONE, SELF},
+    {"_channel.py", "send", "MemorySendChannel", PY_AWAIT_QUEUE_PUT, PY_AWAIT_NONE, SELF},
+    {"_timeouts.py", "sleep_forever", NULL, PY_AWAIT_SLEEP, PY_AWAIT_NONE, NOTHING},
+    {"_io_epoll.py", "wait_readable", NULL, PY_AWAIT_READ, PY_AWAIT_NONE, NOTHING},
+    {"_io_epoll.py", "wait_writable", NULL, PY_AWAIT_WRITE, PY_AWAIT_NONE, NOTHING},
+    {"_threads.py", "to_thread_run_sync", NULL, PY_AWAIT_EXECUTOR, PY_AWAIT_NONE, NOTHING},
 };
 
 struct search {
@@ -82,25 +97,27 @@ static uint64_t local(const struct search *s, const char *name)
 
 // ---- Frames --------------------------------------------------------------------------------------
 
-// The name of a file of asyncio itself; NULL: it is another one.
+// The name of a file of asyncio or trio itself; NULL: it is another one.
 static const char *library_file(const struct search *s)
 {
+    static const char *const folders[] = {"/asyncio", "/trio", "/trio/_core"};
     const char *path = strtab_get(s->dec->strings, s->frame->file);
     const char *base = path ? strrchr(path, '/') : NULL;
-    static const char folder[] = "/asyncio";
-    size_t size = sizeof(folder) - 1;
-    if (!base || (size_t)(base - path) < size || memcmp(base - size, folder, size) != 0)
-        return NULL;
-    return base + 1;
+    for (size_t i = 0; base && i < ARRAY_SIZE(folders); i++) {
+        size_t size = strlen(folders[i]);
+        if ((size_t)(base - path) >= size && memcmp(base - size, folders[i], size) == 0)
+            return base + 1;
+    }
+    return NULL;
 }
 
-static const struct row *row_of(const struct search *s, const char *file)
+// The next row for the function at hand, from `row` on; NULL: none.
+static const struct row *next_row(const struct search *s, const char *file, const struct row *row)
 {
     const char *name = strtab_get(s->dec->strings, s->frame->name);
-    for (size_t i = 0; name && i < ARRAY_SIZE(rows); i++)
-        if (strcmp(name, rows[i].function) == 0 && strcmp(file, rows[i].file) == 0 &&
-            (!rows[i].class_name || py_is_a(s->dec, s->self, rows[i].class_name)))
-            return &rows[i];
+    for (; name && row < rows + ARRAY_SIZE(rows); row++)
+        if (strcmp(name, row->function) == 0 && strcmp(file, row->file) == 0)
+            return row;
     return NULL;
 }
 
@@ -255,11 +272,14 @@ void py_await_read(struct py_futures *futures, const struct py_future *task,
             ret->waiting = i;
             break;
         }
-        AUTO_ERR struct err *err = py_slots_read(s.dec, s.frame, &s.slots);
-        if (err)
+        const struct row *row = next_row(&s, file, rows);
+        AUTO_ERR struct err *err = row ? py_slots_read(s.dec, s.frame, &s.slots) : NULL;
+        if (!row || err)
             continue;
-        s.self = local(&s, "self");
-        const struct row *row = row_of(&s, file);
+        s.self =
+            row->class_name || row->from == SELF || row->from == TRANSPORT ? local(&s, "self") : 0;
+        while (row && row->class_name && !py_is_a(s.dec, s.self, row->class_name))
+            row = next_row(&s, file, row + 1);
         if (row)
             apply(&s, row);
     }
@@ -288,6 +308,24 @@ static uint64_t lock_not_held(const struct search *s, const struct py_await *awa
                                                : 0;
 }
 
+// Managers lie on the value stack of a frame by where it stands: `any` says whether there are some.
+static struct err *held_in_frame(struct search *s, uint64_t *not_held, struct py_objects *ret,
+                                 bool *any)
+{
+    AUTO_ERR struct err *err = py_slots_read(s->dec, s->frame, &s->slots);
+    *any = err != NULL;
+    for (uint32_t i = s->slots.locals; !err && i < s->slots.live; i++) {
+        uint64_t manager = py_with_manager(s->dec, &s->slots, i, "__aexit__");
+        uint64_t lock = manager ? lock_of(s, manager) : 0;
+        *any |= manager != 0;
+        if (lock && lock == *not_held)
+            *not_held = 0; // once: it may have taken it before
+        else if (lock && !vec_push(ret, lock))
+            return err_create(ERR_NO_MEMORY, "locks");
+    }
+    return NULL;
+}
+
 struct err *py_await_held(struct py_futures *futures, const struct py_await *await,
                           const struct py_frames *frames, struct py_objects *ret)
 {
@@ -295,15 +333,15 @@ struct err *py_await_held(struct py_futures *futures, const struct py_await *awa
     uint64_t not_held = lock_not_held(&s, await);
     for (size_t i = 0; i < frames->count; i++) {
         s.frame = &frames->items[i];
-        AUTO_ERR struct err *err = py_slots_read(s.dec, s.frame, &s.slots);
-        for (uint32_t k = s.slots.locals; !err && k < s.slots.live; k++) {
-            uint64_t manager = py_with_manager(s.dec, &s.slots, k, "__aexit__");
-            uint64_t lock = manager ? lock_of(&s, manager) : 0;
-            if (lock && lock == not_held)
-                not_held = 0; // once: it may have taken it before
-            else if (lock && !vec_push(ret, lock))
-                return err_create(ERR_NO_MEMORY, "locks");
-        }
+        uint64_t site =
+            hash_u64(hash_u64(HASH_SEED, s.frame->code_addr), (uint64_t)s.frame->offset_bytes);
+        uint64_t *plain = py_futures_plain_site(futures, site);
+        bool any;
+        if (*plain == site)
+            continue;
+        TRY(held_in_frame(&s, &not_held, ret, &any));
+        if (!any)
+            *plain = site;
     }
     return NULL;
 }

@@ -3,7 +3,7 @@
 //
 // A task that awaits it left its own wakeup there. gather(), wait(), wait_for(), shield() and
 // wrap_future() left a function that holds, in its closure or as an argument, the future that somebody
-// awaits in its place: so does whoever else hands a result on. A TaskGroup knows its parent.
+// awaits in its place: so does whoever else hands a result on. So does a TaskGroup.
 #include "cpython/task.h"
 
 #include <string.h>
@@ -66,12 +66,27 @@ static void add(struct search *s, uint64_t task)
         s->no_memory |= !vec_push(s->ret, task);
 }
 
-// as_completed() puts what is done into a queue of its own.
-static void search_queue(struct search *s, uint64_t queue)
+// as_completed() puts what is done into a queue of its own; asyncio's and anyio's TaskGroup have a
+// future while somebody waits for the whole group. concurrent.futures.Future is a job of an executor.
+static void search_collector(struct search *s, uint64_t object)
 {
-    uint64_t getters = queue ? attribute_of(s, queue, "_getters") : 0;
-    if (getters && strcmp(type_name(s, getters), "collections.deque") == 0)
-        err_destroy(py_deque_walk(s->dec, getters, visit_held, s));
+    const char *type = type_name(s, object);
+    uint64_t inner;
+    if (strcmp(type, "Future") == 0) {
+        s->job = object;
+    } else if (strcmp(type, "Queue") == 0) {
+        inner = attribute_of(s, object, "_getters");
+        if (inner && strcmp(type_name(s, inner), "collections.deque") == 0)
+            err_destroy(py_deque_walk(s->dec, inner, visit_held, s));
+    } else if (strcmp(type, "_AsCompletedIterator") == 0) { // 3.13+
+        inner = attribute_of(s, object, "_done");
+        if (inner && strcmp(type_name(s, inner), "Queue") == 0)
+            search_collector(s, inner);
+    } else if (strcmp(type, "TaskGroup") == 0) {
+        inner = attribute_of(s, object, "_on_completed_fut");
+        if (inner)
+            visit_held(s, inner);
+    }
 }
 
 // Something that a callback holds: a future that it hands the result on to?
@@ -89,35 +104,22 @@ static bool visit_held(void *arg, uint64_t object)
         return true;
     if (future.kind == PY_FUTURE && future.state == PY_FUTURE_PENDING)
         search_future(s, &future);
-    if (!future.kind && strcmp(type_name(s, object), "Future") == 0)
-        s->job = object; // concurrent.futures.Future
-    if (!future.kind && strcmp(type_name(s, object), "Queue") == 0)
-        search_queue(s, object);
+    if (!future.kind)
+        search_collector(s, object);
     return true;
 }
 
-// asyncio.taskgroups.TaskGroup._on_task_done: its parent waits in __aexit__ while it has a future for
-// that.
+// A bound method's object: the task that it wakes, or what collects the results.
 static void search_owner(struct search *s, uint64_t owner)
 {
     struct py_future future;
     AUTO_ERR struct err *err = py_future_read(s->futures, owner, &future);
     if (err)
         return;
-    if (future.kind == PY_TASK) {
+    if (future.kind == PY_TASK)
         add(s, owner);
-        return;
-    }
-    if (!future.kind && strcmp(type_name(s, owner), "_AsCompletedIterator") == 0) // 3.13+
-        search_queue(s, attribute_of(s, owner, "_done"));
-    if (future.kind || strcmp(type_name(s, owner), "TaskGroup") != 0)
-        return;
-    uint64_t parent = attribute_of(s, owner, "_parent_task");
-    uint64_t completed = attribute_of(s, owner, "_on_completed_fut");
-    AUTO_ERR struct err *unread = py_future_read(s->futures, parent, &future);
-    if (!unread && future.kind == PY_TASK && !py_is_none(s->futures, completed) &&
-        future.waiter == completed)
-        add(s, parent);
+    else if (!future.kind)
+        search_collector(s, owner);
 }
 
 static void search_closure(struct search *s, uint64_t function)

@@ -2,6 +2,9 @@
 // Listing tasks, and what runs: see cpython/task.h.
 #include "cpython/task.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "cpython/lock.h"
 #include "util/guard.h"
 #include "util/limits.h"
@@ -202,6 +205,26 @@ struct err *py_running_list(struct py_process *process, const struct py_asyncio 
 
 // ---- Loops --------------------------------------------------------------------------------------
 
+// "uvloop.Loop"; those of asyncio itself, and of the program, without a module.
+static uint32_t loop_type(struct py_decoder *dec, const struct py_type_info *type)
+{
+    uint64_t dict, module;
+    AUTO_FREE char *text = NULL, *name = NULL;
+    size_t bytes;
+    AUTO_ERR struct err *err =
+        type->heap ? py_read(dec->mem, &dec->layout, type->addr, PY_TYPE_dict, &dict) : NULL;
+    AUTO_ERR struct err *none =
+        type->heap && !err ? py_dict_get(dec, dict, "__module__", &module) : NULL;
+    if (!type->heap || err || none || !module)
+        return type->name;
+    AUTO_ERR struct err *unread = py_str(dec, module, &text, &bytes);
+    if (unread || strncmp(text, "asyncio.", 8) == 0 || strcmp(text, "__main__") == 0)
+        return type->name;
+    if (asprintf(&name, "%s.%s", text, strtab_get(dec->strings, type->name)) < 0)
+        name = NULL;
+    return name ? strtab_add_cstr(dec->strings, name) : type->name;
+}
+
 // asyncio.base_events.BaseEventLoop keeps a deque of handles whose turn has come, and a heap of
 // timers, a list. Loops that are written in C show neither.
 void py_loop_read(struct py_decoder *dec, uint64_t object, struct py_loop *ret)
@@ -212,7 +235,7 @@ void py_loop_read(struct py_decoder *dec, uint64_t object, struct py_loop *ret)
     AUTO_ERR struct err *err = py_type_of(dec, object, &type);
     if (err)
         return;
-    ret->type = type.name;
+    ret->type = loop_type(dec, &type);
     ret->ident = py_int_attr(dec, object, "_thread_id");
     err_destroy(py_instance_attr(dec, object, "_ready", &ready));
     err_destroy(py_instance_attr(dec, object, "_scheduled", &scheduled));

@@ -179,8 +179,10 @@ static void add_mean(struct plain *row, const struct prof_await_site *site)
     double mean = weigh_ratio(site->samples, site->of_snapshots);
     if (mean < 0.05)
         plain_str(row, "<0.1");
+    else if (mean < 9.95)
+        plain_add(row, "%.1f", mean);
     else
-        plain_add(row, mean < 9.95 ? "%.1f" : "%.0f", mean);
+        plain_count(row, (uint64_t)(mean + 0.5));
 }
 
 static void add_site(struct page *page, const struct prof_await_site *site)

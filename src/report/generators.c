@@ -101,7 +101,9 @@ void page_generators(struct page *page)
     if (suspended->generators_left_out) {
         GUARD(plain_deinit) struct plain line = {0};
         plain_things(&line, suspended->generators_left_out, "generator");
-        plain_str(&line, " that ran while they were read, or lie beyond the bound of what is.");
+        plain_str(&line, suspended->generators_left_out == 1
+                             ? " that ran while it was read, or lies beyond the bound of what is."
+                             : " that ran while they were read, or lie beyond the bound of what is.");
         doc_bullet(page->doc, "Left out", plain_text(&line));
         page->failed |= line.failed;
     }

@@ -443,17 +443,22 @@ void page_add_groups(struct page *page, const struct task_groups *groups)
             page_add_group(page, groups, &groups->list.items[i]);
 }
 
-void page_tasks(struct page *page)
+static bool has_failures(const struct snap_suspended *suspended)
 {
-    GUARD(task_groups_deinit) struct task_groups groups = {0};
+    vec_foreach (task, &suspended->tasks)
+        if (task->state == SNAP_TASK_FINISHED && task->exception)
+            return true;
+    return false;
+}
+
+static void add_overview(struct page *page, const struct snap_suspended *suspended)
+{
     GUARD(plain_deinit) struct plain line = {0};
-    const struct snap_suspended *suspended = page_suspended(page);
-    if (!suspended || (!suspended->tasks.count && !suspended->loops.count))
+    bool of_moments =
+        !suspended->moment && suspended->tasks.count > 1 && !page->input->source->of_core;
+    if (!suspended->loops.count && !suspended->tasks_left_out && !of_moments &&
+        !has_failures(suspended))
         return;
-    if (!task_groups_init(&groups, suspended, false)) {
-        page->failed = true;
-        return;
-    }
     doc_section(page->doc, page->profile ? "Tasks (in the last snapshot)" : "Tasks", NULL, 0, 0);
     say_loops(page, &line, suspended);
     say_failures(page, &line, suspended);
@@ -462,10 +467,23 @@ void page_tasks(struct page *page)
         plain_str(&line, " beyond the bound of what is read.");
         say_bullet(page, "Left out", &line);
     }
-    if (!suspended->moment && suspended->tasks.count > 1 && !page->input->source->of_core)
+    if (of_moments)
         doc_bullet(page->doc, "Moment",
                    "what is said of each task is true for itself; not all of it may hold at one "
                    "moment.");
+}
+
+void page_tasks(struct page *page)
+{
+    GUARD(task_groups_deinit) struct task_groups groups = {0};
+    const struct snap_suspended *suspended = page_suspended(page);
+    if (!suspended)
+        return;
+    if (!task_groups_init(&groups, suspended, false)) {
+        page->failed = true;
+        return;
+    }
+    add_overview(page, suspended);
     // A run's own table says where they waited over all of it (by_task.c).
     if (!groups.list.count || (page->profile && page->profile->await_site_count))
         return;

@@ -254,13 +254,18 @@ static struct err *drop_changed(struct generators *g)
 static struct err *read_found(struct generators *g)
 {
     struct py_decoder *dec = &g->in->process->dec;
-    struct mem *mem = dec->mem;
+    struct mem *mem = dec->mem, *code_mem = dec->code_mem;
+    struct mem_copy *copy = dec->copy;
     struct err *err = NULL;
     dec->mem = g->in->target->mem;
+    dec->code_mem = NULL;
+    dec->copy = NULL;
     g->first = g->out->generators.count;
     for (size_t i = 0; !err && i < g->found.count; i++)
         err = read_one(g, g->found.items[i]);
     dec->mem = mem;
+    dec->code_mem = code_mem;
+    dec->copy = copy;
     return err;
 }
 
@@ -316,6 +321,9 @@ struct err *generators_read(const struct snap_input *in, struct snapshot *snapsh
 {
     struct py_decoder *dec = details_decoder(in);
     if (!in->generators || !dec || !in->state || !in->target->mem)
+        return NULL;
+    // Of a run: not all tasks were read this time, so that their coroutines are not known.
+    if (snapshot->suspended_unread)
         return NULL;
     struct generators *g = calloc(1, sizeof(*g));
     if (!g)

@@ -11,7 +11,12 @@
 
 #define LIBRARY_FRAMES_MAX 24
 #define SELF_MAX_BYTES 512
-#define PATHS_MAX 500 // objects whose names are looked for in one snapshot
+#define BASES_MAX 32
+#define ATTRIBUTES_MAX 64 // of a socket's object
+// Of all greenlets in one snapshot: objects whose names are looked for, sockets, slots of frames.
+#define PATHS_MAX 500
+#define SOCKETS_MAX 50000
+#define SLOTS_MAX (10u << 20)
 
 struct call_row {
     const char *module, *method;
@@ -127,31 +132,43 @@ struct search {
     struct greenlets *g;
     struct py_decoder *dec;
     struct snap_await *ret;
+    size_t attributes;
 };
 
 // ---- The innermost call -------------------------------------------------------------------------
 
-// Its class, or one of its bases, comes from that module.
-static bool of_module(struct py_decoder *dec, uint64_t object, const char *module)
+static bool is_name(const char *have, const char *name, bool module)
+{
+    size_t size = strlen(name);
+    return module ? strncmp(have, name, size) == 0 && have[size] == '.' : strcmp(have, name) == 0;
+}
+
+static struct err *find_base(struct py_decoder *dec, uint64_t object, const char *name, bool module,
+                             bool *ret)
 {
     struct py_type_info type;
     uint64_t mro, count, base;
-    size_t size = strlen(module);
-    AUTO_ERR struct err *err = py_type_of(dec, object, &type);
-    AUTO_ERR struct err *unread =
-        err ? NULL : py_read(dec->mem, &dec->layout, type.addr, PY_TYPE_mro, &mro);
-    AUTO_ERR struct err *other = err || unread ? NULL : py_expect(dec, mro, PY_KIND_TUPLE, "mro");
-    if (err || unread || other)
-        return false;
-    AUTO_ERR struct err *uncounted = py_read(dec->mem, &dec->layout, mro, PY_TUPLE_size, &count);
-    for (size_t i = 0; !uncounted && i < count && i < 16; i++) {
-        AUTO_ERR struct err *no_base = py_tuple_item(dec, mro, i, &base);
-        AUTO_ERR struct err *no_type = no_base ? NULL : py_type_info(dec, base, &type);
-        const char *name = no_base || no_type ? NULL : strtab_get(dec->strings, type.name);
-        if (name && strncmp(name, module, size) == 0 && name[size] == '.')
-            return true;
+    TRY(py_type_of(dec, object, &type));
+    TRY(py_read(dec->mem, &dec->layout, type.addr, PY_TYPE_mro, &mro));
+    TRY(py_expect(dec, mro, PY_KIND_TUPLE, "mro"));
+    TRY(py_read(dec->mem, &dec->layout, mro, PY_TUPLE_size, &count));
+    for (size_t i = 0; i < count && i < BASES_MAX && !*ret; i++) {
+        TRY(py_tuple_item(dec, mro, i, &base));
+        TRY(py_type_info(dec, base, &type));
+        const char *have = strtab_get(dec->strings, type.name);
+        *ret = have && is_name(have, name, module);
     }
-    return false;
+    return NULL;
+}
+
+// Its class, or one of its bases, has that name, or comes from the module of that name.
+static bool has_base(struct py_decoder *dec, uint64_t object, const char *name, bool module)
+{
+    bool has = false;
+    if (!object)
+        return false;
+    AUTO_ERR struct err *err = find_base(dec, object, name, module, &has);
+    return has && !err;
 }
 
 // By what was called, as the frame's builtin has it: "{built-in method MODULE.NAME}" or "{method
@@ -194,9 +211,9 @@ static uint64_t object_of_call(struct py_decoder *dec, const struct py_slots *sl
 {
     for (uint32_t i = slots->live; i < slots->count && i < slots->live + 3; i++) {
         uint64_t object = slots->objects[i], self = py_bound_self(dec, object);
-        if (self && of_module(dec, self, module))
+        if (has_base(dec, self, module, true))
             return self;
-        if (object && of_module(dec, object, module))
+        if (has_base(dec, object, module, true))
             return object;
     }
     return 0;
@@ -225,7 +242,7 @@ static void look_at_call(struct search *s, const struct py_frame *frame,
 static int32_t fd_of_socket(struct py_decoder *dec, uint64_t object)
 {
     uint32_t fd;
-    if (!py_is_a(dec, object, "_socket.socket"))
+    if (!has_base(dec, object, "_socket.socket", false))
         return -1;
     AUTO_ERR struct err *err =
         mem_read_u32(dec->mem, object + py_offset(&dec->layout, PY_OB_type) + 8, &fd);
@@ -237,7 +254,7 @@ static bool visit_attribute(void *arg, uint64_t key, uint64_t value)
     struct search *s = arg;
     (void)key;
     s->ret->fd = fd_of_socket(s->dec, value);
-    return s->ret->fd < 0;
+    return s->ret->fd < 0 && s->attributes++ < ATTRIBUTES_MAX;
 }
 
 // gevent keeps the real socket in a slot, eventlet in an attribute.
@@ -266,7 +283,7 @@ static void find_socket(struct search *s, uint64_t object)
 static bool is_true(struct py_decoder *dec, uint64_t object)
 {
     uint32_t digit = 0;
-    if (!py_is_a(dec, object, "bool"))
+    if (!has_base(dec, object, "bool", false))
         return false;
     AUTO_ERR struct err *err =
         mem_read_u32(dec->mem, object + py_offset(&dec->layout, PY_LONG_digits), &digit);
@@ -297,7 +314,7 @@ static const struct frame_row *row_of_frame(struct py_decoder *dec, const struct
 {
     for (size_t i = 0; i < ARRAY_SIZE(frames); i++)
         if (py_frame_is(dec, frame, frames[i].file, frames[i].function) &&
-            (!frames[i].class_name || py_is_a(dec, self, frames[i].class_name)))
+            (!frames[i].class_name || has_base(dec, self, frames[i].class_name, false)))
             return &frames[i];
     return NULL;
 }
@@ -310,7 +327,7 @@ static void apply(struct search *s, const struct frame_row *row, uint64_t self,
     s->ret->kind = row->kind;
     if (row->object == SELF)
         s->ret->object = self;
-    if (row->object == SOCKET && s->ret->fd < 0)
+    if (row->object == SOCKET && s->ret->fd < 0 && s->g->sockets++ < SOCKETS_MAX)
         find_fd(s, self, frame, slots);
 }
 
@@ -335,7 +352,7 @@ void greenlets_read_await(struct greenlets *g, const struct py_stack *stack, str
     for (size_t i = 0; i < stack->frames.count && i < LIBRARY_FRAMES_MAX; i++) {
         const struct py_frame *frame = &stack->frames.items[i];
         AUTO_ERR struct err *err = py_slots_read(s.dec, frame, &slots);
-        if (err)
+        if (err || (g->slots += slots.count) > SLOTS_MAX)
             break;
         uint64_t self = py_slots_find(s.dec, frame, &slots, "self");
         const struct frame_row *row = row_of_frame(s.dec, frame, self);

@@ -90,7 +90,7 @@ static struct err *read_once(struct greenlets *g, struct greenlet_known *known, 
         .pid = g->in->target->pid,
         .object = known->object,
         .type = greenlets_short_name(dec->strings, py_type_name(dec, known->object)),
-        .name = py_greenlet_name(dec, &greenlet, &stack),
+        .name = py_greenlet_name(dec, &g->known->build, &greenlet, &stack),
         .state = state_of(greenlet.state),
         .is_main = greenlet.is_main,
         .is_hub = py_greenlet_is_hub(dec, &greenlet, &stack),
@@ -134,6 +134,7 @@ static struct err *read_one(struct greenlets *g, struct greenlet_known *known)
 
 static struct err *read_all(struct greenlets *g)
 {
+    g->known->build.visits = 0;
     TRY(greenlets_know_groups(g));
     vec_foreach (known, &g->known->items)
         TRY(read_one(g, known));

@@ -60,11 +60,11 @@ struct greenlets {
     VEC(struct greenlet_extra) extras; // one for each of out->greenlets
     VEC(struct greenlet_running) running;
     VEC(struct greenlet_group) groups;
-    struct hash_index by_group;  // ids are indexes of these
-    size_t first;                // of them in out->greenlets
-    struct hash_index by_object; // ids are indexes
-    size_t paths;                // names of objects that were looked for
-    size_t changed_next;         // of kernel->changed, in a replay
+    struct hash_index by_group;   // ids are indexes of these
+    size_t first;                 // of them in out->greenlets
+    struct hash_index by_object;  // ids are indexes
+    size_t paths, sockets, slots; // work that was done on what they wait for
+    size_t changed_next;          // of kernel->changed, in a replay
 };
 
 // Fills known->items. False: nothing is to be read in this snapshot.

@@ -129,29 +129,34 @@ static struct err *replay(struct greenlets *g)
     return replace(g->known, &walk) ? NULL : err_create(ERR_NO_MEMORY, "greenlets");
 }
 
-struct err *greenlets_find(struct greenlets *g, bool *ret)
+static struct err *tell(const struct greenlets *g)
 {
     struct kernel_facts *facts = g->in->kernel;
+    if (!facts)
+        return NULL;
+    facts->read_greenlets = true;
+    vec_foreach (item, &g->known->items)
+        if (!vec_push(&facts->greenlets, item->object))
+            return err_create(ERR_NO_MEMORY, "greenlets");
+    return NULL;
+}
+
+struct err *greenlets_find(struct greenlets *g, bool *ret)
+{
     struct greenlets_known *known = g->known;
     uint64_t now_ns = live_now_ns();
-    *ret = true;
-    if (!g->in->heap) {
-        *ret = facts && facts->read_greenlets;
-        return *ret ? replay(g) : NULL;
-    }
-    if (now_ns >= known->next_walk_ns) {
+    bool found = !g->in->heap && g->in->kernel && g->in->kernel->read_greenlets;
+    if (found)
+        TRY(replay(g));
+    if (g->in->heap && now_ns >= known->next_walk_ns) {
         TRY(walk_heap(g));
         known->next_walk_ns = live_now_ns() + WALK_SHARE * (live_now_ns() - now_ns);
     }
-    *ret = known->items.count && now_ns >= known->next_read_ns;
-    g->snapshot->suspended_unread |= known->items.count && !*ret;
-    if (*ret && facts) {
-        facts->read_greenlets = true;
-        vec_foreach (item, &known->items)
-            if (!vec_push(&facts->greenlets, item->object))
-                return err_create(ERR_NO_MEMORY, "greenlets");
-    }
-    return NULL;
+    // That there are none is told, too.
+    bool due = g->in->heap ? now_ns >= known->next_read_ns || !known->items.count : found;
+    *ret = due && known->items.count;
+    g->snapshot->suspended_unread |= !due && known->items.count;
+    return due && g->in->heap ? tell(g) : NULL;
 }
 
 void greenlets_account(struct greenlets *g, uint64_t begun_ns)

@@ -182,6 +182,12 @@ static pid_t thread_of(const struct greenlets *g, size_t index)
 
 // ---- Those that run -----------------------------------------------------------------------------
 
+// By what it runs, as py_greenlet_name() does where it has the frames.
+static bool may_name(const struct snap_greenlet *greenlet)
+{
+    return !greenlet->is_main && !greenlet->is_hub;
+}
+
 static struct err *take_frames(struct greenlets *g, const struct greenlet_running *running)
 {
     struct snap_greenlet *greenlet = &g->out->greenlets.items[running->index];
@@ -196,6 +202,12 @@ static struct err *take_frames(struct greenlets *g, const struct greenlet_runnin
     if (!same)
         return NULL;
     greenlet->cut = thread->cut;
+    greenlet->is_hub |= py_greenlet_is_hub(&g->process->dec, &running->as_read, stack);
+    for (size_t i = thread->frames.count; i-- > 0 && !greenlet->name && may_name(greenlet);) {
+        const struct snap_frame *frame = &thread->frames.items[i];
+        if (frame->kind == SNAP_PYTHON)
+            greenlet->name = frame->qualname ? frame->qualname : frame->function;
+    }
     return snap_suspended_stack(g->out, thread->frames.items, thread->frames.count,
                                 &greenlet->stack)
                ? NULL
@@ -211,8 +223,6 @@ static bool link_await(const struct greenlets *g, struct snap_await *await)
         await->kind == SNAP_AWAIT_TASK ? greenlets_index(g, await->object) : SNAP_NO_INDEX;
     if (other == SNAP_NO_INDEX)
         return true;
-    if (!await->what)
-        await->what = g->out->greenlets.items[other].name;
     await->task_count = 1;
     return vec_push(&await->tasks, other);
 }

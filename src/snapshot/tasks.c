@@ -102,6 +102,13 @@ static struct err *keep(struct tasks *tasks)
 
 // ---- All ----------------------------------------------------------------------------------------
 
+// What is looked for on the threads' stacks, once something may wait for it.
+static struct err *find_on_stacks(struct tasks *tasks)
+{
+    TRY(tasks_find_frames(tasks));
+    return tasks->all ? tasks_find_jobs(tasks) : NULL;
+}
+
 static struct err *read_interpreter(struct tasks *tasks, uint64_t interp)
 {
     const struct py_asyncio *asyncio;
@@ -112,10 +119,8 @@ static struct err *read_interpreter(struct tasks *tasks, uint64_t interp)
     }
     if (err || !asyncio)
         return err;
-    if (!tasks->imported) {
-        TRY(tasks_find_frames(tasks));
-        TRY(tasks_find_jobs(tasks));
-    }
+    if (!tasks->imported)
+        TRY(find_on_stacks(tasks));
     tasks->imported = true;
     TRY(py_running_list(tasks->in->process, asyncio, tasks->in->state, &tasks->running));
     return tasks->all ? tasks_read(tasks, asyncio) : NULL;
@@ -176,6 +181,9 @@ static struct err *read_all(struct tasks *tasks)
 {
     const struct py_state *state = tasks->in->state;
     size_t interpreters = 0;
+    tasks->imported = tasks_have_trio(tasks);
+    if (tasks->imported)
+        TRY(find_on_stacks(tasks));
     for (size_t i = 0; i < state->threads.count; i++) {
         // Threads of an interpreter follow each other.
         uint64_t interp = state->threads.items[i].interp;
@@ -184,8 +192,11 @@ static struct err *read_all(struct tasks *tasks)
         if (interpreters++ < INTERPRETERS_MAX)
             TRY(read_interpreter(tasks, interp));
     }
-    if (tasks->all)
+    if (tasks->all) {
+        if (tasks->runners.count)
+            TRY(tasks_read_trio(tasks));
         TRY(settle(tasks));
+    }
     TRY(tasks_turns(tasks));
     TRY(tasks_remember(tasks));
     return keep(tasks);
@@ -205,6 +216,7 @@ static void tasks_deinit(struct tasks *tasks)
     vec_deinit(&tasks->shown);
     vec_deinit(&tasks->jobs);
     vec_deinit(&tasks->on_stacks);
+    vec_deinit(&tasks->runners);
     free(tasks->paths);
     py_futures_destroy(tasks->futures);
 }

@@ -12,12 +12,14 @@
 // What is known of a task beyond the value that is made of it.
 struct task_entry {
     struct py_future future;
-    uint64_t rank;  // its place in the registries
-    uint64_t frame; // address of its coroutine's frame; 0: not known
-    uint64_t end;   // what the innermost coroutine awaits and what has no frame; 0: not known
-    uint64_t place; // hash of where it stands, and for what it waits; 0: not known
-    bool dropped;   // it changed while it was read
-    bool gone;      // and is no more
+    uint64_t rank;    // its place in the registries
+    uint64_t frame;   // address of its coroutine's frame; 0: not known
+    uint64_t end;     // what the innermost coroutine awaits and what has no frame; 0: not known
+    uint64_t place;   // hash of where it stands, and for what it waits; 0: not known
+    uint64_t nursery; // of a task of trio; 0: it is none, or in none
+    bool trio;
+    bool dropped;                 // it changed while it was read
+    bool gone;                    // and is no more
     struct py_objects awaited_by; // tasks
     struct py_await await;
     struct py_objects held; // locks
@@ -37,6 +39,11 @@ enum { TASK_PATHS = 1024 };
 struct task_frame {
     uint64_t addr;
     uint32_t stack, index; // in->stacks[stack].frames.items[index]
+};
+
+struct task_runner { // of trio, in a thread
+    uint64_t runner;
+    size_t stack; // of in->stacks
 };
 
 struct task_job {
@@ -65,6 +72,7 @@ struct tasks {
     struct snap_frames shown;
     struct task_path *paths; // TASK_PATHS; code 0: empty
     size_t paths_looked_for;
+    VEC(struct task_runner) runners;
     VEC(struct task_job) jobs; // what threads of executors run
 };
 
@@ -93,10 +101,26 @@ void task_entry_clear(struct task_entry *entry);
 // Where a task stands: the frames in tasks->frames, and what it waits for.
 uint64_t tasks_hash_place(const struct tasks *tasks, const struct task_entry *entry);
 uint32_t tasks_loop(struct tasks *tasks, uint64_t object); // its index; SNAP_NO_INDEX: no memory
+// Its coroutine's chain, from `task` on, into entry->value.
+struct err *tasks_read_chain(struct tasks *tasks, struct task_entry *entry);
+// Appends it. It is the callee's from then on.
+struct err *tasks_add(struct tasks *tasks, struct task_entry *entry);
 uint32_t tasks_find(const struct tasks *tasks, uint64_t object); // SNAP_NO_INDEX: it is none
 // "Task" of "_asyncio.Task"
+// A name that the program gave, without what looks like a secret.
+uint32_t tasks_name(const struct tasks *tasks, uint32_t name);
 uint32_t tasks_short_type(const struct tasks *tasks, uint32_t type);
 uint32_t tasks_coroutine_name(const struct tasks *tasks, uint64_t coroutine);
+
+// ---- tasks_trio.c -------------------------------------------------------------------------------
+
+// Does trio run in some thread?
+bool tasks_have_trio(struct tasks *tasks);
+// Likewise, of all loops of trio.
+struct err *tasks_read_trio(struct tasks *tasks);
+// What a task says of itself.
+struct err *tasks_read_future(struct tasks *tasks, const struct task_entry *entry,
+                              struct py_future *ret);
 
 // ---- tasks_await.c ------------------------------------------------------------------------------
 

@@ -143,21 +143,72 @@ struct err *tasks_await(struct tasks *tasks, struct task_entry *entry)
 
 // ---- All of them --------------------------------------------------------------------------------
 
+static struct err *link_to(struct tasks *tasks, uint32_t awaiter, uint32_t task)
+{
+    if (awaiter == SNAP_NO_INDEX)
+        return NULL;
+    struct snap_await *await = &tasks->entries.items[awaiter].value.await;
+    await->task_count++;
+    return vec_push(&await->tasks, task) ? NULL : out_of_memory();
+}
+
+struct holding { // of a lock, or of a nursery: by whom
+    uint64_t object;
+    uint32_t task;
+};
+
+static int by_held(const void *left, const void *right)
+{
+    const struct holding *a = left, *b = right;
+    if (a->object != b->object)
+        return a->object < b->object ? -1 : 1;
+    return a->task < b->task ? -1 : a->task > b->task;
+}
+
+// The first one of that object; `count`: there is none.
+static size_t find_held(const struct holding *holdings, size_t count, uint64_t object)
+{
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (holdings[middle].object < object)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < count && holdings[low].object == object ? low : count;
+}
+
+// Whoever waits for a nursery waits for all tasks in it.
+static struct err *link_nurseries(struct tasks *tasks)
+{
+    AUTO_FREE struct holding *waiting = calloc(tasks->entries.count + 1, sizeof(*waiting));
+    size_t count = 0;
+    if (!waiting)
+        return out_of_memory();
+    for (uint32_t i = 0; i < tasks->entries.count; i++) {
+        const struct snap_await *await = &tasks->entries.items[i].value.await;
+        if (tasks->entries.items[i].trio && await->kind == SNAP_AWAIT_SEVERAL)
+            waiting[count++] = (struct holding){await->object, i};
+    }
+    qsort(waiting, count, sizeof(*waiting), by_held);
+    for (uint32_t i = 0; count && i < tasks->entries.count; i++) {
+        uint64_t nursery = tasks->entries.items[i].nursery;
+        size_t at = nursery ? find_held(waiting, count, nursery) : count;
+        if (at < count)
+            TRY(link_to(tasks, waiting[at].task, i));
+    }
+    return NULL;
+}
+
 static struct err *link_awaiters(struct tasks *tasks)
 {
     for (uint32_t i = 0; i < tasks->entries.count; i++) {
         struct task_entry *entry = &tasks->entries.items[i];
-        vec_foreach (awaiter, &entry->awaited_by) {
-            uint32_t of = tasks_find(tasks, *awaiter);
-            if (of == SNAP_NO_INDEX)
-                continue;
-            struct snap_await *await = &tasks->entries.items[of].value.await;
-            await->task_count++;
-            if (!vec_push(&await->tasks, i))
-                return out_of_memory();
-        }
+        vec_foreach (awaiter, &entry->awaited_by)
+            TRY(link_to(tasks, tasks_find(tasks, *awaiter), i));
     }
-    return NULL;
+    return link_nurseries(tasks);
 }
 
 // A future that stands for one task (shield()) or several is that.
@@ -170,35 +221,14 @@ static void settle_kinds(struct tasks *tasks)
     }
 }
 
-struct holding {
-    uint64_t lock;
-    uint32_t task;
-};
-
-static int by_lock(const void *left, const void *right)
-{
-    const struct holding *a = left, *b = right;
-    if (a->lock != b->lock)
-        return a->lock < b->lock ? -1 : 1;
-    return a->task < b->task ? -1 : a->task > b->task;
-}
-
 // The only one that is in an `async with` block of it.
 static void find_holder(const struct holding *holdings, size_t count, struct snap_await *await)
 {
-    size_t low = 0, high = count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (holdings[middle].lock < await->object)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    bool found = low < count && holdings[low].lock == await->object;
-    bool more = found && low + 1 < count && holdings[low + 1].lock == await->object &&
-                holdings[low + 1].task != holdings[low].task;
-    if (found && !more)
-        await->holder = holdings[low].task;
+    size_t at = find_held(holdings, count, await->object);
+    bool more = at + 1 < count && holdings[at + 1].object == await->object &&
+                holdings[at + 1].task != holdings[at].task;
+    if (at < count && !more)
+        await->holder = holdings[at].task;
 }
 
 static struct err *link_locks(struct tasks *tasks)
@@ -213,7 +243,7 @@ static struct err *link_locks(struct tasks *tasks)
     for (uint32_t i = 0; i < tasks->entries.count; i++)
         vec_foreach (lock, &tasks->entries.items[i].held)
             holdings[count++] = (struct holding){*lock, i};
-    qsort(holdings, count, sizeof(*holdings), by_lock);
+    qsort(holdings, count, sizeof(*holdings), by_held);
     vec_foreach (entry, &tasks->entries)
         if (entry->value.await.kind == SNAP_AWAIT_LOCK && entry->value.await.object)
             find_holder(holdings, count, &entry->value.await);

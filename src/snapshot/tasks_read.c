@@ -8,6 +8,7 @@
 #include "util/guard.h"
 #include "util/hash.h"
 #include "util/limits.h"
+#include "util/redact.h"
 
 #define LOOPS_MAX 256
 // Tasks that are read, and then looked at again; while everything is recorded, that takes longer.
@@ -25,6 +26,11 @@ static struct err *out_of_memory(void)
 }
 
 // ---- Names --------------------------------------------------------------------------------------
+
+uint32_t tasks_name(const struct tasks *tasks, uint32_t name)
+{
+    return tasks->in->show_secrets ? name : redact_id(tasks->in->strings, name);
+}
 
 uint32_t tasks_short_type(const struct tasks *tasks, uint32_t type)
 {
@@ -121,7 +127,7 @@ uint64_t tasks_hash_place(const struct tasks *tasks, const struct task_entry *en
     return hash;
 }
 
-static struct err *read_chain(struct tasks *tasks, struct task_entry *entry)
+struct err *tasks_read_chain(struct tasks *tasks, struct task_entry *entry)
 {
     struct snap_task *to = &entry->value;
     bool running;
@@ -137,21 +143,36 @@ static struct err *read_chain(struct tasks *tasks, struct task_entry *entry)
     return tasks->frames.count ? keep_stack(tasks, to) : NULL;
 }
 
+// Of Cython, or an object with __await__.
+static struct err *read_foreign(struct tasks *tasks, struct task_entry *entry)
+{
+    const struct py_future *task = &entry->future;
+    entry->value.coroutine = py_type_name(tasks->dec, task->coro);
+    entry->value.state = task->waiter ? state_of(tasks, task, PY_GEN_SUSPENDED) : SNAP_TASK_UNKNOWN;
+    return tasks_read_chain(tasks, entry);
+}
+
 static struct err *read_coroutine(struct tasks *tasks, struct task_entry *entry)
 {
     const struct py_future *task = &entry->future;
-    struct snap_task *to = &entry->value;
     struct py_generator generator;
-    AUTO_ERR struct err *err = py_generator_read(tasks->dec, task->coro, &generator);
-    if (err) {
-        to->coroutine = py_type_name(tasks->dec, task->coro);
-        to->state = task->waiter ? state_of(tasks, task, PY_GEN_SUSPENDED) : SNAP_TASK_UNKNOWN;
-        return read_chain(tasks, entry);
+    enum py_generator_state state;
+    AUTO_ERR struct err *foreign =
+        py_expect(tasks->dec, task->coro, PY_KIND_GENERATOR, "coroutine");
+    AUTO_ERR struct err *err = foreign ? NULL : py_generator_state(tasks->dec, task->coro, &state);
+    if (foreign || err)
+        return read_foreign(tasks, entry);
+    entry->value.coroutine = py_generator_name(tasks->dec, task->coro);
+    entry->value.state = state_of(tasks, task, state);
+    if (state == PY_GEN_RUNNING) {
+        AUTO_ERR struct err *unread = py_generator_read(tasks->dec, task->coro, &generator);
+        entry->frame = unread ? 0 : generator.frame;
+        return NULL;
     }
-    to->coroutine = generator.qualname ? generator.qualname : generator.name;
-    to->state = state_of(tasks, task, generator.state);
-    entry->frame = generator.frame;
-    return generator.state == PY_GEN_RUNNING ? NULL : read_chain(tasks, entry);
+    TRY(tasks_read_chain(tasks, entry));
+    if (tasks->frames.count) // the outermost one is its own
+        entry->frame = tasks->frames.items[tasks->frames.count - 1].addr;
+    return NULL;
 }
 
 static struct err *fill(struct tasks *tasks, struct task_entry *entry)
@@ -160,7 +181,7 @@ static struct err *fill(struct tasks *tasks, struct task_entry *entry)
     entry->value = (struct snap_task){
         .pid = tasks->in->target->pid,
         .object = task->object,
-        .name = task->name,
+        .name = tasks_name(tasks, task->name),
         .type = tasks_short_type(tasks, task->type),
         .loop = tasks_loop(tasks, task->loop),
         .cancelling = task->cancelling,
@@ -199,19 +220,22 @@ struct err *tasks_read_entry(struct tasks *tasks, uint64_t object, uint64_t rank
     return err;
 }
 
+struct err *tasks_add(struct tasks *tasks, struct task_entry *entry)
+{
+    entry->dropped = tasks_told_torn(tasks, entry->future.object);
+    tasks->out->tasks_left_out += entry->dropped;
+    if (vec_push(&tasks->entries, *entry))
+        return NULL;
+    task_entry_clear(entry);
+    return out_of_memory();
+}
+
 static struct err *read_one(struct tasks *tasks, uint64_t object, uint64_t rank)
 {
     struct task_entry entry;
     bool shown;
     TRY(tasks_read_entry(tasks, object, rank, &entry, &shown));
-    if (!shown)
-        return NULL;
-    entry.dropped = tasks_told_torn(tasks, object);
-    tasks->out->tasks_left_out += entry.dropped;
-    if (vec_push(&tasks->entries, entry))
-        return NULL;
-    task_entry_clear(&entry);
-    return out_of_memory();
+    return shown ? tasks_add(tasks, &entry) : NULL;
 }
 
 // ---- All ----------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ static struct err *follow_awaiters(struct tasks *tasks, const struct py_future *
     struct py_objects awaiters = {0};
     struct py_future at = *task;
     struct err *err = NULL;
-    turn->root = task->name;
+    turn->root = tasks_name(tasks, task->name);
     for (int i = 0; i < AWAITERS_MAX && !err; i++) {
         vec_clear(&awaiters);
         err = py_future_awaiters(tasks->futures, &at, &awaiters, NULL);
@@ -121,7 +121,7 @@ static struct err *follow_awaiters(struct tasks *tasks, const struct py_future *
         err_destroy(unread);
         if (!good)
             break;
-        turn->root = at.name;
+        turn->root = tasks_name(tasks, at.name);
         err = add_awaiting(tasks, &at, turn);
     }
     vec_deinit(&awaiters);
@@ -147,7 +147,7 @@ static struct err *set_turn(struct tasks *tasks, const struct py_future *task,
     TRY(new_turn(place->thread, place->frames));
     struct snap_turn *turn = place->thread->turn;
     turn->task = task->object;
-    turn->name = task->name;
+    turn->name = tasks_name(tasks, task->name);
     turn->coroutine = tasks_coroutine_name(tasks, task->coro);
     TRY(follow_awaiters(tasks, task, turn));
     return tasks_step(tasks, task->loop, place->thread);
@@ -188,8 +188,11 @@ static size_t stepped_into(const struct tasks *tasks, const struct py_stack *sta
     size_t run = stack->frames.count;
     for (size_t i = 0; i < stack->frames.count && run == stack->frames.count; i++) {
         const char *name = strtab_get(tasks->in->strings, stack->frames.items[i].name);
-        if (name && strcmp(name, "_run") == 0 &&
-            is_file(tasks, &stack->frames.items[i], "/asyncio/events.py"))
+        bool asyncio = name && strcmp(name, "_run") == 0 &&
+                       is_file(tasks, &stack->frames.items[i], "/asyncio/events.py");
+        bool trio = name && strcmp(name, "unrolled_run") == 0 &&
+                    is_file(tasks, &stack->frames.items[i], "/trio/_core/_run.py");
+        if (asyncio || trio)
             run = i;
     }
     for (size_t i = run < stack->frames.count ? run : 0; i-- > 0;) {

@@ -43,7 +43,7 @@ static struct err *holds(struct tasks *tasks, const struct task_entry *entry, bo
     struct task_entry now = {0};
     bool running = false;
     *ret = false;
-    struct err *err = py_future_read(tasks->futures, entry->future.object, &now.future);
+    struct err *err = tasks_read_future(tasks, entry, &now.future);
     bool same = !err && now.future.state == entry->future.state &&
                 now.future.coro == entry->future.coro && now.future.waiter == entry->future.waiter;
     if (same && entry->place) {
@@ -117,8 +117,9 @@ struct err *tasks_verify(struct tasks *tasks, size_t first)
     look_anew(tasks);
     TRY(mark_changed(tasks, first, false, &changed));
     // What is recorded is so once: there it is as it was.
-    bool recorded = tasks->in->heap != tasks->in->target->mem;
-    for (int i = 0; i < TRIES && changed && !recorded; i++) {
+    bool once = tasks->in->heap != tasks->in->target->mem ||
+                (first < tasks->entries.count && tasks->entries.items[first].trio);
+    for (int i = 0; i < TRIES && changed && !once; i++) {
         look_anew(tasks);
         TRY(read_changed(tasks, first));
         look_anew(tasks);

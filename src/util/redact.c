@@ -483,14 +483,20 @@ static void mark_certain(struct redact_text *text)
 
 char *redact_path(const char *path)
 {
-    size_t size = strlen(path), hidden = 0;
+    size_t size;
+    return redact_path_bytes(path, strlen(path), &size);
+}
+
+char *redact_path_bytes(const char *path, size_t size, size_t *ret_size)
+{
+    size_t hidden = 0;
     AUTO_FREE unsigned char *marks = calloc(size + 1, 1);
     struct redact_text text = {path, size, marks, false};
     if (!marks)
         return NULL;
     mark_certain(&text);
     mark_blots(&text);
-    return write_out(&text, &size, &hidden);
+    return write_out(&text, ret_size, &hidden);
 }
 
 void redact_blot(char *text, size_t size)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
 """Two tasks that share a processor 70 to 30, by the clock of their thread, tasks that wait, and a thread
 without any of them."""
 

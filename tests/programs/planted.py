@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Secrets wherever a report may find them, each with a mark of its own (tests/system/test_planted.py): l in
-variables, e in exceptions, s in source lines, n in names of threads, p in paths, v in the environment;
+variables, e in exceptions, s in source lines, n in names of threads, p in paths, t in tasks, v in the environment;
 the arguments have those with an a.
 
 usage: planted.py FOLDER [anything]..."""
@@ -187,6 +187,25 @@ for n in range(1, 40):
 spawn(park, "worker token=SECRETn01")
 spawn(park, "conn postgres://bob:SECRETn02@h")
 spawn(park, "ghp_SECRETn03abcdefghijklmnop1")
+
+
+def tasks():
+    import asyncio
+
+    async def wait_long(password):
+        await asyncio.sleep(100000)
+
+    async def main():
+        many = [asyncio.ensure_future(wait_long("SECRETt01")) for _ in range(2)]
+        if hasattr(many[0], "set_name"):
+            many[0].set_name("call token=SECRETt02")
+            many[1].set_name("ghp_SECRETt03abcdefghijklmnop1")
+        started.append(1)
+        await asyncio.wait(many)
+    asyncio.new_event_loop().run_until_complete(main())
+
+
+spawn(tasks)
 code = compile("def f():\n park()\nf()", "/srv/token=SECRETp01/app.py", "exec")
 spawn(lambda: exec(code, {"park": park}))
 code2 = compile("def f():\n park()\nf()", "/srv/ghp_SECRETp02abcdefghijklmnop1/app.py", "exec")

@@ -22,7 +22,7 @@ import tap
 from test_flame import SVG, WORKING, folded_label, name_of, weight_of
 
 PROGRAM = support.path("tests/programs/busy_tasks.py")
-SNAPSHOTS = 150
+SNAPSHOTS = 100
 
 
 def observe(python, folder):

@@ -17,7 +17,8 @@ import threading
 import unittest
 
 import support
-from test_core_input import EHDR, PHDR, PT_LOAD, PT_NOTE, InFolder, no_kernel_cores
+from test_core_input import EHDR, PHDR, PT_LOAD, PT_NOTE, InFolder
+from cores import no_kernel_cores  # noqa: E402 (test_core_input knows where it is)
 
 LONG = bool(os.environ.get("PYCORE_LONG"))
 WAITING = 3

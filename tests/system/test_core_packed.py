@@ -18,7 +18,8 @@ import unittest
 import zlib
 
 import support
-from test_core_input import InFolder, kernel_core, no_kernel_cores, small_core
+from test_core_input import InFolder, kernel_core, small_core
+from cores import no_kernel_cores  # noqa: E402 (test_core_input knows where it is)
 
 PROGRAM = """
 import os, threading, time

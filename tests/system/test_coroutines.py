@@ -107,6 +107,50 @@ class OnRequest(support.TestCase):
         self.assertIn("without --generators", str(document["snapshots"][0]["notes"]))
 
 
+BUSY = """
+def steady():
+    yield
+
+def busy():
+    while True:
+        yield 1
+        yield 2
+
+def outer(inner):
+    yield from inner
+
+kept = [steady() for _ in range(100)]
+[next(thing) for thing in kept]
+fast, slow = busy(), outer(busy())
+print("READY", flush=True)
+while True:
+    next(fast)
+    next(slow)
+"""
+
+
+class Busy(support.TestCase):
+    """What a running program has resumed meanwhile is left out, and what is told is true."""
+
+    @support.each_python(first=(3, 8))
+    def test_running(self, python):
+        with tempfile.TemporaryDirectory() as folder, \
+                support.start_program([python.path, "-c", BUSY]) as target:
+            capture = os.path.join(folder, "capture")
+            saved = support.pycore_json("snap", target.pid, "--generators", "--save", capture,
+                                        ok=(0, 1))
+            replayed = support.pycore_json("report", capture, "--generators", ok=(0, 1))
+        self.assertEqual(listed(saved), listed(replayed))
+        self.assertEqual(saved["suspended"], replayed["suspended"])
+        places = [[frame[0] for frame in frames] for _, _, frames in listed(saved).values()
+                  if frames[-1][1] == "<string>"]
+        self.assertEqual(places.count(["steady"]), 100)
+        others = [names for names in places if names != ["steady"]]
+        for names in others:
+            self.assertIn(names, (["busy"], ["busy", "outer"]))
+        self.assertLessEqual(len(others), 2)
+
+
 TASKS = """
 import asyncio, sys, time
 

@@ -16,7 +16,8 @@ import unittest
 
 import harm
 import support
-from test_core_input import allow_core, no_kernel_cores
+from test_core_input import allow_core
+from cores import no_kernel_cores  # noqa: E402 (test_core_input knows where it is)
 
 # As in include/util/clean.h: controls, and characters that move or hide others.
 UNSEEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e"

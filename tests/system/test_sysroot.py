@@ -35,7 +35,7 @@ NATIVE = ["end_in_static", "through_hidden", "enter_exported"]
 
 
 def setUpModule():
-    why = test_core_input.no_kernel_cores()
+    why = test_core_input.cores.no_kernel_cores()
     if why:
         raise unittest.SkipTest(why)
 

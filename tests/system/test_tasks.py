@@ -3,6 +3,7 @@
 """Every task of every loop, where it stands and what it awaits, against what the program itself says of
 them: of a live process, of its core, and of a capture."""
 
+import glob
 import json
 import os
 import tempfile
@@ -11,6 +12,7 @@ import unittest
 import support
 
 PROGRAM = support.path("tests/programs/tasks.py")
+LOOPS_PROGRAM = support.path("tests/programs/loops.py")
 
 
 def told_by(target):
@@ -138,6 +140,54 @@ class Tasks(support.TestCase):
                 root, = [task["name"] for task in document["tasks"]
                          if task["coroutine"] == "direct"]
                 self.assertEqual(root, turn["root"])
+
+    # kind: library and type of the loop, type of what stands for the group
+    LOOPS = {
+        "uvloop": ("asyncio", "uvloop.Loop", "TaskGroup"),
+        "anyio": ("asyncio", "_UnixSelectorEventLoop", "Future"),
+        "trio": ("trio", "Runner", "Nursery"),
+    }
+
+    def check_group(self, document, kind):
+        library, loop_type, group = self.LOOPS[kind]
+        self.assertEqual([(library, loop_type)], [(loop["library"], loop["type"])
+                                                  for loop in document["loops"]])
+        self.assertEqual(document["source"]["pid"], document["loops"][0]["thread"])
+        tasks = document["tasks"]
+        by_name = {task["name"]: index for index, task in enumerate(tasks)}
+        main = next(index for index, task in enumerate(tasks)
+                    if task["coroutine"].endswith("main"))
+        awaits = tasks[main]["awaits"]
+        self.assertEqual(("several", group), (awaits["kind"], awaits["type"]))
+        self.assertEqual(sorted(by_name[name] for name in ("one", "two", "three")),
+                         sorted(awaits["tasks"]))
+        for name, what in (("one", "event"), ("two", "event"), ("three", "sleep")):
+            task = tasks[by_name[name]]
+            self.assertEqual(("waiting", what, [main]), (
+                task["state"], task["awaits"]["kind"], task["awaited_by"]), task)
+        functions = [frame[0] for frame in frames_of(tasks[by_name["two"]])
+                     if frame[1].endswith("/loops.py")]
+        self.assertEqual(["happen"] + 4 * ["nested"], functions)
+
+    def test_other_loops(self):
+        python = support.find_python("3.11")
+        folders = [folder for top in (os.path.join(support.SRCDIR, "build"), support.BUILDDIR,
+                                      os.path.dirname(support.BUILDDIR))
+                   for folder in glob.glob(os.path.join(top, "packages", "3.11-trio-*[0-9]"))]
+        if not python or not folders:
+            self.skipTest("no trio for python3.11 in build/packages (tests/tools/get-packages)")
+        for kind in sorted(self.LOOPS):
+            with self.subTest(loop=kind), tempfile.TemporaryDirectory() as folder, \
+                    support.start_target(python, LOOPS_PROGRAM, kind,
+                                         env={"PYTHONPATH": folders[0]}) as target:
+                core, capture = os.path.join(folder, "core"), os.path.join(folder, "run.pycore")
+                live = support.pycore_json("snap", target.pid, "--save", capture)
+                self.check_group(live, kind)
+                replay = support.pycore_json("analyze", capture)
+                self.assertEqual((live["tasks"], live["loops"]),
+                                 (replay["tasks"], replay["loops"]))
+                self.assertEqual(0, support.pycore("gcore", "-o", core, target.pid).rc)
+                self.check_group(support.pycore_json("analyze", core), kind)
 
 
 if __name__ == "__main__":

@@ -315,6 +315,60 @@ static void test_sites(void **state)
                   r->await_sites[1].frame_count == 1 ? "main:40" : "get:150 one:3");
 }
 
+// The same service in two processes: the second one's tasks were looked at once only.
+static void test_processes(void **state)
+{
+    struct run *run = *state;
+    for (int i = 0; i < 2; i++) {
+        for (pid_t pid = 100; pid <= 200; pid += 100) {
+            struct snap_thread *t = thread(run, pid, SNAP_RUNNING, "hot:12 burn:20" LOOP);
+            t->pid = pid;
+            turn(run, t, "Task-2", "burn", 2, "Task-1", "main:40");
+            uint32_t loop = make_loop(run->snapshot, pid, pid);
+            if (pid == 100 || i)
+                waiting(run, loop, "Task-1", "main", SNAP_AWAIT_TASK, "main:40");
+        }
+        add(run);
+    }
+    const struct prof_report *r = report(run);
+    assert_int_equal(r->task_count, 2);
+    assert_int_equal(r->await_site_count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        pid_t pid = (pid_t)(100 * i + 100);
+        assert_int_equal(r->tasks[i].pid, pid);
+        assert_int_equal(r->tasks[i].samples, 2);
+        assert_int_equal(r->tasks[i].tasks, 1);
+        assert_int_equal(r->await_sites[i].pid, pid);
+        assert_int_equal(r->await_sites[i].tid, pid);
+        assert_int_equal(r->await_sites[i].samples, 2 - i);
+        assert_int_equal(r->await_sites[i].of_snapshots, 2 - i);
+    }
+    for (size_t i = 0; i < r->stack_count; i++)
+        assert_int_equal(r->tasks[r->stacks[i].task].pid, r->stacks[i].pid);
+}
+
+// A task that ended before it could be read: its coroutine is known from the stack, and no more.
+static void test_unknown(void **state)
+{
+    struct run *run = *state;
+    turn(run, thread(run, 1, SNAP_RUNNING, "hot:12 burn:20" LOOP), "x", "burn", 2, "x", "");
+    struct snap_turn *made = run->snapshot->threads.items[0].turn;
+    made->task = made->name = made->root = 0;
+    add(run);
+    turn(run, thread(run, 1, SNAP_RUNNING, "hot:12 burn:20" LOOP), "Task-2", "burn", 2, "Task-2",
+         "");
+    add(run);
+    const struct prof_report *r = report(run);
+    assert_int_equal(r->task_count, 2);
+    const struct prof_task *unknown = &r->tasks[r->tasks[0].name != 0];
+    assert_string_equal(text(run, unknown->coroutine), "burn");
+    assert_int_equal(unknown->name, 0);
+    assert_int_equal(unknown->root_coroutine, 0);
+    assert_int_equal(unknown->tasks, 0);
+    assert_int_equal(unknown->samples, 1);
+    assert_int_equal(r->stacks[0].task_frames, 2);
+}
+
 // A filter that leaves the loop's thread out leaves its tasks out.
 static void test_filtered_sites(void **state)
 {
@@ -491,10 +545,13 @@ int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_tasks),           TEST(test_bounds),         TEST(test_async_stacks),
-        TEST(test_odd_turns),       TEST(test_many_tasks),     TEST(test_hottest_is_certain),
-        TEST(test_sites),           TEST(test_filtered_sites), TEST(test_odd_sites),
-        TEST(test_bounds_of_sites), TEST(test_document),       TEST(test_strange_documents),
+        TEST(test_tasks),        TEST(test_bounds),
+        TEST(test_async_stacks), TEST(test_odd_turns),
+        TEST(test_many_tasks),   TEST(test_hottest_is_certain),
+        TEST(test_sites),        TEST(test_processes),
+        TEST(test_unknown),      TEST(test_filtered_sites),
+        TEST(test_odd_sites),    TEST(test_bounds_of_sites),
+        TEST(test_document),     TEST(test_strange_documents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
