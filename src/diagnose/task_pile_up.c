@@ -234,8 +234,8 @@ static enum diag_severity severity_of(const struct diag *diag, const struct pile
         return lock && many ? DIAG_MEDIUM : DIAG_LOW;
     if (pile->lasting)
         return DIAG_HIGH;
-    if (!lock && !tasks_of_one_moment(diag))
-        return DIAG_LOW; // somebody moved in the meantime
+    if (!tasks_of_one_moment(diag)) // somebody moved in the meantime
+        return lock && many ? DIAG_MEDIUM : DIAG_LOW;
     return lock && many && pile->holder != DIAG_NONE &&
                    diag_suspended(diag)->tasks.items[pile->holder].state == SNAP_TASK_WAITING
                ? DIAG_HIGH
