@@ -138,8 +138,8 @@ static struct err *add_running(struct py_decoder *dec, const struct py_asyncio *
     return vec_push(ret, running) ? NULL : err_create(ERR_NO_MEMORY, "tasks");
 }
 
-// Up to 3.12 the thread's dict has a PyRunningLoopHolder, whose loop lies behind its head; in 3.13 the
-// loop follows PyThreadState (struct _PyThreadStateImpl).
+// Up to 3.11 the thread's dict has a PyRunningLoopHolder, whose loop lies behind its head; in 3.12 the loop
+// itself; in 3.13 it follows PyThreadState (struct _PyThreadStateImpl).
 static struct err *running_loop(struct py_decoder *dec, const struct py_thread *thread,
                                 uint64_t *ret)
 {
@@ -151,20 +151,18 @@ static struct err *running_loop(struct py_decoder *dec, const struct py_thread *
     if (!dict)
         return NULL;
     TRY(py_dict_get(dec, dict, "__asyncio_running_event_loop__", &holder));
-    return holder ? mem_read_u64(dec->mem, holder + py_offset(&dec->layout, PY_OB_type) + 8, ret)
-                  : NULL;
+    *ret = holder;
+    return holder && dec->layout.version < 0x030c
+               ? mem_read_u64(dec->mem, holder + py_offset(&dec->layout, PY_OB_type) + 8, ret)
+               : NULL;
 }
 
 static struct err *add_running_loop(struct py_decoder *dec, const struct py_thread *thread,
                                     struct py_runnings *ret)
 {
     uint64_t loop;
-    struct py_type_info type;
     TRY(running_loop(dec, thread, &loop));
-    if (!loop)
-        return NULL;
-    TRY(py_type_of(dec, loop, &type));
-    if (!type.heap) // None
+    if (!py_is_a(dec, loop, "AbstractEventLoop")) // None, too
         return NULL;
     vec_foreach (running, ret) {
         if (running->loop == loop) {
@@ -175,6 +173,16 @@ static struct err *add_running_loop(struct py_decoder *dec, const struct py_thre
     return vec_push(ret, (struct py_running){thread->tstate, loop, 0})
                ? NULL
                : err_create(ERR_NO_MEMORY, "tasks");
+}
+
+// What changed under the reading may be anything.
+static void drop_others(struct py_decoder *dec, struct py_runnings *runnings)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < runnings->count; i++)
+        if (py_is_a(dec, runnings->items[i].loop, "AbstractEventLoop"))
+            runnings->items[kept++] = runnings->items[i];
+    runnings->count = kept;
 }
 
 struct err *py_running_list(struct py_process *process, const struct py_asyncio *asyncio,
@@ -200,6 +208,7 @@ struct err *py_running_list(struct py_process *process, const struct py_asyncio 
             return err;
         err_destroy(err);
     }
+    drop_others(dec, ret);
     return NULL;
 }
 
