@@ -18,6 +18,8 @@
 #define PILE_SHARE 0.5 // of the process's tasks: it is what the process is about
 // Nobody keeps what so many wait for that long, if he goes on at all.
 #define LONG_NS 1000000000ull
+// A sleep with the lock in hand that goes on for as long as this is no pause between two pieces of work.
+#define HELD_NS 5000000000
 // Of a run that is shorter: the whole of it, but for the time until the first look.
 #define LASTING_SHARE 0.9
 
@@ -219,7 +221,10 @@ static bool find_holder(struct diag *diag, struct pile *pile)
             pile->holder = await->holder;
     }
     if (pile->holder != DIAG_NONE) {
+        const struct snap_await *its = &tasks->items[pile->holder].await;
         look_at_holder(diag, pile, pile->holder);
+        pile->lasting |= pile->waiters->kind == SNAP_AWAIT_LOCK && its->kind == SNAP_AWAIT_SLEEP &&
+                         its->left_ns >= HELD_NS;
         return true;
     }
     return find_went_on(diag, pile);
