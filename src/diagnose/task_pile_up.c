@@ -69,6 +69,7 @@ struct pile {
     uint32_t holder;              // task; DIAG_NONE: not known
     size_t went_on;               // tasks that got through; 0: none is known
     uint32_t went;                // one of them, if all are in one place; DIAG_NONE
+    bool sleeps_on;               // the holder, for HELD_NS and more
     bool lasting, moves;          // of a run: those who have it stood still, or did not
 };
 
@@ -223,8 +224,9 @@ static bool find_holder(struct diag *diag, struct pile *pile)
     if (pile->holder != DIAG_NONE) {
         const struct snap_await *its = &tasks->items[pile->holder].await;
         look_at_holder(diag, pile, pile->holder);
-        pile->lasting |= pile->waiters->kind == SNAP_AWAIT_LOCK && its->kind == SNAP_AWAIT_SLEEP &&
-                         its->left_ns >= HELD_NS;
+        pile->sleeps_on = pile->waiters->kind == SNAP_AWAIT_LOCK && its->kind == SNAP_AWAIT_SLEEP &&
+                          its->left_ns >= HELD_NS;
+        pile->lasting |= pile->sleeps_on;
         return true;
     }
     return find_went_on(diag, pile);
@@ -296,7 +298,8 @@ static void say_evidence(struct draft *draft, const struct pile *pile)
         draft_evidence(draft);
     }
     if (pile->lasting || pile->moves) {
-        plain_str(&draft->text, pile->lasting
+        plain_str(&draft->text, pile->sleeps_on ? "Who has what they wait for sleeps on for long."
+                                : pile->lasting
                                     ? "Who has what they wait for stood still all the while."
                                     : "Who has what they wait for goes on: the queue is served.");
         draft_evidence(draft);
