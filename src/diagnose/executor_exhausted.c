@@ -20,9 +20,9 @@
 
 struct pool {
     pid_t pid;
-    uint32_t first;             // thread
-    size_t threads, busy, wait; // busy: they have a job; wait: they wait inside of it
-    size_t same, lasting;       // inside of it in the same place as the first; and for long
+    uint32_t first;              // thread
+    size_t threads, busy, wait;  // busy: they have a job; wait: they wait inside of it
+    size_t same, lasting, still; // inside of it in the same place as the first; and for long
 };
 VEC_DEFINE(pools, struct pool);
 
@@ -95,6 +95,7 @@ static void count_thread(const struct diag *diag, struct pool *pool, uint32_t th
     pool->wait += busy && waits(diag->threads[thread].state);
     pool->same += first && own && stack_same_function(first, own) && first->line == own->line;
     pool->lasting += lasts(diag, thread);
+    pool->still += diag_wait(diag, thread) != NULL;
 }
 
 static bool find_pools(const struct diag *diag, struct pools *pools)
@@ -161,8 +162,12 @@ static enum diag_severity severity_of(const struct diag *diag, const struct pool
 {
     if (pool->lasting == pool->threads || (diag->source->of_core && pool->same == pool->threads))
         return DIAG_HIGH;
-    // Over a run, jobs that come to an end soon enough: the pool is busy, not stuck.
-    return diag->profile && queued->since_ns < LONG_NS ? DIAG_LOW : DIAG_MEDIUM;
+    if (queued->since_ns >= LONG_NS)
+        return DIAG_MEDIUM;
+    // Jobs that come to an end soon enough, over a run, or while they were looked at: the pool is busy,
+    // not stuck.
+    bool moves = pool->still < pool->threads || !tasks_of_one_moment(diag);
+    return diag->profile || moves ? DIAG_LOW : DIAG_MEDIUM;
 }
 
 static void tell(struct diag *diag, const struct pool *pool, const struct queued *queued)

@@ -2,7 +2,10 @@
 // gil-held-by-native: a thread holds the GIL and is in native code that does not give it back, while
 // others wait for it. A thread that sleeps in the kernel with the GIL is certain: Python's own code
 // releases it before each call that may block.
+#include <string.h>
+
 #include "diagnose/stack.h"
+#include "util/guard.h"
 
 // Of the snapshots: somebody waits, and the holder is in an extension.
 #define MEDIUM_SHARE 0.2
@@ -21,6 +24,21 @@ static size_t gil_waiters(const struct diag *diag, const struct snap_thread *hol
                  thread->state == SNAP_GIL_WAIT;
     }
     return count;
+}
+
+// Modules of Python's own and of event loops, in which a thread is for moments, again and again: a single
+// snapshot that meets it there says nothing.
+static bool is_brief(const struct diag *diag, const struct snap_frame *code)
+{
+    static const char *const modules[] = {
+        "_asyncio.",  "_queue.",  "_heapq.",  "_contextvars.", "_socket.",   "_ssl.",
+        "select.",    "_struct.", "_bisect.", "_random.",      "math.",      "array.",
+        "_datetime.", "_pickle.", "_json.",   "loop.cpython",  "_greenlet.", "_posixsubprocess."};
+    const char *module = code ? strtab_get(diag->strings, code->module) : NULL;
+    for (size_t i = 0; module && i < ARRAY_SIZE(modules); i++)
+        if (strncmp(module, modules[i], strlen(modules[i])) == 0)
+            return true;
+    return false;
 }
 
 static bool blocks(enum snap_state state)
@@ -66,8 +84,13 @@ static void tell_snapshot(struct diag *diag, uint32_t holder, size_t waiters)
     bool certain = blocks(thread->state) &&
                    (diag->source->of_core || whole || (wait && wait->since_ns >= LONG_NS));
     struct draft draft;
-    draft_begin(&draft, diag, certain ? DIAG_HIGH : DIAG_MEDIUM, SNAP_OBSERVED,
-                all ? (double)waiters / (double)all : -1);
+    // Not everybody waits: it may well be over at once.
+    bool likely = whole || blocks(thread->state) || diag->source->of_core;
+    draft_begin(&draft, diag,
+                certain  ? DIAG_HIGH
+                : likely ? DIAG_MEDIUM
+                         : DIAG_LOW,
+                SNAP_OBSERVED, all ? (double)waiters / (double)all : -1);
     say_of_threads(&draft.text, waiters, all > waiters ? all : waiters + 1);
     plain_str(&draft.text,
               waiters == 1 ? " waits for the GIL, held by " : " wait for the GIL, held by ");
@@ -103,7 +126,9 @@ static void look_at_snapshot(struct diag *diag)
         size_t waiters = gil_waiters(diag, thread);
         bool sleeps = blocks(thread->state) &&
                       (thread->held_still || thread->was_stopped || diag->source->of_core);
-        bool native = stack_extension(diag, &stack) && waiters >= WAITERS_MIN;
+        const struct snap_frame *code = stack_extension(diag, &stack);
+        bool native =
+            code && waiters >= WAITERS_MIN && (diag->source->of_core || !is_brief(diag, code));
         if (waiters && (sleeps || native))
             tell_snapshot(diag, i, waiters);
     }

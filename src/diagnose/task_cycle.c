@@ -185,6 +185,23 @@ static const char *advice_for(const struct cycle *cycle)
                    "by a queue or an event. Only cancelling one of them ends this.";
 }
 
+// Where the tasks were not read at one moment, rings of one kind of link hold all the same: none of
+// those that only await each other ever ended; and what holds one lock and wants another one was read
+// together, so where a ring of such can be seen at all, locks are not taken in one order.
+static bool holds(const struct cycle *cycle)
+{
+    bool still = true, awaits = true, locks = true;
+    for (size_t i = 0; i < cycle->ring->nodes.count; i++) {
+        uint32_t node = cycle->ring->nodes.items[i];
+        enum task_link how = cycle->graph->chosen[node].how;
+        still &= how == TASK_LINK_TURN || !is_task(cycle, node) ||
+                 task_still(cycle->diag, task_at(cycle, node));
+        awaits &= how == TASK_LINK_AWAITS;
+        locks &= how == TASK_LINK_LOCK;
+    }
+    return still || awaits || locks;
+}
+
 static bool is_observed(const struct cycle *cycle)
 {
     for (size_t i = 0; i < cycle->ring->nodes.count; i++) {
@@ -237,9 +254,13 @@ void rule_task_cycle(struct diag *diag)
     if (!diag_suspended(diag)->tasks.count)
         return;
     if (task_graph_build(diag, &graph) && task_graph_rings(&graph, &rings)) {
-        for (size_t i = 0; i < rings.count && i < DIAG_TOLD_MAX; i++) {
+        size_t told = 0;
+        for (size_t i = 0; i < rings.count && told < DIAG_TOLD_MAX; i++) {
             struct cycle cycle = {diag, &graph, &rings.items[i]};
+            if (!holds(&cycle))
+                continue;
             tell(&cycle);
+            told++;
         }
     } else {
         diag->failed = true;

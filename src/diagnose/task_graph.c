@@ -90,7 +90,15 @@ static bool waits_for_any(const struct diag *diag, const struct snap_task *task)
     return false;
 }
 
-// Of tasks that are read while their loop runs, each is true for itself, and a ring of them is not.
+// Who awaits a task does so until it ends. Where the loop runs and each task is true for itself, both
+// have to say so: the one what it awaits, and the other who is woken by it, which made the index.
+static bool awaits_for_sure(const struct diag *diag, const struct snap_task *task, uint32_t other)
+{
+    return task_still(diag, task) ||
+           (task->await.kind == SNAP_AWAIT_TASK &&
+            task->await.object == diag_suspended(diag)->tasks.items[other].object);
+}
+
 static bool link_waiting(const struct diag *diag, struct task_graph *graph, uint32_t index)
 {
     const struct snap_task *task = &diag_suspended(diag)->tasks.items[index];
@@ -104,7 +112,8 @@ static bool link_waiting(const struct diag *diag, struct task_graph *graph, uint
         uint32_t thread = await->thread
                               ? numbers_find(diag->numbers, diag->count, task->pid, await->thread)
                               : DIAG_NONE;
-        return thread == DIAG_NONE || add_link(graph, graph->task_count + thread, TASK_LINK_JOB);
+        return thread == DIAG_NONE || !task_still(diag, task) ||
+               add_link(graph, graph->task_count + thread, TASK_LINK_JOB);
     }
     graph->any[index] = await->tasks.count && waits_for_any(diag, task);
     if (graph->any[index] && await->tasks.count < await->task_count)
@@ -112,8 +121,9 @@ static bool link_waiting(const struct diag *diag, struct task_graph *graph, uint
     bool ok = true;
     vec_foreach (other, &await->tasks)
         // asyncio lets no task await itself.
-        ok = ok && (*other >= graph->task_count || *other == index ||
-                    add_link(graph, *other, TASK_LINK_AWAITS));
+        ok = ok &&
+             (*other >= graph->task_count || *other == index ||
+              !awaits_for_sure(diag, task, *other) || add_link(graph, *other, TASK_LINK_AWAITS));
     return ok;
 }
 
@@ -125,7 +135,7 @@ static bool link_task(const struct diag *diag, struct task_graph *graph, uint32_
     uint32_t thread = task_lives(task) ? loop_thread(diag, task->loop) : DIAG_NONE;
     if (thread != DIAG_NONE && stuck[thread])
         return add_link(graph, graph->task_count + thread, TASK_LINK_TURN);
-    return !task_still(diag, task) || link_waiting(diag, graph, index);
+    return task->state != SNAP_TASK_WAITING || link_waiting(diag, graph, index);
 }
 
 static bool add_links(const struct diag *diag, struct task_graph *graph)

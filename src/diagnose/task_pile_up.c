@@ -18,6 +18,8 @@
 #define PILE_SHARE 0.5 // of the process's tasks: it is what the process is about
 // Nobody keeps what so many wait for that long, if he goes on at all.
 #define LONG_NS 1000000000ull
+// A sleep with the lock in hand that goes on for as long as this is no pause between two pieces of work.
+#define HELD_NS 5000000000
 // Of a run that is shorter: the whole of it, but for the time until the first look.
 #define LASTING_SHARE 0.9
 
@@ -67,6 +69,7 @@ struct pile {
     uint32_t holder;              // task; DIAG_NONE: not known
     size_t went_on;               // tasks that got through; 0: none is known
     uint32_t went;                // one of them, if all are in one place; DIAG_NONE
+    bool sleeps_on;               // the holder, for HELD_NS and more
     bool lasting, moves;          // of a run: those who have it stood still, or did not
 };
 
@@ -219,7 +222,11 @@ static bool find_holder(struct diag *diag, struct pile *pile)
             pile->holder = await->holder;
     }
     if (pile->holder != DIAG_NONE) {
+        const struct snap_await *its = &tasks->items[pile->holder].await;
         look_at_holder(diag, pile, pile->holder);
+        pile->sleeps_on = pile->waiters->kind == SNAP_AWAIT_LOCK && its->kind == SNAP_AWAIT_SLEEP &&
+                          its->left_ns >= HELD_NS;
+        pile->lasting |= pile->sleeps_on;
         return true;
     }
     return find_went_on(diag, pile);
@@ -234,8 +241,8 @@ static enum diag_severity severity_of(const struct diag *diag, const struct pile
         return lock && many ? DIAG_MEDIUM : DIAG_LOW;
     if (pile->lasting)
         return DIAG_HIGH;
-    if (!lock && !tasks_of_one_moment(diag))
-        return DIAG_LOW; // somebody moved in the meantime
+    if (!tasks_of_one_moment(diag)) // somebody moved in the meantime
+        return lock && many ? DIAG_MEDIUM : DIAG_LOW;
     return lock && many && pile->holder != DIAG_NONE &&
                    diag_suspended(diag)->tasks.items[pile->holder].state == SNAP_TASK_WAITING
                ? DIAG_HIGH
@@ -291,7 +298,8 @@ static void say_evidence(struct draft *draft, const struct pile *pile)
         draft_evidence(draft);
     }
     if (pile->lasting || pile->moves) {
-        plain_str(&draft->text, pile->lasting
+        plain_str(&draft->text, pile->sleeps_on ? "Who has what they wait for sleeps on for long."
+                                : pile->lasting
                                     ? "Who has what they wait for stood still all the while."
                                     : "Who has what they wait for goes on: the queue is served.");
         draft_evidence(draft);

@@ -116,7 +116,7 @@ void page_greenlets(struct page *page)
     if (suspended->greenlets_left_out) {
         GUARD(plain_deinit) struct plain line = {0};
         plain_things(&line, suspended->greenlets_left_out, "greenlet");
-        plain_str(&line, " beyond the bound of what is read.");
+        plain_str(&line, " that ran while read, or beyond the bound of what is read.");
         doc_bullet(page->doc, "Left out", plain_text(&line));
         page->failed |= line.failed;
     }

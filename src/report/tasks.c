@@ -464,7 +464,7 @@ static void add_overview(struct page *page, const struct snap_suspended *suspend
     say_failures(page, &line, suspended);
     if (suspended->tasks_left_out) {
         plain_things(&line, suspended->tasks_left_out, "task");
-        plain_str(&line, " beyond the bound of what is read.");
+        plain_str(&line, " that ran while read, or beyond the bound of what is read.");
         say_bullet(page, "Left out", &line);
     }
     if (of_moments)

@@ -95,6 +95,28 @@ static bool is_no_name(const char *text, size_t size)
     return digit && upper;
 }
 
+// Of a path each name is looked at for itself. Returns the end of what is marked; 0: none, or a name
+// of a path.
+static size_t mark_run(struct redact_text *text, size_t at, size_t end)
+{
+    bool path = false;
+    while (redact_is_path(text->bytes + at, end - at)) {
+        const char *slash = memchr(text->bytes + at + 1, '/', end - at - 1);
+        size_t name_end = (size_t)(slash - text->bytes);
+        if (redact_is_random(text->bytes + at + 1, name_end - at - 1))
+            redact_mark(text, at + 1, name_end);
+        at = name_end;
+        path = true;
+    }
+    at += path;
+    if (!redact_is_random(text->bytes + at, end - at))
+        return 0;
+    while (end < text->size && text->bytes[end] == '=')
+        end++;
+    redact_mark(text, at, end);
+    return path ? 0 : end;
+}
+
 static void mark_keys(struct redact_text *text, bool certain)
 {
     for (size_t at = 0; at < text->size;) {
@@ -116,12 +138,8 @@ static void mark_keys(struct redact_text *text, bool certain)
         size_t run = at;
         while (run < text->size && redact_is_run_char(text->bytes[run]))
             run++;
-        bool random = redact_is_random(text->bytes + at, run - at);
-        while (random && run < text->size && text->bytes[run] == '=')
-            run++;
-        if (random)
-            redact_mark(text, at, run);
-        at = random ? run : at + 1;
+        size_t marked = mark_run(text, at, run);
+        at = marked ? marked : at + 1;
     }
 }
 

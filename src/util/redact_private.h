@@ -58,5 +58,7 @@ size_t redact_service_key(const char *text, size_t size);
 bool redact_is_run_char(char c);
 // A run of such characters is no word, name or path.
 bool redact_is_random(const char *text, size_t size);
+// It begins with '/' and has another one: its names are looked at one by one, for together they look random.
+bool redact_is_path(const char *text, size_t size);
 
 #endif

@@ -118,9 +118,19 @@ static void look(const char *text, size_t size, struct looks *ret)
     }
 }
 
+bool redact_is_path(const char *text, size_t size)
+{
+    return size > 1 && text[0] == '/' && memchr(text + 1, '/', size - 1);
+}
+
 bool redact_is_random(const char *text, size_t size)
 {
     struct looks looks;
+    if (redact_is_path(text, size)) {
+        const char *slash = memchr(text + 1, '/', size - 1);
+        size_t name = (size_t)(slash - text);
+        return redact_is_random(text + 1, name - 1) || redact_is_random(slash, size - name);
+    }
     if (size < 20 || is_uuid(text, size))
         return false;
     look(text, size, &looks);

@@ -271,6 +271,18 @@ static void run_of_all_busy(struct scene *s)
     all_busy(s);
 }
 
+static void jobs_end_soon(struct scene *s)
+{
+    all_busy(s);
+    s->last->threads.items[2].held_still = false;
+}
+
+static void loop_goes_on(struct scene *s)
+{
+    all_busy(s);
+    s->last->suspended->moment = false;
+}
+
 static void other_pool_is_idle(struct scene *s)
 {
     all_busy(s);
@@ -317,6 +329,8 @@ static void test_executor(void **state)
                 "app.py:91\x02).");
     scene_check(all_busy_for_long, "executor-exhausted:high", "HUNG - ");
     scene_check(run_of_all_busy, "executor-exhausted:low", "IDLE - ");
+    scene_check(jobs_end_soon, "executor-exhausted:low", "IDLE - ");
+    scene_check(loop_goes_on, "executor-exhausted:low", "IDLE - ");
     scene_check(other_pool_is_idle, "executor-exhausted:medium", "BLOCKED - ");
     scene_check(one_is_idle, "", "IDLE - ");
     scene_check(one_works, "", "BUSY - ");

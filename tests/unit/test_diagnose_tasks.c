@@ -155,16 +155,35 @@ static void waits_for_the_first_of_many(struct scene *s) // not all of them are 
     s->last->suspended->tasks.items[0].await.task_count = 3;
 }
 
-static void locks_that_moved(struct scene *s)
+static void await_each_other_as_others_run(struct scene *s)
+{
+    two_await_each_other(s);
+    struct snap_task *tasks = s->last->suspended->tasks.items;
+    tasks[0].await.object = tasks[1].object;
+    tasks[1].await.object = tasks[0].object;
+    s->last->suspended->moment = false;
+}
+
+static void locks_as_others_run(struct scene *s)
 {
     two_locks(s);
     s->last->suspended->moment = false;
 }
 
-static void seen_while_they_run(struct scene *s)
+// A lock that was passed on, and a task that was awaited later.
+static void locks_and_tasks_as_others_run(struct scene *s)
 {
-    two_await_each_other(s);
+    ring_of_three(s);
+    struct snap_task *tasks = s->last->suspended->tasks.items;
+    tasks[0].await.object = tasks[1].object;
+    tasks[1].await.object = tasks[2].object;
     s->last->suspended->moment = false;
+}
+
+static void only_one_says_so(struct scene *s)
+{
+    await_each_other_as_others_run(s);
+    s->last->suspended->tasks.items[1].await.object++;
 }
 
 static void seems_to_await_itself(struct scene *s)
@@ -191,14 +210,21 @@ static void job_asks_for_another(struct scene *s)
     s->last->suspended->tasks.items[1].answers = 0x7f0008;
 }
 
+static void test_cycle_as_others_run(void **state)
+{
+    (void)state;
+    scene_check(await_each_other_as_others_run, "task-cycle:high", "DEADLOCK - ");
+    scene_check(locks_as_others_run, "task-cycle:high", "DEADLOCK - ");
+}
+
 static void test_no_cycle(void **state)
 {
     (void)state;
     scene_check(tree_of_tasks, "", "IDLE - ");
     scene_check(waits_for_the_first, "", "IDLE - ");
     scene_check(waits_for_the_first_of_many, "", "IDLE - ");
-    scene_check(locks_that_moved, "", "IDLE - ");
-    scene_check(seen_while_they_run, "", "IDLE - ");
+    scene_check(locks_and_tasks_as_others_run, "", "IDLE - ");
+    scene_check(only_one_says_so, "", "IDLE - ");
     scene_check(seems_to_await_itself, "", "IDLE - ");
     scene_check(one_is_ready, "", "IDLE - ");
     scene_check(job_goes_on, "", "IDLE - ");
@@ -312,6 +338,18 @@ static void limit_is_served(struct scene *s)
     run_of(s, limit_is_reached, 80 * MS);
 }
 
+static void small_pile_moved(struct scene *s)
+{
+    small_pile_at_a_lock(s);
+    s->last->suspended->moment = false;
+}
+
+static void large_pile_moved(struct scene *s)
+{
+    slow_holder(s);
+    s->last->suspended->moment = false;
+}
+
 static void limit_moved(struct scene *s)
 {
     limit_is_reached(s);
@@ -367,6 +405,8 @@ static void test_pile_up(void **state)
                 "BLOCKED - 150 of 151 tasks wait for a connection of a pool in \x01handle\x02");
     scene_check(limit_stands_still, "task-pile-up:high", "BLOCKED - 200 of 204 tasks");
     scene_check(limit_is_served, "task-pile-up:low", "IDLE - ");
+    scene_check(small_pile_moved, "task-pile-up:low", "IDLE - ");
+    scene_check(large_pile_moved, "task-pile-up:medium", "BLOCKED - ");
     scene_check(limit_moved, "task-pile-up:low", "IDLE - ");
     scene_check(limit_naps, "task-pile-up:low", "IDLE - ");
     scene_check(holder_naps, "task-pile-up:medium", "BLOCKED - ");
@@ -445,8 +485,11 @@ static void test_no_pile_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cycle),      cmocka_unit_test(test_no_cycle),
-        cmocka_unit_test(test_many_tasks), cmocka_unit_test(test_pile_up),
+        cmocka_unit_test(test_cycle),
+        cmocka_unit_test(test_no_cycle),
+        cmocka_unit_test(test_cycle_as_others_run),
+        cmocka_unit_test(test_many_tasks),
+        cmocka_unit_test(test_pile_up),
         cmocka_unit_test(test_no_pile_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

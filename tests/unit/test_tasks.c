@@ -493,7 +493,7 @@ static void test_states(void **state)
     v->snapshot->suspended->moment = true;
     check_says(v, "not all of it may hold at one moment", false);
     v->snapshot->suspended->tasks_left_out = 5;
-    check_says(v, "5 tasks beyond the bound of what is read.", true);
+    check_says(v, "5 tasks that ran while read, or beyond the bound of what is read.", true);
 }
 
 // Greenlets are called by what they run: said once.
