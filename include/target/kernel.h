@@ -40,6 +40,7 @@ struct kernel_facts {
     VEC(uint64_t) changed; // addresses of what was another's while it was read, as it was asked for
     bool read_tasks;       // all of them, in this snapshot
     VEC(uint64_t) torn_tasks; // those that changed while they were read
+    VEC(uint64_t) heap_tasks; // found by walking the heap
     bool has_generators;      // they were looked for in the heap
     VEC(uint64_t) generators; // objects: the outermost of those that are suspended
     uint64_t generators_left_out;

@@ -402,6 +402,16 @@ static void io_generators(struct facts_io *io, struct kernel_facts *kernel)
         io_u64(io, object);
 }
 
+// Likewise.
+static void io_heap_tasks(struct facts_io *io, struct kernel_facts *kernel)
+{
+    if (io->in && io->in->next == io->in->end)
+        return;
+    IO_COUNT(io, &kernel->heap_tasks, 8, LIMIT_TASKS);
+    vec_foreach (task, &kernel->heap_tasks)
+        io_u64(io, task);
+}
+
 void facts_snapshot(struct facts_io *io, struct capture_snapshot *snapshot)
 {
     struct still_moment *moment = &snapshot->moment;
@@ -443,6 +453,7 @@ void facts_snapshot(struct facts_io *io, struct capture_snapshot *snapshot)
     io_heap(io, &snapshot->kernel);
     io_tasks(io, &snapshot->kernel);
     io_generators(io, &snapshot->kernel);
+    io_heap_tasks(io, &snapshot->kernel);
     if (io->in)
         still_moment_settle(moment);
 }

@@ -97,6 +97,8 @@ struct err *tasks_read(struct tasks *tasks, const struct py_asyncio *asyncio);
 // One task. *ret_shown: it is one that is to be shown.
 struct err *tasks_read_entry(struct tasks *tasks, uint64_t object, uint64_t rank,
                              struct task_entry *ret, bool *ret_shown);
+// Those that are not done, and those whose exceptions nobody has retrieved.
+bool tasks_is_shown(const struct py_future *future);
 void task_entry_clear(struct task_entry *entry);
 // Where a task stands: the frames in tasks->frames, and what it waits for.
 uint64_t tasks_hash_place(const struct tasks *tasks, const struct task_entry *entry);
@@ -111,6 +113,12 @@ uint32_t tasks_find(const struct tasks *tasks, uint64_t object); // SNAP_NO_INDE
 uint32_t tasks_name(const struct tasks *tasks, uint32_t name);
 uint32_t tasks_short_type(const struct tasks *tasks, uint32_t type);
 uint32_t tasks_coroutine_name(const struct tasks *tasks, uint64_t coroutine);
+
+// ---- tasks_heap.c -------------------------------------------------------------------------------
+
+// Appends tasks that the registries may lack; some that they have, too.
+struct err *tasks_find_unlisted(struct tasks *tasks, const struct py_asyncio *asyncio,
+                                struct py_objects *ret);
 
 // ---- tasks_trio.c -------------------------------------------------------------------------------
 

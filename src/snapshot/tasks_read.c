@@ -203,14 +203,18 @@ void task_entry_clear(struct task_entry *entry)
     vec_deinit(&entry->held);
 }
 
+bool tasks_is_shown(const struct py_future *future)
+{
+    return future->kind == PY_TASK &&
+           (future->state == PY_FUTURE_PENDING || (future->unretrieved && future->exception));
+}
+
 struct err *tasks_read_entry(struct tasks *tasks, uint64_t object, uint64_t rank,
                              struct task_entry *ret, bool *ret_shown)
 {
     *ret = (struct task_entry){.rank = rank};
     struct err *err = py_future_read(tasks->futures, object, &ret->future);
-    *ret_shown = !err && ret->future.kind == PY_TASK &&
-                 (ret->future.state == PY_FUTURE_PENDING ||
-                  (ret->future.unretrieved && ret->future.exception));
+    *ret_shown = !err && tasks_is_shown(&ret->future);
     if (no_memory(err))
         return err;
     err_destroy(err);
@@ -287,6 +291,8 @@ struct err *tasks_read(struct tasks *tasks, const struct py_asyncio *asyncio)
     if (!err && cut)
         snap_note(tasks->in->strings, &tasks->snapshot->notes,
                   "not all tasks could be listed: what lists them changed, or cannot be read");
+    if (!err)
+        err = tasks_find_unlisted(tasks, asyncio, &objects);
     if (!err)
         err = read_listed(tasks, &objects);
     vec_deinit(&objects);

@@ -28,6 +28,7 @@ void kernel_facts_deinit(struct kernel_facts *facts)
     vec_deinit(&facts->moved);
     vec_deinit(&facts->greenlets);
     vec_deinit(&facts->torn_tasks);
+    vec_deinit(&facts->heap_tasks);
     vec_deinit(&facts->changed);
     vec_deinit(&facts->generators);
     kernel_sockets_destroy(facts->sockets);
@@ -47,6 +48,7 @@ void kernel_facts_renew(struct kernel_facts *facts, pid_t ask)
     vec_clear(&facts->moved);
     vec_clear(&facts->greenlets);
     vec_clear(&facts->torn_tasks);
+    vec_clear(&facts->heap_tasks);
     vec_clear(&facts->changed);
     facts->read_greenlets = facts->read_tasks = false;
     vec_clear(&facts->generators);
