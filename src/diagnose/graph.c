@@ -8,9 +8,12 @@
 // What is told of is bounded in any case; a process of 40,000 threads may have 20,000 pairs.
 #define CHAINS_MAX 100
 
+// One that had to be stopped for its registers has not moved, either, though its clock has, if there are
+// details of it: those are only read of a thread that sleeps where it slept.
 static bool is_still(const struct diag *diag, const struct snap_thread *thread)
 {
-    return thread->held_still || diag->last->stopped || diag->source->of_core;
+    return thread->held_still || (thread->was_stopped && thread->details) || diag->last->stopped ||
+           diag->source->of_core;
 }
 
 const struct snap_wait *diag_wait(const struct diag *diag, uint32_t thread)

@@ -120,11 +120,11 @@ static int64_t now_of(const struct snap_input *in)
     return in->kernel ? in->kernel->clocks.monotonic_ns : 0;
 }
 
-// With --stop=all each snapshot wakes all threads, and clocks prove nothing: what they wait for is read
-// each time.
+// A stop wakes a thread, and its clock proves nothing: what it waits for is read each time. Mostly these are
+// all threads (--stop=all), or one that is stopped for its registers in each snapshot.
 static bool is_read_now(const struct snap_input *in, const struct live_thread *kernel)
 {
-    return !in->remembered->begun || (in->stopped && kernel->state == LIVE_STOPPED);
+    return !in->remembered->begun || kernel->state == LIVE_STOPPED;
 }
 
 bool details_recall(const struct snap_input *in, const struct live_thread *kernel,

@@ -2,6 +2,7 @@
 """Threads that wait, each for something else; a thread is called like its function. Prints its child's number."""
 
 import concurrent.futures
+import ctypes
 import fcntl
 import logging
 import multiprocessing
@@ -32,6 +33,8 @@ full.put(1)
 simple = queue.SimpleQueue() if hasattr(queue, "SimpleQueue") else None
 python_rlock = threading._PyRLock()
 bare = threading.RLock()
+libc = ctypes.CDLL(None)
+mutex, variable = ctypes.create_string_buffer(64), ctypes.create_string_buffer(64)
 signalled, lent = threading.Lock(), threading.Lock()
 process_lock = multiprocessing.Lock()
 executor = concurrent.futures.ThreadPoolExecutor(1)
@@ -119,6 +122,22 @@ def closures():
 
 
 cell_taker, wait_cell = closures()
+
+
+def mutex_holder():
+    libc.pthread_mutex_lock(mutex)
+    time.sleep(1000)
+
+
+def mutex_wait():
+    libc.pthread_mutex_lock(mutex)
+
+
+def variable_wait():
+    """pthread_cond_wait() on a mutex of its own."""
+    own = ctypes.create_string_buffer(64)
+    libc.pthread_mutex_lock(own)
+    libc.pthread_cond_wait(variable, own)
 
 
 def lock_with():
@@ -306,7 +325,8 @@ def file_lock():
 sleeper = subprocess.Popen(["sleep", "1000"])
 threads = {}
 for function in (holder, lock_with, lock_acquire, lock_timeout, lock_argument, taker, wait_taker,
-                 cell_taker, wait_cell, wait_lent, signal, rlock, rlock_bare, rlock_python,
+                 cell_taker, wait_cell, wait_lent, signal, mutex_holder, mutex_wait,
+                 variable_wait, rlock, rlock_bare, rlock_python,
                  condition_wait, condition_enter, event_wait, semaphore, barrier_wait,
                  queue_get, queue_put, queue_join, simple_get, between_processes, ring_1, ring_2,
                  ring_3, itself, join, future, importing, import_lock, log_first, log_second,

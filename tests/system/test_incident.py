@@ -25,6 +25,26 @@ def line_of(text, after):
 SECRETS = ("hunter2", "x1Y2")
 
 
+NATIVE_DEADLOCK = """
+import ctypes, threading, time
+libc = ctypes.CDLL(None)
+first, second = ctypes.create_string_buffer(64), ctypes.create_string_buffer(64)
+both = threading.Barrier(3)
+
+def take(one, other):
+    libc.pthread_mutex_lock(one)
+    both.wait()
+    libc.pthread_mutex_lock(other)
+
+threading.Thread(target=take, args=(first, second), name="lower", daemon=True).start()
+threading.Thread(target=take, args=(second, first), name="upper", daemon=True).start()
+both.wait()
+time.sleep(0.5)
+print("READY", flush=True)
+time.sleep(600)
+"""
+
+
 class Incident(support.FolderCase):
     def read(self, name):
         with open(self.file(name), encoding="utf-8") as stream:
@@ -53,6 +73,19 @@ class Incident(support.FolderCase):
         self.check_deadlock(run.out)
         self.check_deadlock(support.pycore("analyze", self.file("core")).out)
         self.check_deadlock(support.pycore("report", self.file("capture")).out)
+
+    @harm.versions("3.8", "3.12", "3.15")
+    def test_native_deadlock(self, python):
+        """Threads that have to be stopped, as the kernel does not tell all their registers."""
+        with open(self.file("native.py"), "w", encoding="ascii") as stream:
+            stream.write(NATIVE_DEADLOCK)
+        with support.start_target(python, self.file("native.py")) as target:
+            one = support.pycore("snap", target.pid)
+            run = support.pycore("snap", target.pid, "-n", "5", "-i", "20ms")
+        for done in (one, run):
+            first = " ".join(done.out.split("\n")[:5])
+            self.assertIn("DEADLOCK - lower and upper wait for each other: lower holds a native mutex",
+                          first)
 
     @harm.versions("3.8", "3.12")
     def test_formats(self, python):

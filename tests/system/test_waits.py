@@ -23,6 +23,8 @@ WAITS = {
     "signal": ("lock", "signalled", LOCK, "signal", None, None, "unknown"),
     "lock_timeout": ("lock", "pool_lock", LOCK, "lock_timeout", "holder", "holder", "inferred"),
     "lock_argument": ("lock", "given", LOCK, "lock_argument", "holder", "holder", "inferred"),
+    "mutex_wait": ("mutex", None, None, "mutex_wait", "mutex_holder", None, "observed"),
+    "variable_wait": ("condition-variable", None, None, "variable_wait", None, None, "unknown"),
     "rlock": ("rlock", "self._lock", RLOCK, "rlock", "holder", "holder", "observed"),
     "rlock_bare": ("rlock", "bare", RLOCK, "rlock_bare", "holder", "holder", "observed"),
     "rlock_python": ("rlock", "python_rlock", "_RLock", "rlock_python", "holder", "holder",
