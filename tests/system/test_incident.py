@@ -173,7 +173,7 @@ class Incident(support.FolderCase):
                          "    with a:\n"
                          "        with a: pass\n"
                          "threading.Thread(target=again, daemon=True).start()\n"
-                         "time.sleep(1.5)\n"
+                         "time.sleep(3)\n"
                          "raise SystemExit(7)\n")
         for options, rc in (((), 7), (("--fail-on=medium",), 3)):
             done = support.pycore("run", "-i", "50ms", *options, "--", python.path, script)
@@ -184,7 +184,7 @@ class Incident(support.FolderCase):
     def test_command_line_without_secrets(self, python):
         """The line that says how to get the report again holds the program's arguments."""
         done = support.pycore("run", "-i", "50ms", "--", python.path, "-c",
-                              "import time; time.sleep(2)", "--password", SECRETS[0])
+                              "import time; time.sleep(4)", "--password", SECRETS[0])
         self.assertIn("once more", done.out)
         self.assertNotIn(SECRETS[0], done.out)
 
