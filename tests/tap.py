@@ -19,6 +19,7 @@ import importlib.util
 import io
 import os
 import resource
+import signal
 import sys
 import time
 import traceback
@@ -136,6 +137,14 @@ def load(path):
     return module
 
 
+def heed_signals():
+    """A shell ignores SIGINT for what it starts in the background, and nohup SIGHUP: programs that the
+    tests interrupt would inherit that."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def take_turn(serial):
     """Serial modules hold the suite's lock alone, the others hold it together."""
     folder = os.environ.get("builddir")
@@ -155,6 +164,7 @@ def allow_cores():
 
 def run(module, names=(), stream=None):
     """Runs the module's tests (or the named ones); returns the exit status."""
+    heed_signals()
     allow_cores()
     result = TapResult(stream or sys.stdout)
     lock = take_turn(getattr(module, "SERIAL", False))
