@@ -305,7 +305,7 @@ class Harm(harm.Case):
     def test_exec_of_another_program(self):
         """A Python that becomes something else ends the run with what there is."""
         for caller, mode in (("main", ALL), ("thread", RUNNING)):
-            with self.app(usual_python(), "become-sleep", caller, 0.3) as app:
+            with self.app(usual_python(), "become-sleep", caller, 1) as app:
                 with self.running(app.pid, *mode, count=10000) as run:
                     run.wait()
                 self.check_report(run)

@@ -244,7 +244,10 @@ static int open_detached(int fd, const char *debug_root)
     return length > 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 }
 
-// Stays open: the types point into it.
+// They stay open: the types point into them.
+static Dwarf *opened[4];
+static size_t opened_count;
+
 static Dwarf *add_types(const char *path, const char *debug_root)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -253,6 +256,8 @@ static Dwarf *add_types(const char *path, const char *debug_root)
         dwarf = dwarf_begin(open_detached(fd, debug_root), DWARF_C_READ);
     if (dwarf)
         index_types(dwarf);
+    if (dwarf && opened_count < ARRAY_SIZE(opened))
+        opened[opened_count++] = dwarf;
     return dwarf;
 }
 
