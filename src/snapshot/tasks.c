@@ -109,6 +109,14 @@ static struct err *find_on_stacks(struct tasks *tasks)
     return tasks->all ? tasks_find_jobs(tasks) : NULL;
 }
 
+// There is something to read: a program without event loops does not pay for the cache.
+static void found(struct tasks *tasks)
+{
+    tasks->imported = true;
+    if (tasks->in->heap && tasks->all)
+        mem_cache_begin(tasks->in->heap);
+}
+
 static struct err *read_interpreter(struct tasks *tasks, uint64_t interp)
 {
     const struct py_asyncio *asyncio;
@@ -121,7 +129,7 @@ static struct err *read_interpreter(struct tasks *tasks, uint64_t interp)
         return err;
     if (!tasks->imported)
         TRY(find_on_stacks(tasks));
-    tasks->imported = true;
+    found(tasks);
     // Nobody's turn where no thread runs a coroutine.
     if (!tasks->all && !tasks->on_stacks.count)
         return NULL;
@@ -185,9 +193,10 @@ static struct err *read_all(struct tasks *tasks)
 {
     const struct py_state *state = tasks->in->state;
     size_t interpreters = 0;
-    tasks->imported = tasks_have_trio(tasks);
-    if (tasks->imported)
+    if (tasks_have_trio(tasks)) {
+        found(tasks);
         TRY(find_on_stacks(tasks));
+    }
     for (size_t i = 0; i < state->threads.count; i++) {
         // Threads of an interpreter follow each other.
         uint64_t interp = state->threads.items[i].interp;
@@ -245,8 +254,6 @@ static struct err *look(struct tasks *tasks)
     tasks->out = snap_suspended_create();
     if (!tasks->futures || !tasks->out)
         return out_of_memory();
-    if (in->heap && tasks->all)
-        mem_cache_begin(in->heap);
     struct err *err = read_all(tasks);
     if (in->heap)
         mem_cache_end(in->heap);
