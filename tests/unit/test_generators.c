@@ -13,9 +13,8 @@
 #include <cmocka.h>
 
 #include "golden.h"
-#include "report/document.h"
 #include "report/generator_groups.h"
-#include "report_values.h"
+#include "round_trip.h"
 #include "suspended_maker.h"
 
 #define ROWS "rows /srv/shop/app/export.py:20"
@@ -59,26 +58,6 @@ static void test_run(void **state)
     v->input.snapshot_count = 0;
     check_says(v, "Suspended generators (in the last snapshot)", true);
     check_says(v, "| 30 | generator | suspended |", true);
-}
-
-static void check_round_trip(struct values *v)
-{
-    static report_fn *const formats[] = {report_json, report_text, report_md, report_html};
-    struct report_document *document = NULL;
-    char *text = render(report_json, v);
-    struct err *err = report_read_json(text, strlen(text), &document);
-    if (err)
-        fail_msg("%s", err_message(err));
-    struct values copy = *v;
-    copy.input = *report_document_input(document);
-    for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
-        char *first = render(formats[i], v), *second = render(formats[i], &copy);
-        assert_string_equal(second, first);
-        free(first);
-        free(second);
-    }
-    report_document_destroy(document);
-    free(text);
 }
 
 static void test_documents(void **state)

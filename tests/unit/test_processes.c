@@ -9,34 +9,7 @@
 #include <cmocka.h>
 
 #include "profile/profile.h"
-#include "snap_maker.h"
-
-struct run {
-    struct strtab *strings;
-    struct profile *profile;
-    struct snapshot *snapshot;
-    struct prof_report *report;
-};
-
-static int setup(void **state)
-{
-    static struct run run;
-    run = (struct run){.strings = strtab_create()};
-    run.profile = profile_create(run.strings);
-    run.snapshot = snapshot_create();
-    *state = &run;
-    return run.profile && run.snapshot ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    struct run *run = *state;
-    prof_report_destroy(run->report);
-    snapshot_destroy(run->snapshot);
-    profile_destroy(run->profile);
-    strtab_destroy(run->strings);
-    return 0;
-}
+#include "profile_run.h"
 
 static struct snap_thread *thread(struct run *run, pid_t pid, pid_t tid, enum snap_state state,
                                   uint64_t cpu_ns, const char *stack)

@@ -13,37 +13,9 @@
 #include "profile/bounds.h"
 #include "profile/interval.h"
 #include "profile/profile.h"
-#include "snap_maker.h"
+#include "profile_run.h"
 
 #define MS 1000000u
-
-struct run {
-    struct strtab *strings;
-    struct profile *profile;
-    struct snapshot *snapshot; // the one being made
-    struct prof_report *report;
-    uint64_t at_ns;
-};
-
-static int setup(void **state)
-{
-    static struct run run;
-    run = (struct run){.strings = strtab_create()};
-    run.profile = profile_create(run.strings);
-    run.snapshot = snapshot_create();
-    *state = &run;
-    return run.profile && run.snapshot ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    struct run *run = *state;
-    prof_report_destroy(run->report);
-    snapshot_destroy(run->snapshot);
-    profile_destroy(run->profile);
-    strtab_destroy(run->strings);
-    return 0;
-}
 
 // ---- Feeding and asking -------------------------------------------------------------------------
 

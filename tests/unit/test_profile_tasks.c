@@ -11,39 +11,13 @@
 
 #include "profile/bounds.h"
 #include "profile/interval.h"
+#include "profile_run.h"
 #include "report/document.h"
 #include "task_maker.h"
 #include "util/guard.h"
 
 #define MS 1000000u
 #define S 1000000000ull
-
-struct run {
-    struct strtab *strings;
-    struct profile *profile;
-    struct snapshot *snapshot; // the one being made
-    struct prof_report *report;
-};
-
-static int setup(void **state)
-{
-    static struct run run;
-    run = (struct run){.strings = strtab_create()};
-    run.profile = profile_create(run.strings);
-    run.snapshot = snapshot_create();
-    *state = &run;
-    return run.profile && run.snapshot ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    struct run *run = *state;
-    prof_report_destroy(run->report);
-    snapshot_destroy(run->snapshot);
-    profile_destroy(run->profile);
-    strtab_destroy(run->strings);
-    return 0;
-}
 
 static void add(struct run *run)
 {
