@@ -6,13 +6,9 @@
 // All objects are looked at, which takes long in a large heap: so that is done of cores, where
 // --generators has the heap walked anyway, and where a registry is known to be missing. What was found is
 // a fact that captures keep, as they do not hold the heap.
-#include "cpython/lock.h"
 #include "snapshot/tasks.h"
 #include "util/guard.h"
-#include "util/hash.h"
 #include "util/limits.h"
-
-enum { TYPE_SLOTS = 1024 };
 
 struct heap_walk {
     struct py_process process; // with a decoder over memory that is not recorded
@@ -20,34 +16,12 @@ struct heap_walk {
     struct py_objects *ret;
     size_t first; // of ret, that this walk found
     bool no_memory;
-    struct {
-        uint64_t type;
-        bool is_task;
-    } types[TYPE_SLOTS];
 };
-
-static bool has_task_type(struct heap_walk *walk, uint64_t object)
-{
-    struct py_decoder *dec = &walk->process.dec;
-    uint64_t type;
-    AUTO_ERR struct err *err = py_read(dec->mem, &dec->layout, object, PY_OB_type, &type);
-    if (err)
-        return false;
-    size_t slot = hash_u64(HASH_SEED, type) % TYPE_SLOTS;
-    if (walk->types[slot].type != type) {
-        walk->types[slot].type = type;
-        walk->types[slot].is_task =
-            py_is_a(dec, object, "_asyncio.Task") || py_is_a(dec, object, "Task");
-    }
-    return walk->types[slot].is_task;
-}
 
 static bool visit(void *arg, uint64_t object)
 {
     struct heap_walk *walk = arg;
     struct py_future task;
-    if (!has_task_type(walk, object))
-        return true;
     struct err *err = py_future_read(walk->futures, object, &task);
     walk->no_memory = err && err_code(err) == ERR_NO_MEMORY;
     bool wanted = !err && tasks_is_shown(&task);
@@ -106,14 +80,7 @@ struct err *tasks_find_unlisted(struct tasks *tasks, const struct py_asyncio *as
         return recall(tasks, ret);
     if (!in->is_core && !in->generators && !missing)
         return NULL;
-    struct heap_walk *walk = calloc(1, sizeof(*walk));
-    if (!walk)
-        return err_create(ERR_NO_MEMORY, "tasks");
-    walk->ret = ret;
-    walk->first = ret->count;
-    struct err *err = walk_heap(tasks, asyncio->interp, walk);
-    if (!err)
-        err = remember(tasks, walk);
-    free(walk);
-    return err;
+    struct heap_walk walk = {.ret = ret, .first = ret->count};
+    TRY(walk_heap(tasks, asyncio->interp, &walk));
+    return remember(tasks, &walk);
 }
