@@ -7,8 +7,6 @@
 #include "snapshot/details_build.h"
 #include "util/guard.h"
 
-#define FUTEX_WAIT_BITSET 9u // <linux/futex.h>
-
 static enum snap_wait_kind from_kernel(enum wait_call_kind kind)
 {
     static const enum snap_wait_kind kinds[] = {
@@ -161,6 +159,14 @@ static bool is_mutex(const struct details_thread *of, const struct wait_call *ca
     return calls(of, "mutex_lock") || calls(of, "lll_lock_wait");
 }
 
+// Not the mutex that pthread_cond_wait() takes again at its end. The operation tells nothing: glibc
+// before 2.34 waits without a timeout by FUTEX_WAIT, as for a mutex (nptl/futex-internal.h of 2.31,
+// futex_wait_cancelable), later ones by FUTEX_WAIT_BITSET.
+static bool is_condition_variable(const struct details_thread *of)
+{
+    return calls(of, "pthread_cond") && !calls(of, "pthread_mutex") && !calls(of, "lll_lock_wait");
+}
+
 static struct err *read_lock(const struct details_thread *of, const struct wait_call *call,
                              struct snap_wait *wait)
 {
@@ -188,7 +194,7 @@ static struct err *read_lock(const struct details_thread *of, const struct wait_
     } else if (calls(of, "PyMutex_Lock") && python.mutex) {
         wait->kind = SNAP_WAIT_PYMUTEX;
         wait->address = python.mutex;
-    } else if (call->futex_operation == FUTEX_WAIT_BITSET && calls(of, "pthread_cond")) {
+    } else if (is_condition_variable(of)) {
         wait->kind = SNAP_WAIT_COND;
     }
     return NULL;
