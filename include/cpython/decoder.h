@@ -101,6 +101,11 @@ struct err *py_module_dict(struct py_decoder *dec, uint64_t module, uint64_t *re
 typedef bool py_item_visit(void *arg, uint64_t item);
 struct err *py_list_walk(struct py_decoder *dec, uint64_t object, py_item_visit *visit, void *arg);
 struct err *py_tuple_walk(struct py_decoder *dec, uint64_t object, py_item_visit *visit, void *arg);
+
+// A class and its bases in method resolution order, LIMIT_MRO at most. Return false to end the walk. What
+// was visited before an error was true.
+typedef bool py_base_visit(void *arg, const struct py_type_info *base);
+struct err *py_bases_walk(struct py_decoder *dec, uint64_t type, py_base_visit *visit, void *arg);
 struct err *py_set_walk(struct py_decoder *dec, uint64_t object, py_item_visit *visit, void *arg);
 struct err *py_deque_walk(struct py_decoder *dec, uint64_t object, py_item_visit *visit, void *arg);
 

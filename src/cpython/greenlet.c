@@ -17,7 +17,6 @@
 
 #include "util/guard.h"
 #include "util/hash.h"
-#include "util/limits.h"
 
 #define BASE_TYPE "greenlet.greenlet"
 #define MAIN_STOP UINT64_MAX // the first greenlet of a thread has all the rest of the stack
@@ -46,56 +45,38 @@ struct err *py_greenlet_imported(struct py_decoder *dec, uint64_t interp, bool *
 
 // ---- Types --------------------------------------------------------------------------------------
 
-// Classes are derived a few times: hostile memory could have as many bases for each object.
-#define BASES_MAX 64
+struct kinship {
+    const struct py_decoder *dec;
+    uint64_t base; // the module's own type, or 0
+    bool hub;
+};
 
-static void look_at_base(const struct py_decoder *dec, const struct py_type_info *type,
-                         uint64_t *ret_base, bool *ret_hub)
+static bool visit_base(void *arg, const struct py_type_info *type)
 {
+    struct kinship *kinship = arg;
+    const struct py_decoder *dec = kinship->dec;
     if (named(dec, type->name, BASE_TYPE))
-        *ret_base = type->addr;
+        kinship->base = type->addr;
     // gevent's, compiled by Cython or not (PURE_PYTHON).
-    *ret_hub |= named(dec, type->name, "gevent._gevent_c_hub_primitives.WaitOperationsGreenlet") ||
-                named(dec, type->name, "WaitOperationsGreenlet");
-}
-
-// The module's own type among the bases of `type`, itself included; 0: none.
-static struct err *find_base(struct py_decoder *dec, uint64_t type, uint64_t *ret_base,
-                             bool *ret_hub)
-{
-    struct py_type_info info;
-    uint64_t mro, count, base;
-    *ret_base = 0;
-    *ret_hub = false;
-    TRY(py_type_info(dec, type, &info));
-    look_at_base(dec, &info, ret_base, ret_hub);
-    TRY(py_read(dec->mem, &dec->layout, type, PY_TYPE_mro, &mro));
-    if (*ret_base || !mro)
-        return NULL;
-    TRY(py_expect(dec, mro, PY_KIND_TUPLE, "mro"));
-    TRY(py_read(dec->mem, &dec->layout, mro, PY_TUPLE_size, &count));
-    for (size_t i = 1; i < count && i < BASES_MAX && !*ret_base; i++) {
-        TRY(mem_read_u64(dec->mem, mro + py_offset(&dec->layout, PY_TUPLE_items) + 8 * i, &base));
-        TRY(py_type_info(dec, base, &info));
-        look_at_base(dec, &info, ret_base, ret_hub);
-    }
-    return NULL;
+    kinship->hub |=
+        named(dec, type->name, "gevent._gevent_c_hub_primitives.WaitOperationsGreenlet") ||
+        named(dec, type->name, "WaitOperationsGreenlet");
+    return !kinship->base;
 }
 
 // Index in build->types; SIZE_MAX: it is no type that can be read.
 static size_t type_slot(struct py_decoder *dec, struct py_greenlet_build *build, uint64_t type)
 {
     size_t slot = hash_u64(HASH_SEED, type) % PY_GREENLET_TYPES;
-    uint64_t base;
-    bool hub;
     if (type && build->types[slot].type == type)
         return slot;
-    AUTO_ERR struct err *err = find_base(dec, type, &base, &hub);
+    struct kinship kinship = {.dec = dec};
+    AUTO_ERR struct err *err = py_bases_walk(dec, type, visit_base, &kinship);
     if (err)
         return SIZE_MAX;
     build->types[slot].type = type;
-    build->types[slot].base = base;
-    build->types[slot].is_hub = hub;
+    build->types[slot].base = kinship.base;
+    build->types[slot].is_hub = kinship.hub;
     return slot;
 }
 

@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "util/guard.h"
-#include "util/limits.h"
 
 #define PYMUTEX_LOCKED 1u // Include/cpython/lock.h
 
@@ -68,35 +67,28 @@ struct err *py_lock_read(struct py_decoder *dec, uint64_t object, struct py_lock
                  : read_rlock(dec, object + head, size - head, ret);
 }
 
-static struct err *find_class(struct py_decoder *dec, uint64_t object, const char *class_name,
-                              bool *ret)
+struct class_search {
+    const struct py_decoder *dec;
+    const char *class_name;
+    bool found;
+};
+
+static bool visit_base(void *arg, const struct py_type_info *base)
 {
-    struct py_type_info type;
-    uint64_t mro, count;
-    TRY(py_type_of(dec, object, &type));
-    if (named(dec, type.name, class_name)) {
-        *ret = true;
-        return NULL;
-    }
-    TRY(py_read(dec->mem, &dec->layout, type.addr, PY_TYPE_mro, &mro));
-    TRY(py_expect(dec, mro, PY_KIND_TUPLE, "mro"));
-    TRY(py_read(dec->mem, &dec->layout, mro, PY_TUPLE_size, &count));
-    for (size_t i = 1; i < count && i < LIMIT_MRO && !*ret; i++) {
-        uint64_t base;
-        TRY(py_tuple_item(dec, mro, i, &base));
-        TRY(py_type_info(dec, base, &type));
-        *ret = named(dec, type.name, class_name);
-    }
-    return NULL;
+    struct class_search *search = arg;
+    search->found = named(search->dec, base->name, search->class_name);
+    return !search->found;
 }
 
 bool py_is_a(struct py_decoder *dec, uint64_t object, const char *class_name)
 {
-    bool is = false;
+    struct class_search search = {.dec = dec, .class_name = class_name};
+    struct py_type_info type;
     if (!object)
         return false;
-    AUTO_ERR struct err *err = find_class(dec, object, class_name, &is);
-    return is && !err;
+    AUTO_ERR struct err *err = py_type_of(dec, object, &type);
+    AUTO_ERR struct err *unread = err ? NULL : py_bases_walk(dec, type.addr, visit_base, &search);
+    return search.found;
 }
 
 uint32_t py_type_name(struct py_decoder *dec, uint64_t object)

@@ -142,21 +142,20 @@ static uint64_t or_0(struct py_futures *futures, uint64_t object)
 
 // ---- Classes ------------------------------------------------------------------------------------
 
-struct bases {
-    struct py_decoder *dec;
+struct class_reading {
+    const struct py_decoder *dec;
     struct class *class;
-    size_t count;
 };
 
-static bool visit_base(void *arg, uint64_t base)
+static bool visit_base(void *arg, const struct py_type_info *base)
 {
-    struct bases *bases = arg;
-    struct class *class = bases->class;
-    struct py_type_info info;
-    AUTO_ERR struct err *err = py_type_info(bases->dec, base, &info);
-    const char *name = err ? NULL : strtab_get(bases->dec->strings, info.name);
-    if (!name || bases->count++ > LIMIT_MRO)
+    const struct class_reading *reading = arg;
+    struct class *class = reading->class;
+    const char *name = strtab_get(reading->dec->strings, base->name);
+    if (!name)
         return false;
+    if (!class->name)
+        class->name = base->name;
     if (strcmp(name, "_asyncio.Task") == 0 || strcmp(name, "_asyncio.Future") == 0) {
         class->mixed = class->in_python && class->kind == PY_TASK && name[9] == 'F';
         class->in_python = class->mixed;
@@ -174,8 +173,7 @@ static bool visit_base(void *arg, uint64_t base)
 static struct err *class_of(struct py_futures *futures, uint64_t object, struct class **ret)
 {
     struct py_decoder *dec = futures->dec;
-    uint64_t type, mro;
-    struct py_type_info info;
+    uint64_t type;
     if (!object || object % 8)
         return err_create(ERR_BAD_DATA, "0x%llx is no object", (unsigned long long)object);
     TRY(py_read(dec->mem, &dec->layout, object, PY_OB_type, &type));
@@ -184,11 +182,9 @@ static struct err *class_of(struct py_futures *futures, uint64_t object, struct 
     if (class->addr == type)
         return NULL;
     class->addr = 0;
-    TRY(py_type_info(dec, type, &info));
-    struct class fresh = {.name = info.name};
-    struct bases bases = {.dec = dec, .class = &fresh};
-    TRY(py_read(dec->mem, &dec->layout, type, PY_TYPE_mro, &mro));
-    TRY(py_tuple_walk(dec, mro, visit_base, &bases));
+    struct class fresh = {0};
+    struct class_reading reading = {.dec = dec, .class = &fresh};
+    TRY(py_bases_walk(dec, type, visit_base, &reading));
     *class = fresh;
     class->addr = type;
     return NULL;

@@ -11,7 +11,6 @@
 
 #define LIBRARY_FRAMES_MAX 24
 #define SELF_MAX_BYTES 512
-#define BASES_MAX 32
 #define ATTRIBUTES_MAX 64 // of a socket's object
 // Of all greenlets in one snapshot: objects whose names are looked for, sockets, slots of frames.
 #define PATHS_MAX 500
@@ -143,32 +142,31 @@ static bool is_name(const char *have, const char *name, bool module)
     return module ? strncmp(have, name, size) == 0 && have[size] == '.' : strcmp(have, name) == 0;
 }
 
-static struct err *find_base(struct py_decoder *dec, uint64_t object, const char *name, bool module,
-                             bool *ret)
+struct base_search {
+    const struct py_decoder *dec;
+    const char *name;
+    bool module; // the name is that of the module it comes from
+    bool found;
+};
+
+static bool visit_base(void *arg, const struct py_type_info *base)
 {
-    struct py_type_info type;
-    uint64_t mro, count, base;
-    TRY(py_type_of(dec, object, &type));
-    TRY(py_read(dec->mem, &dec->layout, type.addr, PY_TYPE_mro, &mro));
-    TRY(py_expect(dec, mro, PY_KIND_TUPLE, "mro"));
-    TRY(py_read(dec->mem, &dec->layout, mro, PY_TUPLE_size, &count));
-    for (size_t i = 0; i < count && i < BASES_MAX && !*ret; i++) {
-        TRY(py_tuple_item(dec, mro, i, &base));
-        TRY(py_type_info(dec, base, &type));
-        const char *have = strtab_get(dec->strings, type.name);
-        *ret = have && is_name(have, name, module);
-    }
-    return NULL;
+    struct base_search *search = arg;
+    const char *have = strtab_get(search->dec->strings, base->name);
+    search->found = have && is_name(have, search->name, search->module);
+    return !search->found;
 }
 
 // Its class, or one of its bases, has that name, or comes from the module of that name.
 static bool has_base(struct py_decoder *dec, uint64_t object, const char *name, bool module)
 {
-    bool has = false;
+    struct base_search search = {.dec = dec, .name = name, .module = module};
+    struct py_type_info type;
     if (!object)
         return false;
-    AUTO_ERR struct err *err = find_base(dec, object, name, module, &has);
-    return has && !err;
+    AUTO_ERR struct err *err = py_type_of(dec, object, &type);
+    AUTO_ERR struct err *unread = err ? NULL : py_bases_walk(dec, type.addr, visit_base, &search);
+    return search.found;
 }
 
 // By what was called, as the frame's builtin has it: "{built-in method MODULE.NAME}" or "{method
