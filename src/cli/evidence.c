@@ -248,7 +248,7 @@ static struct err *add(struct evidence *evidence, struct session *session,
     if (recording)
         return err_create(ERR_UNSUPPORTED, "%s is a capture already: copy it instead of --save",
                           path);
-    struct err *err = recording_replay(session, target, path, &replay);
+    struct err *err = replaying_add(session, target, path, &replay);
     if (err && (err_code(err) == ERR_BAD_DATA || err_code(err) == ERR_OS)) {
         // Without its facts it still is a core, of its first snapshot.
         session->incomplete = true;
@@ -295,10 +295,10 @@ struct evidence_facts evidence_facts(struct evidence *evidence, struct session *
     facts.lines = session_lines(evidence->source);
     if (evidence->replays.count && evidence->targets.count == 1) {
         const struct replay *replay = evidence->replays.items[0];
-        facts.run = recording_run(replay);
+        facts.run = replaying_run(replay);
         facts.command = replay_facts(replay)->command;
     }
     if (evidence->replays.count && !options->source_root)
-        facts.lines = recording_lines(evidence->replays.items[0]);
+        facts.lines = replaying_lines(evidence->replays.items[0]);
     return facts;
 }

@@ -4,6 +4,7 @@
 #define CLI_EVIDENCE_H
 
 #include "cli/recording.h"
+#include "cli/replaying.h"
 #include "target/source.h"
 
 // What the files have been opened to, until the report is written. Begin with {0}.

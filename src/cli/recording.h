@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // --save: what a session reads is put into a capture, and its report is made from what is put
-// there. And the way back: the snapshots of a capture into a session.
+// there. The way back is in replaying.h.
 #ifndef CLI_RECORDING_H
 #define CLI_RECORDING_H
 
@@ -31,13 +31,5 @@ void recording_mark(struct recording *recording);
 // when there is no capture.
 bool recording_write(struct recording *recording, const struct prof_run *run, struct source *lines,
                      const char *command);
-
-// Adds a capture's snapshots to the session; *ret_replay holds what session_finish() needs of it.
-// With the first file of a session its facts are the session's.
-struct err *recording_replay(struct session *session, struct target *core, const char *path,
-                             struct replay **ret_replay);
-// The run as it was, and the lines of source text as they were.
-struct prof_run recording_run(const struct replay *replay);
-struct report_source_reader recording_lines(const struct replay *replay);
 
 #endif

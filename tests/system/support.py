@@ -39,8 +39,9 @@ import tempfile
 import time
 import unittest
 
-SRCDIR = os.environ.get("srcdir") or os.path.dirname(os.path.dirname(os.path.dirname(
-    os.path.abspath(__file__))))
+# Absolute: programs are started in folders of their own.
+SRCDIR = os.path.abspath(os.environ.get("srcdir") or
+                         os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILDDIR = os.environ.get("builddir") or os.path.join(SRCDIR, "build")
 PYCORE = os.environ.get("PYCORE") or os.path.join(BUILDDIR, "pycore")
 
