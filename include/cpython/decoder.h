@@ -38,7 +38,7 @@ struct py_type_info {
     enum py_kind kind;
     uint64_t flags; // tp_flags
     uint32_t name;  // tp_name in the decoder's strings
-    bool heap;      // made at run time: may be freed, and is never cached
+    bool heap;      // made at run time: may be freed, and is cached while memory holds still only
 };
 
 struct py_codes;
@@ -59,6 +59,11 @@ struct err *py_decoder_init(struct py_decoder *dec, const struct py_layout *layo
 void py_decoder_deinit(struct py_decoder *dec);
 // Forgets cached addresses (after exec); ids of strings stay valid.
 void py_decoder_forget(struct py_decoder *dec);
+
+// While it is told that memory holds still (that of a core or a replay does; with mem_cache_begin() it is as
+// when it was read first), classes and names that may be freed are decoded once, too. Each call, `still` or
+// not, forgets those of before.
+void py_decoder_still(struct py_decoder *dec, bool still);
 
 // Tag bits of _PyStackRef (3.14+, Include/internal/pycore_stackref.h): 0 for NULL and for a
 // tagged integer, otherwise the object's address. Earlier versions: the word itself.

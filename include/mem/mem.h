@@ -52,7 +52,8 @@ struct err *mem_read_cstr(struct mem *mem, uint64_t addr, size_t limit, char **r
 void mem_set_exact(struct mem *mem);
 
 // Between these two, small reads of any segment go through a page cache: for whoever reads much of
-// what may change, and can tell whether it did. Bytes are of the moment when their page was first read.
+// what may change, and can tell whether it did. Bytes are of the moment when their page was first read,
+// or one beside it (64 KiB at once).
 void mem_cache_begin(struct mem *mem);
 void mem_cache_end(struct mem *mem);
 // The same address space, read by whole pages that are kept (2 MiB at most): for who reads many small

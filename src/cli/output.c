@@ -54,9 +54,12 @@ static struct err *write_file(const struct writing *writing, const char *path,
                               const struct report_format *format)
 {
     struct outfile file;
+    char buffer[1 << 16]; // a report may have 200 MB
     TRY(outfile_begin(path, OUTFILE_REPORT, &file));
     int fd = fcntl(file.fd, F_DUPFD_CLOEXEC, 3);
     FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
+    if (out)
+        setvbuf(out, buffer, _IOFBF, sizeof(buffer));
     struct err *err = out ? render(writing, format, out) : err_os(errno, "%s", path);
     if (out ? fclose(out) != 0 : fd >= 0 && close(fd) != 0)
         err = err ? err : err_os(errno, "%s", path);

@@ -12,9 +12,15 @@
 
 #define TPFLAGS_HEAPTYPE (1ull << 9)
 #define TYPE_CACHE_SLOTS 1024
+#define STR_CACHE_SLOTS 1024
 
 struct py_types {
-    struct py_type_info slots[TYPE_CACHE_SLOTS]; // addr 0: empty; static types only
+    struct py_type_info slots[TYPE_CACHE_SLOTS]; // addr 0: empty; static types only, or `still`
+    bool still;                                  // see py_decoder_still
+    struct {
+        uint64_t addr; // of the str; 0: empty
+        uint32_t id;
+    } strs[STR_CACHE_SLOTS]; // empty, but while `still`
 };
 
 // Names of exact builtin types (tp_name), which no version has changed.
@@ -71,6 +77,23 @@ void py_decoder_forget(struct py_decoder *dec)
     py_codes_clear(dec->codes);
 }
 
+// May it be kept whatever happens? What is not known to be static may be freed.
+static bool is_lasting(const struct py_type_info *type)
+{
+    return !type->heap && type->kind != PY_KIND_OTHER;
+}
+
+void py_decoder_still(struct py_decoder *dec, bool still)
+{
+    struct py_types *types = dec->types;
+    for (size_t i = 0; types->still && i < TYPE_CACHE_SLOTS; i++)
+        if (!is_lasting(&types->slots[i]))
+            types->slots[i].addr = 0;
+    if (types->still)
+        memset(types->strs, 0, sizeof(types->strs));
+    types->still = still;
+}
+
 uint64_t py_untag(const struct py_decoder *dec, uint64_t word)
 {
     // Include/internal/pycore_stackref.h, 3.14 and 3.15: the low bits hold the kind of reference,
@@ -112,7 +135,7 @@ struct err *py_type_info(struct py_decoder *dec, uint64_t type, struct py_type_i
         .name = strtab_add_cstr(dec->strings, name),
         .heap = heap,
     };
-    if (!heap && ret->kind != PY_KIND_OTHER)
+    if (dec->types->still || is_lasting(ret))
         *slot = *ret;
     return NULL;
 }
@@ -237,11 +260,23 @@ struct err *py_str(struct py_decoder *dec, uint64_t object, char **ret, size_t *
 
 struct err *py_str_id(struct py_decoder *dec, uint64_t object, uint32_t *ret)
 {
+    struct py_types *types = dec->types;
+    size_t slot = hash_u64(HASH_SEED, object) % STR_CACHE_SLOTS;
+    if (object && types->strs[slot].addr == object) {
+        *ret = types->strs[slot].id;
+        return NULL;
+    }
     AUTO_FREE char *text = NULL;
     size_t bytes = 0;
     TRY(py_str(dec, object, &text, &bytes));
     *ret = strtab_add(dec->strings, text, bytes);
-    return *ret ? NULL : err_create(ERR_NO_MEMORY, "string");
+    if (!*ret)
+        return err_create(ERR_NO_MEMORY, "string");
+    if (types->still) {
+        types->strs[slot].addr = object;
+        types->strs[slot].id = *ret;
+    }
+    return NULL;
 }
 
 struct err *py_bytes(struct py_decoder *dec, uint64_t object, size_t limit, uint8_t **ret,

@@ -13,6 +13,8 @@
 // Direct-mapped, powers of two: 2 MiB; 64 MiB between mem_cache_begin() and mem_cache_end().
 #define CACHE_PAGES 512u
 #define CACHE_PAGES_MANY 16384u
+// Whoever has read the page beside it reads on, most of the time: an aligned group in one go.
+#define GROUP_PAGES 16u
 
 struct segment {
     uint64_t start, end;
@@ -25,19 +27,50 @@ struct segment {
 struct page {
     uint64_t addr; // page number + 1; 0: empty
     uint32_t size; // leading bytes that are there
-    unsigned char bytes[PAGE_BYTES];
+};
+
+struct cache {
+    struct page *pages;
+    unsigned char *bytes; // of all of them
+    size_t count;
 };
 
 struct mem {
     bool exact;
     VEC(struct segment) segments;
     size_t last; // index of the last hit
-    struct page *pages;
-    size_t page_count;
-    // Put aside while everything is cached.
-    struct page *few_pages;
+    struct cache cache;
+    struct cache aside; // while everything is cached
     bool caching;
 };
+
+static bool cache_init(struct cache *cache, size_t count)
+{
+    *cache = (struct cache){calloc(count, sizeof(*cache->pages)), malloc(count * PAGE_BYTES), count};
+    if (cache->pages && cache->bytes)
+        return true;
+    free(cache->pages);
+    free(cache->bytes);
+    *cache = (struct cache){0};
+    return false;
+}
+
+static void cache_deinit(struct cache *cache)
+{
+    free(cache->pages);
+    free(cache->bytes);
+    *cache = (struct cache){0};
+}
+
+static void forget(struct cache *cache, uint64_t start, uint64_t end)
+{
+    for (size_t i = 0; i < cache->count; i++) {
+        struct page *page = &cache->pages[i];
+        if (page->addr && (page->addr - 1) * PAGE_BYTES < end &&
+            page->addr * PAGE_BYTES - 1 >= start) // the last page ends at 2^64
+            page->addr = 0;
+    }
+}
 
 struct mem *mem_create(void)
 {
@@ -50,7 +83,7 @@ void mem_destroy(struct mem *mem)
         return;
     mem_cache_end(mem);
     vec_deinit(&mem->segments);
-    free(mem->pages);
+    cache_deinit(&mem->cache);
     free(mem);
 }
 
@@ -121,33 +154,24 @@ struct err *mem_add(struct mem *mem, uint64_t start, uint64_t end, enum mem_orig
 {
     if (start >= end)
         return NULL;
-    if (cache && !mem->pages) {
-        mem->pages = calloc(CACHE_PAGES, sizeof(*mem->pages));
-        if (!mem->pages)
-            return err_create(ERR_NO_MEMORY, "page cache");
-        mem->page_count = CACHE_PAGES;
-    }
+    if (cache && !mem->cache.pages && !cache_init(&mem->cache, CACHE_PAGES))
+        return err_create(ERR_NO_MEMORY, "page cache");
     struct segment segment = {start, end, origin, read, arg, cache};
     if (!replace(mem, segment) &&
         (!carve(mem, start, end) || !insert(mem, find(mem, start), segment)))
         return err_create(ERR_NO_MEMORY, "memory map");
-    for (size_t i = 0; mem->pages && i < mem->page_count; i++)
-        if (mem->pages[i].addr && (mem->pages[i].addr - 1) * PAGE_BYTES < end &&
-            mem->pages[i].addr * PAGE_BYTES - 1 >= start) // the last page ends at 2^64
-            mem->pages[i].addr = 0;
+    forget(&mem->cache, start, end);
+    forget(&mem->aside, start, end);
     return NULL;
 }
 
 void mem_cache_begin(struct mem *mem)
 {
-    if (mem->caching)
-        return;
-    struct page *pages = calloc(CACHE_PAGES_MANY, sizeof(*pages));
-    if (!pages) // without it everything is slow, and right
-        return;
-    mem->few_pages = mem->pages;
-    mem->pages = pages;
-    mem->page_count = CACHE_PAGES_MANY;
+    struct cache many;
+    if (mem->caching || !cache_init(&many, CACHE_PAGES_MANY))
+        return; // without it everything is slow, and right
+    mem->aside = mem->cache;
+    mem->cache = many;
     mem->caching = true;
 }
 
@@ -155,11 +179,63 @@ void mem_cache_end(struct mem *mem)
 {
     if (!mem->caching)
         return;
-    free(mem->pages);
-    mem->pages = mem->few_pages;
-    mem->few_pages = NULL;
-    mem->page_count = CACHE_PAGES;
+    cache_deinit(&mem->cache);
+    mem->cache = mem->aside;
+    mem->aside = (struct cache){0};
     mem->caching = false;
+}
+
+static struct page *page_of(const struct mem *mem, uint64_t number)
+{
+    return &mem->cache.pages[number & (mem->cache.count - 1)];
+}
+
+static unsigned char *bytes_of(const struct mem *mem, uint64_t number)
+{
+    return mem->cache.bytes + (number & (mem->cache.count - 1)) * PAGE_BYTES;
+}
+
+static bool is_there(const struct mem *mem, uint64_t number)
+{
+    return page_of(mem, number)->addr == number + 1;
+}
+
+static bool has_page(const struct segment *segment, uint64_t number)
+{
+    uint64_t start = number * PAGE_BYTES;
+    return start >= segment->start && start < segment->end && segment->end - start >= PAGE_BYTES;
+}
+
+static void keep(struct mem *mem, uint64_t number, size_t size)
+{
+    *page_of(mem, number) =
+        (struct page){number + 1, size < PAGE_BYTES ? (uint32_t)size : PAGE_BYTES};
+}
+
+// Pages of the group that are there stay as they are.
+static void load(struct mem *mem, const struct segment *segment, uint64_t number)
+{
+    uint64_t first = number, end = number + 1, group = number & ~(uint64_t)(GROUP_PAGES - 1);
+    if (mem->caching && (is_there(mem, number - 1) || is_there(mem, number + 1))) {
+        while (first > group && has_page(segment, first - 1) && !is_there(mem, first - 1))
+            first--;
+        while (end < group + GROUP_PAGES && has_page(segment, end) && !is_there(mem, end))
+            end++;
+    }
+    for (uint64_t i = first; i < end; i++)
+        page_of(mem, i)->addr = 0; // of another page, whose bytes are overwritten
+    size_t before = (size_t)(number - first) * PAGE_BYTES;
+    size_t got = segment->read(segment->arg, first * PAGE_BYTES, bytes_of(mem, first),
+                               (size_t)(end - first) * PAGE_BYTES);
+    // Behind what cannot be read nothing is known.
+    if (got < before)
+        keep(mem, number, segment->read(segment->arg, number * PAGE_BYTES, bytes_of(mem, number),
+                                        PAGE_BYTES));
+    else
+        for (uint64_t i = first; i == number || got; i++) {
+            keep(mem, i, got);
+            got -= got < PAGE_BYTES ? got : PAGE_BYTES;
+        }
 }
 
 static size_t read_cached(struct mem *mem, const struct segment *segment, uint64_t addr,
@@ -167,20 +243,17 @@ static size_t read_cached(struct mem *mem, const struct segment *segment, uint64
 {
     size_t done = 0;
     while (done < size) {
-        uint64_t number = (addr + done) / PAGE_BYTES, page_start = number * PAGE_BYTES;
-        size_t in_page = addr + done - page_start, got;
+        uint64_t number = (addr + done) / PAGE_BYTES;
+        size_t in_page = (addr + done) % PAGE_BYTES, got;
         size_t want = PAGE_BYTES - in_page < size - done ? PAGE_BYTES - in_page : size - done;
-        struct page *page = &mem->pages[number & (mem->page_count - 1)];
         // A page that two segments share is read through: the cache holds whole pages of one.
-        if (page_start >= segment->start && segment->end - page_start >= PAGE_BYTES) {
-            if (page->addr != number + 1) {
-                page->size =
-                    (uint32_t)segment->read(segment->arg, page_start, page->bytes, PAGE_BYTES);
-                page->addr = number + 1;
-            }
+        if (has_page(segment, number)) {
+            if (!is_there(mem, number))
+                load(mem, segment, number);
+            const struct page *page = page_of(mem, number);
             size_t there = in_page < page->size ? page->size - in_page : 0;
             got = want < there ? want : there;
-            memcpy(to + done, page->bytes + in_page, got);
+            memcpy(to + done, bytes_of(mem, number) + in_page, got);
             // Behind what could not be read when the page was.
             if (got < want)
                 got += segment->read(segment->arg, addr + done + got, to + done + got, want - got);
@@ -199,10 +272,14 @@ static bool read_again(const struct mem *mem, uint64_t addr, void *ret, size_t s
 {
     uint64_t number = addr / PAGE_BYTES;
     size_t in_page = addr % PAGE_BYTES;
-    const struct page *page = &mem->pages[number & (mem->page_count - 1)];
+    const struct page *page = page_of(mem, number);
     if (page->addr != number + 1 || size > PAGE_BYTES || in_page + size > page->size)
         return false;
-    memcpy(ret, page->bytes + in_page, size);
+    const unsigned char *bytes = bytes_of(mem, number) + in_page;
+    if (size == 8) // a call less
+        memcpy(ret, bytes, 8);
+    else
+        memcpy(ret, bytes, size);
     return true;
 }
 
@@ -227,8 +304,9 @@ size_t mem_read_some(struct mem *mem, uint64_t addr, void *ret, size_t size)
         if (!segment->read)
             break;
         size_t want = segment->end - here < size - done ? segment->end - here : size - done;
-        // Large reads would only sweep the cache.
-        size_t got = (segment->cache || mem->caching) && want <= PAGE_BYTES
+        // Large reads would only sweep it. There is none for a segment that came while all was cached.
+        bool cached = (segment->cache || mem->caching) && mem->cache.count;
+        size_t got = cached && want <= PAGE_BYTES
                          ? read_cached(mem, segment, here, to + done, want)
                          : segment->read(segment->arg, here, to + done, want);
         done += got;

@@ -16,15 +16,21 @@
 #include "util/guard.h"
 #include "util/limits.h"
 
+#define TEXTS_MAX_BYTES (16u << 20)
+
 bool json_stacks_init(struct json_stacks *stacks, const struct snap_suspended *suspended)
 {
     *stacks = (struct json_stacks){.suspended = suspended};
     stacks->first = calloc(suspended->stacks.count + 1, sizeof(*stacks->first));
-    return stacks->first != NULL;
+    stacks->texts = calloc(suspended->stacks.count + 1, sizeof(*stacks->texts));
+    return stacks->first && stacks->texts;
 }
 
 void json_stacks_deinit(struct json_stacks *stacks)
 {
+    for (size_t i = 0; stacks->texts && i < stacks->suspended->stacks.count; i++)
+        free(stacks->texts[i].bytes);
+    free(stacks->texts);
     free(stacks->first);
 }
 
@@ -38,6 +44,23 @@ static void write_frames(struct json_report *report, const char *key,
         json_end_object(&report->json, JSON_LINE);
     }
     json_end_array(&report->json, frames->count ? JSON_LINES : JSON_LINE);
+}
+
+// Very many items may have the same ones: the text is made once.
+static void keep_text(struct json_report *report, struct json_stacks *stacks, uint32_t stack)
+{
+    struct json_report aside = *report;
+    struct json_stack_text *text = &stacks->texts[stack];
+    aside.json.out = open_memstream(&text->bytes, &text->size);
+    if (!aside.json.out)
+        return;
+    write_frames(&aside, "frames", &stacks->suspended->stacks.items[stack]);
+    if (fclose(aside.json.out) != 0 || stacks->text_bytes + text->size > TEXTS_MAX_BYTES) {
+        free(text->bytes);
+        text->bytes = NULL;
+        return;
+    }
+    stacks->text_bytes += text->size;
 }
 
 void json_stack(struct json_report *report, struct json_stacks *stacks, uint32_t stack,
@@ -56,8 +79,14 @@ void json_stack(struct json_report *report, struct json_stacks *stacks, uint32_t
         return;
     } else {
         stacks->frames += frames->count;
+        if (!stacks->texts[stack].bytes && stacks->text_bytes < TEXTS_MAX_BYTES)
+            keep_text(report, stacks, stack);
     }
-    write_frames(report, "frames", frames);
+    const struct json_stack_text *text = &stacks->texts[stack];
+    if (text->bytes)
+        json_again(&report->json, text->bytes, text->size);
+    else
+        write_frames(report, "frames", frames);
 }
 
 static void index_or_null(struct json_report *report, const char *key, uint32_t index)

@@ -10,6 +10,11 @@ struct json_stacks {
     const struct snap_suspended *suspended;
     uint32_t *first; // by stack: the item of the list that was written with it first, plus 1
     uint64_t frames; // written so far
+    struct json_stack_text {
+        char *bytes; // NULL: not kept
+        size_t size;
+    } *texts; // by stack: "frames" of those that were met twice
+    size_t text_bytes;
 };
 // False: out of memory.
 bool json_stacks_init(struct json_stacks *stacks, const struct snap_suspended *suspended);

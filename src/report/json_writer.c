@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The streaming JSON writer (RFC 8259).
+// The streaming JSON writer (RFC 8259). Reports are made of very many short pieces: they do not go through
+// printf, and do not take the stream's lock, as one thread writes.
 #include "report/json_writer.h"
 
 #include <inttypes.h>
@@ -9,43 +10,95 @@
 
 #include "util/clean.h"
 
+#define SHORT_BYTES 100
 #define INDENT_MAX 40 // deep trees: beyond it the blanks would outweigh the data
+
+static void put(struct json_writer *json, const char *bytes, size_t size)
+{
+    fwrite_unlocked(bytes, 1, size, json->out);
+}
 
 static void put_text(struct json_writer *json, const char *text)
 {
-    fputs(text, json->out);
+    put(json, text, strlen(text));
+}
+
+static void put_char(struct json_writer *json, char c)
+{
+    putc_unlocked(c, json->out);
 }
 
 static void put_line(struct json_writer *json, unsigned depth)
 {
-    fprintf(json->out, "\n%*s", (int)(depth < INDENT_MAX ? depth : INDENT_MAX), "");
+    static const char line[] = "\n                                        ";
+    _Static_assert(sizeof(line) == INDENT_MAX + 2, "a line break, blanks, and the end");
+    put(json, line, 1 + (depth < INDENT_MAX ? depth : INDENT_MAX));
+}
+
+static void put_decimal(struct json_writer *json, uint64_t value)
+{
+    char digits[20], *at = digits + sizeof(digits);
+    do
+        *--at = (char)('0' + value % 10);
+    while (value /= 10);
+    put(json, at, (size_t)(digits + sizeof(digits) - at));
 }
 
 void json_line(struct json_writer *json)
 {
     if (json->begun)
-        fputc(',', json->out);
+        put_char(json, ',');
     put_line(json, json->depth);
     json->begun = false; // the separator is written
+}
+
+// What is written as it is, of which nearly all text is made.
+static size_t plain_run(const struct json_writer *json, const char *at, const char *end)
+{
+    const char *begin = at;
+    while (at < end && *at >= ' ' && *at <= '~' && *at != '"' && *at != '\\' &&
+           (!json->embedded || (*at != '<' && *at != '>' && *at != '&')))
+        at++;
+    return (size_t)(at - begin);
+}
+
+// A short text that is plain, with what is before and behind it, in one piece. False: it is another one.
+static bool put_short(struct json_writer *json, const char *before, const char *text, size_t size,
+                      const char *after)
+{
+    char piece[SHORT_BYTES + 8], *to = piece;
+    if (size > SHORT_BYTES || plain_run(json, text, text + size) != size)
+        return false;
+    while (*before)
+        *to++ = *before++;
+    to = (char *)memcpy(to, text, size) + size;
+    while (*after)
+        *to++ = *after++;
+    put(json, piece, (size_t)(to - piece));
+    return true;
 }
 
 static void put_escaped(struct json_writer *json, const char *bytes, size_t size);
 
 static void put_key(struct json_writer *json, const char *key)
 {
-    if (json->begun)
-        put_text(json, json->embedded ? "," : ", ");
+    const char *begin = !json->begun ? "\"" : json->embedded ? ",\"" : ", \"";
+    const char *end = json->embedded ? "\":" : "\": ";
+    size_t comma = strlen(begin) - 1;
     json->begun = true;
-    if (key) {
+    if (!key) {
+        put(json, begin, comma);
+    } else if (!put_short(json, begin, key, strlen(key), end)) {
+        put(json, begin, comma);
         put_escaped(json, key, strlen(key));
-        put_text(json, json->embedded ? ":" : ": ");
+        put_text(json, end + 1);
     }
 }
 
 static void begin(struct json_writer *json, const char *key, char bracket)
 {
     put_key(json, key);
-    fputc(bracket, json->out);
+    put_char(json, bracket);
     json->depth++;
     json->begun = false;
 }
@@ -55,7 +108,7 @@ static void end(struct json_writer *json, enum json_layout layout, char bracket)
     json->depth--;
     if (layout == JSON_LINES && json->begun)
         put_line(json, json->depth);
-    fputc(bracket, json->out);
+    put_char(json, bracket);
     json->begun = true;
 }
 
@@ -128,28 +181,20 @@ static void put_literal(struct json_writer *json, uint32_t code)
     for (size_t i = size - 1; i > 0; i--, code >>= 6)
         bytes[i] = (char)(0x80 | (code & 0x3f));
     bytes[0] = (char)(size == 1 ? code : (0xf00u >> size & 0xff) | code);
-    fwrite(bytes, 1, size, json->out);
-}
-
-// What is written as it is, of which nearly all text is made.
-static size_t plain_run(const struct json_writer *json, const char *at, const char *end)
-{
-    const char *begin = at;
-    while (at < end && *at >= ' ' && *at <= '~' && *at != '"' && *at != '\\' &&
-           (!json->embedded || (*at != '<' && *at != '>' && *at != '&')))
-        at++;
-    return (size_t)(at - begin);
+    put(json, bytes, size);
 }
 
 static void put_escaped(struct json_writer *json, const char *bytes, size_t size)
 {
     const char *at = bytes, *end = bytes + size;
-    fputc('"', json->out);
+    if (put_short(json, "\"", bytes, size, "\""))
+        return;
+    put_char(json, '"');
     while (at < end) {
         uint32_t code, low;
         size_t run = plain_run(json, at, end);
         if (run) {
-            fwrite(at, 1, run, json->out);
+            put(json, at, run);
             at += run;
             continue;
         }
@@ -167,7 +212,7 @@ static void put_escaped(struct json_writer *json, const char *bytes, size_t size
         else if (!put_short_escape(json, code))
             put_code(json, code);
     }
-    fputc('"', json->out);
+    put_char(json, '"');
 }
 
 void json_string(struct json_writer *json, const char *key, const char *bytes, size_t size)
@@ -187,19 +232,26 @@ void json_text(struct json_writer *json, const char *key, const char *text)
 void json_u64(struct json_writer *json, const char *key, uint64_t value)
 {
     put_key(json, key);
-    fprintf(json->out, "%" PRIu64, value);
+    put_decimal(json, value);
 }
 
 void json_i64(struct json_writer *json, const char *key, int64_t value)
 {
     put_key(json, key);
-    fprintf(json->out, "%" PRId64, value);
+    if (value < 0)
+        put_char(json, '-');
+    put_decimal(json, value < 0 ? -(uint64_t)value : (uint64_t)value);
 }
 
 void json_hex(struct json_writer *json, const char *key, uint64_t value)
 {
     put_key(json, key);
-    fprintf(json->out, "\"0x%" PRIx64 "\"", value);
+    char text[] = "\"0x0123456789abcdef\"", *end = text + sizeof(text) - 1, *at = end - 1;
+    do
+        *--at = "0123456789abcdef"[value & 15];
+    while (value >>= 4);
+    memcpy(at -= 3, "\"0x", 3);
+    put(json, at, (size_t)(end - at));
 }
 
 void json_bool(struct json_writer *json, const char *key, bool value)
@@ -222,14 +274,24 @@ void json_double(struct json_writer *json, const char *key, double value)
         return;
     }
     uint64_t millionths = (uint64_t)llround(fabs(value) * 1e6);
-    char fraction[8];
-    snprintf(fraction, sizeof(fraction), "%06u", (unsigned)(millionths % 1000000));
-    size_t digits = 6;
+    char fraction[6];
+    size_t digits = sizeof(fraction);
+    for (uint64_t i = digits, rest = millionths % 1000000; i-- > 0; rest /= 10)
+        fraction[i] = (char)('0' + rest % 10);
     while (digits > 1 && fraction[digits - 1] == '0')
         digits--;
     put_key(json, key);
-    fprintf(json->out, "%s%" PRIu64 ".%.*s", value < 0 && millionths ? "-" : "",
-            millionths / 1000000, (int)digits, fraction);
+    if (value < 0 && millionths)
+        put_char(json, '-');
+    put_decimal(json, millionths / 1000000);
+    put_char(json, '.');
+    put(json, fraction, digits);
+}
+
+void json_again(struct json_writer *json, const char *item, size_t size)
+{
+    put(json, item, size);
+    json->begun = true;
 }
 
 // Floored, also before 1970.

@@ -42,5 +42,7 @@ void json_null(struct json_writer *json, const char *key);
 void json_double(struct json_writer *json, const char *key, double value);
 // Wall clock, ns since 1970, as ISO 8601 in UTC, whole seconds; null for 0.
 void json_utc(struct json_writer *json, const char *key, int64_t at_ns);
+// An item, with its key, as it was written before: at the same depth, on a line of its own.
+void json_again(struct json_writer *json, const char *item, size_t size);
 
 #endif

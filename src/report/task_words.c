@@ -66,11 +66,17 @@ void task_say_coroutine(struct plain *plain, const struct page *page, uint32_t c
     plain_str(plain, "()" PLAIN_CODE_END);
 }
 
+static uint32_t name_of(const struct task_groups *groups, uint32_t index)
+{
+    return groups->of_greenlets ? groups->suspended->greenlets.items[index].name
+                                : groups->suspended->tasks.items[index].name;
+}
+
 int task_by_name(const struct page *page, const struct task_groups *groups, uint32_t left,
                  uint32_t right)
 {
     const struct strtab *strings = page->names.strings;
-    uint32_t a = task_groups_view(groups, left).name, b = task_groups_view(groups, right).name;
+    uint32_t a = name_of(groups, left), b = name_of(groups, right);
     size_t a_size = a ? strtab_size(strings, a) : 0, b_size = b ? strtab_size(strings, b) : 0;
     if (a_size != b_size)
         return a_size < b_size ? -1 : 1;
@@ -78,16 +84,36 @@ int task_by_name(const struct page *page, const struct task_groups *groups, uint
     return order ? order : (left > right) - (left < right);
 }
 
+// A heap: of very many only the first few are named, and need to be in order.
 struct named {
     const struct page *page;
     const struct task_groups *groups;
+    uint32_t *items; // each is before those at twice its place
+    size_t count;
 };
 
-static int by_name(const void *left, const void *right, void *arg)
+static void sink(struct named *named, size_t at)
 {
-    const struct named *named = arg;
-    return task_by_name(named->page, named->groups, *(const uint32_t *)left,
-                        *(const uint32_t *)right);
+    uint32_t moved = named->items[at];
+    for (size_t below; (below = 2 * at + 1) < named->count; at = below) {
+        const uint32_t *two = named->items + below;
+        if (below + 1 < named->count &&
+            task_by_name(named->page, named->groups, two[1], two[0]) < 0)
+            below++;
+        if (task_by_name(named->page, named->groups, moved, named->items[below]) < 0)
+            break;
+        named->items[at] = named->items[below];
+    }
+    named->items[at] = moved;
+}
+
+static uint32_t take_first(struct named *named)
+{
+    uint32_t first = named->items[0];
+    named->items[0] = named->items[--named->count];
+    if (named->count)
+        sink(named, 0);
+    return first;
 }
 
 // Greenlets are often called by what they run.
@@ -100,28 +126,32 @@ static bool same_name(const struct task_groups *groups, uint32_t left, uint32_t 
 void task_say_names(struct plain *plain, const struct page *page, const struct task_groups *groups,
                     const uint32_t *indexes, size_t count, size_t named)
 {
-    AUTO_FREE uint32_t *order = malloc((count + 1) * sizeof(*order));
-    if (!order) {
+    AUTO_FREE uint32_t *items = malloc((count + 1) * sizeof(*items));
+    struct named heap = {page, groups, items, count};
+    if (!items) {
         plain->failed = true;
         return;
     }
-    memcpy(order, indexes, count * sizeof(*order));
-    qsort_r(order, count, sizeof(*order), by_name, &(struct named){page, groups});
+    memcpy(items, indexes, count * sizeof(*items));
+    for (size_t i = count / 2; i-- > 0;)
+        sink(&heap, i);
     named = count <= named + 1 ? count : named;
-    size_t said = 0;
-    for (size_t next; named && said < count; said = next, named--) {
-        for (next = said + 1; next < count && same_name(groups, order[said], order[next]);)
-            next++;
-        plain_str(plain, said ? ", " : "");
-        task_say_name(plain, page, groups, order[said]);
-        if (next - said > 1 && next - said < count) {
+    for (; named && heap.count; named--) {
+        size_t alike = 1;
+        bool first = heap.count == count;
+        uint32_t index = take_first(&heap);
+        for (; heap.count && same_name(groups, index, heap.items[0]); alike++)
+            take_first(&heap);
+        plain_str(plain, first ? "" : ", ");
+        task_say_name(plain, page, groups, index);
+        if (alike > 1 && alike < count) {
             plain_str(plain, " x ");
-            plain_count(plain, next - said);
+            plain_count(plain, alike);
         }
     }
-    if (said < count) {
+    if (heap.count) {
         plain_str(plain, " and ");
-        plain_count(plain, count - said);
+        plain_count(plain, heap.count);
         plain_str(plain, " more");
     }
 }

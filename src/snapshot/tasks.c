@@ -113,8 +113,11 @@ static struct err *find_on_stacks(struct tasks *tasks)
 static void found(struct tasks *tasks)
 {
     tasks->imported = true;
-    if (tasks->in->heap && tasks->all)
+    if (!tasks->all)
+        return;
+    if (tasks->in->heap)
         mem_cache_begin(tasks->in->heap);
+    py_decoder_still(tasks->dec, true);
 }
 
 static struct err *read_interpreter(struct tasks *tasks, uint64_t interp)
@@ -255,6 +258,7 @@ static struct err *look(struct tasks *tasks)
     if (!tasks->futures || !tasks->out)
         return out_of_memory();
     struct err *err = read_all(tasks);
+    py_decoder_still(tasks->dec, false);
     if (in->heap)
         mem_cache_end(in->heap);
     if (tasks->all)

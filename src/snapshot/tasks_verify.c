@@ -37,6 +37,7 @@ static void look_anew(const struct tasks *tasks)
     py_futures_closure(tasks->futures)->function = 0;
     mem_cache_end(tasks->in->heap);
     mem_cache_begin(tasks->in->heap);
+    py_decoder_still(tasks->dec, true);
 }
 
 static struct err *holds(struct tasks *tasks, const struct task_entry *entry, bool *ret)

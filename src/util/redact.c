@@ -475,10 +475,11 @@ uint32_t redact_id(struct strtab *strings, uint32_t id)
     uint32_t shown = strtab_shown(strings, id);
     if (shown || !id)
         return shown;
-    size_t size, hidden = 0;
-    AUTO_FREE char *text =
-        redact_bytes(strtab_get(strings, id), strtab_size(strings, id), &size, &hidden);
-    shown = text ? strtab_add(strings, text, size) : 0;
+    const char *bytes = strtab_get(strings, id);
+    size_t size = strtab_size(strings, id), hidden = 0;
+    bool plain = redact_is_plain_name(bytes, size);
+    AUTO_FREE char *text = plain ? NULL : redact_bytes(bytes, size, &size, &hidden);
+    shown = plain ? id : text ? strtab_add(strings, text, size) : 0;
     strtab_set_shown(strings, id, shown);
     return shown;
 }

@@ -23,6 +23,7 @@ static const char *const secret_words[] = {
 };
 
 // Secret as a part of a word, too: names are often written without marks.
+#define SECRET_PART_MIN_BYTES 6 // the shortest of them
 static const char *const secret_parts[] = {
     "password",      "passwd",    "passphrase",  "secret",     "apikey",
     "accesskey",     "authkey",   "credential",  "privatekey", "signingkey",
@@ -51,7 +52,7 @@ static const char *const token_measures[] = {"max",   "min", "num",  "n",
 static bool among(const char *word, const char *const *list, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (strcmp(word, list[i]) == 0)
+        if (word[0] == list[i][0] && strcmp(word, list[i]) == 0)
             return true;
     return false;
 }
@@ -113,7 +114,8 @@ static bool is_secret_word(const struct words *words, size_t at)
     const char *word = words->items[at];
     if (AMONG(word, secret_words) || is_tokens(words, at))
         return true;
-    for (size_t i = 0; i < ARRAY_SIZE(secret_parts); i++)
+    bool long_enough = strlen(word) >= SECRET_PART_MIN_BYTES;
+    for (size_t i = 0; long_enough && i < ARRAY_SIZE(secret_parts); i++)
         if (strstr(word, secret_parts[i]) && !strstr(word, "secretar"))
             return true;
     bool key = strcmp(word, "key") == 0 || strcmp(word, "keys") == 0;

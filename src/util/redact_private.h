@@ -54,6 +54,8 @@ size_t redact_shown_of_argument(const char *previous, const char *argument);
 
 // How many bytes from `text` on are a known service's key; 0: none.
 size_t redact_service_key(const char *text, size_t size);
+// One short name of letters, digits, '-', '_' and '.', of which redact_bytes() hides nothing: told at once.
+bool redact_is_plain_name(const char *text, size_t size);
 // Characters of base64, base64url and hexadecimal.
 bool redact_is_run_char(char c);
 // A run of such characters is no word, name or path.

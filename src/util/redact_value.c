@@ -9,6 +9,7 @@
 
 // What keys of known services begin with, and how many letters, digits, '-', '_' and '.' follow at
 // least. Those that a word may begin with need a digit.
+#define SERVICE_KEY_MIN_BYTES 12 // the shortest of them, with what follows
 static const struct {
     const char *prefix;
     size_t rest;
@@ -50,8 +51,12 @@ static bool is_service_char(char c)
 
 size_t redact_service_key(const char *text, size_t size)
 {
+    if (size < SERVICE_KEY_MIN_BYTES)
+        return 0;
     size = size < KEY_MAX_BYTES ? size : KEY_MAX_BYTES;
     for (size_t i = 0; i < ARRAY_SIZE(services); i++) {
+        if (text[0] != services[i].prefix[0])
+            continue;
         size_t head = strlen(services[i].prefix), at = head;
         if (size < head || memcmp(text, services[i].prefix, head) != 0)
             continue;
@@ -123,6 +128,8 @@ bool redact_is_path(const char *text, size_t size)
     return size > 1 && text[0] == '/' && memchr(text + 1, '/', size - 1);
 }
 
+#define RANDOM_MIN_BYTES 20
+
 bool redact_is_random(const char *text, size_t size)
 {
     struct looks looks;
@@ -131,7 +138,7 @@ bool redact_is_random(const char *text, size_t size)
         size_t name = (size_t)(slash - text);
         return redact_is_random(text + 1, name - 1) || redact_is_random(slash, size - name);
     }
-    if (size < 20 || is_uuid(text, size))
+    if (size < RANDOM_MIN_BYTES || is_uuid(text, size))
         return false;
     look(text, size, &looks);
     size_t letters = looks.lower + looks.upper;
@@ -145,6 +152,21 @@ bool redact_is_random(const char *text, size_t size)
     if (looks.lower && looks.upper)
         return looks.turns * 4 >= size;
     return looks.digits >= 4 && looks.turns * 4 >= size;
+}
+
+// Nothing is said of it, and it is too short to look random: what is left are keys of services.
+bool redact_is_plain_name(const char *text, size_t size)
+{
+    if (size >= RANDOM_MIN_BYTES || (size && text[0] == '-')) // "-pSECRET"
+        return false;
+    for (size_t i = 0; i < size; i++) {
+        if (!is_service_char(text[i]))
+            return false;
+        bool begins = !i || !isalnum((unsigned char)text[i - 1]);
+        if (begins && redact_service_key(text + i, size - i))
+            return false;
+    }
+    return true;
 }
 
 bool redact_is_secret_value(const char *text, size_t size)

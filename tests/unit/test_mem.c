@@ -18,6 +18,7 @@ static uint8_t fill_byte(const struct fill *fill, uint64_t addr)
 static size_t read_fill(void *arg, uint64_t addr, void *buffer, size_t size)
 {
     struct fill *fill = arg;
+    size_t asked = size;
     fill->calls++;
     if (addr < fill->lowest || fill->lowest == fill->highest)
         fill->lowest = addr;
@@ -25,6 +26,7 @@ static size_t read_fill(void *arg, uint64_t addr, void *buffer, size_t size)
         fill->highest = addr + (size - 1);
     if (fill->readable_end && addr + size > fill->readable_end)
         size = addr < fill->readable_end ? fill->readable_end - addr : 0;
+    memset(buffer, 0xee, asked); // what is not told as read may be anything
     for (size_t i = 0; i < size; i++)
         ((uint8_t *)buffer)[i] = fill_byte(fill, addr + i);
     return size;
@@ -250,7 +252,7 @@ static void test_cache_at_the_top_of_the_address_space(void **state)
     mem_destroy(mem);
 }
 
-enum { SPACE_PAGES = 16, SPACE = SPACE_PAGES * 4096 };
+enum { SPACE_PAGES = 40, SPACE = SPACE_PAGES * 4096 };
 
 static void test_cache_against_a_model(void **state)
 {
@@ -261,6 +263,8 @@ static void test_cache_against_a_model(void **state)
         struct fill fills[24];
         struct mem *mem = mem_create();
         memset(owner, NOBODY, sizeof(owner));
+        if (round % 3 == 1)
+            mem_cache_begin(mem);
         for (uint8_t i = 0; i < ARRAY_SIZE(fills); i++) {
             fills[i] = (struct fill){.seed = (uint8_t)(i * 10 + 1)};
             uint64_t start = fake_random(&seed) % SPACE, size = 1 + fake_random(&seed) % 20000;
@@ -268,9 +272,16 @@ static void test_cache_against_a_model(void **state)
                 start &= ~0xfffull;
             uint64_t end = start + size < SPACE ? start + size : SPACE;
             bool absent = fake_random(&seed) % 6 == 0;
+            if (round % 3 && fake_random(&seed) % 3 == 0)
+                fills[i].readable_end = 0x70000 + start + 1 + fake_random(&seed) % (end - start);
             assert_ok(mem_add(mem, 0x70000 + start, 0x70000 + end, MEM_FILE,
                               absent ? NULL : read_fill, &fills[i], fake_random(&seed) % 2));
             memset(owner + start, absent ? NOBODY : i, end - start);
+            if (fills[i].readable_end)
+                memset(owner + (fills[i].readable_end - 0x70000), NOBODY,
+                       end - (fills[i].readable_end - 0x70000));
+            if (round % 12 == 2)
+                i % 2 ? mem_cache_end(mem) : mem_cache_begin(mem);
             for (int read = 0; read < 60; read++) {
                 static uint8_t bytes[9000];
                 uint64_t at = fake_random(&seed) % SPACE;
@@ -352,6 +363,47 @@ static void test_cache_between_begin_and_end(void **state)
     mem_destroy(mem);
 }
 
+// Who reads page after page has those beside them already.
+static void test_cache_reads_neighbours(void **state)
+{
+    (void)state;
+    const uint64_t apart = 64u << 20; // what is so far apart shares a place in the cache
+    struct fill fill = {.seed = 3, .readable_end = 0x18800}, other = {.seed = 50};
+    struct mem *mem = mem_create();
+    assert_ok(mem_add(mem, 0x10000, 0x24000, MEM_LIVE, read_fill, &fill, false));
+    assert_ok(mem_add(mem, apart, apart + 0x40000, MEM_LIVE, read_fill, &other, false));
+    mem_cache_begin(mem);
+    assert_bytes(mem, &other, apart + 0x1c000, 8);
+    assert_bytes(mem, &fill, 0x10000, 8);
+    assert_int_equal(fill.calls, 1);
+    assert_int_equal(fill.highest, 0x10fff);
+    for (uint64_t page = 0x11000; page <= 0x18000; page += 0x1000)
+        assert_bytes(mem, &fill, page + 0x7f8, 8);
+    assert_int_equal(fill.calls, 2);
+    assert_int_equal(fill.highest, 0x1ffff); // no further than the group
+    assert_fault(mem, 0x187fc, 8, 0x18800);
+    // Its bytes were overwritten.
+    assert_bytes(mem, &other, apart + 0x1c000, 8);
+    // A hole that begins with the page that is asked for, or before it.
+    assert_bytes(mem, &other, apart + 0x1a000, 16);
+    fill.readable_end = 0;
+    assert_bytes(mem, &fill, 0x1b000, 8);
+    fill.readable_end = 0x1a000;
+    assert_fault(mem, 0x1a000, 8, 0x1a000);
+    fill.readable_end = 0x19800;
+    assert_bytes(mem, &other, apart + 0x1a000, 16);
+    assert_fault(mem, 0x1a000, 8, 0x1a000);
+    fill.readable_end = 0;
+    // Groups end where segments do, and what was read stays as it was.
+    assert_bytes(mem, &fill, 0x23000, 8);
+    fill.seed++;
+    assert_bytes(mem, &fill, 0x22000, 8);
+    assert_int_equal(fill.highest, 0x23fff);
+    fill.seed--;
+    assert_bytes(mem, &fill, 0x23000, 8);
+    mem_destroy(mem);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -365,6 +417,7 @@ int main(void)
         cmocka_unit_test(test_cache_against_a_model),
         cmocka_unit_test(test_cstr),
         cmocka_unit_test(test_cache_between_begin_and_end),
+        cmocka_unit_test(test_cache_reads_neighbours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

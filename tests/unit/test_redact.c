@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -302,11 +303,50 @@ static void test_values(void **state)
     free(shown);
 }
 
+// Of an interned text the same is hidden, whether it is told at a glance or not.
+static void check_id(struct strtab *strings, const char *text)
+{
+    size_t hidden = 0;
+    uint32_t id = redact_id(strings, strtab_add_cstr(strings, text));
+    char *shown = redact_text(text, &hidden);
+    assert_string_equal(strtab_get(strings, id), shown);
+    free(shown);
+}
+
+static void test_ids(void **state)
+{
+    static const char *const ends[] = {"", "-1", "_1a2B3c4", "-0123456789abcdef", ".x9", " 1", "=1"};
+    static const char *const begins[] = {"", "Task-", "-", "a.", "9"};
+    struct strtab *strings = strtab_create();
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        check_id(strings, rows[i].argument);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+        check_id(strings, texts[i].text);
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        for (size_t j = 0; j < sizeof(ends) / sizeof(*ends); j++)
+            for (size_t k = 0; k < sizeof(begins) / sizeof(*begins); k++) {
+                char text[256];
+                snprintf(text, sizeof(text), "%s%s%s", begins[k], names[i].name, ends[j]);
+                check_id(strings, text);
+            }
+    // Short ones that are keys, and their like that are none.
+    static const char *const keys[] = {"ghp_0a1b2c3d", "Task-ghp_0a1b2c3d", "AKIA0123456789AB", "-pHunter2",
+                                       "ghp_0a1b2c3",  "Task-1234567890123",  "r8_0123456789",  "-print"};
+    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+        check_id(strings, keys[i]);
+    assert_string_equal(strtab_get(strings, redact_id(strings, strtab_add_cstr(strings, keys[1]))),
+                        "Task-***");
+    assert_int_equal(redact_id(strings, 0), 0);
+    strtab_destroy(strings);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),    cmocka_unit_test(test_names),  cmocka_unit_test(test_texts),
         cmocka_unit_test(test_sources), cmocka_unit_test(test_values), cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_ids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
