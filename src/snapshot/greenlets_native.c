@@ -190,20 +190,30 @@ bool greenlets_same_natives(struct greenlets *g, const struct py_greenlet *green
     return true;
 }
 
-static bool is_of(const struct snap_frame *frame, uint32_t module)
+// gevent's Greenlet.run() is compiled by Cython; it calls what was given to spawn(). gevent 1.3 to 26.
+static bool is_starter(const struct strtab *strings, const struct snap_frame *frame)
 {
-    return frame->kind == SNAP_NATIVE && frame->module == module;
+    static const char module[] = "_gevent_cgreenlet.";
+    const char *name = strtab_get(strings, frame->module);
+    return name && strncmp(name, module, sizeof(module) - 1) == 0;
 }
 
 // How the module switches and starts is nothing that a reader wants to see, where Python's frames say
 // what was called.
-static void hide_switch(const struct py_greenlet *greenlet, struct snap_frames *frames)
+static void hide_switch(const struct greenlets *g, const struct py_greenlet *greenlet,
+                        struct snap_frames *frames)
 {
     uint32_t own = frames->items[0].module;
     size_t first = 0;
-    while (!greenlet->is_main && frames->count && is_of(&frames->items[frames->count - 1], own))
+    while (frames->count && !greenlet->is_main) {
+        const struct snap_frame *last = &frames->items[frames->count - 1];
+        if (last->kind != SNAP_NATIVE ||
+            (last->module != own && !is_starter(g->in->strings, last)))
+            break;
         frames->count--;
-    while (first < frames->count && is_of(&frames->items[first], own))
+    }
+    while (first < frames->count && frames->items[first].kind == SNAP_NATIVE &&
+           frames->items[first].module == own)
         first++;
     frames->count -= first;
     memmove(frames->items, frames->items + first, frames->count * sizeof(*frames->items));
@@ -229,7 +239,7 @@ bool greenlets_merge(struct greenlets *g, const struct py_greenlet *greenlet,
     native->frames.count -= !greenlet->is_main;
     bool ok = snap_merge(&merge, &thread);
     if (ok && stack->frames.count && !g->in->raw_native)
-        hide_switch(greenlet, &thread.frames);
+        hide_switch(g, greenlet, &thread.frames);
     // A note says that a place is not certain.
     if (ok && !thread.notes.count) {
         *ret = thread.frames;
