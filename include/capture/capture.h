@@ -88,6 +88,7 @@ struct recorded {
                     // not tell: it may be a freed one's
     struct py_process *process;
     struct still *still;
+    struct unwinder *unwinder; // NULL: no native stacks
 };
 // Right after the sampler has taken a snapshot: fills snapshot->moment, decodes and records it.
 // `image` is the one that opens files; both may be others than before, after an exec.

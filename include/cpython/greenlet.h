@@ -41,6 +41,7 @@ struct py_greenlet {
     uint64_t run;     // created: what it will call; 0: not known
     uint64_t frame;   // suspended: its innermost frame object; 0: no Python in it
     uint64_t cut_off; // what linked that to its caller, where the module cuts the link; else 0
+    uint64_t cframe;  // 3.11: its innermost _PyCFrame; else 0
     // Its part of the C stack, [stack_start, stack_stop). The first stack_saved bytes of it, which
     // others use meanwhile, lie at stack_copy.
     uint64_t stack_start, stack_stop, stack_copy, stack_saved;
@@ -69,6 +70,8 @@ struct py_greenlet_view {
 };
 struct err *py_greenlet_view_init(struct py_greenlet_view *view, struct mem *below);
 void py_greenlet_view_deinit(struct py_greenlet_view *view);
+// From now on it is that one's; py_greenlet_stack() does it by itself.
+void py_greenlet_view_bend(struct py_greenlet_view *view, const struct py_greenlet *greenlet);
 
 // The Python frames of a suspended one, innermost first, complete as by py_stack_finish(). `stack`
 // is made anew.

@@ -73,6 +73,7 @@ struct py_stack {
     uint64_t mark;                           // a place in the chain that was passed
     size_t mark_frames, mark_entries, steps; // what was known there; steps of the walk
     bool stepped_back, walked;
+    bool shims_hidden;     // 3.12+, of a suspended greenlet: the chain leads past them
     uint64_t first_caller; // the frame that the first entry was called from
     uint64_t chunk_next;
     size_t completed;

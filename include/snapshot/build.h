@@ -37,6 +37,8 @@ struct snap_input {
     size_t thread_count;
     const struct unwind_stack *native_stacks; // one per thread, no frames: none; NULL: not wanted
     struct snap_natives *natives;             // NULL with it
+    struct unwinder *unwinder;                // over target->mem, for stacks that are no thread's; NULL: they
+                                              // have no native frames
     struct mem *stack_memory;                 // the stacks' bytes of that moment, as unwound; NULL:
                                               // gone. Up to 3.10 evidence may be looked for there
     bool raw_native;                          // keep the frames of the interpreter's own machinery

@@ -130,7 +130,7 @@ struct snap_greenlet {
     bool is_hub;     // it runs the event loop of gevent or eventlet
     uint32_t parent; // index; SNAP_NO_INDEX: none
     uint32_t stack;  // index in `stacks`, innermost first; SNAP_NO_INDEX: none. Of a running one:
-                     // its thread's frames
+                     // its thread's frames. Of suspended ones not all have their native frames
     struct snap_await await; // as far as its frames and objects say; its indexes are of greenlets
     uint64_t since_ns;
     bool cut;
@@ -172,6 +172,9 @@ void snap_suspended_destroy(struct snap_suspended *suspended);
 // frames' addresses and activations do not count, and are not kept. False: out of memory.
 bool snap_suspended_stack(struct snap_suspended *suspended, const struct snap_frame *frames,
                           size_t count, uint32_t *ret);
+// Which stacks are the same but for native frames, which not all that wait at a place have: of each, the
+// first such one. `ret` has room for all. False: out of memory.
+bool snap_suspended_places(const struct snap_suspended *suspended, uint32_t *ret);
 // Of several processes: moves all of `from` behind what is in `to`. False: out of memory, and nothing
 // was moved.
 bool snap_suspended_take(struct snap_suspended *to, struct snap_suspended *from);

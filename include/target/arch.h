@@ -38,6 +38,12 @@ struct arch_stub {
     struct arch_stub_row rows[6];
 };
 
+// Where code has just made another stack its own.
+struct arch_switch {
+    uint8_t fp_base; // DWARF number of the stack pointer or of the frame pointer itself:
+    int32_t fp_at;   // ... plus this is where the frame pointer of that stack lies
+};
+
 enum { ARCH_MAX_DWARF = 33 }; // DWARF numbers of general registers; aarch64: x0-x30, sp
 
 // What the unwinder must know of a machine.
@@ -64,7 +70,12 @@ struct arch_unwind {
     bool (*may_jump_to)(const uint8_t *code, size_t size, uint64_t pc, uint64_t start,
                         uint64_t end);
     const struct arch_stub *stubs; // ends with one of size 0
+    // slp_switch() of the greenlet module (platform/switch_<machine>_*.h) goes on at code + at with the
+    // other greenlet's stack pointer. NULL: nobody has written it.
+    bool (*switches_stack)(const uint8_t *code, size_t size, size_t at, struct arch_switch *ret);
 };
+// So many bytes of code before and after that place tell.
+enum { ARCH_SWITCH_BEFORE = 256, ARCH_SWITCH_BEHIND = 96 };
 
 // How a stopped thread is made to execute a system call of ours, with code that is already there.
 struct arch_inject {

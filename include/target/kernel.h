@@ -37,6 +37,7 @@ struct kernel_facts {
     // What was found by walking the heap, which no capture holds.
     bool read_greenlets;     // in this snapshot
     VEC(uint64_t) greenlets; // objects that are some, or were when they were found
+    uint64_t greenlet_switch; // where in their module's code the suspended ones go on; 0: not known
     VEC(uint64_t) changed; // addresses of what was another's while it was read, as it was asked for
     bool read_tasks;       // all of them, in this snapshot
     VEC(uint64_t) torn_tasks; // those that changed while they were read

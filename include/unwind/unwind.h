@@ -76,6 +76,13 @@ void unwind(struct unwinder *unwinder, struct mem *stack, const struct unwind_st
             struct unwind_stack *ret);
 void unwind_stack_deinit(struct unwind_stack *stack);
 
+// The native stack of what a thread has switched away from (a greenlet), of which ip, sp and fp are
+// known: by exact rules alone, each caller behind a call instruction, up to the activation that `stop`
+// lies in, which comes last, or, if that is UINT64_MAX, to the base. False: the stack does not lead
+// there, and *ret is of no use.
+bool unwind_suspended(struct unwinder *unwinder, struct mem *stack, const struct arch_regs *regs,
+                      uint64_t stop, struct unwind_stack *ret);
+
 // The range of the function that `pc` lies in, by its FDE; false: not known.
 bool unwind_function(struct unwinder *unwinder, uint64_t pc, uint64_t *ret_start,
                      uint64_t *ret_end);

@@ -412,6 +412,14 @@ static void io_heap_tasks(struct facts_io *io, struct kernel_facts *kernel)
         io_u64(io, task);
 }
 
+// Likewise.
+static void io_greenlet_switch(struct facts_io *io, struct kernel_facts *kernel)
+{
+    if (io->in && io->in->next == io->in->end)
+        return;
+    io_u64(io, &kernel->greenlet_switch);
+}
+
 void facts_snapshot(struct facts_io *io, struct capture_snapshot *snapshot)
 {
     struct still_moment *moment = &snapshot->moment;
@@ -454,6 +462,7 @@ void facts_snapshot(struct facts_io *io, struct capture_snapshot *snapshot)
     io_tasks(io, &snapshot->kernel);
     io_generators(io, &snapshot->kernel);
     io_heap_tasks(io, &snapshot->kernel);
+    io_greenlet_switch(io, &snapshot->kernel);
     if (io->in)
         still_moment_settle(moment);
 }

@@ -399,7 +399,8 @@ static void keep_stacks(struct recorder *recorder, const struct still_moment *mo
 static void give(struct recorder *recorder, struct recorded *ret)
 {
     *ret = (struct recorded){recorder->parts.target, recorder->parts.image, recorder->epochs,
-                             recorder->parts.process, &recorder->parts.still};
+                             recorder->parts.process, &recorder->parts.still,
+                             recorder->parts.unwinder};
 }
 
 // As a replay will; once more where the recorded bytes do not show what was sampled.

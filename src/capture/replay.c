@@ -290,7 +290,8 @@ static struct err *decode(struct replay *replay, struct recorded *ret)
     if (replay->frames > REPLAY_MAX_FRAMES)
         return err_create(ERR_LIMIT, "its stacks have more than %u frames", REPLAY_MAX_FRAMES);
     *ret = (struct recorded){replay->parts.target, replay->parts.image, replay->epochs,
-                             replay->parts.process, &replay->parts.still};
+                             replay->parts.process, &replay->parts.still,
+                             replay->parts.unwinder};
     return NULL;
 }
 

@@ -105,6 +105,7 @@ static struct err *decode(struct core *core, const struct options *options, stru
         .threads = core->moment.threads.items,
         .thread_count = core->moment.threads.count,
         .native_stacks = core->unwinder ? core->still.natives.items : NULL,
+        .unwinder = core->unwinder,
         .stack_memory = target->mem,
         .raw_native = options->raw_native,
         .locals = options->locals,

@@ -17,6 +17,7 @@ void replaying_input(const struct session *session, const struct recorded *recor
         .strings = session->strings,
         .target = recorded->target,
         .process = recorded->process,
+        .unwinder = recorded->unwinder,
         .threads = snapshot->moment.threads.items,
         .thread_count = snapshot->moment.threads.count,
         .raw_native = session->options->raw_native,

@@ -138,6 +138,43 @@ static struct err *close_entry(struct py_stack *stack, uint64_t addr, uint64_t c
     return vec_push(&stack->entries, entry) ? NULL : err_create(ERR_NO_MEMORY, "frames");
 }
 
+// A greenlet's module (3.0.2+, TGreenlet.cpp, expose_frames) links the frames of a suspended one past the
+// shims, which lie on the C stack, and keeps what was linked in the frame object. That only adds the
+// entries: the chain is taken as it is. The outermost frame's is the greenlet's own; what lies beyond is
+// its parent's.
+#define SHIMS_MAX 8
+
+static struct err *find_hidden(struct py_decoder *dec, uint64_t frame, uint64_t *ret)
+{
+    const struct py_layout *lay = &dec->layout;
+    uint64_t object, owner;
+    TRY(py_read(dec->mem, lay, frame, PY_IF_frame_obj, &object));
+    TRY(py_read(dec->mem, lay, object, PY_FO_frame, &owner));
+    if (owner != frame)
+        return err_create(ERR_BAD_DATA, "another frame's object");
+    return mem_read_u64(dec->mem, object + py_offset(lay, PY_FO_frame_data), ret);
+}
+
+static struct err *close_hidden(struct py_process *process, struct py_stack *stack,
+                                const struct py_iframe *last)
+{
+    struct py_iframe shim;
+    uint64_t shims[SHIMS_MAX], next;
+    size_t count = 0;
+    TRY(find_hidden(&process->dec, last->frame.addr, &next));
+    for (; next != last->previous && (last->previous || !count); next = shim.previous) {
+        TRY(py_iframe_read(&process->dec, next, &shim));
+        if (shim.owner < PY_OWNED_BY_C || shim.owner > PY_OWNED_MAX || count == SHIMS_MAX)
+            return err_create(ERR_BAD_DATA, "no shim");
+        shims[count++] = next;
+    }
+    if (count)
+        stack->frames.items[stack->frames.count - 1].flags |= PY_FRAME_ENTRY;
+    for (size_t i = 0; i < count; i++)
+        TRY(close_entry(stack, shims[i], last->previous));
+    return NULL;
+}
+
 struct err *py_iframe_read(struct py_decoder *dec, uint64_t addr, struct py_iframe *ret)
 {
     const struct py_layout *lay = &dec->layout;
@@ -186,6 +223,11 @@ struct err *py_walk_iframe(struct py_process *process, struct py_stack *stack)
         return err_create(ERR_NO_MEMORY, "frames");
     if (read.frame.flags & PY_FRAME_ENTRY)
         TRY(close_entry(stack, 0, read.previous)); // see py_pair_cframes
+    if (stack->shims_hidden) {
+        // Without them nothing but the place among native frames is lost.
+        AUTO_ERR struct err *unknown = close_hidden(process, stack, &read);
+        (void)unknown;
+    }
     stack->next = read.previous;
     return NULL;
 }

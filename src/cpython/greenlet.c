@@ -137,6 +137,8 @@ static struct err *read_cxx(struct py_decoder *dec, struct py_greenlet_build *bu
         return err_fault(ret->words_addr + 8 * ret->word_count, 8);
     take_stack(ret, at.start);
     ret->frame = ret->words[at.frame];
+    if (dec->layout.version == 0x030b && at.frame + 1 < ret->word_count)
+        ret->cframe = ret->words[at.frame + 1];
     find_user(build, ret, &at);
     if (build->user <= at.frame || build->user + 4u > ret->word_count)
         return NULL;

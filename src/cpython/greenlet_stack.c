@@ -5,10 +5,6 @@
 // greenlet has chunks of its own, but the shims between them (3.12+) lie on the C stack. Releases
 // from 3.0.2 on unlink these when they switch (Greenlet::expose_frames); for those before, which cut
 // the innermost frame off the others, they are read where the stack was moved to.
-//
-// Native frames of suspended greenlets are not made: the innermost are those of greenlet's switch and
-// of gevent's wait, which the Python frame above them names, and the registers to begin with lie at a
-// place that depends on how the compiler laid out slp_switch() (platform/switch_amd64_unix.h).
 #include "cpython/greenlet.h"
 
 #include <string.h>
@@ -62,6 +58,13 @@ void py_greenlet_view_deinit(struct py_greenlet_view *view)
     view->mem = NULL;
 }
 
+void py_greenlet_view_bend(struct py_greenlet_view *view, const struct py_greenlet *greenlet)
+{
+    view->start = greenlet->stack_start;
+    view->size = greenlet->stack_copy ? greenlet->stack_saved : 0;
+    view->copy = greenlet->stack_copy;
+}
+
 // Where its chain begins.
 static struct err *innermost(struct py_decoder *dec, const struct py_greenlet *greenlet,
                              uint64_t *ret)
@@ -78,14 +81,14 @@ void py_greenlet_stack(struct py_process *process, struct py_greenlet_view *view
     struct py_decoder *dec = &process->dec;
     struct py_thread thread = {.tstate = greenlet->object};
     struct mem *mem = dec->mem;
-    view->start = greenlet->stack_start;
-    view->size = greenlet->stack_copy ? greenlet->stack_saved : 0;
-    view->copy = greenlet->stack_copy;
+    py_greenlet_view_bend(view, greenlet);
     dec->mem = view->mem;
     py_stack_init(stack, &thread, true);
     stack->cut = innermost(dec, greenlet, &stack->next);
     if (stack->cut)
         stack->next = 0;
+    stack->cframe_next = greenlet->cframe;
+    stack->shims_hidden = dec->layout.version >= 0x030c && !greenlet->cut_off;
     view->patch_value = greenlet->cut_off;
     view->patch_addr = greenlet->cut_off && stack->next
                            ? stack->next + py_offset(&dec->layout, PY_IF_previous)

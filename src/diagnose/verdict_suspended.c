@@ -82,11 +82,19 @@ static void say_tasks(struct plain *text, const struct diag *diag, uint32_t *sta
 static void say_greenlets(struct plain *text, const struct diag *diag, uint32_t *stacks)
 {
     const struct snap_suspended *suspended = diag_suspended(diag);
+    AUTO_FREE uint32_t *places = calloc(suspended->stacks.count + 1, sizeof(*places));
+    if (!places || !snap_suspended_places(suspended, places)) {
+        text->failed = true;
+        return;
+    }
     struct sites sites = {0};
     for (uint32_t i = 0; i < suspended->greenlets.count; i++) {
         const struct snap_greenlet *greenlet = &suspended->greenlets.items[i];
         if (greenlet->state == SNAP_GREENLET_SUSPENDED && !greenlet->is_hub)
-            add_to(&sites, stacks, suspended->stacks.count, greenlet->stack, i);
+            add_to(&sites, stacks, suspended->stacks.count,
+                   greenlet->stack < suspended->stacks.count ? places[greenlet->stack]
+                                                             : SNAP_NO_INDEX,
+                   i);
     }
     if (!sites.count)
         return;

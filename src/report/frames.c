@@ -31,11 +31,14 @@ static void add_native(struct plain *line, const struct page *page, const struct
     }
     if (!frame->function && frame->module) {
         plain_id(line, strings, frame->module, NAME_COLUMNS, PLAIN_KEEP_END);
-        plain_add(line, "+0x%" PRIx64, frame->offset);
+        if (frame->address != SNAP_NO_ADDRESS)
+            plain_add(line, "+0x%" PRIx64, frame->offset);
         return;
     }
     if (frame->function)
         plain_id(line, strings, frame->function, NAME_COLUMNS, PLAIN_KEEP_START);
+    else if (frame->address == SNAP_NO_ADDRESS)
+        plain_str(line, "code in no module");
     else
         plain_add(line, "0x%" PRIx64, frame->address);
     if (frame->module) {
@@ -198,13 +201,25 @@ static void runs_deinit(struct repetitions *runs)
     vec_deinit(runs);
 }
 
+// The innermost one that is not native; the innermost, where there is none.
+static const struct snap_frame *find_named(const struct snap_frames *frames)
+{
+    vec_foreach (frame, frames)
+        if (frame->kind != SNAP_NATIVE)
+            return frame;
+    return frames->items;
+}
+
 // The frames that are wanted: without boilerplate, and the outermost ones only.
 static bool choose(const struct page *page, const struct snap_frames *frames,
                    struct snap_frames *ret, uint32_t *ret_places)
 {
     const struct report_options *options = page->options;
+    const struct snap_frame *first = page->inner_hidden ? find_named(frames) : frames->items;
     vec_foreach (frame, frames) {
         if (page->python_only && frame->kind == SNAP_NATIVE)
+            continue;
+        if (frame < first)
             continue;
         if (options->hide_boilerplate &&
             names_is_boilerplate(page->names.strings, frame->kind, frame->file, frame->function))
@@ -233,7 +248,8 @@ void page_frames(struct page *page, const struct snap_frames *whole, bool sparin
     GUARD(frames_deinit) struct snap_frames chosen = {0};
     AUTO_FREE uint32_t *places = NULL;
     struct shown shown = {.frames = whole, .details = details};
-    if (page->options->hide_boilerplate || page->options->max_depth || page->python_only) {
+    if (page->options->hide_boilerplate || page->options->max_depth || page->python_only ||
+        page->inner_hidden) {
         places = calloc(whole->count + 1, sizeof(*places));
         page->failed |= !places || !choose(page, whole, &chosen, places);
         shown.frames = &chosen;

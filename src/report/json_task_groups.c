@@ -44,7 +44,10 @@ static void write_group(struct json_report *report, const struct task_groups *gr
     json_line(json);
     write_examples(report, groups, group);
     json_line(json);
-    json_stack(report, stacks, group->stack, index);
+    if (group->natives_differ)
+        json_python_frames(report, task_groups_frames(groups, group->stack));
+    else
+        json_stack(report, stacks, group->stack, index);
     json_end_object(json, JSON_LINES);
 }
 

@@ -35,15 +35,24 @@ void json_stacks_deinit(struct json_stacks *stacks)
 }
 
 static void write_frames(struct json_report *report, const char *key,
-                         const struct snap_frames *frames)
+                         const struct snap_frames *frames, bool natives)
 {
+    size_t count = 0;
     json_begin_array(&report->json, key);
     vec_foreach (frame, frames) {
+        if (frame->kind == SNAP_NATIVE && !natives)
+            continue;
+        count++;
         json_line(&report->json);
         json_frame(report, frame);
         json_end_object(&report->json, JSON_LINE);
     }
-    json_end_array(&report->json, frames->count ? JSON_LINES : JSON_LINE);
+    json_end_array(&report->json, count ? JSON_LINES : JSON_LINE);
+}
+
+void json_python_frames(struct json_report *report, const struct snap_frames *frames)
+{
+    write_frames(report, "frames", frames, false);
 }
 
 // Very many items may have the same ones: the text is made once.
@@ -54,7 +63,7 @@ static void keep_text(struct json_report *report, struct json_stacks *stacks, ui
     aside.json.out = open_memstream(&text->bytes, &text->size);
     if (!aside.json.out)
         return;
-    write_frames(&aside, "frames", &stacks->suspended->stacks.items[stack]);
+    write_frames(&aside, "frames", &stacks->suspended->stacks.items[stack], true);
     if (fclose(aside.json.out) != 0 || stacks->text_bytes + text->size > TEXTS_MAX_BYTES) {
         free(text->bytes);
         text->bytes = NULL;
@@ -68,7 +77,7 @@ void json_stack(struct json_report *report, struct json_stacks *stacks, uint32_t
 {
     static const struct snap_frames none = {0};
     if (stack >= stacks->suspended->stacks.count) {
-        write_frames(report, "frames", &none);
+        write_frames(report, "frames", &none, true);
         return;
     }
     const struct snap_frames *frames = &stacks->suspended->stacks.items[stack];
@@ -86,7 +95,7 @@ void json_stack(struct json_report *report, struct json_stacks *stacks, uint32_t
     if (text->bytes)
         json_again(&report->json, text->bytes, text->size);
     else
-        write_frames(report, "frames", frames);
+        write_frames(report, "frames", frames, true);
 }
 
 static void index_or_null(struct json_report *report, const char *key, uint32_t index)
@@ -277,6 +286,6 @@ void json_turn(struct json_report *report, const struct snap_thread *thread)
     json_name(report, "coroutine", turn->coroutine);
     json_u64(json, "frames", turn->frames);
     json_name(report, "root", turn->root);
-    write_frames(report, "awaiting", &turn->awaiting);
+    write_frames(report, "awaiting", &turn->awaiting, true);
     json_end_object(json, JSON_LINE);
 }

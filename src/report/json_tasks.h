@@ -22,6 +22,8 @@ void json_stacks_deinit(struct json_stacks *stacks);
 // "frames" of number `item` of the list; "frames_as" where there were too many already.
 void json_stack(struct json_report *report, struct json_stacks *stacks, uint32_t stack,
                 uint32_t item);
+// "frames", without native ones
+void json_python_frames(struct json_report *report, const struct snap_frames *frames);
 
 // "suspended", "loops", "tasks", "greenlets" of the judged snapshot, each where there are some
 struct err *json_suspended(struct json_report *report);

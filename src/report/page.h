@@ -28,6 +28,7 @@ struct page {
     bool *own_code;                // by function: neither library nor package
     bool *interpreter;             // by function: native code of the interpreter itself
     bool python_only;              // page_frames() leaves native frames out
+    bool inner_hidden;             // ... those that the innermost other frame is inside of
     bool failed;                   // out of memory
 };
 

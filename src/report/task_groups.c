@@ -103,10 +103,23 @@ static void begin(const struct task_groups *groups, struct task_group *group,
     group->least_ns = group->most_ns = -1;
 }
 
-static void join(struct task_group *group, const struct task_view *view)
+static bool has_natives(const struct task_groups *groups, uint32_t stack)
+{
+    vec_foreach (frame, task_groups_frames(groups, stack))
+        if (frame->kind == SNAP_NATIVE)
+            return true;
+    return false;
+}
+
+static void join(const struct task_groups *groups, struct task_group *group,
+                 const struct task_view *view)
 {
     const struct snap_await *await = view->await;
     group->count++;
+    if (groups->places && view->stack != group->stack && has_natives(groups, view->stack)) {
+        group->natives_differ |= has_natives(groups, group->stack);
+        group->stack = view->stack;
+    }
     group->what = group->what == await->what ? group->what : 0;
     group->type = group->type == await->type ? group->type : 0;
     group->coroutine = group->coroutine == view->coroutine ? group->coroutine : 0;
@@ -135,9 +148,14 @@ struct task_group task_groups_sum(const struct task_groups *groups, const uint32
         struct task_view view = task_groups_view(groups, indexes[i]);
         if (i == 0)
             begin(groups, &sum, &view);
-        join(&sum, &view);
+        join(groups, &sum, &view);
     }
     return sum;
+}
+
+static uint32_t place_of(const struct task_groups *groups, uint32_t stack)
+{
+    return groups->places && stack < groups->suspended->stacks.count ? groups->places[stack] : stack;
 }
 
 static size_t key_all(const struct task_groups *groups, size_t count, struct keyed *ret)
@@ -148,7 +166,7 @@ static size_t key_all(const struct task_groups *groups, size_t count, struct key
         if (!groups->of_greenlets && view.state == SNAP_TASK_FINISHED)
             continue;
         uint32_t place = view.state * SNAP_AWAIT_COUNT + view.await->kind;
-        ret[kept++] = (struct keyed){view.stack, place, i};
+        ret[kept++] = (struct keyed){place_of(groups, view.stack), place, i};
     }
     qsort(ret, kept, sizeof(*ret), by_key);
     return kept;
@@ -165,6 +183,11 @@ bool task_groups_init(struct task_groups *groups, const struct snap_suspended *s
     groups->order = calloc(count + 1, sizeof(*groups->order));
     if (!keyed || !groups->order)
         return false;
+    if (of_greenlets && count) {
+        groups->places = calloc(suspended->stacks.count + 1, sizeof(*groups->places));
+        if (!groups->places || !snap_suspended_places(suspended, groups->places))
+            return false;
+    }
     count = key_all(groups, count, keyed);
     for (size_t i = 0; i < count; i++) {
         struct task_view view = task_groups_view(groups, keyed[i].index);
@@ -175,7 +198,7 @@ bool task_groups_init(struct task_groups *groups, const struct snap_suspended *s
                 return false;
             begin(groups, &groups->list.items[groups->list.count - 1], &view);
         }
-        join(&groups->list.items[groups->list.count - 1], &view);
+        join(groups, &groups->list.items[groups->list.count - 1], &view);
     }
     if (groups->list.count)
         qsort_r(groups->list.items, groups->list.count, sizeof(*groups->list.items), by_importance,
@@ -185,6 +208,7 @@ bool task_groups_init(struct task_groups *groups, const struct snap_suspended *s
 
 void task_groups_deinit(struct task_groups *groups)
 {
+    free(groups->places);
     free(groups->order);
     vec_deinit(&groups->list);
     *groups = (struct task_groups){0};

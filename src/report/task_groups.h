@@ -19,7 +19,8 @@ struct task_view {
 
 struct task_group {
     uint32_t first, count; // range in task_groups.order
-    uint32_t stack;        // SNAP_NO_INDEX: none
+    uint32_t stack;        // SNAP_NO_INDEX: none. With native frames, if any of them has some
+    bool natives_differ;   // ... which are not those of all that have some
     unsigned state;
     enum snap_await_kind kind;
     bool runs;
@@ -37,6 +38,7 @@ struct task_group {
 struct task_groups {
     const struct snap_suspended *suspended; // NULL: there is nothing
     bool of_greenlets;
+    uint32_t *places;            // of each stack: snap_suspended_places(); NULL: they are all different
     uint32_t *order;             // indexes; those of a group are neighbours, in their own order
     VEC(struct task_group) list; // what runs first, then the largest
 };

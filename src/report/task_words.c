@@ -287,13 +287,17 @@ static void add_frame(struct plain *plain, const struct page *page, const struct
         plain_add(plain, ":%" PRId32, line);
 }
 
-// The innermost frame of one's own, else the innermost one.
+// The innermost frame of one's own, else the innermost one that is not native.
 static size_t own_place(const struct page *page, const struct snap_frames *frames)
 {
-    for (size_t i = 0; i < frames->count; i++)
+    size_t inner = frames->count;
+    for (size_t i = 0; i < frames->count; i++) {
         if (is_own(page, &frames->items[i]))
             return i;
-    return 0;
+        if (inner == frames->count && frames->items[i].kind != SNAP_NATIVE)
+            inner = i;
+    }
+    return inner < frames->count ? inner : 0;
 }
 
 // Which frames of a chain are named; the others are counted.

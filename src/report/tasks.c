@@ -396,7 +396,11 @@ void page_add_group(struct page *page, const struct task_groups *groups,
         plain_unmark(&line);
         doc_line(page->doc, DOC_FAINT, 0, plain_text(&line));
     } else {
+        // What a greenlet is inside of, the Python frame next to it says.
+        page->inner_hidden = groups->of_greenlets && !page->options->full;
+        page->python_only = group->natives_differ;
         page_frames(page, frames, true, NULL);
+        page->inner_hidden = page->python_only = false;
     }
     page->failed |= line.failed;
 }

@@ -32,6 +32,8 @@ static uint64_t key_of(const struct task_groups *groups, const struct task_group
     uint64_t hash = hash_u64(HASH_SEED, groups->of_greenlets);
     hash = hash_u64(hash, (uint64_t)group->state << 32 | group->kind);
     vec_foreach (frame, task_groups_frames(groups, group->stack)) {
+        if (frame->kind == SNAP_NATIVE) // some may be without
+            continue;
         hash = hash_u64(hash, (uint64_t)frame->function << 32 | frame->qualname);
         hash = hash_u64(hash, (uint64_t)frame->file << 32 | (uint32_t)frame->line);
     }

@@ -23,17 +23,26 @@ static enum snap_greenlet_state state_of(enum py_greenlet_state state)
 
 // ---- One ----------------------------------------------------------------------------------------
 
-static struct err *keep_stack(struct greenlets *g, const struct py_stack *stack, uint32_t *ret)
+static bool push_python(const struct py_stack *stack, struct snap_frames *ret)
+{
+    AUTO_FREE uint64_t *tokens = calloc(stack->frames.count + 1, sizeof(*tokens));
+    if (!tokens)
+        return false;
+    snap_python_tokens(stack, tokens);
+    return snap_python_push(ret, stack, tokens, 0, stack->frames.count);
+}
+
+static struct err *keep_stack(struct greenlets *g, const struct py_greenlet *greenlet,
+                              const struct py_stack *stack, struct unwind_stack *native,
+                              uint32_t *ret)
 {
     struct snap_frames frames = {0};
-    AUTO_FREE uint64_t *tokens = calloc(stack->frames.count + 1, sizeof(*tokens));
-    bool ok = tokens != NULL;
+    bool ok = !native->frames.count || greenlets_merge(g, greenlet, stack, native, &frames);
     *ret = SNAP_NO_INDEX;
-    if (ok && stack->frames.count) {
-        snap_python_tokens(stack, tokens);
-        ok = snap_python_push(&frames, stack, tokens, 0, stack->frames.count) &&
-             snap_suspended_stack(g->out, frames.items, frames.count, ret);
-    }
+    if (ok && !frames.count && stack->frames.count)
+        ok = push_python(stack, &frames);
+    if (ok && frames.count)
+        ok = snap_suspended_stack(g->out, frames.items, frames.count, ret);
     vec_deinit(&frames);
     return ok ? NULL : err_create(ERR_NO_MEMORY, "greenlets");
 }
@@ -54,7 +63,8 @@ static uint64_t since(const struct greenlets *g, const struct py_greenlet *green
 }
 
 static struct err *add(struct greenlets *g, const struct py_greenlet *greenlet,
-                       const struct py_stack *stack, const struct snap_greenlet *value)
+                       const struct py_stack *stack, struct unwind_stack *native,
+                       const struct snap_greenlet *value)
 {
     struct greenlet_extra extra = {
         .group = greenlet->group,
@@ -62,7 +72,7 @@ static struct err *add(struct greenlets *g, const struct py_greenlet *greenlet,
     };
     struct snap_greenlet kept = *value;
     struct greenlet_running running = {(uint32_t)g->out->greenlets.count, *greenlet};
-    TRY(keep_stack(g, stack, &kept.stack));
+    TRY(keep_stack(g, greenlet, stack, native, &kept.stack));
     if (!vec_reserve(&g->out->greenlets, g->out->greenlets.count + 1) ||
         !hash_index_reserve(&g->by_object, 1) || !vec_push(&g->extras, extra) ||
         (greenlet->state == PY_GREENLET_RUNNING && !vec_push(&g->running, running)))
@@ -79,13 +89,16 @@ static struct err *read_once(struct greenlets *g, struct greenlet_known *known, 
     struct py_decoder *dec = &g->process->dec;
     struct py_greenlet greenlet;
     struct py_stack stack = {0};
+    GUARD(unwind_stack_deinit) struct unwind_stack native = {0};
     g->view.size = 0;
     *ret = NONE;
     AUTO_ERR struct err *none = py_greenlet_read(dec, &g->known->build, known->object, &greenlet);
     if (none || greenlet.state == PY_GREENLET_DEAD)
         return NULL;
-    if (greenlet.state == PY_GREENLET_SUSPENDED)
+    if (greenlet.state == PY_GREENLET_SUSPENDED) {
         py_greenlet_stack(g->process, &g->view, &greenlet, &stack);
+        (void)greenlets_unwind(g, &greenlet, &stack, &native);
+    }
     struct snap_greenlet value = {
         .pid = g->in->target->pid,
         .object = known->object,
@@ -102,11 +115,11 @@ static struct err *read_once(struct greenlets *g, struct greenlet_known *known, 
         greenlets_read_await(g, &stack, &value.await);
     struct err *err = NULL;
     *ret = TORN;
-    if (greenlets_hold(g, greenlets_group(g, known->group), &greenlet, &stack)) {
+    if (greenlets_hold(g, greenlets_group(g, known->group), &greenlet, &stack, &native)) {
         if (greenlet.state == PY_GREENLET_SUSPENDED)
             value.since_ns = since(g, &greenlet, &stack, known);
         *ret = TAKEN;
-        err = add(g, &greenlet, &stack, &value);
+        err = add(g, &greenlet, &stack, &native, &value);
     }
     py_stack_deinit(&stack);
     return err;
@@ -139,6 +152,7 @@ static struct err *read_all(struct greenlets *g)
     vec_foreach (known, &g->known->items)
         TRY(read_one(g, known));
     g->view.size = 0;
+    greenlets_tell_natives_left_out(g);
     return greenlets_settle(g);
 }
 

@@ -24,6 +24,9 @@ struct greenlets_known {
     const struct py_process *process; // of another program all is void
     struct py_greenlet_build build;
     VEC(struct greenlet_known) items; // as the collector has them: the older ones mostly first
+    // Where suspended ones go on, in the module's code; 0: not known. `looked`: it was searched for.
+    uint64_t switch_pc;
+    bool looked;
     // So as to take a small part of the time in a run of many snapshots; CLOCK_MONOTONIC.
     uint64_t next_walk_ns, next_read_ns;
 };
@@ -65,6 +68,11 @@ struct greenlets {
     struct hash_index by_object;  // ids are indexes
     size_t paths, sockets, slots; // work that was done on what they wait for
     size_t changed_next;          // of kernel->changed, in a replay
+    // Native frames: greenlets_native.c.
+    bool asked_switch, has_switch;
+    struct arch_switch at_switch;
+    size_t native_stacks, native_frames, natives_left_out;
+    uint8_t places[4096]; // at so many of each place they were looked at, by hash
 };
 
 // Fills known->items. False: nothing is to be read in this snapshot.
@@ -82,7 +90,8 @@ struct greenlet_group *greenlets_group(const struct greenlets *g, uint64_t group
 void greenlets_begin(struct greenlets *g, struct greenlet_group *group, bool again);
 // Afterwards: it is of one moment.
 bool greenlets_hold(struct greenlets *g, const struct greenlet_group *group,
-                    const struct py_greenlet *greenlet, const struct py_stack *stack);
+                    const struct py_greenlet *greenlet, const struct py_stack *stack,
+                    const struct unwind_stack *native);
 // Something changed while it was read: a fact, of which a replay is told when it asks in the same
 // order.
 struct err *greenlets_tell_change(struct greenlets *g, uint64_t addr);
@@ -92,6 +101,21 @@ struct err *greenlets_hold_thread(struct greenlets *g, const struct py_stack *st
                                   const struct py_greenlet *greenlet, bool *ret);
 // Nothing of it all has changed.
 struct err *greenlets_hold_all(struct greenlets *g, bool *ret);
+
+// ---- greenlets_native.c -------------------------------------------------------------------------
+
+// The native stack of a suspended one, its starter's activation last. False: there is none to show.
+bool greenlets_unwind(struct greenlets *g, const struct py_greenlet *greenlet,
+                      const struct py_stack *stack, struct unwind_stack *ret);
+// It is still the same, where nothing counts the switches.
+bool greenlets_same_natives(struct greenlets *g, const struct py_greenlet *greenlet,
+                            const struct unwind_stack *native);
+// Native and Python frames in one order, innermost first. *ret is empty where that is not certain; both
+// stacks are then as good as before. False: out of memory.
+bool greenlets_merge(struct greenlets *g, const struct py_greenlet *greenlet,
+                     const struct py_stack *stack, struct unwind_stack *native,
+                     struct snap_frames *ret);
+void greenlets_tell_natives_left_out(const struct greenlets *g);
 
 // ---- The others ---------------------------------------------------------------------------------
 

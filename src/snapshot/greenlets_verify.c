@@ -90,13 +90,15 @@ static bool same_words(const struct greenlets *g, const struct py_greenlet *gree
 }
 
 bool greenlets_hold(struct greenlets *g, const struct greenlet_group *group,
-                    const struct py_greenlet *greenlet, const struct py_stack *stack)
+                    const struct py_greenlet *greenlet, const struct py_stack *stack,
+                    const struct unwind_stack *native)
 {
     if (g->in->is_core || !g->in->heap)
         return true;
     bool counted = group && group->counter && group->group == greenlet->group;
     if (!counted || greenlet->state != PY_GREENLET_SUSPENDED)
-        return same_frames(g, stack) && same_words(g, greenlet);
+        return (!native->frames.count || greenlets_same_natives(g, greenlet, native)) &&
+               same_frames(g, stack) && same_words(g, greenlet);
     // Into it and away from it are two.
     uint64_t count = count_of(g, group);
     return count == group->seen || (count - group->seen == 1 && same_words(g, greenlet));

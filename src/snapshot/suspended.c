@@ -173,6 +173,38 @@ bool snap_suspended_stack(struct snap_suspended *suspended, const struct snap_fr
     return true;
 }
 
+static bool without_natives(const struct snap_frames *frames, struct snap_frames *ret)
+{
+    vec_clear(ret);
+    vec_foreach (frame, frames)
+        if (frame->kind != SNAP_NATIVE && !vec_push(ret, *frame))
+            return false;
+    return true;
+}
+
+bool snap_suspended_places(const struct snap_suspended *suspended, uint32_t *ret)
+{
+    struct snap_suspended *places = snap_suspended_create();
+    struct snap_frames frames = {0};
+    VEC(uint32_t) firsts = {0}; // of each place
+    bool ok = places != NULL;
+    for (uint32_t i = 0; ok && i < suspended->stacks.count; i++) {
+        const struct snap_frames *whole = &suspended->stacks.items[i];
+        uint32_t place;
+        ok = without_natives(whole, &frames);
+        // Where there is nothing else they are what tells.
+        const struct snap_frames *kept = frames.count ? &frames : whole;
+        ok = ok && snap_suspended_stack(places, kept->items, kept->count, &place) &&
+             (place < firsts.count || vec_push(&firsts, i));
+        if (ok)
+            ret[i] = firsts.items[place];
+    }
+    vec_deinit(&firsts);
+    vec_deinit(&frames);
+    snap_suspended_destroy(places);
+    return ok;
+}
+
 // ---- Who awaits whom ----------------------------------------------------------------------------
 
 bool snap_suspended_link(struct snap_suspended *suspended)

@@ -238,6 +238,102 @@ static bool may_jump_to(const uint8_t *code, size_t size, uint64_t pc, uint64_t 
     return false;
 }
 
+// ---- Switches of stacks -------------------------------------------------------------------------
+
+enum { RBP_FIELD = 5 }; // the register's number in instructions
+
+// An instruction with a local variable of its function in memory.
+struct local {
+    size_t bytes; // of the instruction; 0: it is none
+    uint8_t reg;  // the field of ModRM that says which register, or extends the opcode
+    uint8_t base; // RSP or RBP
+    int32_t offset;
+};
+
+// Intel SDM, volume 2A, 2.1.5: ModRM of an operand in memory, [rsp + disp] (with a SIB byte that has no
+// index) or [rbp + disp].
+static struct local as_local(const uint8_t *code, size_t size, const char *opcode, size_t opcode_bytes)
+{
+    struct local none = {0};
+    if (size < opcode_bytes + 6 || memcmp(code, opcode, opcode_bytes) != 0)
+        return none;
+    const uint8_t *at = code + opcode_bytes;
+    uint8_t mod = at[0] >> 6, rm = at[0] & 7;
+    struct local ret = {.reg = (at[0] >> 3) & 7, .base = rm == 4 ? RSP : RBP};
+    if ((rm != 4 || at[1] != 0x24) && rm != 5)
+        return none;
+    if (mod == 3 || (mod == 0 && rm == 5))
+        return none;
+    at += rm == 4 ? 2 : 1;
+    if (mod == 1)
+        ret.offset = (int8_t)at[0];
+    else if (mod == 2)
+        memcpy(&ret.offset, at, sizeof(ret.offset));
+    ret.bytes = (size_t)(at - code) + (mod == 1 ? 1 : mod == 2 ? 4 : 0);
+    return ret;
+}
+
+static bool is_local(struct local local, uint8_t reg)
+{
+    return local.bytes && local.reg == reg;
+}
+
+#define LOCAL(code, size, opcode) as_local(code, size, opcode, sizeof(opcode) - 1)
+#define FLOAT_CONTROL "\xd9"       // fnstcw: /7; fldcw: /5
+#define VECTOR_CONTROL "\x0f\xae" // stmxcsr: /3; ldmxcsr: /2
+#define STORE "\x48\x89"          // mov %reg,local
+#define LOAD "\x48\x8b"           // mov local,%reg
+
+// fnstcw; stmxcsr; mov %rbp,local. Three statements of assembler code: nothing comes between.
+static bool saves_state(const uint8_t *code, size_t size, struct local *ret)
+{
+    struct local word = LOCAL(code, size, FLOAT_CONTROL);
+    if (!is_local(word, 7))
+        return false;
+    code += word.bytes, size -= word.bytes;
+    word = LOCAL(code, size, VECTOR_CONTROL);
+    if (!is_local(word, 3))
+        return false;
+    *ret = LOCAL(code + word.bytes, size - word.bytes, STORE);
+    return is_local(*ret, RBP_FIELD);
+}
+
+// mov local,%rbp; ldmxcsr; fldcw.
+static bool loads_state(const uint8_t *code, size_t size, struct local *ret)
+{
+    struct local word = *ret = LOCAL(code, size, LOAD);
+    if (!is_local(word, RBP_FIELD))
+        return false;
+    code += word.bytes, size -= word.bytes;
+    word = LOCAL(code, size, VECTOR_CONTROL);
+    return is_local(word, 2) &&
+           is_local(LOCAL(code + word.bytes, size - word.bytes, FLOAT_CONTROL), 5);
+}
+
+// add %reg,%rsp; add %reg,%rbp with the same register end before it (greenlet 0.4 to 3.5,
+// platform/switch_amd64_unix.h). The frame pointer was saved in a local at the function's beginning, and
+// will be loaded from it at its end; in code that is made with frame pointers, the local of the other
+// stack has its own frame pointer.
+static bool switches_stack(const uint8_t *code, size_t size, size_t at, struct arch_switch *ret)
+{
+    struct local saved, loaded;
+    const uint8_t *add = code + at - 6;
+    if (at < 6 || at > size || (add[0] & 0xfb) != 0x48 || add[1] != 0x01 || add[0] != add[3] ||
+        add[4] != 0x01 || (add[2] & 0xc7) != 0xc4 || add[5] != add[2] + 1)
+        return false;
+    bool found = false;
+    for (size_t i = at - 6; i > 0 && at - i < ARCH_SWITCH_BEFORE && !found; i--)
+        found = saves_state(code + i - 1, at - i + 1, &saved);
+    if (!found)
+        return false;
+    for (size_t i = at; i < size && i - at < ARCH_SWITCH_BEHIND; i++)
+        if (loads_state(code + i, size - i, &loaded)) {
+            *ret = (struct arch_switch){loaded.base, loaded.offset};
+            return loaded.base == saved.base && loaded.offset == saved.offset;
+        }
+    return false;
+}
+
 #define BYTES(text) .bytes = (text), .size = sizeof(text) - 1
 #define PLAIN ARCH_STUB_PLAIN
 
@@ -296,6 +392,7 @@ static const struct arch_unwind unwind_rows = {
     .frame_sizes = frame_sizes,
     .may_jump_to = may_jump_to,
     .stubs = stubs,
+    .switches_stack = switches_stack,
 };
 
 const struct arch arch_x86_64 = {

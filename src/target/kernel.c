@@ -53,7 +53,7 @@ void kernel_facts_renew(struct kernel_facts *facts, pid_t ask)
     facts->read_greenlets = facts->read_tasks = false;
     vec_clear(&facts->generators);
     facts->has_generators = false;
-    facts->generators_left_out = 0;
+    facts->generators_left_out = facts->greenlet_switch = 0;
     facts->ask = ask;
     facts->clocks = (struct wait_clocks){now(CLOCK_MONOTONIC), now(CLOCK_REALTIME)};
 }

@@ -335,6 +335,8 @@ void walk_run(struct walk *walk)
             step = fallback_step(walk);
         if (step == STEP_NONE)
             step = walk_end(walk, UNWIND_END_NO_INFO, walk->regs.pc);
+        if (step == STEP_ON && walk->stop && last_frame(walk)->cfa > walk->stop)
+            step = walk_end(walk, UNWIND_END_BASE, 0);
         if (step == STEP_END)
             return;
     }
@@ -369,6 +371,47 @@ void unwind(struct unwinder *unwinder, struct mem *stack, const struct unwind_st
     ret->start = *start;
     walk_run(&walk);
     unwinder->stats.frames += ret->frames.count;
+}
+
+static bool all_called(struct unwinder *unwinder, const struct unwind_frames *frames)
+{
+    uint64_t target;
+    vec_foreach (frame, frames)
+        if (!frame->exact_pc && !code_follows_call(unwinder, frame->pc, &target))
+            return false;
+    return true;
+}
+
+bool unwind_suspended(struct unwinder *unwinder, struct mem *stack, const struct arch_regs *regs,
+                      uint64_t stop, struct unwind_stack *ret)
+{
+    const struct arch_unwind *arch = unwinder->arch;
+    struct walk walk = {
+        .unwinder = unwinder,
+        .regs = {.pc = regs->ip, .known = 1ull << arch->sp | 1ull << arch->fp},
+        .out = ret,
+        .exact = true,
+        .strict = true,
+        .stop = stop,
+        .how = UNWIND_START,
+    };
+    walk.regs.value[arch->sp] = regs->sp;
+    walk.regs.value[arch->fp] = regs->fp;
+    row_cache_make_room(unwinder->rows);
+    unwinder->stack = stack;
+    unwinder->window_usable = 0;
+    vec_clear(&ret->frames);
+    ret->end_addr = 0;
+    ret->recovered = false;
+    ret->start = (struct unwind_start){.regs = *regs};
+    walk_run(&walk);
+    unwinder->window_usable = 0;
+    unwinder->stats.frames += ret->frames.count;
+    if (ret->end != UNWIND_END_BASE || !ret->frames.count)
+        return false;
+    const struct unwind_frame *last = last_frame(&walk);
+    return (stop == UINT64_MAX || (last->sp <= stop && last->cfa > stop)) &&
+           all_called(unwinder, &ret->frames);
 }
 
 void unwind_stack_deinit(struct unwind_stack *stack)

@@ -40,6 +40,7 @@ struct walk {
     uint8_t how;              // how regs were found
     bool guessed;             // by a scan, or from what a scan has found
     unsigned jumps;           // times that the stack pointer went down
+    uint64_t stop;            // the activation that this lies in is the last; 0: none such
     uint64_t lost_fp;         // where the frame pointer is to be found, if the bytes were there
 };
 

@@ -2,6 +2,7 @@
 """Greenlets that wait in known places, and what the program itself says of them.
 
 usage: greenlets.py FILE plain|gevent|eventlet|many|busy [COUNT]
+       greenlets.py FILE native LIBRARY
 
 FILE gets JSON: for each greenlet, by its id, the frames that gr_frame leads to, outermost first. Names
 are spelled so that they tell what is expected: a function called wait_event waits for an event.
@@ -140,6 +141,70 @@ def plain(file):
     sys.stdout.write("READY\n")
     sys.stdout.flush()
     event.wait()
+
+
+# ---- Native frames -------------------------------------------------------------------------------
+
+def native(file, path):
+    """Native code that called back into Python and was switched away."""
+    import ctypes
+    import greenlet
+    callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)
+    library = ctypes.CDLL(path)
+
+    def called(value):
+        away()
+        return value
+
+    def called_twice(value):
+        return between(value) + 1
+
+    def between(value):
+        return library.switch_inner(KEPT["called"], value)
+
+    KEPT.update(called=callback(called), called_twice=callback(called_twice))
+
+    def calls():
+        assert library.switch_outer(KEPT["called"], 3) == 4
+
+    def calls_alloca():
+        assert library.switch_alloca(KEPT["called"], 100) == 101
+
+    def calls_twice():
+        library.switch_outer(KEPT["called_twice"], 5)
+
+    def switches_often():
+        away()
+        calls()
+        calls()
+
+    made = {
+        "calls": greenlet.greenlet(calls),
+        "calls_alloca": greenlet.greenlet(calls_alloca),
+        "calls_twice": greenlet.greenlet(calls_twice),
+        "switches_often": greenlet.greenlet(switches_often),
+        "run": greenlet.greenlet(library.switch_outer),
+    }
+    for name, one in made.items():
+        if name == "run":
+            one.switch(KEPT["called"], 7)
+        else:
+            one.switch()
+    made["switches_often"].switch()
+    made["switches_often"].switch()
+    made["no_python"] = greenlet.greenlet(greenlet.getcurrent().switch)
+    made["no_python"].switch()
+    made["main"] = greenlet.getcurrent()
+    KEPT.update(made)
+
+    def at_last():
+        say(file, made)
+        sys.stdout.write("READY\n")
+        sys.stdout.flush()
+        threading.Event().wait()
+
+    KEPT["at_last"] = callback(lambda value: greenlet.greenlet(at_last).switch())
+    library.switch_outer(KEPT["at_last"], 9)
 
 
 # ---- gevent --------------------------------------------------------------------------------------
@@ -298,5 +363,6 @@ def busy(file, count):
 
 if __name__ == "__main__":
     kinds = {"plain": plain, "gevent": with_gevent, "eventlet": with_eventlet, "many": many,
-             "busy": busy}
-    kinds[sys.argv[2]](sys.argv[1], *map(int, sys.argv[3:]))
+             "busy": busy, "native": native}
+    kinds[sys.argv[2]](sys.argv[1], *[int(word) if word.isdigit() else word
+                                      for word in sys.argv[3:]])
