@@ -97,9 +97,11 @@ bool greenlets_hold(struct greenlets *g, const struct greenlet_group *group,
     bool counted = group && group->counter && group->group == greenlet->group;
     if (!counted || greenlet->state != PY_GREENLET_SUSPENDED)
         return same_frames(g, stack) && same_words(g, greenlet);
-    // Into it and away from it are two.
+    // Into it and away from it are two. It is asked again, as the second one may have been made just before
+    // the words were looked at.
     uint64_t count = count_of(g, group);
-    return count == group->seen || (count - group->seen == 1 && same_words(g, greenlet));
+    return count == group->seen || (count - group->seen == 1 && same_words(g, greenlet) &&
+                                    count_of(g, group) == count);
 }
 
 // ---- The running one ----------------------------------------------------------------------------
