@@ -131,7 +131,7 @@ static struct err *read_one(struct greenlets *g, struct greenlet_known *known)
     enum outcome outcome = TORN;
     // What was recorded once is not read again.
     int tries = !g->in->heap || g->in->heap != g->in->target->mem || g->in->is_core ? 1 : TRIES;
-    if (group && group->gone)
+    if (group && (group->gone || !(group->switches || g->strays)))
         return NULL;
     if (!g->in->heap && greenlets_told_of(g, known->object))
         tries = 0;

@@ -40,6 +40,7 @@ struct greenlet_extra {
 struct greenlet_group {
     uint64_t group;
     bool gone;        // the thread has ended
+    bool switches;    // it has others than its first one, which each thread has that asked for it
     pid_t tid;        // 0: not known
     uint64_t counter; // address of what counts its switches; 0: not known
     uint64_t first,
@@ -65,6 +66,7 @@ struct greenlets {
     VEC(struct greenlet_group) groups;
     struct hash_index by_group;   // ids are indexes of these
     size_t first;                 // of them in out->greenlets
+    bool strays;                  // some do not say what thread they are of, until they run
     struct hash_index by_object;  // ids are indexes
     size_t paths, sockets, slots; // work that was done on what they wait for
     size_t changed_next;          // of kernel->changed, in a replay

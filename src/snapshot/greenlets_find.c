@@ -15,6 +15,8 @@
 // Of the time that passes, what may be used for looking through the heap, and for reading.
 #define WALK_SHARE 50
 #define READ_SHARE 20
+// A process that runs may change a list under the walk. That takes moments, so it is mostly whole the next time.
+#define WALKS 3
 
 void greenlets_known_destroy(struct greenlets_known *known)
 {
@@ -71,7 +73,6 @@ static bool replace(struct greenlets_known *known, struct walk *walk)
     vec_clear(&known->items);
     for (size_t i = 0; ok && i < walk->found.count; i++)
         ok = vec_push(&known->items, walk->found.items[i]);
-    vec_deinit(&walk->found);
     return ok;
 }
 
@@ -82,39 +83,60 @@ static struct err *walk_interpreter(struct walk *walk, uint64_t interp)
     return imported ? py_heap_walk(walk->g->process, interp, visit, walk) : NULL;
 }
 
-static void walk_all(struct walk *walk)
+// *ret: why some may be missing; NULL: all were found.
+static void walk_all(struct walk *walk, struct err **ret)
 {
-    const struct snap_input *in = walk->g->in;
-    const struct py_threads *threads = &in->state->threads;
+    const struct py_threads *threads = &walk->g->in->state->threads;
     for (size_t i = 0; i < threads->count && !walk->failed; i++) {
         // Threads of an interpreter follow each other.
         if (i && threads->items[i].interp == threads->items[i - 1].interp)
             continue;
-        AUTO_ERR struct err *err = walk_interpreter(walk, threads->items[i].interp);
-        if (err)
-            snap_note(in->strings, &walk->g->snapshot->notes, "greenlets may be missing: %s",
-                      err_message(err));
+        struct err *err = walk_interpreter(walk, threads->items[i].interp);
+        if (*ret)
+            err_destroy(err);
+        else
+            *ret = err;
     }
+}
+
+static struct err *walk_once(struct walk *walk, struct err **ret)
+{
+    struct greenlets *g = walk->g;
+    struct py_decoder *dec = &g->process->dec;
+    struct mem *mem = mem_create_cached(g->in->heap);
+    if (!mem)
+        return err_create(ERR_NO_MEMORY, "greenlets");
+    struct err *err = py_decoder_init(&walk->dec, &dec->layout, mem, dec->strings);
+    dec->mem = mem;
+    if (!err)
+        walk_all(walk, ret);
+    dec->mem = g->in->target->mem;
+    py_decoder_deinit(&walk->dec);
+    mem_destroy(mem);
+    // Types come and go.
+    memset(g->known->build.types, 0, sizeof(g->known->build.types));
+    return err;
 }
 
 static struct err *walk_heap(struct greenlets *g)
 {
-    struct py_decoder *dec = &g->process->dec;
-    struct mem *mem = mem_create_cached(g->in->heap);
     struct walk walk = {.g = g};
-    if (!mem)
-        return err_create(ERR_NO_MEMORY, "greenlets");
-    struct err *err = py_decoder_init(&walk.dec, &dec->layout, mem, dec->strings);
-    dec->mem = mem;
-    if (!err)
-        walk_all(&walk);
-    dec->mem = g->in->target->mem;
-    py_decoder_deinit(&walk.dec);
-    mem_destroy(mem);
-    // Types come and go.
-    memset(g->known->build.types, 0, sizeof(g->known->build.types));
+    AUTO_ERR struct err *missing = NULL;
+    bool torn = true;
+    struct err *err = NULL;
+    for (int i = 0; i < (g->in->is_core ? 1 : WALKS) && torn && !err; i++) {
+        err_destroy(missing);
+        missing = NULL;
+        vec_clear(&walk.found);
+        err = walk_once(&walk, &missing);
+        torn = missing && err_code(missing) == ERR_BAD_DATA;
+    }
+    if (missing)
+        snap_note(g->in->strings, &g->snapshot->notes, "greenlets may be missing: %s",
+                  err_message(missing));
     if (!err && !replace(g->known, &walk))
         err = err_create(ERR_NO_MEMORY, "greenlets");
+    vec_deinit(&walk.found);
     return err;
 }
 
@@ -126,7 +148,9 @@ static struct err *replay(struct greenlets *g)
     vec_foreach (object, &g->in->kernel->greenlets)
         walk.failed =
             walk.failed || !vec_push(&walk.found, (struct greenlet_known){.object = *object});
-    return replace(g->known, &walk) ? NULL : err_create(ERR_NO_MEMORY, "greenlets");
+    bool ok = replace(g->known, &walk);
+    vec_deinit(&walk.found);
+    return ok ? NULL : err_create(ERR_NO_MEMORY, "greenlets");
 }
 
 static struct err *tell(const struct greenlets *g)

@@ -109,10 +109,12 @@ static bool take_group(struct greenlets *g, const struct owners *owners,
                        const struct py_greenlet *greenlet)
 {
     struct greenlet_group *group = greenlets_group(g, greenlet->group);
+    g->strays |= !greenlet->group && greenlet->state != PY_GREENLET_DEAD;
     if (!greenlet->group || (!group && !add_group(g, greenlet->group)))
         return !greenlet->group;
     group = greenlets_group(g, greenlet->group);
     group->gone |= greenlet->gone;
+    group->switches |= !greenlet->is_main && greenlet->state != PY_GREENLET_DEAD;
     bool started =
         greenlet->state == PY_GREENLET_RUNNING || greenlet->state == PY_GREENLET_SUSPENDED;
     if (greenlet->is_main || !started || group->tid)

@@ -99,9 +99,11 @@ bool greenlets_hold(struct greenlets *g, const struct greenlet_group *group,
     if (!counted || greenlet->state != PY_GREENLET_SUSPENDED)
         return (!native->frames.count || greenlets_same_natives(g, greenlet, native)) &&
                same_frames(g, stack) && same_words(g, greenlet);
-    // Into it and away from it are two.
+    // Into it and away from it are two. It is asked again, as the second one may have been made just before
+    // the words were looked at.
     uint64_t count = count_of(g, group);
-    return count == group->seen || (count - group->seen == 1 && same_words(g, greenlet));
+    return count == group->seen || (count - group->seen == 1 && same_words(g, greenlet) &&
+                                    count_of(g, group) == count);
 }
 
 // ---- The running one ----------------------------------------------------------------------------

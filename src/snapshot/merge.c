@@ -12,6 +12,8 @@
 
 struct merger {
     const struct merge *in;
+    struct merge own;           // of a greenlet: without what lies further out
+    struct unwind_stack natives; // ... and its native frames
     struct snap_thread *thread;
     const uint32_t *known; // per native frame: snap_native_at
     struct merge_pieces pieces;
@@ -236,6 +238,26 @@ static bool emit(struct merger *m)
     return true;
 }
 
+// Of a running greenlet its own part of the stack counts, and thread states have its Python frames alone.
+// Further out are others' frames as they were when one of them started it; they may have gone on since, and
+// what they had there be overwritten. Who starts one is in that function, too, but runs nothing below it.
+static void leave_others_out(struct merger *m)
+{
+    bool runs = false;
+    for (size_t i = 0; i < natives_of(m)->count; i++) {
+        runs |= known_of(m, i)->of_interpreter;
+        if (!runs || known_of(m, i)->role != NATIVE_GREENLET)
+            continue;
+        m->natives = *m->in->native;
+        m->natives.frames.count = i + 1;
+        m->natives.end = UNWIND_END_BASE;
+        m->own = *m->in;
+        m->own.native = &m->natives;
+        m->in = &m->own;
+        return;
+    }
+}
+
 static bool with_natives(struct merger *m)
 {
     size_t count = natives_of(m)->count;
@@ -252,6 +274,7 @@ static bool with_natives(struct merger *m)
     m->known = known;
     m->owns = owns;
     m->generated = generated;
+    leave_others_out(m);
     if (!merge_pair(m->in, known, &m->pieces))
         return false;
     judge(m);

@@ -108,6 +108,14 @@ enum native_role snap_native_role(const char *raw_name)
     return NATIVE_WORK;
 }
 
+// greenlet: src/greenlet/TUserGreenlet.cpp, UserGreenlet::g_initialstub(); up to 1.1 a function of
+// greenlet.c. Its extension module lies in the package, up to 0.4 beside it.
+enum native_role snap_native_role_elsewhere(const char *module, const char *raw_name)
+{
+    bool greenlet = strncmp(module, "_greenlet.", 10) == 0 || strncmp(module, "greenlet.", 9) == 0;
+    return greenlet && strstr(raw_name, "g_initialstub") ? NATIVE_GREENLET : NATIVE_WORK;
+}
+
 static bool is_interpreter(struct snap_natives *natives, struct module *module)
 {
     uint64_t addr, size;
@@ -185,8 +193,10 @@ static bool look_up(struct snap_natives *natives, const struct target *target, u
     if (native->named) {
         frame.function = strtab_add_cstr(natives->strings, symbol.name);
         frame.offset = pc - symbol.start;
-        if (native->of_interpreter)
-            native->role = snap_native_role(symbol.raw_name ? symbol.raw_name : symbol.name);
+        const char *raw = symbol.raw_name ? symbol.raw_name : symbol.name;
+        const char *file = strtab_get(natives->strings, frame.module);
+        native->role = native->of_interpreter ? snap_native_role(raw)
+                                              : snap_native_role_elsewhere(file ? file : "", raw);
     }
     native->count =
         (uint32_t)locations(natives, module, lookup, native->of_interpreter, &frame, ret);

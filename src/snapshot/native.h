@@ -11,6 +11,7 @@ enum native_role {
     NATIVE_LOOP,      // the evaluation loop
     NATIVE_MACHINERY, // the interpreter's way from one call to the next: see machinery.def
     NATIVE_ANONYMOUS, // code in no file: a trampoline, code made at run time
+    NATIVE_GREENLET,  // greenlet's function that starts one: its part of the stack begins there
 };
 
 struct snap_native {
@@ -39,5 +40,7 @@ uint32_t snap_native_put(struct snap_natives *natives, uint64_t pc, bool exact_p
 
 // What a function of the interpreter's module is by its name.
 enum native_role snap_native_role(const char *raw_name);
+// What one of another module is, by the names of both.
+enum native_role snap_native_role_elsewhere(const char *module, const char *raw_name);
 
 #endif

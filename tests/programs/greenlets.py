@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Greenlets that wait in known places, and what the program itself says of them.
 
-usage: greenlets.py FILE plain|gevent|eventlet|many|busy [COUNT]
+usage: greenlets.py FILE plain|gevent|eventlet|many|busy|alone [COUNT]
        greenlets.py FILE native LIBRARY
 
 FILE gets JSON: for each greenlet, by its id, the frames that gr_frame leads to, outermost first. Names
@@ -361,8 +361,28 @@ def busy(file, count):
             one.switch(0)
 
 
+def alone(file):
+    """Each thread has the greenlet that it began with, as libraries ask for it, and no other one."""
+    import greenlet
+
+    def ask():
+        KEPT[threading.current_thread().name] = greenlet.getcurrent()
+        ready.release()
+        event.wait()
+
+    ready, event = threading.Semaphore(0), threading.Event()
+    KEPT["main"] = greenlet.getcurrent()
+    for _ in range(3):
+        threading.Thread(target=ask, daemon=True).start()
+        ready.acquire()
+    say(file, KEPT)
+    sys.stdout.write("READY\n")
+    sys.stdout.flush()
+    event.wait()
+
+
 if __name__ == "__main__":
     kinds = {"plain": plain, "gevent": with_gevent, "eventlet": with_eventlet, "many": many,
-             "busy": busy, "native": native}
+             "busy": busy, "alone": alone, "native": native}
     kinds[sys.argv[2]](sys.argv[1], *[int(word) if word.isdigit() else word
                                       for word in sys.argv[3:]])

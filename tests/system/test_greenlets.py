@@ -167,6 +167,16 @@ class Greenlets(support.TestCase):
                 self.assertEqual(what, awaits["what"], wanted["name"])
             self.assertEqual("start_gevent.<locals>." + wanted["name"], listed[key]["name"])
         self.assert_joined(document, said)
+        self.assert_native(document)
+
+    def assert_native(self, document):
+        """The hub's part of the C stack is its own: what lies further out is not shown as its callers."""
+        thread, = document["snapshots"][-1]["threads"]
+        names = [frame["function"] or "" for frame in thread["frames"]]
+        begins = [index for index, name in enumerate(names) if "g_initialstub" in name]
+        if begins:  # else the extension module has no symbols
+            self.assertEqual([len(names) - 1], begins)
+            self.assertEqual([], thread["notes"])
 
     def assert_joined(self, document, said):
         """Who waits for another's end says whose."""
@@ -215,6 +225,15 @@ class Greenlets(support.TestCase):
                     started(python, folder, "gevent") as (target, said, scratch):
                 self.each_way(target, scratch, lambda document, sockets, said=said:
                               self.check_gevent(document, said, sockets))
+
+    @support.each_python()
+    def test_alone(self, python):
+        """A thread's first greenlet is nothing to tell of, while there is no other one to switch to."""
+        with started(python, self.folders(python)[-1], "alone") as (target, _, scratch):
+            core = os.path.join(scratch, "core")
+            self.assertEqual(0, support.pycore("gcore", "-o", core, target.pid).rc)
+            for command in (("snap", target.pid), ("analyze", core)):
+                self.assertNotIn("greenlets", support.pycore_json(*command))
 
     def check_ping(self, document, count):
         """Each of the suspended ones stands where one of them can stand."""

@@ -89,9 +89,10 @@ struct unwind_frame *scene_native(struct scene *scene, size_t thread, const char
     bool lib = strncmp(name, "lib", 3) == 0, none = name[0] == '@', unnamed = name[0] == '?';
     struct snap_native native = {.count = 1, .named = !none && !unnamed,
                                  .of_interpreter = !none && !lib,
-                                 .role = none           ? NATIVE_ANONYMOUS
-                                         : lib || unnamed ? NATIVE_WORK
-                                                        : snap_native_role(name)};
+                                 .role = none      ? NATIVE_ANONYMOUS
+                                         : unnamed ? NATIVE_WORK
+                                         : lib     ? snap_native_role_elsewhere("_greenlet.so", name)
+                                                   : snap_native_role(name)};
     struct snap_frame known = {.kind = SNAP_NATIVE, .address = frame.pc, .line = -1, .offset = 4,
                                .function = unnamed ? 0 : strtab_add_cstr(scene->strings, name)};
     assert_true(

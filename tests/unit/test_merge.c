@@ -175,6 +175,42 @@ static void test_greenlets(void **state)
     scene_destroy(scene);
 }
 
+// Where the function is met that starts greenlets, a greenlet's own part of the stack ends: what lies further
+// out is left out, damaged or not.
+static void test_greenlet_start(void **state)
+{
+    (void)state;
+    for (uint16_t version = 0x0308; version <= 0x030c; version += 4) {
+        struct scene *scene;
+        struct py_stack *stack = begin(&scene, version);
+        sleeping(scene);
+        scene_native(scene, 0, LOOP, 0x100); // 0x10080
+        scene_native(scene, 0, "lib_g_initialstub", 0x100);
+        scene_native(scene, 0, "lib_g_switch", 0x100);
+        scene_native(scene, 0, LOOP, 0x100);
+        scene_native(scene, 0, LOOP, 0x100);
+        scene->native_stacks[0].end = UNWIND_END_CORRUPT;
+        scene_frame(scene, stack, "a");
+        scene_entry(stack, 0x10080);
+        expect(scene, "libc_read os_read a lib_g_initialstub",
+               "libc_read os_read a " LOOP " lib_g_initialstub");
+        assert_int_equal(notes(scene)->count, 0);
+        scene_destroy(scene);
+        // Who starts another one is in that function, too, until it is switched back to.
+        stack = begin(&scene, version);
+        scene_native(scene, 0, "lib_slp_switch", 0x40);
+        scene_native(scene, 0, "lib_g_initialstub", 0x40);
+        scene_native(scene, 0, LOOP, 0x100); // 0x10080
+        scene_native(scene, 0, "lib_main", 0x100);
+        scene_frame(scene, stack, "a");
+        scene_entry(stack, 0x10080);
+        expect(scene, "lib_slp_switch lib_g_initialstub a lib_main",
+               "lib_slp_switch lib_g_initialstub a " LOOP " lib_main");
+        assert_int_equal(notes(scene)->count, 0);
+        scene_destroy(scene);
+    }
+}
+
 // A handler on an alternate signal stack that lies above the interrupted one.
 static void test_signal_stack(void **state)
 {
@@ -685,6 +721,7 @@ int main(void)
         cmocka_unit_test(test_entries_without_frames),
         cmocka_unit_test(test_subinterpreters),
         cmocka_unit_test(test_greenlets),
+        cmocka_unit_test(test_greenlet_start),
         cmocka_unit_test(test_signal_stack),
         cmocka_unit_test(test_generated_code),
         cmocka_unit_test(test_uncertain),
