@@ -81,8 +81,7 @@ void print_help(FILE *out)
     for (const struct example *example = examples; example->line; example++)
         if (example->in_overview)
             fprintf(out, "  %-39s %s\n", example->line, example->help);
-    fputs("\nExit codes: 0 complete report, 1 report with gaps (its notes say which),\n"
-          "2 no report, 3 a finding as --fail-on asks for, 64 usage. The target is only\n"
-          "read, and never left stopped.\n",
+    fputs("\nExit codes: 0 complete report, 1 one with gaps (its notes say which), 2 none,\n"
+          "3 a finding as --fail-on asks for, 64 usage. The target is never left stopped.\n",
           out);
 }

@@ -117,7 +117,8 @@ struct err *top_draw(struct screen *screen, const struct top_values *values,
     }
     TRY(prepare(&top, &options));
     top_header(&top);
-    bool done = draw_body(&top, TOP_HEADER_LINES, screen->rows - TOP_HEADER_LINES - 1);
+    unsigned header = top_header_lines(&top, screen->columns);
+    bool done = draw_body(&top, header, screen->rows - header - 1);
     top_footer(&top);
     return done && !screen->failed ? NULL : err_create(ERR_NO_MEMORY, "no memory for the screen");
 }
@@ -130,8 +131,8 @@ struct err *top_table(unsigned columns, bool ascii, unsigned threads, unsigned f
     TRY(prepare(&top, &options));
     unsigned there = top.page.profile ? (unsigned)top.page.profile->thread_count : 0;
     threads = 1 + (there < threads ? there ? there : 1 : threads);
-    struct screen *screen =
-        screen_create(TOP_HEADER_LINES + threads + 1 + functions, columns, ascii);
+    unsigned header = top_header_lines(&top, columns);
+    struct screen *screen = screen_create(header + threads + 1 + functions, columns, ascii);
     if (!screen)
         return err_create(ERR_NO_MEMORY, "no memory for the table");
     top.screen = screen;
@@ -142,9 +143,8 @@ struct err *top_table(unsigned columns, bool ascii, unsigned threads, unsigned f
         screen_destroy(screen);
         return err_create(ERR_NO_MEMORY, "no memory for the table");
     }
-    top_table_draw(&top, &upper, &state->threads, false, TOP_HEADER_LINES, threads);
-    top_table_draw(&top, &lower, &state->functions, false, TOP_HEADER_LINES + threads,
-                   1 + functions);
+    top_table_draw(&top, &upper, &state->threads, false, header, threads);
+    top_table_draw(&top, &lower, &state->functions, false, header + threads, 1 + functions);
     *ret = screen;
     return NULL;
 }

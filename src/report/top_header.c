@@ -8,6 +8,9 @@
 #include "report/top_private.h"
 #include "util/guard.h"
 
+#define STATUS_ROW 3
+#define STATUS_LINES 3 // of its words, at most
+
 // ---- Which process -------------------------------------------------------------------------------
 
 // The program and its arguments; where that is too long, paths without their folders.
@@ -145,16 +148,36 @@ static void say_cost(struct top *top, unsigned row)
     top->screen->failed |= line.failed;
 }
 
+// As much of the status as STATUS_LINES hold. The number of lines, at least one; `screen` NULL: only that.
+static unsigned put_status(const struct top *top, unsigned columns, struct screen *screen,
+                           unsigned row)
+{
+    GUARD(plain_deinit) struct plain words = {0};
+    unsigned lines = 0;
+    if (!top->values->status)
+        return 1;
+    plain_safe(&words, top->values->status, strlen(top->values->status));
+    for (const char *at = plain_text(&words); *at && lines < STATUS_LINES; lines++) {
+        GUARD(plain_deinit) struct plain line = {0};
+        size_t bytes = top_fits(at, columns);
+        plain_bytes(&line, at, bytes);
+        if (screen)
+            screen_put(screen, row + lines, SCREEN_ALERT, plain_text(&line));
+        at += bytes ? bytes : strlen(at);
+    }
+    if (screen && words.failed)
+        screen->failed = true;
+    return lines ? lines : 1;
+}
+
 static void say_status(struct top *top, unsigned row)
 {
     const struct top_state *state = top->state;
     struct screen *screen = top->screen;
     GUARD(plain_deinit) struct plain line = {0};
-    if (top->values->status) {
-        plain_safe(&line, top->values->status, strlen(top->values->status));
-        screen_put(screen, row, SCREEN_ALERT, plain_text(&line));
+    row += put_status(top, screen->columns, screen, row) - 1;
+    if (top->values->status)
         screen_put(screen, row, SCREEN_NORMAL, "  ");
-    }
     if (state->paused)
         screen_put(screen, row, SCREEN_ALERT, "held: p goes on  ");
     if (state->filter[0] && state->prompt != TOP_ASK_FILTER) {
@@ -169,6 +192,11 @@ static void say_status(struct top *top, unsigned row)
     screen->failed |= line.failed;
 }
 
+unsigned top_header_lines(const struct top *top, unsigned columns)
+{
+    return STATUS_ROW + put_status(top, columns, NULL, 0);
+}
+
 void top_header(struct top *top)
 {
     say_process(top, 0);
@@ -178,7 +206,7 @@ void top_header(struct top *top)
     } else {
         screen_put(top->screen, 1, SCREEN_NORMAL, "the first snapshots are being taken");
     }
-    say_status(top, 3);
+    say_status(top, STATUS_ROW);
 }
 
 // ---- The last line -------------------------------------------------------------------------------

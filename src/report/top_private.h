@@ -82,9 +82,14 @@ void top_function(struct top *top, unsigned from, unsigned lines);
 void top_task(struct top *top, unsigned from, unsigned lines);
 void top_help(struct top *top, unsigned from, unsigned lines);
 
+// How many bytes of a text go on a line of so many columns: if not all, up to behind a space, if there is
+// one.
+size_t top_fits(const char *text, size_t columns);
+
 // ---- The lines above and below (top_header.c) ----------------------------------------------------
 
-enum { TOP_HEADER_LINES = 4 };
+// How many lines it has: more where the status is long.
+unsigned top_header_lines(const struct top *top, unsigned columns);
 void top_header(struct top *top);
 void top_footer(struct top *top);
 

@@ -49,7 +49,23 @@ static void parts_deinit(struct parts *parts)
     vec_deinit(parts);
 }
 
-// Lines that are too wide go on in the next one, after a space if there is one.
+size_t top_fits(const char *text, size_t columns)
+{
+    size_t bytes = 0, used = 0, space = 0;
+    while (text[bytes]) {
+        unsigned width;
+        size_t size = plain_char(text + bytes, &width);
+        if (used + width > columns)
+            break;
+        used += width;
+        bytes += size;
+        if (text[bytes] == ' ' && bytes > strspn(text, " "))
+            space = bytes + 1;
+    }
+    return text[bytes] && space && space <= bytes ? space : bytes;
+}
+
+// Lines that are too wide go on in the next one.
 static void wrap(struct text *text, struct parts *parts)
 {
     size_t columns = text->top->screen->columns;
@@ -57,19 +73,7 @@ static void wrap(struct text *text, struct parts *parts)
         const char *at = block->text ? block->text : "";
         size_t indent = 0;
         do {
-            size_t bytes = 0, used = indent, space = 0;
-            while (at[bytes]) {
-                unsigned width;
-                size_t size = plain_char(at + bytes, &width);
-                if (used + width > columns)
-                    break;
-                used += width;
-                bytes += size;
-                if (at[bytes] == ' ' && bytes > strspn(at, " "))
-                    space = bytes + 1;
-            }
-            if (at[bytes] && space && space <= bytes)
-                bytes = space;
+            size_t bytes = top_fits(at, columns - indent);
             if (!vec_push(parts, (struct part){at, bytes, indent, block->style}))
                 text->doc.failed = true;
             at += bytes ? bytes : strlen(at);
@@ -360,16 +364,17 @@ void top_help(struct top *top, unsigned from, unsigned lines)
         "",
         "CPU%    of one processor; 200 is two of them",
         "STATE   the one the thread was in most, and in how much of the time",
-        "SELF%   of the working time: in the function itself, with the native code it calls",
+        "SELF%   of the working time: in the function, with the native code it calls",
         "INNER%  (--sort self) the same of the innermost frame, whatever it is",
         "TOTAL%  with all that the function calls; recursion counts once",
         "WAIT    threads that wait in it, on average",
         "CALLS   distinct calls that were seen: at least so many were made",
         "",
-        "Native functions are dim: what they do counts for the Python function above them, too.",
-        "All shares are estimated from snapshots, some ten a second. The interval between them",
-        "grows (up to 500 ms) when they would stop the process for 1 % of the time, or cost",
-        "pycore too much; -i sets it.",
+        "Native functions are dim: what they do counts for the Python function above",
+        "them, too.",
+        "All shares are estimated from snapshots, some ten a second. The interval",
+        "between them grows (up to 500 ms) when they would stop the process for 1 % of",
+        "the time, or cost pycore too much; -i sets it.",
     };
     GUARD(text_deinit) struct text text;
     text_begin(&text, top);

@@ -70,8 +70,8 @@ def examples():
 
 
 class Help(support.TestCase):
-    def assert_fits(self, text, height=24):
-        """One screen of an old terminal; that of a command may be longer, not wider."""
+    def assert_fits(self, text, height=23):
+        """One screen of an old terminal with a prompt below; that of a command may be longer, not wider."""
         lines = text.splitlines()
         self.assertLessEqual(len(lines), height)
         self.assertLessEqual(max(map(len, lines)), 80, max(lines, key=len))

@@ -180,6 +180,42 @@ static void test_status(void **unused)
     assert_non_null(strstr(row_of(&shown, 3), "without native frames"));
 }
 
+// What a long status ends with is what mends it: it goes on in further lines, and the tables begin below.
+static void test_long_status(void **unused)
+{
+    (void)unused;
+    static const char words[] =
+        "no stacks: process 4711 belongs to user 0 and you are user 65534: run \"sudo pycore ...\" "
+        "(capability CAP_SYS_PTRACE)";
+    VALUES v = values_create();
+    set_profile(v);
+    struct top_state state = {.native = true};
+    struct top_values values = {.input = &v->input, .status = words};
+    SHOWN shown = {.screen = screen_create(24, 80, false)};
+    assert_null(top_draw(shown.screen, &values, &state));
+    assert_string_equal(row_of(&shown, 3),
+                        "no stacks: process 4711 belongs to user 0 and you are user 65534: run \"sudo ");
+    assert_string_equal(row_of(&shown, 4), "pycore ...\" (capability CAP_SYS_PTRACE)  ");
+    assert_non_null(strstr(row_of(&shown, 5), "MOSTLY IN"));
+    SHOWN table = {0};
+    assert_null(top_table(100, false, 5, 2, &values, &state, &table.screen));
+    assert_non_null(strstr(row_of(&table, 4), "CAP_SYS_PTRACE)"));
+    assert_non_null(strstr(row_of(&table, 5), "MOSTLY IN"));
+    assert_int_equal(table.screen->rows, 5 + 1 + 5 + 1 + 2);
+}
+
+// Each line of the help fits into one of a usual terminal.
+static void test_help_fits(void **unused)
+{
+    (void)unused;
+    VALUES v = values_create();
+    set_profile(v);
+    struct top_state state = {.native = true, .page = TOP_HELP};
+    SHOWN usual = draw(v, &state, 100, 80, false), wide = draw(v, &state, 100, 300, false);
+    for (unsigned row = 5; row < 99; row++)
+        assert_string_equal(row_of(&usual, row), row_of(&wide, row));
+}
+
 static void test_plain_table(void **unused)
 {
     (void)unused;
@@ -521,7 +557,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_overview),       cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_nothing_yet),    cmocka_unit_test(test_names),
-        cmocka_unit_test(test_status),         cmocka_unit_test(test_plain_table),
+        cmocka_unit_test(test_status),         cmocka_unit_test(test_long_status),
+        cmocka_unit_test(test_help_fits),      cmocka_unit_test(test_plain_table),
         cmocka_unit_test(test_cursor_follows), cmocka_unit_test(test_sorting),
         cmocka_unit_test(test_filter),         cmocka_unit_test(test_pages),
         cmocka_unit_test(test_tasks),          cmocka_unit_test(test_actions),
