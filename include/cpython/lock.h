@@ -78,19 +78,31 @@ struct py_held {
     uint64_t manager; // what the `with` statement names
     uint32_t type, what;
     uint32_t frame;
+    bool lent;     // no lock: what it got out of a queue, `lock`, and puts back
     bool observed; // the lock itself names this thread; else the frame's code tells
     bool by_call;  // ... by acquire(), with a release() to come; else its `with` block is under way
 };
 VEC_DEFINE(py_helds, struct py_held);
+enum py_taking {
+    PY_ACQUIRE, // acquire() without arguments, and release()
+    PY_GET,     // get() or get_nowait(), and put() or put_nowait()
+};
 struct py_acquired {
     uint64_t object;
-    bool given_back; // by a release() that is still to come
+    bool given_back; // by a call that is still to come
 };
-// What a frame has called acquire() on, by name and without arguments, with no release() of the same name
-// since, and either one still to come, or no way around that acquire(): in the order of its code;
-// whatever that is now. At most `room` objects; returns how many.
+// What a frame has called the first one on, by name, and not the second one of the same name since, which
+// either is still to come, or there is no way around the first call: in the order of its code; whatever that
+// is now. Of what was got only if it comes to the second one, unless an exception keeps it from that, before
+// it comes round again: who puts back what it could not do is no borrower. At most `room` objects; returns
+// how many.
 size_t py_acquired(struct py_decoder *dec, const struct py_frame *frame,
-                   const struct py_slots *slots, struct py_acquired *ret, size_t room);
+                   const struct py_slots *slots, enum py_taking taking, struct py_acquired *ret,
+                   size_t room);
+// Whether the frame gives the object back by one of these methods, unless an exception keeps it from that,
+// before it comes round to its instruction again. The second one may be NULL.
+bool py_will_give(struct py_decoder *dec, const struct py_frame *frame,
+                  const struct py_slots *slots, uint64_t object, const char *const methods[2]);
 // Whether the frame's code names one of these methods of the object, whenever. The second may be NULL.
 bool py_names_method(struct py_decoder *dec, const struct py_frame *frame,
                      const struct py_slots *slots, uint64_t object, const char *const methods[2]);

@@ -98,6 +98,13 @@ struct snap_held { // a lock that a thread has
 };
 VEC_DEFINE(snap_helds, struct snap_held);
 
+// What a thread got out of a pool and is to give back, by its code. Not in documents.
+struct snap_lent {
+    uint64_t pool;  // a queue, a condition: what others wait for
+    uint32_t frame; // as of snap_held
+};
+VEC_DEFINE(snap_lents, struct snap_lent);
+
 // ---- Exceptions ----------------------------------------------------------------------------------
 
 enum snap_exception_role {
@@ -148,6 +155,7 @@ size_t snap_locals_begin(const struct snap_locals *locals, size_t frame);
 struct snap_details { // of one thread
     struct snap_wait wait;
     struct snap_helds held;
+    struct snap_lents lent;
     struct snap_exceptions exceptions;
     struct snap_locals locals;
     uint64_t hidden; // values that were not shown

@@ -156,6 +156,14 @@ static struct err *add(struct scan *scan, const struct place *place, uint64_t ma
     return vec_push(scan->ret, held) ? NULL : err_create(ERR_NO_MEMORY, "locks");
 }
 
+static struct err *add_lent(struct scan *scan, const struct place *place, uint64_t queue)
+{
+    struct py_held lent = {.lock = queue, .frame = place->index, .lent = true};
+    if (!py_is_a(scan->dec, queue, "Queue") && !py_is_a(scan->dec, queue, "_queue.SimpleQueue"))
+        return NULL;
+    return vec_push(scan->ret, lent) ? NULL : err_create(ERR_NO_MEMORY, "queues");
+}
+
 // ---- Objects that stand for locks ---------------------------------------------------------------
 
 static struct err *scan_frame(struct scan *scan, const struct place *place);
@@ -165,7 +173,7 @@ static struct err *scan_manager(struct scan *scan, const struct place *place, ui
 static struct err *scan_methods(struct scan *scan, const struct place *place, uint64_t object,
                                 const char *take, const char *give)
 {
-    static const char *const release[] = {"release", NULL};
+    static const char *const release[] = {"release", NULL}, *const put[] = {"put", "put_nowait"};
     struct py_decoder *dec = scan->dec;
     struct py_acquired acquired[ACQUIRED_MAX];
     struct py_frame takes, gives;
@@ -174,7 +182,7 @@ static struct err *scan_methods(struct scan *scan, const struct place *place, ui
     if (place->depth >= DEPTH_MAX || !py_slots_of_method(dec, object, take, &takes, &slots) ||
         !py_slots_of_method(dec, object, give, &gives, &its))
         return NULL;
-    size_t count = py_acquired(dec, &takes, &slots, acquired, ACQUIRED_MAX);
+    size_t count = py_acquired(dec, &takes, &slots, PY_ACQUIRE, acquired, ACQUIRED_MAX);
     struct place inner = {place->index, &takes, &slots, place->depth + 1};
     for (size_t i = 0; i < count; i++) {
         if (!py_names_method(dec, &gives, &its, acquired[i].object, release))
@@ -183,6 +191,10 @@ static struct err *scan_methods(struct scan *scan, const struct place *place, ui
         if (!is)
             TRY(scan_methods(scan, &inner, acquired[i].object, "acquire", "release"));
     }
+    count = py_acquired(dec, &takes, &slots, PY_GET, acquired, ACQUIRED_MAX);
+    for (size_t i = 0; i < count; i++)
+        if (py_names_method(dec, &gives, &its, acquired[i].object, put))
+            TRY(add_lent(scan, &inner, acquired[i].object));
     return NULL;
 }
 
@@ -263,7 +275,7 @@ static struct err *scan_frame(struct scan *scan, const struct place *place)
             TRY(scan_manager(scan, place, manager));
     }
     struct py_acquired acquired[ACQUIRED_MAX];
-    size_t count = py_acquired(dec, place->frame, slots, acquired, ACQUIRED_MAX);
+    size_t count = py_acquired(dec, place->frame, slots, PY_ACQUIRE, acquired, ACQUIRED_MAX);
     for (size_t i = 0; i < count; i++) {
         bool is, given_back = acquired[i].given_back;
         // A semaphore that is not given back is a signal.
@@ -274,6 +286,10 @@ static struct err *scan_frame(struct scan *scan, const struct place *place)
         if (!is)
             TRY(scan_methods(scan, place, acquired[i].object, "acquire", "release"));
     }
+    count = py_acquired(dec, place->frame, slots, PY_GET, acquired, ACQUIRED_MAX);
+    for (size_t i = 0; i < count; i++)
+        if (acquired[i].given_back)
+            TRY(add_lent(scan, place, acquired[i].object));
     return NULL;
 }
 
