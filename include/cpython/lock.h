@@ -49,6 +49,14 @@ enum py_wait_kind {
     PY_WAIT_LOGGING,
 };
 
+// A method of the program's own in which a thread waits: `checkout`, say. Who came through it before, and
+// gives back by another method of that object, has what is waited for.
+enum { PY_LENDER_ATTRS = 4 };
+struct py_lender {
+    uint64_t self, method; // the object, and the method's name, a str; 0: it waits in no method
+    uint64_t attrs[PY_LENDER_ATTRS]; // names of attributes of it that are looked at before it waits
+};
+
 struct py_wait {
     enum py_wait_kind kind;
     uint64_t object;  // the Queue, the Thread, the lock ...; 0: not known
@@ -56,6 +64,7 @@ struct py_wait {
     uint32_t type;    // of the object
     uint32_t what;    // how the waiting frame calls it: "self._lock"; 0: it does not
     uint32_t waiting; // frame of the program that waits: the library's own are passed over
+    struct py_lender lender;
     uint64_t mutex;   // address of the PyMutex that is waited for, 3.13+; 0: not known
     bool
         gives_back; // code of the waiting frame also puts into this queue, or releases this semaphore
@@ -103,9 +112,20 @@ size_t py_acquired(struct py_decoder *dec, const struct py_frame *frame,
 // before it comes round to its instruction again. The second one may be NULL.
 bool py_will_give(struct py_decoder *dec, const struct py_frame *frame,
                   const struct py_slots *slots, uint64_t object, const char *const methods[2]);
+// The object whose method a path names; 0: none that could be found.
+uint64_t py_method_object(struct py_decoder *dec, const struct py_frame *frame,
+                          const struct py_slots *slots, const struct py_method_call *call);
 // Whether the frame's code names one of these methods of the object, whenever. The second may be NULL.
 bool py_names_method(struct py_decoder *dec, const struct py_frame *frame,
                      const struct py_slots *slots, uint64_t object, const char *const methods[2]);
+// The method in which a frame waits for `object`, and which does not give it back itself.
+void py_lender_read(struct py_decoder *dec, const struct py_frame *frame,
+                    const struct py_slots *slots, enum py_wait_kind kind, uint64_t object,
+                    struct py_lender *ret);
+// Whether a frame has called that method, and is to call another one of that object, which by its code gives
+// back what is waited for.
+bool py_lender_has_lent(struct py_decoder *dec, const struct py_frame *frame,
+                        const struct py_lender *lender, enum py_wait_kind kind, uint64_t object);
 // The manager of a `with` block, whose `exit` ("__exit__", "__aexit__") slot `index` holds, one of those
 // that are live; 0: it holds none.
 uint64_t py_with_manager(struct py_decoder *dec, const struct py_slots *slots, uint32_t index,

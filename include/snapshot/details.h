@@ -87,6 +87,9 @@ struct snap_wait {
     // frame from it outwards that waits in a loop (UINT32_MAX: none). Not in documents.
     bool gives_back;
     uint32_t loop;
+    struct {
+        uint64_t self, method, attrs[4];
+    } lender; // struct py_lender (cpython/lock.h): the method that it waits in. Not in documents, either
 };
 
 struct snap_held { // a lock that a thread has
@@ -100,8 +103,7 @@ VEC_DEFINE(snap_helds, struct snap_held);
 
 // What a thread got out of a pool and is to give back, by its code. Not in documents.
 struct snap_lent {
-    uint64_t pool;  // a queue, a condition: what others wait for
-    uint32_t frame; // as of snap_held
+    uint64_t pool; // a queue, a condition: what others wait for
 };
 VEC_DEFINE(snap_lents, struct snap_lent);
 

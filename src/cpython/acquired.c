@@ -169,8 +169,8 @@ static uint64_t attribute(struct py_decoder *dec, uint64_t object, uint32_t name
     return unread ? 0 : value;
 }
 
-static uint64_t follow(struct py_decoder *dec, const struct py_frame *frame,
-                       const struct py_slots *slots, const struct py_method_call *call)
+uint64_t py_method_object(struct py_decoder *dec, const struct py_frame *frame,
+                          const struct py_slots *slots, const struct py_method_call *call)
 {
     uint64_t object = root(dec, frame, slots, call);
     for (uint32_t i = 0; object && i + 1 < call->part_count; i++)
@@ -222,7 +222,7 @@ size_t py_acquired(struct py_decoder *dec, const struct py_frame *frame,
     for (size_t i = 0; i < scan.count && count < room; i++) {
         ret[count].given_back = scan.taken[i].give_count > 0;
         if (is_taken(&bytecode, &scan, &scan.taken[i]) &&
-            (ret[count].object = follow(dec, frame, slots, &scan.taken[i].call)))
+            (ret[count].object = py_method_object(dec, frame, slots, &scan.taken[i].call)))
             count++;
     }
     return count;
@@ -246,7 +246,7 @@ static bool visit_named(void *arg, const struct py_method_call *call)
                                   name_at(named->dec, code, call->parts[call->part_count - 1]));
     for (size_t i = 0; name && i < 2 && named->methods[i]; i++)
         if (strcmp(name, named->methods[i]) == 0 && !call->is_call &&
-            follow(named->dec, named->frame, named->slots, call) == named->object)
+            py_method_object(named->dec, named->frame, named->slots, call) == named->object)
             named->places[named->count++] = call->begin_bytes;
     return named->count < GIVES_MAX;
 }

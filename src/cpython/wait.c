@@ -255,6 +255,8 @@ struct err *py_wait_read(struct py_decoder *dec, const struct py_stack *stack, u
     if (ret->waiting != UINT32_MAX) {
         find_name(&s, &slots);
         find_habits(&s, &slots);
+        py_lender_read(dec, &stack->frames.items[ret->waiting], &slots, ret->kind,
+                       ret->object, &ret->lender);
     }
     return NULL;
 }

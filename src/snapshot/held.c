@@ -16,7 +16,7 @@ struct err *details_read_held(const struct details_thread *of)
         TRY(py_held_read(of->dec, of->stacks[s], &helds));
         vec_foreach (held, &helds) {
             if (held->lent) {
-                struct snap_lent lent = {held->lock, details_frame(of, s, held->frame)};
+                struct snap_lent lent = {held->lock};
                 if (held->lock != of->ret->wait.object && !vec_push(&of->ret->lent, lent))
                     return err_create(ERR_NO_MEMORY, "queues");
                 continue;
