@@ -188,7 +188,7 @@ static void tell(struct diag *diag, const struct pool *pool)
     say_itself(&draft.text, diag, pool->holder);
     plain_str(&draft.text, ".");
     draft_title(&draft);
-    plain_str(&draft.text, pool->known ? "It is among what these threads hold: "
+    plain_str(&draft.text, pool->known ? "By their code these have it, and are to give it back: "
                                        : "These went on where the others wait: ");
     plain_things(&draft.text, pool->holders, "thread");
     plain_str(&draft.text, ".");
