@@ -159,6 +159,10 @@ bool py_callsite_is_call(const struct py_bytecode *bc, size_t offset_bytes);
 // Whether each way to the instruction at the offset leads through the one that begins at `begin_bytes`, and
 // lies before it: no jump and no handler passes it by. O(code size).
 bool py_callsite_is_certain(const struct py_bytecode *bc, size_t begin_bytes, size_t offset_bytes);
+// Whether the code, from the instruction at `from_bytes` on, can come to one of those that begin at `targets`,
+// and cannot come to the one at `avoid_bytes` before (which may be the first one itself). Exceptions aside.
+bool py_callsite_comes_to(const struct py_bytecode *bc, size_t from_bytes, size_t avoid_bytes,
+                          const size_t *targets, size_t count);
 // Whether the code may come to the instruction once more. Code that only exceptions lead to is left out.
 bool py_callsite_in_loop(const struct py_bytecode *bc, size_t offset_bytes);
 

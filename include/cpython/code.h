@@ -32,9 +32,12 @@ struct py_code {
     uint64_t proof;         // the proof (py_codes_begin_proof) during which it was last compared
     struct py_callsite_depths *depths; // computed when first asked for
     bool depths_tried;
-    // Indexes of "acquire" and "release" in co_names; -1: it does not use that name.
-    bool lock_names_known;
-    int32_t acquire, release;
+    // Indexes in co_names of the methods that take something and give it back (py_acquired()), by
+    // enum py_taking; -1: it does not use that name.
+    bool taking_known;
+    struct {
+        int32_t take[2], give[2];
+    } taking[2];
     // Answers given lately: deep recursion asks the same again and again.
     struct {
         bool valid, known;

@@ -99,6 +99,9 @@ struct err *py_instance_walk(struct py_decoder *dec, uint64_t object, py_dict_vi
                              void *arg);
 // Of the instance, in its dict or a slot of its class (__slots__); *ret is 0 when it has none.
 struct err *py_attr(struct py_decoder *dec, uint64_t object, const char *name, uint64_t *ret);
+// What its class, or a class that this derives from, has under that name: no builtin ones; *ret is 0 when
+// none has.
+struct err *py_class_attr(struct py_decoder *dec, uint64_t object, const char *name, uint64_t *ret);
 struct err *py_module_dict(struct py_decoder *dec, uint64_t module, uint64_t *ret);
 
 // Items of a list, a tuple, a set, a deque (or a class derived from it), whose type the caller knows. Return

@@ -49,6 +49,14 @@ enum py_wait_kind {
     PY_WAIT_LOGGING,
 };
 
+// A method of the program's own in which a thread waits: `checkout`, say. Who came through it before, and
+// gives back by another method of that object, has what is waited for.
+enum { PY_LENDER_ATTRS = 4 };
+struct py_lender {
+    uint64_t self, method; // the object, and the method's name, a str; 0: it waits in no method
+    uint64_t attrs[PY_LENDER_ATTRS]; // names of attributes of it that are looked at before it waits
+};
+
 struct py_wait {
     enum py_wait_kind kind;
     uint64_t object;  // the Queue, the Thread, the lock ...; 0: not known
@@ -56,6 +64,7 @@ struct py_wait {
     uint32_t type;    // of the object
     uint32_t what;    // how the waiting frame calls it: "self._lock"; 0: it does not
     uint32_t waiting; // frame of the program that waits: the library's own are passed over
+    struct py_lender lender;
     uint64_t mutex;   // address of the PyMutex that is waited for, 3.13+; 0: not known
     bool
         gives_back; // code of the waiting frame also puts into this queue, or releases this semaphore
@@ -78,22 +87,45 @@ struct py_held {
     uint64_t manager; // what the `with` statement names
     uint32_t type, what;
     uint32_t frame;
+    bool lent;     // no lock: what it got out of a queue, `lock`, and puts back
     bool observed; // the lock itself names this thread; else the frame's code tells
     bool by_call;  // ... by acquire(), with a release() to come; else its `with` block is under way
 };
 VEC_DEFINE(py_helds, struct py_held);
+enum py_taking {
+    PY_ACQUIRE, // acquire() without arguments, and release()
+    PY_GET,     // get() or get_nowait(), and put() or put_nowait()
+};
 struct py_acquired {
     uint64_t object;
-    bool given_back; // by a release() that is still to come
+    bool given_back; // by a call that is still to come
 };
-// What a frame has called acquire() on, by name and without arguments, with no release() of the same name
-// since, and either one still to come, or no way around that acquire(): in the order of its code;
-// whatever that is now. At most `room` objects; returns how many.
+// What a frame has called the first one on, by name, and not the second one of the same name since, which
+// either is still to come, or there is no way around the first call: in the order of its code; whatever that
+// is now. Of what was got only if it comes to the second one, unless an exception keeps it from that, before
+// it comes round again: who puts back what it could not do is no borrower. At most `room` objects; returns
+// how many.
 size_t py_acquired(struct py_decoder *dec, const struct py_frame *frame,
-                   const struct py_slots *slots, struct py_acquired *ret, size_t room);
+                   const struct py_slots *slots, enum py_taking taking, struct py_acquired *ret,
+                   size_t room);
+// Whether the frame gives the object back by one of these methods, unless an exception keeps it from that,
+// before it comes round to its instruction again. The second one may be NULL.
+bool py_will_give(struct py_decoder *dec, const struct py_frame *frame,
+                  const struct py_slots *slots, uint64_t object, const char *const methods[2]);
+// The object whose method a path names; 0: none that could be found.
+uint64_t py_method_object(struct py_decoder *dec, const struct py_frame *frame,
+                          const struct py_slots *slots, const struct py_method_call *call);
 // Whether the frame's code names one of these methods of the object, whenever. The second may be NULL.
 bool py_names_method(struct py_decoder *dec, const struct py_frame *frame,
                      const struct py_slots *slots, uint64_t object, const char *const methods[2]);
+// The method in which a frame waits for `object`, and which does not give it back itself.
+void py_lender_read(struct py_decoder *dec, const struct py_frame *frame,
+                    const struct py_slots *slots, enum py_wait_kind kind, uint64_t object,
+                    struct py_lender *ret);
+// Whether a frame has called that method, and is to call another one of that object, which by its code gives
+// back what is waited for.
+bool py_lender_has_lent(struct py_decoder *dec, const struct py_frame *frame,
+                        const struct py_lender *lender, enum py_wait_kind kind, uint64_t object);
 // The manager of a `with` block, whose `exit` ("__exit__", "__aexit__") slot `index` holds, one of those
 // that are live; 0: it holds none.
 uint64_t py_with_manager(struct py_decoder *dec, const struct py_slots *slots, uint32_t index,

@@ -21,6 +21,10 @@ struct py_slots {
 // ERR_UNSUPPORTED: the frame's code is not known. All slots or none.
 struct err *py_slots_read(struct py_decoder *dec, const struct py_frame *frame,
                           struct py_slots *ret);
+// The method of that name that the object's class has, as a frame at the end of its code (or of the part
+// of it that is looked at), of which `self` alone is known. False: there is none that is written in Python.
+bool py_slots_of_method(struct py_decoder *dec, uint64_t object, const char *name,
+                        struct py_frame *ret_frame, struct py_slots *ret);
 // Name of variable `index`, 0: it has none that can be read.
 uint32_t py_slots_name(struct py_decoder *dec, const struct py_frame *frame,
                        const struct py_slots *slots, uint32_t index);

@@ -87,6 +87,9 @@ struct snap_wait {
     // frame from it outwards that waits in a loop (UINT32_MAX: none). Not in documents.
     bool gives_back;
     uint32_t loop;
+    struct {
+        uint64_t self, method, attrs[4];
+    } lender; // struct py_lender (cpython/lock.h): the method that it waits in. Not in documents, either
 };
 
 struct snap_held { // a lock that a thread has
@@ -97,6 +100,12 @@ struct snap_held { // a lock that a thread has
     bool by_call; // by acquire(); else by a `with` statement, or it names its owner itself
 };
 VEC_DEFINE(snap_helds, struct snap_held);
+
+// What a thread got out of a pool and is to give back, by its code. Not in documents.
+struct snap_lent {
+    uint64_t pool; // a queue, a condition: what others wait for
+};
+VEC_DEFINE(snap_lents, struct snap_lent);
 
 // ---- Exceptions ----------------------------------------------------------------------------------
 
@@ -148,6 +157,7 @@ size_t snap_locals_begin(const struct snap_locals *locals, size_t frame);
 struct snap_details { // of one thread
     struct snap_wait wait;
     struct snap_helds held;
+    struct snap_lents lent;
     struct snap_exceptions exceptions;
     struct snap_locals locals;
     uint64_t hidden; // values that were not shown

@@ -9,7 +9,8 @@
 //
 // Nothing on the value stack tells, but the code does: a call of acquire() before the frame's
 // instruction, none of release() in between, and one behind it; or, where there is none, no way around
-// that call. Without arguments acquire() returns only with the lock.
+// that call. Without arguments acquire() returns only with the lock. What is got out of a queue and put back
+// reads the same.
 #include <string.h>
 
 #include "cpython/lock.h"
@@ -17,14 +18,17 @@
 
 #define PATHS_MAX 16 // in one function
 #define NAMES_MAX 4096
+#define GIVES_MAX 8 // of one path: a `finally` is there several times
 
 struct taken {
     struct py_method_call call;
-    bool is_released; // further on
+    size_t gives[GIVES_MAX]; // further on
+    size_t give_count;
 };
 
 struct scan {
     const struct py_code *code;
+    enum py_taking taking;
     size_t now; // the frame's instruction
     struct taken taken[PATHS_MAX];
     size_t count;
@@ -45,22 +49,27 @@ static struct taken *find(struct scan *scan, const struct py_method_call *call)
     return NULL;
 }
 
+static bool is_either(const int32_t names[2], int32_t name)
+{
+    return name == names[0] || name == names[1];
+}
+
 static bool visit(void *arg, const struct py_method_call *call)
 {
     struct scan *scan = arg;
     int32_t name = call->parts[call->part_count - 1];
     struct taken *taken = find(scan, call);
     bool under_way = call->begin_bytes <= scan->now && scan->now < call->end_bytes;
-    if (under_way || !call->is_call)
+    if (under_way || (!call->is_call && scan->taking == PY_ACQUIRE))
         return true;
-    if (name == scan->code->release && taken) {
-        if (call->begin_bytes > scan->now)
-            taken->is_released = true;
-        else
+    if (is_either(scan->code->taking[scan->taking].give, name) && taken) {
+        if (call->begin_bytes <= scan->now)
             *taken = scan->taken[--scan->count];
-    } else if (name == scan->code->acquire && !taken && call->begin_bytes < scan->now &&
-               scan->count < PATHS_MAX) {
-        scan->taken[scan->count++] = (struct taken){*call, false};
+        else if (taken->give_count < GIVES_MAX)
+            taken->gives[taken->give_count++] = call->begin_bytes;
+    } else if (is_either(scan->code->taking[scan->taking].take, name) && !taken &&
+               call->begin_bytes < scan->now && scan->count < PATHS_MAX) {
+        scan->taken[scan->count++] = (struct taken){.call = *call};
     }
     return true;
 }
@@ -78,19 +87,34 @@ static uint32_t name_at(struct py_decoder *dec, const struct py_code *code, int3
 
 static void find_names(struct py_decoder *dec, struct py_code *code)
 {
+    static const struct {
+        enum py_taking taking;
+        bool gives;
+        uint8_t index;
+        const char *name;
+    } names[] = {
+        {PY_ACQUIRE, false, 0, "acquire"}, {PY_ACQUIRE, true, 0, "release"},
+        {PY_GET, false, 0, "get"},         {PY_GET, false, 1, "get_nowait"},
+        {PY_GET, true, 0, "put"},          {PY_GET, true, 1, "put_nowait"},
+    };
     uint64_t size = 0;
-    code->lock_names_known = true;
-    code->acquire = code->release = -1;
+    code->taking_known = true;
+    memset(code->taking, 0xff, sizeof(code->taking)); // -1
     AUTO_ERR struct err *err = py_expect(dec, code->names_addr, PY_KIND_TUPLE, "names");
     AUTO_ERR struct err *unread =
         err ? NULL : py_read(dec->mem, &dec->layout, code->names_addr, PY_TUPLE_size, &size);
     for (int32_t i = 0; !err && !unread && (uint64_t)i < size && i < NAMES_MAX; i++) {
         const char *name = strtab_get(dec->strings, name_at(dec, code, i));
-        if (name && strcmp(name, "acquire") == 0)
-            code->acquire = i;
-        else if (name && strcmp(name, "release") == 0)
-            code->release = i;
+        for (size_t k = 0; name && k < ARRAY_SIZE(names); k++)
+            if (strcmp(name, names[k].name) == 0)
+                (names[k].gives ? code->taking[names[k].taking].give
+                                : code->taking[names[k].taking].take)[names[k].index] = i;
     }
+}
+
+static bool uses_none(const int32_t names[2])
+{
+    return names[0] < 0 && names[1] < 0;
 }
 
 // ---- What a path leads to -----------------------------------------------------------------------
@@ -145,8 +169,8 @@ static uint64_t attribute(struct py_decoder *dec, uint64_t object, uint32_t name
     return unread ? 0 : value;
 }
 
-static uint64_t follow(struct py_decoder *dec, const struct py_frame *frame,
-                       const struct py_slots *slots, const struct py_method_call *call)
+uint64_t py_method_object(struct py_decoder *dec, const struct py_frame *frame,
+                          const struct py_slots *slots, const struct py_method_call *call)
 {
     uint64_t object = root(dec, frame, slots, call);
     for (uint32_t i = 0; object && i + 1 < call->part_count; i++)
@@ -161,25 +185,44 @@ static struct py_bytecode bytecode_of(const struct py_decoder *dec, const struct
         code->exception_table, code->exception_table_bytes, code->stack_size};
 }
 
+// It is inside of a call of one of them: what it gets it does not have so far.
+static bool is_taking(const struct py_slots *slots, const int32_t names[2])
+{
+    const struct py_callsite *site = &slots->site;
+    return slots->has_site && site->kind != PY_CALL_NONE &&
+           (site->name_kind == PY_NAME_ATTR || site->name_kind == PY_NAME_METHOD) &&
+           is_either(names, site->name_index);
+}
+
+static bool is_taken(const struct py_bytecode *bytecode, const struct scan *scan,
+                     const struct taken *taken)
+{
+    if (!taken->give_count)
+        return py_callsite_is_certain(bytecode, taken->call.begin_bytes, scan->now);
+    return scan->taking == PY_ACQUIRE ||
+           py_callsite_comes_to(bytecode, scan->now, taken->call.begin_bytes, taken->gives,
+                                taken->give_count);
+}
+
 size_t py_acquired(struct py_decoder *dec, const struct py_frame *frame,
-                   const struct py_slots *slots, struct py_acquired *ret, size_t room)
+                   const struct py_slots *slots, enum py_taking taking, struct py_acquired *ret,
+                   size_t room)
 {
     struct py_code *code = slots->code;
-    if (!code->lock_names_known)
+    if (!code->taking_known)
         find_names(dec, code);
-    if (code->acquire < 0 || frame->offset_bytes < 0 || !code->bytecode ||
+    if (uses_none(code->taking[taking].take) || frame->offset_bytes < 0 || !code->bytecode ||
+        (taking == PY_GET && is_taking(slots, code->taking[taking].take)) ||
         !py_codes_may_walk(dec->codes, PATHS_MAX * code->bytecode_bytes))
         return 0;
     struct py_bytecode bytecode = bytecode_of(dec, code);
-    struct scan scan = {.code = code, .now = (size_t)frame->offset_bytes};
+    struct scan scan = {.code = code, .taking = taking, .now = (size_t)frame->offset_bytes};
     py_callsite_methods(&bytecode, visit, &scan);
     size_t count = 0;
     for (size_t i = 0; i < scan.count && count < room; i++) {
-        const struct taken *taken = &scan.taken[i];
-        ret[count].given_back = taken->is_released;
-        if ((taken->is_released ||
-             py_callsite_is_certain(&bytecode, taken->call.begin_bytes, scan.now)) &&
-            (ret[count].object = follow(dec, frame, slots, &taken->call)))
+        ret[count].given_back = scan.taken[i].give_count > 0;
+        if (is_taken(&bytecode, &scan, &scan.taken[i]) &&
+            (ret[count].object = py_method_object(dec, frame, slots, &scan.taken[i].call)))
             count++;
     }
     return count;
@@ -191,7 +234,8 @@ struct named {
     const struct py_slots *slots;
     uint64_t object;
     const char *const *methods;
-    bool found;
+    size_t places[GIVES_MAX]; // where they are named
+    size_t count;
 };
 
 static bool visit_named(void *arg, const struct py_method_call *call)
@@ -201,19 +245,35 @@ static bool visit_named(void *arg, const struct py_method_call *call)
     const char *name = strtab_get(named->dec->strings,
                                   name_at(named->dec, code, call->parts[call->part_count - 1]));
     for (size_t i = 0; name && i < 2 && named->methods[i]; i++)
-        named->found |= strcmp(name, named->methods[i]) == 0 &&
-                        follow(named->dec, named->frame, named->slots, call) == named->object;
-    return !named->found;
+        if (strcmp(name, named->methods[i]) == 0 && !call->is_call &&
+            py_method_object(named->dec, named->frame, named->slots, call) == named->object)
+            named->places[named->count++] = call->begin_bytes;
+    return named->count < GIVES_MAX;
+}
+
+static void find_named(struct named *named, const struct py_bytecode *bytecode)
+{
+    if (named->object && bytecode->code &&
+        py_codes_may_walk(named->dec->codes, bytecode->size_bytes))
+        py_callsite_methods(bytecode, visit_named, named);
 }
 
 bool py_names_method(struct py_decoder *dec, const struct py_frame *frame,
                      const struct py_slots *slots, uint64_t object, const char *const methods[2])
 {
-    struct named named = {dec, frame, slots, object, methods, false};
-    if (!object || !slots->code->bytecode ||
-        !py_codes_may_walk(dec->codes, slots->code->bytecode_bytes))
-        return false;
+    struct named named = {dec, frame, slots, object, methods, {0}, 0};
     struct py_bytecode bytecode = bytecode_of(dec, slots->code);
-    py_callsite_methods(&bytecode, visit_named, &named);
-    return named.found;
+    find_named(&named, &bytecode);
+    return named.count > 0;
+}
+
+bool py_will_give(struct py_decoder *dec, const struct py_frame *frame,
+                  const struct py_slots *slots, uint64_t object, const char *const methods[2])
+{
+    struct named named = {dec, frame, slots, object, methods, {0}, 0};
+    struct py_bytecode bytecode = bytecode_of(dec, slots->code);
+    find_named(&named, &bytecode);
+    return named.count && frame->offset_bytes >= 0 &&
+           py_callsite_comes_to(&bytecode, (size_t)frame->offset_bytes,
+                                (size_t)frame->offset_bytes, named.places, named.count);
 }

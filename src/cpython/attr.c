@@ -55,6 +55,28 @@ struct err *py_attr(struct py_decoder *dec, uint64_t object, const char *name, u
     return NULL;
 }
 
+struct err *py_class_attr(struct py_decoder *dec, uint64_t object, const char *name, uint64_t *ret)
+{
+    struct py_type_info type;
+    uint64_t mro, count, base, dict;
+    *ret = 0;
+    TRY(py_type_of(dec, object, &type));
+    if (!type.heap)
+        return NULL;
+    TRY(py_read(dec->mem, &dec->layout, type.addr, PY_TYPE_mro, &mro));
+    TRY(py_expect(dec, mro, PY_KIND_TUPLE, "mro"));
+    TRY(py_read(dec->mem, &dec->layout, mro, PY_TUPLE_size, &count));
+    for (size_t i = 0; i < count && i < LIMIT_MRO && !*ret; i++) {
+        TRY(py_tuple_item(dec, mro, i, &base));
+        TRY(py_type_info(dec, base, &type));
+        if (!type.heap)
+            continue;
+        TRY(py_read(dec->mem, &dec->layout, base, PY_TYPE_dict, &dict));
+        TRY(py_dict_get(dec, dict, name, ret));
+    }
+    return NULL;
+}
+
 // ---- Items --------------------------------------------------------------------------------------
 
 #define AT_ONCE 128

@@ -74,3 +74,44 @@ bool py_callsite_in_loop(const struct py_bytecode *bc, size_t offset_bytes)
     struct search search = {.decoder = &decoder, .met = met, .open = open};
     return met && open && comes_back(&search, &now);
 }
+
+bool py_callsite_comes_to(const struct py_bytecode *bc, size_t from_bytes, size_t avoid_bytes,
+                          const size_t *targets, size_t count)
+{
+    struct py_instr_decoder decoder;
+    struct py_instr instr, avoid;
+    bool comes = false;
+    if (!py_instr_decoder_init(&decoder, bc) || from_bytes >= bc->size_bytes ||
+        avoid_bytes >= bc->size_bytes ||
+        !py_instr_owner(&decoder, (uint32_t)(from_bytes / 2), &instr) ||
+        !py_instr_owner(&decoder, (uint32_t)(avoid_bytes / 2), &avoid))
+        return false;
+    AUTO_FREE uint8_t *met = calloc(decoder.units, 1);
+    AUTO_FREE uint32_t *open = calloc(decoder.units, sizeof(*open));
+    struct search search = {.decoder = &decoder, .met = met, .open = open};
+    if (!met || !open)
+        return false;
+    for (;;) {
+        if (instr.row->jump == JUMP_EXECUTOR)
+            return false;
+        if (py_instr_jumps(&instr))
+            meet(&search, py_instr_target(&decoder, &instr));
+        if (py_instr_falls_through(&instr))
+            meet(&search, instr.next);
+        for (;;) {
+            if (!search.count)
+                return comes;
+            uint32_t unit = search.open[--search.count];
+            bool target = false;
+            for (size_t i = 0; i < count; i++)
+                target |= targets[i] / 2 == unit;
+            comes |= target;
+            if (target)
+                continue;
+            if (unit == avoid.start)
+                return false;
+            if (py_instr_decode(&decoder, unit, &instr))
+                break;
+        }
+    }
+}

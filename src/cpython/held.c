@@ -2,15 +2,20 @@
 // Locks that a thread holds: see cpython/lock.h; acquired.c has those it took by acquire(). A `with` block
 // leaves the manager's __exit__ on the
 // value stack until it ends: bound (up to 3.13), or the function and the manager behind it (3.14+,
-// LOAD_SPECIAL). Only slots that were pushed before the frame's current call count.
+// LOAD_SPECIAL). Only slots that were pushed before the frame's current call count. A manager that is no
+// lock may have some: a generator's, an ExitStack's, one of a class that takes a lock in its __enter__.
 #include <string.h>
 
+#include "cpython/coroutine_read.h"
 #include "cpython/lock.h"
 #include "util/guard.h"
 
 #define FRAMES_MAX 512
 #define RELEASED_MAX 4
 #define ACQUIRED_MAX 8 // of one frame
+#define CALLBACKS_MAX 64 // of one ExitStack
+#define DEPTH_MAX 4 // managers of managers
+#define MANAGERS_MAX 1000 // of one stack: ExitStacks may hold each other
 
 struct scan {
     struct py_decoder *dec;
@@ -18,6 +23,7 @@ struct scan {
     struct py_helds *ret;
     uint64_t released[RELEASED_MAX]; // locks of Conditions that are being waited for
     size_t released_count;
+    size_t managers; // that were looked at
 };
 
 static bool is_named_text(struct py_decoder *dec, uint64_t ml, const char *want)
@@ -127,36 +133,163 @@ static void resolve(const struct scan *scan, uint64_t manager, struct py_held *r
     ret->type = py_type_name(dec, manager);
 }
 
-static struct err *add(struct scan *scan, uint32_t index, const struct py_slots *slots,
-                       uint64_t manager, bool by_call)
+// Where something is held: by which frame of the stack, and what frame says so, which may be of a generator
+// or a method that this one uses.
+struct place {
+    uint32_t index;
+    const struct py_frame *frame;
+    const struct py_slots *slots;
+    unsigned depth;
+};
+
+static struct err *add(struct scan *scan, const struct place *place, uint64_t manager, bool by_call,
+                       bool *ret_is)
 {
     struct py_held held;
     resolve(scan, manager, &held);
+    *ret_is = held.lock != 0;
     if (!held.lock)
         return NULL;
-    held.frame = index;
-    held.what = py_path_to(scan->dec, &scan->stack->frames.items[index], slots, manager);
+    held.frame = place->index;
+    held.what = py_path_to(scan->dec, place->frame, place->slots, manager);
     held.by_call = by_call && !held.observed;
     return vec_push(scan->ret, held) ? NULL : err_create(ERR_NO_MEMORY, "locks");
 }
 
-static struct err *scan_frame(struct scan *scan, uint32_t index)
+static struct err *add_lent(struct scan *scan, const struct place *place, uint64_t queue)
+{
+    struct py_held lent = {.lock = queue, .frame = place->index, .lent = true};
+    if (!py_is_a(scan->dec, queue, "Queue") && !py_is_a(scan->dec, queue, "_queue.SimpleQueue"))
+        return NULL;
+    return vec_push(scan->ret, lent) ? NULL : err_create(ERR_NO_MEMORY, "queues");
+}
+
+// ---- Objects that stand for locks ---------------------------------------------------------------
+
+static struct err *scan_frame(struct scan *scan, const struct place *place);
+static struct err *scan_manager(struct scan *scan, const struct place *place, uint64_t manager);
+
+// A class of the program's own: what `take` leaves taken, and `give` gives back.
+static struct err *scan_methods(struct scan *scan, const struct place *place, uint64_t object,
+                                const char *take, const char *give)
+{
+    static const char *const release[] = {"release", NULL}, *const put[] = {"put", "put_nowait"};
+    struct py_decoder *dec = scan->dec;
+    struct py_acquired acquired[ACQUIRED_MAX];
+    struct py_frame takes, gives;
+    struct py_slots slots, its;
+    bool is;
+    if (place->depth >= DEPTH_MAX || !py_slots_of_method(dec, object, take, &takes, &slots) ||
+        !py_slots_of_method(dec, object, give, &gives, &its))
+        return NULL;
+    size_t count = py_acquired(dec, &takes, &slots, PY_ACQUIRE, acquired, ACQUIRED_MAX);
+    struct place inner = {place->index, &takes, &slots, place->depth + 1};
+    for (size_t i = 0; i < count; i++) {
+        if (!py_names_method(dec, &gives, &its, acquired[i].object, release))
+            continue;
+        TRY(add(scan, &inner, acquired[i].object, true, &is));
+        if (!is)
+            TRY(scan_methods(scan, &inner, acquired[i].object, "acquire", "release"));
+    }
+    count = py_acquired(dec, &takes, &slots, PY_GET, acquired, ACQUIRED_MAX);
+    for (size_t i = 0; i < count; i++)
+        if (py_names_method(dec, &gives, &its, acquired[i].object, put))
+            TRY(add_lent(scan, &inner, acquired[i].object));
+    return NULL;
+}
+
+// Lib/contextlib.py, _GeneratorContextManager: what its generator holds at its `yield`.
+static struct err *scan_generator(struct scan *scan, const struct place *place, uint64_t manager)
+{
+    struct py_generator read;
+    struct py_frame frame;
+    struct py_slots slots;
+    uint64_t generator = 0;
+    AUTO_ERR struct err *err = py_instance_attr(scan->dec, manager, "gen", &generator);
+    if (err || !generator)
+        return NULL;
+    AUTO_ERR struct err *unread = py_generator_read_frame(scan->dec, generator, &read, &frame);
+    if (unread || read.state != PY_GEN_SUSPENDED)
+        return NULL;
+    AUTO_ERR struct err *none = py_slots_read(scan->dec, &frame, &slots);
+    struct place inner = {place->index, &frame, &slots, place->depth + 1};
+    return none ? NULL : scan_frame(scan, &inner);
+}
+
+struct callbacks {
+    struct py_decoder *dec;
+    uint64_t managers[CALLBACKS_MAX];
+    size_t count;
+};
+
+// (is_sync, __exit__ bound to the manager), since 3.8: a closure before
+static bool visit_callback(void *arg, uint64_t item)
+{
+    struct callbacks *callbacks = arg;
+    uint64_t exit = 0;
+    AUTO_ERR struct err *err = py_tuple_item(callbacks->dec, item, 1, &exit);
+    uint64_t manager = err ? 0 : py_bound_self(callbacks->dec, exit);
+    if (manager)
+        callbacks->managers[callbacks->count++] = manager;
+    return callbacks->count < CALLBACKS_MAX;
+}
+
+// Lib/contextlib.py, _BaseExitStack: who has been entered so far.
+static struct err *scan_exit_stack(struct scan *scan, const struct place *place, uint64_t stack)
+{
+    struct callbacks callbacks = {.dec = scan->dec};
+    uint64_t deque = 0;
+    AUTO_ERR struct err *err = py_instance_attr(scan->dec, stack, "_exit_callbacks", &deque);
+    if (err || !py_is_a(scan->dec, deque, "collections.deque"))
+        return NULL;
+    AUTO_ERR struct err *unread = py_deque_walk(scan->dec, deque, visit_callback, &callbacks);
+    struct place inner = *place;
+    inner.depth++;
+    for (size_t i = 0; !unread && i < callbacks.count; i++)
+        TRY(scan_manager(scan, &inner, callbacks.managers[i]));
+    return NULL;
+}
+
+static struct err *scan_manager(struct scan *scan, const struct place *place, uint64_t manager)
+{
+    bool is;
+    TRY(add(scan, place, manager, false, &is));
+    if (is || place->depth >= DEPTH_MAX || scan->managers++ >= MANAGERS_MAX)
+        return NULL;
+    if (py_is_a(scan->dec, manager, "_GeneratorContextManager"))
+        return scan_generator(scan, place, manager);
+    if (py_is_a(scan->dec, manager, "ExitStack"))
+        return scan_exit_stack(scan, place, manager);
+    return scan_methods(scan, place, manager, "__enter__", "__exit__");
+}
+
+// ---- Frames -------------------------------------------------------------------------------------
+
+static struct err *scan_frame(struct scan *scan, const struct place *place)
 {
     struct py_decoder *dec = scan->dec;
-    const struct py_frame *frame = &scan->stack->frames.items[index];
-    struct py_slots slots;
-    AUTO_ERR struct err *err = py_slots_read(dec, frame, &slots);
-    for (uint32_t i = slots.locals; !err && i < slots.live; i++) {
-        uint64_t manager = slots.objects[i] ? py_with_manager(dec, &slots, i, "__exit__") : 0;
+    const struct py_slots *slots = place->slots;
+    for (uint32_t i = slots->locals; i < slots->live; i++) {
+        uint64_t manager = slots->objects[i] ? py_with_manager(dec, slots, i, "__exit__") : 0;
         if (manager)
-            TRY(add(scan, index, &slots, manager, false));
+            TRY(scan_manager(scan, place, manager));
     }
     struct py_acquired acquired[ACQUIRED_MAX];
-    size_t count = err ? 0 : py_acquired(dec, frame, &slots, acquired, ACQUIRED_MAX);
-    for (size_t i = 0; i < count; i++)
+    size_t count = py_acquired(dec, place->frame, slots, PY_ACQUIRE, acquired, ACQUIRED_MAX);
+    for (size_t i = 0; i < count; i++) {
+        bool is, given_back = acquired[i].given_back;
         // A semaphore that is not given back is a signal.
-        if (acquired[i].given_back || !py_is_a(dec, acquired[i].object, "Semaphore"))
-            TRY(add(scan, index, &slots, acquired[i].object, true));
+        if (given_back || !py_is_a(dec, acquired[i].object, "Semaphore"))
+            TRY(add(scan, place, acquired[i].object, true, &is));
+        else
+            continue;
+        if (!is)
+            TRY(scan_methods(scan, place, acquired[i].object, "acquire", "release"));
+    }
+    count = py_acquired(dec, place->frame, slots, PY_GET, acquired, ACQUIRED_MAX);
+    for (size_t i = 0; i < count; i++)
+        if (acquired[i].given_back)
+            TRY(add_lent(scan, place, acquired[i].object));
     return NULL;
 }
 
@@ -184,7 +317,12 @@ struct err *py_held_read(struct py_decoder *dec, const struct py_stack *stack, s
 {
     struct scan scan = {.dec = dec, .stack = stack, .ret = ret};
     find_released(&scan);
-    for (uint32_t i = 0; i < stack->frames.count && i < FRAMES_MAX; i++)
-        TRY(scan_frame(&scan, i));
+    for (uint32_t i = 0; i < stack->frames.count && i < FRAMES_MAX; i++) {
+        struct py_slots slots;
+        struct place place = {i, &stack->frames.items[i], &slots, 0};
+        AUTO_ERR struct err *err = py_slots_read(dec, place.frame, &slots);
+        if (!err)
+            TRY(scan_frame(&scan, &place));
+    }
     return NULL;
 }

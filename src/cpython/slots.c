@@ -44,6 +44,33 @@ struct err *py_slots_read(struct py_decoder *dec, const struct py_frame *frame,
     return NULL;
 }
 
+bool py_slots_of_method(struct py_decoder *dec, uint64_t object, const char *name,
+                        struct py_frame *ret_frame, struct py_slots *ret)
+{
+    struct py_type_info type;
+    uint64_t function = 0, code;
+    ret->code = NULL;
+    AUTO_ERR struct err *err = py_class_attr(dec, object, name, &function);
+    if (err || !function)
+        return false;
+    AUTO_ERR struct err *no_type = py_type_of(dec, function, &type);
+    if (no_type || type.kind != PY_KIND_FUNCTION)
+        return false;
+    AUTO_ERR struct err *unread = py_read(dec->mem, &dec->layout, function, PY_FUNC_code, &code);
+    AUTO_ERR struct err *no_code = unread ? NULL : py_code_get(dec, code, &ret->code);
+    if (unread || no_code || ret->code->bytecode_bytes < 2)
+        return false;
+    *ret_frame = (struct py_frame){
+        .code_addr = code,
+        .offset_bytes = (int32_t)ret->code->bytecode_bytes - 2,
+        .complete = true,
+    };
+    ret->has_site = false;
+    ret->locals = ret->count = ret->live = 1;
+    ret->objects[0] = object;
+    return true;
+}
+
 // 3.6-3.10: variables, cells and free variables have tuples of their own, one behind the other.
 static struct err *name_of(struct py_decoder *dec, const struct py_frame *frame, uint32_t index,
                            uint32_t *ret)
@@ -108,6 +135,8 @@ uint64_t py_frame_globals(struct py_decoder *dec, const struct py_frame *frame)
     enum py_field_id field =
         py_layout_has(&dec->layout, PY_IF_globals) ? PY_IF_globals : PY_FO_globals;
     uint64_t globals;
+    if (!frame->addr) // py_slots_of_method()
+        return 0;
     AUTO_ERR struct err *err = py_read(dec->mem, &dec->layout, frame->addr, field, &globals);
     return err ? 0 : globals;
 }

@@ -210,8 +210,8 @@ static void find_habits(struct search *s, const struct py_slots *slots)
     if (ret->kind != PY_WAIT_QUEUE_GET && ret->kind != PY_WAIT_SEMAPHORE)
         return;
     const struct py_frame *frames = s->stack->frames.items;
-    ret->gives_back = py_names_method(s->dec, &frames[ret->waiting], slots, ret->object,
-                                      ret->kind == PY_WAIT_SEMAPHORE ? semaphore : queue);
+    ret->gives_back = py_will_give(s->dec, &frames[ret->waiting], slots, ret->object,
+                                   ret->kind == PY_WAIT_SEMAPHORE ? semaphore : queue);
     for (uint32_t i = ret->waiting, end = i + CHAIN_MAX; i < s->stack->frames.count && i < end;
          i++) {
         if (is_in_loop(s->dec, &frames[i])) {
@@ -255,6 +255,8 @@ struct err *py_wait_read(struct py_decoder *dec, const struct py_stack *stack, u
     if (ret->waiting != UINT32_MAX) {
         find_name(&s, &slots);
         find_habits(&s, &slots);
+        py_lender_read(dec, &stack->frames.items[ret->waiting], &slots, ret->kind,
+                       ret->object, &ret->lender);
     }
     return NULL;
 }

@@ -7,6 +7,8 @@
 
 // What is told of is bounded in any case; a process of 40,000 threads may have 20,000 pairs.
 #define CHAINS_MAX 100
+// A chain of so many threads has no end: it is a ring.
+#define CHAIN_MAX 1000
 
 // One that had to be stopped for its registers has not moved, either, though its clock has, if there are
 // details of it: those are only read of a thread that sleeps where it slept.
@@ -71,6 +73,14 @@ bool diag_is_alone(const struct diag *diag, uint32_t thread)
             diag->threads[diag->numbers[low].index].known_to_python)
             return false;
     return diag->threads[thread].known_to_python;
+}
+
+bool diag_ends_in_ring(const struct diag *diag, uint32_t thread)
+{
+    for (size_t i = 0; i < CHAIN_MAX; i++)
+        if ((thread = diag->graph.next[thread]) == DIAG_NONE)
+            return false;
+    return true;
 }
 
 // ---- Edges ---------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // pool-exhausted: threads wait to borrow something (a connection out of a queue, a semaphore), and all
-// who have one are in the same place.
+// who have one are known, or are in the same place.
 //
 // A pool of workers at rest looks much the same: they wait for work out of a queue, and the busy ones
 // among them are in the same place, too. So one of these has to be so:
@@ -55,10 +55,14 @@ static bool in_work(const struct diag *diag, const struct snap_thread *thread)
 
 static bool has_it(const struct snap_thread *thread, uint64_t object)
 {
-    if (thread->details)
-        vec_foreach (held, &thread->details->held)
-            if (object && held->object == object)
-                return true;
+    if (!thread->details || !object)
+        return false;
+    vec_foreach (held, &thread->details->held)
+        if (held->object == object)
+            return true;
+    vec_foreach (lent, &thread->details->lent)
+        if (lent->pool == object)
+            return true;
     return false;
 }
 
@@ -94,6 +98,7 @@ struct pool {
     bool borrows; // by its code, who waits gives back
     bool nobody_else;
     bool moves; // one that waits or has it used the processor lately
+    bool apart; // those who have it are in several places
     size_t holders;
     uint32_t holder; // the first of them
 };
@@ -106,7 +111,7 @@ static bool same_place(const struct diag *diag, uint32_t one, uint32_t other)
     return x && y && stack_same_function(x, y) && x->line == y->line;
 }
 
-// False: they are in several places, or there are none.
+// False: there are none; or they are only concluded from where they went on, in several places.
 static bool find_holders(const struct diag *diag, struct pool *pool)
 {
     const struct diag_group *group = pool->group;
@@ -125,8 +130,11 @@ static bool find_holders(const struct diag *diag, struct pool *pool)
         pool->nobody_else &= holds || (wait && wait->kind == SNAP_WAIT_JOIN);
         if (!holds)
             continue;
-        if (pool->holders && !same_place(diag, pool->holder, i))
-            return false;
+        if (pool->holders && !same_place(diag, pool->holder, i)) {
+            pool->apart = true;
+            if (!pool->known)
+                return false;
+        }
         pool->holder = pool->holders++ ? pool->holder : i;
         pool->moves |= diag_ran_lately(diag, i);
     }
@@ -171,14 +179,16 @@ static void tell(struct diag *diag, const struct pool *pool)
         draft_name(&draft, at->function);
     }
     plain_str(&draft.text, "; ");
-    if (pool->holders > 1)
+    if (pool->apart)
+        plain_add(&draft.text, "%zu threads have it: ", pool->holders);
+    else if (pool->holders > 1)
         plain_add(&draft.text, "the %zu that went on are all in one place: ", pool->holders);
     say_thread(&draft.text, diag, pool->holder);
-    plain_str(&draft.text, pool->holders == 1 ? " has one, " : " is ");
+    plain_str(&draft.text, pool->holders == 1 ? " has one, " : pool->apart ? ", " : " is ");
     say_itself(&draft.text, diag, pool->holder);
     plain_str(&draft.text, ".");
     draft_title(&draft);
-    plain_str(&draft.text, pool->known ? "It is among what these threads hold: "
+    plain_str(&draft.text, pool->known ? "By their code these have it, and are to give it back: "
                                        : "These went on where the others wait: ");
     plain_things(&draft.text, pool->holders, "thread");
     plain_str(&draft.text, ".");
@@ -200,7 +210,8 @@ void rule_pool_exhausted(struct diag *diag)
             return; // the largest come first
         if ((pool.group->kind != SNAP_WAIT_QUEUE_GET && pool.group->kind != SNAP_WAIT_SEMAPHORE &&
              pool.group->kind != SNAP_WAIT_CONDITION) ||
-            pool.group->owner != DIAG_NONE || looked++ >= POOLS_MAX || !find_holders(diag, &pool) ||
+            (pool.group->owner != DIAG_NONE && diag_ends_in_ring(diag, pool.group->owner)) ||
+            looked++ >= POOLS_MAX || !find_holders(diag, &pool) ||
             is_task_queue(diag, pool.group))
             continue;
         uint32_t first = diag->waiters.items[pool.group->first];

@@ -11,8 +11,6 @@
 #define LONG_NS 1000000000ull
 // Of a thread's samples: it waited in all but a few snapshots, in one call.
 #define LASTING_SHARE 0.9
-// A chain of so many threads has no end: it is a ring.
-#define CHAIN_MAX 1000
 
 // Who has the lock waits for work, and hands the lock on when it has some: leader and followers
 // (accept() under a lock, one thread that polls for all). That is how an idle server looks.
@@ -201,14 +199,6 @@ static void tell_unknown(struct diag *diag, const struct diag_group *group)
     draft_end(&draft);
 }
 
-static bool ends_in_ring(const struct diag *diag, uint32_t thread)
-{
-    for (size_t i = 0; i < CHAIN_MAX; i++)
-        if ((thread = diag->graph.next[thread]) == DIAG_NONE)
-            return false;
-    return true;
-}
-
 // The last lock of its chain: the holder waits for no lock, and what it waits for may be whatever.
 static bool is_last(const struct diag *diag, const struct diag_group *groups, size_t i)
 {
@@ -218,7 +208,7 @@ static bool is_last(const struct diag *diag, const struct diag_group *groups, si
     for (size_t j = 0; j < i; j++)
         if (groups[j].owner == groups[i].owner && diag_is_lock(groups[j].kind))
             return false;
-    return !ends_in_ring(diag, groups[i].owner);
+    return !diag_ends_in_ring(diag, groups[i].owner);
 }
 
 // A ring has no end: those who stand behind it are part of the deadlock.

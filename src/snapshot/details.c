@@ -8,6 +8,7 @@ void snap_details_deinit(struct snap_details *details)
 {
     vec_deinit(&details->wait.fds);
     vec_deinit(&details->held);
+    vec_deinit(&details->lent);
     vec_foreach (exception, &details->exceptions) {
         vec_deinit(&exception->traceback);
         vec_deinit(&exception->notes);

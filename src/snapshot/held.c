@@ -15,6 +15,12 @@ struct err *details_read_held(const struct details_thread *of)
         GUARD(helds_deinit) struct py_helds helds = {0};
         TRY(py_held_read(of->dec, of->stacks[s], &helds));
         vec_foreach (held, &helds) {
+            if (held->lent) {
+                struct snap_lent lent = {held->lock};
+                if (held->lock != of->ret->wait.object && !vec_push(&of->ret->lent, lent))
+                    return err_create(ERR_NO_MEMORY, "queues");
+                continue;
+            }
             // A lock that its own thread waits for serves as a signal.
             if (held->by_call && held->lock == of->ret->wait.lock)
                 continue;

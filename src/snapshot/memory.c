@@ -66,7 +66,7 @@ void details_destroy(struct snap_details *details)
 static bool copy_lists(struct snap_details *to, const struct snap_details *from)
 {
     if (!COPY(&to->wait.fds, &from->wait.fds) || !COPY(&to->held, &from->held) ||
-        !COPY(&to->locals, &from->locals) ||
+        !COPY(&to->lent, &from->lent) || !COPY(&to->locals, &from->locals) ||
         !vec_reserve(&to->exceptions, from->exceptions.count + 1))
         return false;
     vec_foreach (exception, &from->exceptions) {
@@ -90,6 +90,7 @@ struct snap_details *details_copy(const struct snap_details *from)
     *to = *from;
     memset(&to->wait.fds, 0, sizeof(to->wait.fds));
     memset(&to->held, 0, sizeof(to->held));
+    memset(&to->lent, 0, sizeof(to->lent));
     memset(&to->exceptions, 0, sizeof(to->exceptions));
     memset(&to->locals, 0, sizeof(to->locals));
     if (copy_lists(to, from))

@@ -7,6 +7,9 @@
 #include "snapshot/details_build.h"
 #include "util/guard.h"
 
+#define LENDERS_MAX 8 // for each of them the frames of all threads are looked through
+#define LENT_FRAMES_MAX 100
+
 struct owners {
     const struct snap_input *in;
     struct snapshot *snapshot;
@@ -208,6 +211,93 @@ static void own_gil(const struct owners *o, const struct snap_thread *waiter,
             set(wait, thread, SNAP_OBSERVED);
 }
 
+// ---- Who came through a method that others wait in -----------------------------------------------
+
+static enum py_wait_kind kind_of_pool(enum snap_wait_kind kind)
+{
+    switch (kind) {
+    case SNAP_WAIT_LOCK:
+        return PY_WAIT_LOCK;
+    case SNAP_WAIT_SEMAPHORE:
+        return PY_WAIT_SEMAPHORE;
+    case SNAP_WAIT_QUEUE_GET:
+        return PY_WAIT_QUEUE_GET;
+    case SNAP_WAIT_CONDITION:
+        return PY_WAIT_CONDITION;
+    default:
+        return PY_WAIT_NONE;
+    }
+}
+
+static bool has_it(const struct snap_details *details, uint64_t object)
+{
+    vec_foreach (held, &details->held)
+        if (held->object == object)
+            return true;
+    vec_foreach (lent, &details->lent)
+        if (lent->pool == object)
+            return true;
+    return false;
+}
+
+static struct err *lend(const struct owners *o, const struct snap_wait *wait,
+                        const struct py_lender *lender, const struct py_stack *stack,
+                        struct snap_thread *thread)
+{
+    struct details_thread of = {
+        .in = o->in, .stacks = &stack, .stack_count = 1, .thread = thread, .ret = thread->details};
+    for (size_t i = 0; i < stack->frames.count && i < LENT_FRAMES_MAX; i++) {
+        if (!py_lender_has_lent(o->dec, &stack->frames.items[i], lender, kind_of_pool(wait->kind),
+                                wait->object))
+            continue;
+        struct snap_held held = {.what = wait->what,
+                                 .type = wait->type,
+                                 .object = wait->object,
+                                 .frame = details_frame(&of, 0, i),
+                                 .known = SNAP_INFERRED,
+                                 .by_call = true};
+        struct snap_lent lent = {wait->object};
+        bool lock = wait->kind == SNAP_WAIT_LOCK || wait->kind == SNAP_WAIT_SEMAPHORE;
+        bool ok = lock ? vec_push(&thread->details->held, held)
+                       : vec_push(&thread->details->lent, lent);
+        return ok ? NULL : err_create(ERR_NO_MEMORY, "locks");
+    }
+    return NULL;
+}
+
+static struct err *find_lent(const struct owners *o, const struct snap_wait *wait)
+{
+    struct py_lender lender = {.self = wait->lender.self, .method = wait->lender.method};
+    memcpy(lender.attrs, wait->lender.attrs, sizeof(lender.attrs));
+    for (size_t i = 0; i < o->in->stack_count; i++) {
+        const struct py_stack *stack = &o->in->stacks[i];
+        struct snap_thread *thread = by_ident(o, stack->thread.ident);
+        if (thread && thread->details && thread->details->wait.object != wait->object &&
+            !has_it(thread->details, wait->object))
+            TRY(lend(o, wait, &lender, stack, thread));
+    }
+    return NULL;
+}
+
+// Of each object that is waited for, once.
+static struct err *find_all_lent(const struct owners *o)
+{
+    uint64_t known[LENDERS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < o->snapshot->threads.count && count < LENDERS_MAX; i++) {
+        const struct snap_details *details = o->snapshot->threads.items[i].details;
+        bool fresh = details && details->wait.lender.self && details->wait.object &&
+                     kind_of_pool(details->wait.kind);
+        for (size_t k = 0; fresh && k < count; k++)
+            fresh = known[k] != details->wait.object;
+        if (!fresh)
+            continue;
+        known[count++] = details->wait.object;
+        TRY(find_lent(o, &details->wait));
+    }
+    return NULL;
+}
+
 // ---- All ----------------------------------------------------------------------------------------
 
 static void find_owner(const struct owners *o, const struct snap_thread *thread)
@@ -273,6 +363,8 @@ struct err *details_find_owners(const struct snap_input *in, struct snapshot *sn
     struct err *err = NULL;
     if (owners.dec)
         owners.dec->mem = in->target->mem;
+    if (owners.dec)
+        err = find_all_lent(&owners);
     vec_foreach (thread, &snapshot->threads)
         if (thread->details)
             find_owner(&owners, thread);

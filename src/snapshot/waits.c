@@ -186,6 +186,10 @@ static struct err *read_lock(const struct details_thread *of, const struct wait_
         wait->type = python.type;
         wait->what = python.what;
         wait->gives_back = python.gives_back;
+        wait->lender.self = python.lender.self;
+        wait->lender.method = python.lender.method;
+        _Static_assert(sizeof(wait->lender.attrs) == sizeof(python.lender.attrs), "attributes");
+        memcpy(wait->lender.attrs, python.lender.attrs, sizeof(wait->lender.attrs));
         wait->loop = python.loop == UINT32_MAX ? UINT32_MAX : details_frame(of, 0, python.loop);
         wait->waiting =
             python.waiting == UINT32_MAX ? UINT32_MAX : details_frame(of, 0, python.waiting);

@@ -2,6 +2,7 @@
 """Locks that are taken by acquire(). In each case a thread "has-CASE" stands still in park(), and another
 one, "wants-CASE", waits for the lock. In those of HOLDS the first one has it; in the others a call that
 has returned took it, so nothing of it can be found. Python 3.6 and later."""
+import contextlib
 import sys
 import threading
 import time
@@ -107,6 +108,159 @@ def in_handler(lock):
         raise ValueError
     except ValueError:
         lock.acquire()
+        park()
+
+
+@contextlib.contextmanager
+def taking(lock):
+    lock.acquire()
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def within(lock):
+    with lock:
+        yield
+
+
+class Guard:
+    def __init__(self, lock):
+        self.lock = lock
+
+    def __enter__(self):
+        self.lock.acquire()
+        return self
+
+    def __exit__(self, *_):
+        self.lock.release()
+
+
+class Own:
+    __slots__ = "inner",
+
+    def __init__(self, lock):
+        self.inner = lock
+
+    def acquire(self):
+        self.inner.acquire()
+
+    def release(self):
+        self.inner.release()
+
+    def __enter__(self):
+        self.acquire()
+
+    def __exit__(self, *_):
+        self.release()
+
+
+class Derived(Own):
+    pass
+
+
+class Maybe(Guard):
+    def __enter__(self):
+        if false():
+            self.lock.acquire()
+
+
+class Moment(Guard):
+    def __enter__(self):
+        self.lock.acquire()
+        self.lock.release()
+
+
+class Leaves(Guard):
+    def __exit__(self, *_):
+        pass
+
+
+@holds
+def by_context_manager(lock):
+    with taking(lock):
+        park()
+
+
+@holds
+def within_context_manager(lock):
+    with within(lock):
+        park()
+
+
+if sys.version_info >= (3, 8):  # what ExitStack calls was a closure before
+    @holds
+    def by_exit_stack(lock):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(within(threading.Lock()))
+            stack.enter_context(lock)
+            park()
+
+    @holds
+    def by_manager_of_exit_stack(lock):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(taking(lock))
+            park()
+
+
+@holds
+def by_own_manager(lock):
+    with Guard(lock):
+        park()
+
+
+@holds
+def of_own_class(lock):
+    with Own(lock):
+        park()
+
+
+@holds
+def of_derived_class(lock):
+    own = Derived(lock)
+    own.acquire()
+    try:
+        park()
+    finally:
+        own.release()
+
+
+@case
+def manager_is_over(lock):
+    with taking(lock), Guard(threading.Lock()):
+        pass
+    take(lock)
+    park()
+
+
+@case
+def manager_has_not_begun(lock):
+    with contextlib.ExitStack() as stack:
+        take(lock)
+        stack.push(taking(lock))
+        park()
+
+
+@case
+def manager_may_take(lock):
+    take(lock)
+    with Maybe(lock):
+        park()
+
+
+@case
+def manager_takes_for_a_moment(lock):
+    with Moment(lock):
+        take(lock)
+        park()
+        lock.acquire()
+
+
+@case
+def manager_leaves_it(lock):
+    with Leaves(lock):
         park()
 
 
