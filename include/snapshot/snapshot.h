@@ -51,6 +51,8 @@ struct snap_thread {
                           // and nothing is known (snap_process.python_version is 0)
     bool cut;             // its frames may be incomplete; a note says why
     bool was_stopped;     // pycore stopped it for this snapshot; else it was read as it slept
+    bool pool_has_room;   // a worker of a ThreadPoolExecutor that would start one more thread for a
+                          // job: none can be waiting in its queue
     bool left_out;        // by a filter: it is there, but its sample does not count
     bool held_still;      // it stood still over the whole window of the snapshot
     bool has_cpu;

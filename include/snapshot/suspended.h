@@ -91,6 +91,8 @@ struct snap_task {
                               // is all it waits for; 0: not known
     uint32_t exception;       // of a finished one: "ValueError: ...", hidden like others
     bool cut;                 // its stack may be incomplete
+    bool stood; // there was one moment at which it and all others of its process that have this were
+                // as they are here
 };
 VEC_DEFINE(snap_tasks, struct snap_task);
 

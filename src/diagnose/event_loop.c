@@ -30,6 +30,19 @@ static const struct snap_frame *not_the_loops(const struct diag *diag, const str
     return own && stack_origin(diag, own) != SNAP_LIBRARY ? own : NULL;
 }
 
+// The program's code further in than where the loop waits for events: a handler of a signal, which the
+// interpreter runs on top of whatever is there.
+static const struct snap_frame *signal_handler(const struct diag *diag, const struct stack *stack)
+{
+    for (size_t i = 0; i < stack->count; i++) {
+        struct stack inner = *stack;
+        inner.count = i;
+        if (stack_is(diag, stack_frame(stack, i), "/selectors.py", "select"))
+            return not_the_loops(diag, &inner);
+    }
+    return NULL;
+}
+
 // The callback that blocks, in the frames further in than the loop's; NULL: the loop waits itself.
 static const struct snap_frame *blocked_callback(const struct diag *diag, const struct stack *stack)
 {
@@ -41,7 +54,7 @@ static const struct snap_frame *blocked_callback(const struct diag *diag, const 
         inner.count = i;
         // A loop inside of a callback of another one: it waits for events all right.
         if (stack_is(diag, frame, "asyncio/base_events.py", "_run_once"))
-            return NULL;
+            return signal_handler(diag, &inner);
         for (size_t j = 0; j < ARRAY_SIZE(loops); j++)
             if (stack_is(diag, frame, loops[j].file, loops[j].function) &&
                 (coroutine || !loops[j].coroutine))

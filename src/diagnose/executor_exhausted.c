@@ -2,14 +2,15 @@
 // executor-exhausted: tasks await jobs that no thread has begun, and all threads of a pool are busy.
 //
 // Each pool whose threads are all busy has jobs waiting now and then. What counts is that all of them
-// wait themselves, and that there is a full round of further jobs. Jobs of a process pool are run by
-// no thread, so where there is one nothing is said.
+// wait themselves, that there is a full round of further jobs, and that it may start no further thread:
+// else what is awaited is no job of its. Jobs of a process pool are run by no thread, so where there is
+// one nothing is said.
 #include "diagnose/tasks.h"
 #include "util/guard.h"
 
 // As for a loop's callbacks: what has lasted so long is no accident.
 #define LONG_NS 1000000000ull
-#define LASTING_SHARE 0.9 // of the run: it waits for nearly all of the time
+#define LASTING_SHARE 0.8 // of the run: it waits for nearly all of the time
 #define POOLS_MAX 32      // for each of them all tasks are looked through
 
 // CPython: Lib/concurrent/futures/thread.py: _worker() takes jobs out of a queue, and _WorkItem.run()
@@ -21,6 +22,7 @@
 struct pool {
     pid_t pid;
     uint32_t first;              // thread
+    bool has_room;               // it would start one more thread for a job
     size_t threads, busy, wait;  // busy: they have a job; wait: they wait inside of it
     size_t same, lasting, still; // inside of it in the same place as the first; and for long
 };
@@ -91,6 +93,7 @@ static void count_thread(const struct diag *diag, struct pool *pool, uint32_t th
 {
     const struct snap_frame *first = own_of(diag, pool->first), *own = own_of(diag, thread);
     pool->threads++;
+    pool->has_room |= diag->threads[thread].pool_has_room;
     pool->busy += busy;
     pool->wait += busy && waits(diag->threads[thread].state);
     pool->same += first && own && stack_same_function(first, own) && first->line == own->line;
@@ -160,7 +163,7 @@ static void say_pool(struct plain *text, const struct diag *diag, const struct p
 static enum diag_severity severity_of(const struct diag *diag, const struct pool *pool,
                                       const struct queued *queued)
 {
-    if (pool->lasting == pool->threads || (diag->source->of_core && pool->same == pool->threads))
+    if (pool->lasting == pool->threads)
         return DIAG_HIGH;
     if (queued->since_ns >= LONG_NS)
         return DIAG_MEDIUM;
@@ -224,7 +227,7 @@ void rule_executor_exhausted(struct diag *diag)
         return;
     diag->failed |= !find_pools(diag, &pools);
     vec_foreach (pool, &pools) {
-        if (pool->wait < pool->threads || told >= DIAG_TOLD_MAX || looked++ >= POOLS_MAX)
+        if (pool->wait < pool->threads || pool->has_room || told >= DIAG_TOLD_MAX || looked++ >= POOLS_MAX)
             continue;
         struct queued queued = find_queued(diag, pool->pid);
         if (queued.count && queued.count >= pool->threads && !runs_processes(diag, pool->pid)) {

@@ -113,6 +113,14 @@ static uint32_t before(const struct cycle *cycle, size_t i)
     return cycle->ring->nodes.items[(i ? i : cycle->ring->nodes.count) - 1];
 }
 
+// Both are called by what the one who waits for them calls them. Two may call two locks alike.
+static bool has_its_own_name(const struct cycle *cycle, uint32_t node, uint32_t waiter)
+{
+    const struct snap_await *held = &task_at(cycle, waiter)->await;
+    return cycle->graph->chosen[node].how != TASK_LINK_LOCK ||
+           held->what != task_at(cycle, node)->await.what;
+}
+
 // "task `a` holds lock `x` and waits for lock `y` in `f`, held by task `b`"
 static void say_member(struct plain *text, const struct cycle *cycle, size_t i)
 {
@@ -120,7 +128,10 @@ static void say_member(struct plain *text, const struct cycle *cycle, size_t i)
     say_node(text, cycle, node);
     if (cycle->graph->chosen[waiter].how == TASK_LINK_LOCK) {
         plain_str(text, " holds ");
-        say_awaited(text, cycle->diag, &task_at(cycle, waiter)->await);
+        if (has_its_own_name(cycle, node, waiter))
+            say_awaited(text, cycle->diag, &task_at(cycle, waiter)->await);
+        else
+            plain_str(text, "a lock");
         plain_str(text, " and");
     }
     say_link(text, cycle, node);

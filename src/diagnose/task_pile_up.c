@@ -21,7 +21,7 @@
 // A sleep with the lock in hand that goes on for as long as this is no pause between two pieces of work.
 #define HELD_NS 5000000000
 // Of a run that is shorter: the whole of it, but for the time until the first look.
-#define LASTING_SHARE 0.9
+#define LASTING_SHARE 0.8
 
 // Where tasks wait to borrow a connection: clients' pools. The functions are the same ones in which
 // their users stand; what is further in differs (queues, conditions, futures of each one's own).
@@ -155,17 +155,14 @@ static uint32_t most_frequent(const struct waiter *waiters, size_t count)
     return waiters[best].task;
 }
 
-// Where it goes on, in a function in which the others stand at `at`. NULL: it is not in it.
-static const struct snap_frame *past(const struct diag *diag, uint32_t stack_index,
-                                     const struct snap_frame *at)
+// Is it in the function in which the others stand at `at`?
+static bool is_in(const struct diag *diag, uint32_t stack_index, const struct snap_frame *at)
 {
     struct stack stack = stack_of_suspended(diag, stack_index);
-    for (size_t i = 0; i < stack.count; i++) {
-        const struct snap_frame *frame = stack_frame(&stack, i);
-        if (stack_same_function(frame, at))
-            return frame->line != at->line ? frame : NULL;
-    }
-    return NULL;
+    for (size_t i = 0; i < stack.count; i++)
+        if (stack_same_function(stack_frame(&stack, i), at))
+            return true;
+    return false;
 }
 
 static bool is_lasting(const struct diag *diag, uint64_t since_ns)
@@ -195,7 +192,10 @@ static bool find_went_on(struct diag *diag, struct pile *pile)
     AUTO_FREE bool *went = calloc(suspended->stacks.count + 1, sizeof(*went));
     bool one_place = true;
     for (uint32_t i = 0; went && at && i < suspended->stacks.count; i++)
-        went[i] = past(diag, i, at) != NULL;
+        went[i] = is_in(diag, i, at);
+    for (size_t i = 0; went && i < pile->count; i++) // be it on the same line
+        if (pile->waiters[i].stack < suspended->stacks.count)
+            went[pile->waiters[i].stack] = false;
     for (uint32_t i = 0; went && at && i < suspended->tasks.count; i++) {
         const struct snap_task *task = &suspended->tasks.items[i];
         if (task->pid != pile->waiters->pid || task->stack >= suspended->stacks.count ||

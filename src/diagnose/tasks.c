@@ -38,7 +38,8 @@ bool tasks_of_one_moment(const struct diag *diag)
 
 bool task_still(const struct diag *diag, const struct snap_task *task)
 {
-    return task->state == SNAP_TASK_WAITING && (tasks_of_one_moment(diag) || task->since_ns > 0);
+    return task->state == SNAP_TASK_WAITING &&
+           (tasks_of_one_moment(diag) || task->stood || task->since_ns > 0);
 }
 
 size_t tasks_living(const struct diag *diag, pid_t pid)

@@ -40,6 +40,8 @@ details_reader details_read_locals; // locals.c
 details_reader details_exceptions;  // details_exceptions.c
 // The concurrent.futures.Future whose job this thread of an executor runs; 0: none (owners.c).
 uint64_t details_future_run(const struct snap_input *in, const struct py_stack *stack);
+// Its thread works for a ThreadPoolExecutor that has fewer threads than it may have.
+bool details_pool_has_room(const struct snap_input *in, const struct py_stack *stack);
 // Who has what the threads wait for (owners.c). Once all threads are known.
 struct err *details_find_owners(const struct snap_input *in, struct snapshot *snapshot);
 

@@ -183,6 +183,34 @@ uint64_t details_future_run(const struct snap_input *in, const struct py_stack *
     return 0;
 }
 
+// Lib/concurrent/futures/thread.py: _worker() has a weak reference to its executor, whose submit() starts
+// a thread for a job that no thread is free for, up to _max_workers.
+bool details_pool_has_room(const struct snap_input *in, const struct py_stack *stack)
+{
+    struct py_decoder *dec = details_decoder(in);
+    for (size_t i = 0; i < stack->frames.count; i++) {
+        const struct py_frame *frame = &stack->frames.items[i];
+        const char *name = strtab_get(in->strings, frame->name);
+        const char *file = strtab_get(in->strings, frame->file);
+        struct py_slots slots;
+        uint64_t pool = 0, threads = 0, used = 0;
+        if (!name || !file || strcmp(name, "_worker") != 0 || !strstr(file, "futures/thread.py"))
+            continue;
+        AUTO_ERR struct err *err = py_slots_read(dec, frame, &slots);
+        uint64_t reference = err ? 0 : py_slots_find(dec, frame, &slots, "executor_reference");
+        AUTO_ERR struct err *unread =
+            reference ? py_read(dec->mem, &dec->layout, reference, PY_WEAKREF_object, &pool) : NULL;
+        AUTO_ERR struct err *bare =
+            pool && !unread ? py_instance_attr(dec, pool, "_threads", &threads) : NULL;
+        if (unread || bare || !py_is_a(dec, threads, "set"))
+            return false;
+        AUTO_ERR struct err *unknown =
+            py_read(dec->mem, &dec->layout, threads, PY_SET_used, &used);
+        return !unknown && used < py_int_attr(dec, pool, "_max_workers");
+    }
+    return false;
+}
+
 static void own_future(const struct owners *o, struct snap_wait *wait)
 {
     for (size_t i = 0; wait->object && i < o->in->stack_count; i++) {

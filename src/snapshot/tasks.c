@@ -172,11 +172,20 @@ static bool is_moment(const struct tasks *tasks)
     return true;
 }
 
+// All were read before the first one was looked at again: those that had not changed by then stood as
+// they were read, all at once.
+static void mark_stood(struct tasks *tasks)
+{
+    vec_foreach (entry, &tasks->entries)
+        entry->value.stood = tasks->verified <= 1 && !entry->again;
+}
+
 static struct err *settle(struct tasks *tasks)
 {
     bool moment = is_moment(tasks);
     if (tasks->calm && !moment)
         TRY(tasks_verify(tasks, 0));
+    mark_stood(tasks);
     if (!sort_entries(tasks))
         return out_of_memory();
     TRY(settle_loops(tasks));

@@ -19,6 +19,7 @@ struct task_entry {
     uint64_t nursery; // of a task of trio; 0: it is none, or in none
     bool trio;
     bool dropped;                 // it changed while it was read
+    bool again;                   // and was read once more, later than the others
     bool gone;                    // and is no more
     struct py_objects awaited_by; // tasks
     struct py_await await;
@@ -59,6 +60,7 @@ struct tasks {
     bool all;                  // all tasks are read; else only whose turn it is
     bool imported;             // asyncio is there
     bool calm;                 // no thread of Python ran: nothing changes while it is read
+    size_t verified;           // so many times tasks_verify() had something to look at
     struct snapshot *snapshot;
     struct py_decoder *dec;
     struct py_futures *futures;

@@ -83,6 +83,13 @@ static int by_future(const void *left, const void *right)
     return a->future < b->future ? -1 : a->future > b->future;
 }
 
+static void mark_room(const struct tasks *tasks, const struct py_stack *stack, pid_t tid)
+{
+    if (tid && details_pool_has_room(tasks->in, stack))
+        vec_foreach (thread, &tasks->snapshot->threads)
+            thread->pool_has_room |= thread->tid == tid;
+}
+
 struct err *tasks_find_jobs(struct tasks *tasks)
 {
     const struct snap_input *in = tasks->in;
@@ -94,6 +101,7 @@ struct err *tasks_find_jobs(struct tasks *tasks)
             continue;
         struct task_job job = {details_future_run(in, &in->stacks[i]),
                                in->threads[tasks->owners[i]].tid};
+        mark_room(tasks, &in->stacks[i], job.thread);
         if (job.future && !vec_push(&tasks->jobs, job))
             return out_of_memory();
     }
@@ -201,6 +209,30 @@ static struct err *link_nurseries(struct tasks *tasks)
     return NULL;
 }
 
+// Whoever awaits a concurrent.futures.Future that a task answers (run_coroutine_threadsafe(), of another
+// loop as a rule) waits for that task, and for no executor.
+static struct err *link_answers(struct tasks *tasks)
+{
+    AUTO_FREE struct holding *answers = calloc(tasks->entries.count + 1, sizeof(*answers));
+    size_t count = 0;
+    if (!answers)
+        return out_of_memory();
+    for (uint32_t i = 0; i < tasks->entries.count; i++)
+        if (tasks->entries.items[i].value.answers)
+            answers[count++] = (struct holding){tasks->entries.items[i].value.answers, i};
+    qsort(answers, count, sizeof(*answers), by_held);
+    for (uint32_t i = 0; count && i < tasks->entries.count; i++) {
+        struct task_entry *entry = &tasks->entries.items[i];
+        uint64_t job = entry->value.await.kind == SNAP_AWAIT_EXECUTOR ? entry->await.job : 0;
+        size_t at = job ? find_held(answers, count, job) : count;
+        if (at == count || answers[at].task == i)
+            continue;
+        entry->value.await.kind = SNAP_AWAIT_FUTURE; // until settle_kinds() has looked at it
+        TRY(link_to(tasks, i, answers[at].task));
+    }
+    return NULL;
+}
+
 static struct err *link_awaiters(struct tasks *tasks)
 {
     for (uint32_t i = 0; i < tasks->entries.count; i++) {
@@ -208,6 +240,7 @@ static struct err *link_awaiters(struct tasks *tasks)
         vec_foreach (awaiter, &entry->awaited_by)
             TRY(link_to(tasks, tasks_find(tasks, *awaiter), i));
     }
+    TRY(link_answers(tasks));
     return link_nurseries(tasks);
 }
 

@@ -92,6 +92,7 @@ static struct err *read_changed(struct tasks *tasks, size_t first)
         TRY(tasks_read_entry(tasks, entry->future.object, entry->rank, &again, &shown));
         task_entry_clear(entry);
         *entry = again;
+        entry->again = true;
         entry->dropped = true; // until it is known to hold
         entry->gone = !shown;
     }
@@ -114,6 +115,7 @@ static struct err *give_up(struct tasks *tasks, size_t first)
 struct err *tasks_verify(struct tasks *tasks, size_t first)
 {
     size_t changed;
+    tasks->verified += first < tasks->entries.count;
     if (!tasks->in->heap || tasks->in->is_core)
         return NULL;
     look_anew(tasks);

@@ -6,8 +6,11 @@ usage: task_trouble.py WHAT      the name of a function below; READY on standard
 
 import asyncio
 import concurrent.futures
+import os
+import signal
 import socket
 import sys
+import threading
 
 MANY = 300
 
@@ -99,6 +102,52 @@ async def use_table(lock, holding):
         await asyncio.sleep(3600)
 
 
+async def group():
+    """A group whose task awaits the one that waits for the group, while others go on."""
+    tasks = []
+
+    async def child():
+        await asyncio.wait([tasks[0]])
+
+    async def parent():
+        await asyncio.gather(start(child()), tick())
+
+    tasks.append(start(parent()))
+    await asyncio.gather(settle(), tick())
+
+
+def other_loop():
+    loop = asyncio.new_event_loop()
+
+    def run():
+        asyncio.set_event_loop(loop)
+        loop.run_forever()
+
+    threading.Thread(target=run, name="other loop", daemon=True).start()
+    return loop
+
+
+def ask(coroutine, loop):
+    return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
+
+
+async def two_loops():
+    """What this loop asks of another one needs this one's answer."""
+    here, there, asking = asyncio.get_event_loop(), other_loop(), []
+
+    async def confirm():
+        await asking[0]
+
+    async def reserve():
+        await ask(confirm(), here)
+
+    async def order():
+        await ask(reserve(), there)
+
+    asking.append(start(order()))
+    await asyncio.gather(settle(), tick())
+
+
 async def pile_up():
     lock = asyncio.Lock()
     tasks = [start(use_table(lock, [])) for _ in range(MANY)]
@@ -128,6 +177,23 @@ async def blocked():
     here, there = socket.socketpair()
     others = [start(tick()) for _ in range(5)]
     await blocking_query(here)
+    await asyncio.gather(*others)
+    there.close()
+
+
+async def handles_signal():
+    """A handler that blocks on top of the loop that waits for events."""
+    here, there = socket.socketpair()
+
+    def reload(number, frame):
+        say_ready()
+        here.recv(1)
+
+    others = [start(tick()) for _ in range(5)]
+    signal.signal(signal.SIGUSR1, reload)
+    await asyncio.sleep(0.15)
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    await asyncio.sleep(3600)
     await asyncio.gather(*others)
     there.close()
 
@@ -223,6 +289,25 @@ async def family():
         await asyncio.wait([start(child()) for _ in range(5)])
 
     await asyncio.gather(settle(), parent(), parent(), tick())
+
+
+async def poller_and_bridge():
+    """The only thread of a pool that may have more waits for ever; another loop is asked for something."""
+    here, there = socket.socketpair()
+    loop, pool = asyncio.get_event_loop(), concurrent.futures.ThreadPoolExecutor(4)
+
+    async def poll():
+        await loop.run_in_executor(pool, here.recv, 1)
+
+    async def promise(future):
+        await asyncio.wrap_future(future)
+
+    async def forward():
+        await ask(asyncio.sleep(3600), other)
+
+    other = other_loop()
+    await asyncio.gather(settle(), poll(), forward(), promise(concurrent.futures.Future()))
+    there.close()
 
 
 async def crawler():

@@ -363,6 +363,20 @@ async def outside():
     KEPT.extend([pool, one, two, three, four, reader, writer])
 
 
+async def bridge(coroutine, loop):
+    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
+
+
+async def remote():
+    TASKS["remote"] = next(task for task in all_tasks() if task._coro.__name__ == "remote")
+    FACTS["remote"] = {"kind": "sleep", "awaits": []}
+    await asyncio.sleep(LONG_S)
+
+
+def bridges():
+    start("bridge", bridge(remote(), LOOPS[0]), "task", type="Future", awaits=["remote"])
+
+
 class OwnTask(asyncio.Task):
     pass
 
@@ -417,6 +431,7 @@ async def asleep():
     locks()
     iterators()
     await outside()
+    bridges()
     kinds_of_tasks()
     # When all have come to where they wait.
     asyncio.get_event_loop().call_later(0.5, tell)

@@ -35,6 +35,9 @@ TROUBLE = {
                 place("async with lock", "def inner")),
     "over_thread": ("DEADLOCK - ", "in a ring", "handle", "job",
                     place("await loop.run_in_executor(None", "def handle")),
+    "group": ("DEADLOCK - ", "wait for each other", "child", "parent", "and 1 more"),
+    "two_loops": ("DEADLOCK - ", "in a ring", "confirm", "reserve", "order",
+                  place("await asking[0]", "def confirm"), place("await ask", "def reserve")),
     "pile_up": ("BLOCKED - ", "299 of 301 tasks wait for lock", "held by", "use_table",
                 place("async with lock", "def use_table"),
                 place("await asyncio.sleep", "def use_table")),
@@ -42,16 +45,18 @@ TROUBLE = {
                       place("async with limit", "def limited")),
     "blocked": ("BLOCKED - ", "event loop", "blocking_query", "recv", "5 tasks of the loop wait",
                 place("peer.recv", "def blocking_query")),
+    "handles_signal": ("BLOCKED - ", "event loop", "reload", "recv", "6 tasks of the loop wait",
+                       place("here.recv", "def reload")),
     "exhausted": ("9 of 13 tasks await jobs", "all 3 threads", "slow_job", "handle",
                   place("peer.recv", "def slow_job")),
 }
-OF_CORES = ("cycle", "over_thread", "pile_up_limit", "exhausted")
+OF_CORES = ("cycle", "over_thread", "two_loops", "pile_up_limit", "handles_signal", "exhausted")
 # What lasts has to be seen to last.
 OF_A_RUN = {
     "hogged": ("BLOCKED - ", "event loop", "has not gone on", "5 tasks of the loop wait", "compute"),
     "starving": ("SLOW - ", "10 of 51 tasks are ready to run", "has not got to them", "tick"),
 }
-QUIET = ("idle_server", "idle_consumers", "sleepers", "family", "crawler")
+QUIET = ("idle_server", "idle_consumers", "sleepers", "family", "crawler", "poller_and_bridge")
 
 
 class TaskFindings(support.TestCase):

@@ -56,6 +56,13 @@ static void blocks_often(struct scene *s)
     blocks_others(s);
 }
 
+static void handles_a_signal(struct scene *s) // while it waits for events
+{
+    scene_thread(s, SNAP_SLEEP, "sleep! on_reload:12 " POLL);
+    scene_loop(s, 1);
+    sleepers(s, 3);
+}
+
 // Without native frames nothing of uvloop is seen.
 static struct snap_loop *uvloop_of(struct scene *s, enum snap_state state, const char *stack)
 {
@@ -93,6 +100,8 @@ static void test_blocking_call(void **state)
                 "\x01query\x02 (\x01"
                 "app.py:91\x02) blocks in \x01recv\x02, waiting for input from \x01"
                 "10.0.3.9:5432\x02, in task \x01Task-1\x02; 12 tasks");
+    scene_check(handles_a_signal, "blocking-call-in-event-loop:high",
+                "BLOCKED - The event loop of \x01T1\x02 stands still: \x01on_reload\x02");
     scene_check(blocks_uvloop, "blocking-call-in-event-loop:high",
                 "BLOCKED - The event loop of \x01T1\x02 stands still: \x01step\x02");
     scene_check(uvloop_at_rest, "", "IDLE - ");
@@ -262,6 +271,18 @@ static void all_busy_for_long(struct scene *s)
         s->last->threads.items[i].details->wait.since_ns = 4000 * MS;
 }
 
+static void all_busy_in_a_core(struct scene *s)
+{
+    all_busy(s);
+    s->source.of_core = true;
+}
+
+static void pool_may_grow(struct scene *s)
+{
+    all_busy_for_long(s);
+    s->last->threads.items[2].pool_has_room = true;
+}
+
 static void run_of_all_busy(struct scene *s)
 {
     for (int i = 0; i < 20; i++) {
@@ -328,6 +349,8 @@ static void test_executor(void **state)
                 "10.0.3.9:5432\x02, called by \x01query\x02 (\x01"
                 "app.py:91\x02).");
     scene_check(all_busy_for_long, "executor-exhausted:high", "HUNG - ");
+    scene_check(all_busy_in_a_core, "executor-exhausted:medium", "BLOCKED - ");
+    scene_check(pool_may_grow, "", "IDLE - ");
     scene_check(run_of_all_busy, "executor-exhausted:low", "IDLE - ");
     scene_check(jobs_end_soon, "executor-exhausted:low", "IDLE - ");
     scene_check(loop_goes_on, "executor-exhausted:low", "IDLE - ");

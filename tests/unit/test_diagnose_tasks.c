@@ -180,6 +180,27 @@ static void locks_and_tasks_as_others_run(struct scene *s)
     s->last->suspended->moment = false;
 }
 
+// What was seen of them was so at one moment, whatever others did.
+static void locks_and_tasks_that_stood(struct scene *s)
+{
+    locks_and_tasks_as_others_run(s);
+    vec_foreach (task, &s->last->suspended->tasks)
+        task->stood = true;
+}
+
+static void one_of_them_did_not_stand(struct scene *s)
+{
+    locks_and_tasks_that_stood(s);
+    s->last->suspended->tasks.items[2].stood = false;
+}
+
+static void locks_called_alike(struct scene *s)
+{
+    two_locks(s);
+    struct snap_task *tasks = s->last->suspended->tasks.items;
+    tasks[0].await.what = tasks[1].await.what;
+}
+
 static void only_one_says_so(struct scene *s)
 {
     await_each_other_as_others_run(s);
@@ -215,6 +236,10 @@ static void test_cycle_as_others_run(void **state)
     (void)state;
     scene_check(await_each_other_as_others_run, "task-cycle:high", "DEADLOCK - ");
     scene_check(locks_as_others_run, "task-cycle:high", "DEADLOCK - ");
+    scene_check(locks_and_tasks_that_stood, "task-cycle:high", "DEADLOCK - ");
+    scene_check(locks_called_alike, "task-cycle:high",
+                "DEADLOCK - Task \x01Task-1\x02 and task \x01Task-2\x02 wait for each other: "
+                "task \x01Task-1\x02 holds a lock and waits for lock \x01thing-2\x02");
 }
 
 static void test_no_cycle(void **state)
@@ -224,6 +249,7 @@ static void test_no_cycle(void **state)
     scene_check(waits_for_the_first, "", "IDLE - ");
     scene_check(waits_for_the_first_of_many, "", "IDLE - ");
     scene_check(locks_and_tasks_as_others_run, "", "IDLE - ");
+    scene_check(one_of_them_did_not_stand, "", "IDLE - ");
     scene_check(only_one_says_so, "", "IDLE - ");
     scene_check(seems_to_await_itself, "", "IDLE - ");
     scene_check(one_is_ready, "", "IDLE - ");
@@ -290,6 +316,14 @@ static void limit_is_reached(struct scene *s)
     at_rest(s);
     for (int i = 0; i < 4; i++)
         scene_awaits(s, SNAP_AWAIT_READ, 5, 0, "query:91* fetch:13*");
+    pile(s, SNAP_AWAIT_SEMAPHORE, 0, 200, "__aenter__:20* fetch:12*");
+}
+
+static void limit_on_one_line(struct scene *s) // async with limit: await query()
+{
+    at_rest(s);
+    for (int i = 0; i < 4; i++)
+        scene_awaits(s, SNAP_AWAIT_READ, 5, 0, "query:91* fetch:12*");
     pile(s, SNAP_AWAIT_SEMAPHORE, 0, 200, "__aenter__:20* fetch:12*");
 }
 
@@ -396,6 +430,10 @@ static void test_pile_up(void **state)
                 "fetch\x02 (\x01"
                 "app.py:12\x02); the 4 that went on are all in one place: task \x01Task-1\x02, "
                 "itself waiting for input from \x01thing-5\x02 in \x01query\x02");
+    scene_check(limit_on_one_line, "task-pile-up:medium",
+                "BLOCKED - 200 of 204 tasks wait for semaphore \x01thing-1\x02 in \x01"
+                "fetch\x02 (\x01"
+                "app.py:12\x02); the 4 that went on are all in one place");
     scene_check(nobody_takes, "task-pile-up:medium", "BLOCKED - 150 of 151 tasks wait for room");
     scene_check(all_await_one, "task-pile-up:medium",
                 "BLOCKED - 150 of 151 tasks wait for task \x01Task-1\x02 in \x01"
