@@ -390,10 +390,13 @@ static void test_cache_reads_neighbours(void **state)
     assert_bytes(mem, &fill, 0x1b000, 8);
     fill.readable_end = 0x1a000;
     assert_fault(mem, 0x1a000, 8, 0x1a000);
-    fill.readable_end = 0x19800;
-    assert_bytes(mem, &other, apart + 0x1a000, 16);
-    assert_fault(mem, 0x1a000, 8, 0x1a000);
+    assert_bytes(mem, &other, apart + 0x1e000, 16);
     fill.readable_end = 0;
+    assert_bytes(mem, &fill, 0x1f000, 8);
+    fill.readable_end = 0x1c800;
+    assert_fault(mem, 0x1e000, 8, 0x1e000);
+    fill.readable_end = 0;
+    assert_bytes(mem, &fill, 0x1d000, 8);
     // Groups end where segments do, and what was read stays as it was.
     assert_bytes(mem, &fill, 0x23000, 8);
     fill.seed++;
