@@ -192,20 +192,31 @@ static struct err *class_of(struct py_futures *futures, uint64_t object, struct 
 
 // ---- Values -------------------------------------------------------------------------------------
 
+static uint32_t numbered_name(struct py_decoder *dec, int64_t number)
+{
+    char text[sizeof("Task--9223372036854775808")], *end = text + sizeof(text), *at = end;
+    uint64_t rest = number < 0 ? -(uint64_t)number : (uint64_t)number;
+    do
+        *--at = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (number < 0)
+        *--at = '-';
+    at = (char *)memcpy(at - 5, "Task-", 5);
+    return strtab_add(dec->strings, at, (size_t)(end - at));
+}
+
 // 3.12+: an int N stands for "Task-N" until somebody asks for the name.
 static uint32_t task_name(struct py_decoder *dec, uint64_t object)
 {
     struct py_type_info type;
     uint32_t id = 0;
     int64_t number;
-    char text[40];
     AUTO_ERR struct err *err = object ? py_type_of(dec, object, &type) : NULL;
     if (err || !object)
         return 0;
     if (type.kind == PY_KIND_INT) {
         AUTO_ERR struct err *bad = py_int(dec, object, &number);
-        snprintf(text, sizeof(text), "Task-%lld", bad ? 0LL : (long long)number);
-        return bad ? 0 : strtab_add_cstr(dec->strings, text);
+        return bad ? 0 : numbered_name(dec, number);
     }
     AUTO_ERR struct err *bad = py_str_id(dec, object, &id);
     return bad ? 0 : id;

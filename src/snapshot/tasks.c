@@ -33,8 +33,8 @@ static void leave_out_dropped(struct tasks *tasks)
     for (size_t i = 0; i < entries->count; i++) {
         if (entries->items[i].dropped)
             task_entry_clear(&entries->items[i]);
-        else
-            entries->items[kept++] = entries->items[i];
+        else if (kept++ != i)
+            entries->items[kept - 1] = entries->items[i];
     }
     entries->count = kept;
 }
@@ -92,6 +92,8 @@ static struct err *place_running(struct tasks *tasks)
 
 static struct err *keep(struct tasks *tasks)
 {
+    if (!vec_reserve(&tasks->out->tasks, tasks->entries.count))
+        return out_of_memory();
     vec_foreach (entry, &tasks->entries) {
         if (!vec_push(&tasks->out->tasks, entry->value))
             return out_of_memory();
