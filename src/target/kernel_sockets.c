@@ -19,7 +19,8 @@
 
 struct socket {
     uint64_t inode;
-    char *text;
+    bool internet;
+    char *text; // of `internet`, its row's "LOCAL REMOTE STATE": few of very many are asked for
 };
 
 struct kernel_sockets {
@@ -49,9 +50,9 @@ void kernel_sockets_destroy(struct kernel_sockets *sockets)
     free(sockets);
 }
 
-static void add(struct kernel_sockets *sockets, uint64_t inode, char *text)
+static void add(struct kernel_sockets *sockets, uint64_t inode, bool internet, char *text)
 {
-    if (!text || !inode || !vec_push(&sockets->items, (struct socket){inode, text}))
+    if (!text || !vec_push(&sockets->items, (struct socket){inode, internet, text}))
         free(text);
 }
 
@@ -77,28 +78,44 @@ static bool as_address(const char *text, char *ret, size_t size, bool *ret_any)
     return true;
 }
 
+static char *internet_text(const char *row)
+{
+    char local[64], remote[64], here[80], there[80], *text = NULL;
+    unsigned state;
+    bool any_here, any_there;
+    if (sscanf(row, "%63s %63s %x", local, remote, &state) != 3 ||
+        !as_address(local, here, sizeof(here), &any_here) ||
+        !as_address(remote, there, sizeof(there), &any_there))
+        return NULL;
+    bool listens = state == TCP_LISTEN || any_there;
+    int size = asprintf(&text, "%s%s",
+                        !listens              ? ""
+                        : state == TCP_LISTEN ? "listening on "
+                                              : "at ",
+                        listens ? here : there);
+    return size >= 0 ? text : NULL;
+}
+
+static const char *skip_fields(const char *at, unsigned count)
+{
+    for (; count; count--) {
+        at += strcspn(at, " ");
+        at += strspn(at, " ");
+    }
+    return at;
+}
+
 // "  0: LOCAL REMOTE STATE QUEUES TIMER RETRANSMITS UID TIMEOUT INODE ..."
 static void read_internet(struct kernel_sockets *sockets, const char *path)
 {
-    char line[512], local[64], remote[64], here[80], there[80];
-    unsigned state;
-    uint64_t inode;
-    bool any_here, any_there;
+    char line[512];
     AUTO_FCLOSE FILE *file = fopen(path, "re");
     while (file && sockets->items.count < ROWS_MAX && fgets(line, sizeof(line), file)) {
-        if (sscanf(line, "%*s %63s %63s %x %*s %*s %*s %*s %*s %" SCNu64, local, remote, &state,
-                   &inode) != 4 ||
-            !as_address(local, here, sizeof(here), &any_here) ||
-            !as_address(remote, there, sizeof(there), &any_there))
-            continue;
-        char *text = NULL;
-        bool listens = state == TCP_LISTEN || any_there;
-        if (asprintf(&text, "%s%s",
-                     !listens              ? ""
-                     : state == TCP_LISTEN ? "listening on "
-                                           : "at ",
-                     listens ? here : there) >= 0)
-            add(sockets, inode, text);
+        const char *local = skip_fields(line + strspn(line, " "), 1);
+        const char *queues = skip_fields(local, 3);
+        uint64_t inode = strtoull(skip_fields(queues, 5), NULL, 10);
+        if (inode) // not those that nobody has any more, of which there may be very many
+            add(sockets, inode, true, strndup(local, (size_t)(queues - local)));
     }
 }
 
@@ -112,14 +129,15 @@ static void read_unix(struct kernel_sockets *sockets, const char *path)
     AUTO_FCLOSE FILE *file = fopen(path, "re");
     while (file && sockets->items.count < ROWS_MAX && fgets(line, sizeof(line), file)) {
         name = 0;
-        if (sscanf(line, "%*s %*x %*x %x %*x %*x %" SCNu64 " %n", &flags, &inode, &name) != 2)
+        if (sscanf(line, "%*s %*x %*x %x %*x %*x %" SCNu64 " %n", &flags, &inode, &name) != 2 ||
+            !inode)
             continue;
         line[strcspn(line, "\n")] = '\0';
         char *text = NULL;
         bool has_name = name && line[name];
         if (asprintf(&text, "%s%s", flags & SO_ACCEPTCON ? "listening on " : "",
                      has_name ? line + name : "a unix socket") >= 0)
-            add(sockets, inode, text);
+            add(sockets, inode, false, text);
     }
 }
 
@@ -168,5 +186,7 @@ char *kernel_socket_text(struct kernel_sockets *sockets, pid_t pid, uint64_t ino
         sockets->read_ns = now_ns;
         socket = find(sockets, inode);
     }
-    return socket ? strdup(socket->text) : NULL;
+    if (!socket)
+        return NULL;
+    return socket->internet ? internet_text(socket->text) : strdup(socket->text);
 }
