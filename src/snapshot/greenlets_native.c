@@ -191,31 +191,27 @@ bool greenlets_same_natives(struct greenlets *g, const struct py_greenlet *green
 }
 
 // gevent's Greenlet.run() is compiled by Cython; it calls what was given to spawn(). gevent 1.3 to 26.
-static bool is_starter(const struct strtab *strings, const struct snap_frame *frame)
+static bool is_starter(const struct strtab *strings, const struct snap_frame *frame, uint32_t own)
 {
     static const char module[] = "_gevent_cgreenlet.";
     const char *name = strtab_get(strings, frame->module);
-    return name && strncmp(name, module, sizeof(module) - 1) == 0;
+    return frame->module == own || (name && strncmp(name, module, sizeof(module) - 1) == 0);
 }
 
 // How the module switches and starts is nothing that a reader wants to see, where Python's frames say
-// what was called.
+// what was called. A starter may be called in roundabout ways.
 static void hide_switch(const struct greenlets *g, const struct py_greenlet *greenlet,
                         struct snap_frames *frames)
 {
     uint32_t own = frames->items[0].module;
-    size_t first = 0;
-    while (frames->count && !greenlet->is_main) {
-        const struct snap_frame *last = &frames->items[frames->count - 1];
-        if (last->kind != SNAP_NATIVE ||
-            (last->module != own && !is_starter(g->in->strings, last)))
-            break;
-        frames->count--;
-    }
-    while (first < frames->count && frames->items[first].kind == SNAP_NATIVE &&
+    size_t first = 0, end = frames->count;
+    for (size_t i = end; i-- > 0 && frames->items[i].kind == SNAP_NATIVE && !greenlet->is_main;)
+        if (is_starter(g->in->strings, &frames->items[i], own))
+            end = i;
+    while (first < end && frames->items[first].kind == SNAP_NATIVE &&
            frames->items[first].module == own)
         first++;
-    frames->count -= first;
+    frames->count = end - first;
     memmove(frames->items, frames->items + first, frames->count * sizeof(*frames->items));
 }
 

@@ -8,9 +8,11 @@ import glob
 import json
 import os
 import re
+import subprocess
 import tempfile
 import unittest
 
+import native_oracle
 import support
 
 PROGRAM = support.path("tests/programs/greenlets.py")
@@ -29,6 +31,35 @@ AWAITS = {
     "wait_sleep_in_generator": ("sleep", None, None),
     "wait_task": ("task", None, "Greenlet"),
 }
+
+
+# Native frames of the library (with a star) and Python's, outermost first.
+CALLED = ["*switch_outer", "*switch_inner", "called", "away"]
+NATIVES = {
+    "calls": ["calls"] + CALLED,
+    "calls_alloca": ["calls_alloca", "*switch_alloca"] + CALLED,
+    "calls_twice": ["calls_twice", "*switch_outer", "*switch_inner", "called_twice", "between",
+                    "*switch_inner", "called", "away"],
+    "switches_often": ["switches_often", "calls"] + CALLED,
+    "run": CALLED,
+    "main": ["<module>", "native", "*switch_outer", "*switch_inner", "<lambda>"],
+    "no_python": [],
+}
+LIBRARIES = {
+    "plain": ["-O2", "-g"],
+    "fp": ["-O2", "-fno-omit-frame-pointer", "-s"],
+    "slow": ["-O0"],
+}
+
+
+def build_library(folder, name):
+    """tests/programs/native_switch.c as a library."""
+    compiler = os.environ.get("CC", "gcc").split()[0]
+    native_oracle.need_tools(compiler)
+    file = os.path.join(folder, "switch_%s.so" % name)
+    subprocess.run([compiler, *LIBRARIES[name], "-shared", "-fPIC", "-o", file,
+                    support.path("tests/programs/native_switch.c")], check=True)
+    return file
 
 
 def packages(python):
@@ -166,6 +197,9 @@ class Greenlets(support.TestCase):
             else:
                 self.assertEqual(what, awaits["what"], wanted["name"])
             self.assertEqual("start_gevent.<locals>." + wanted["name"], listed[key]["name"])
+            inner = listed[key]["frames"][0]
+            self.assertEqual("native", inner["kind"], wanted["name"])
+            self.assertIn("gevent", inner["module"])
         self.assert_joined(document, said)
         self.assert_native(document)
 
@@ -225,6 +259,64 @@ class Greenlets(support.TestCase):
                     started(python, folder, "gevent") as (target, said, scratch):
                 self.each_way(target, scratch, lambda document, sockets, said=said:
                               self.check_gevent(document, said, sockets))
+                # What gevent does to wait, its Python frames say.
+                for options, shown in (((), False), (("--full",), True)):
+                    text = support.pycore("snap", target.pid, *options).out
+                    self.assertEqual(shown, "__pyx_" in text.split("WHERE GREENLETS WAIT")[1])
+
+    def natives_of(self, document, name, identity):
+        """The greenlet's frames, and the names of Python's and the library's, outermost first."""
+        found = next(one for one in document["greenlets"] if one["id"] == identity)
+        self.assertEqual("suspended", found["state"], name)
+        names = []
+        for frame in found["frames"][::-1]:
+            if frame["kind"] == "native" and (frame["module"] or "").startswith("switch_"):
+                names.append("*" + frame["function"])
+                self.assertEqual("cfi", frame["unwound_by"])
+            elif frame["kind"] == "python":
+                names.append(frame["function"])
+        return found["frames"], names
+
+    def check_natives(self, document, said):
+        for identity, facts in said["greenlets"].items():
+            name = facts["name"]
+            frames, names = self.natives_of(document, name, identity)
+            self.assertEqual(NATIVES[name], names, name)
+            # How the module switches is told where there is nothing else.
+            of_module = [frame["function"] for frame in frames if frame["kind"] == "native" and
+                         "greenlet" in (frame["module"] or "")]
+            if name == "no_python":
+                self.assertTrue([one for one in of_module if one.startswith("green_switch")])
+            else:
+                self.assertEqual([], of_module)
+
+    def check_native_options(self, target, said):
+        bare = support.pycore_json("snap", target.pid, "--no-native")
+        raw = support.pycore_json("snap", target.pid, "--raw-native")
+        for identity, facts in said["greenlets"].items():
+            name = facts["name"]
+            frames, names = self.natives_of(bare, name, identity)
+            self.assertEqual([one for one in NATIVES[name] if not one.startswith("*")], names)
+            self.assertNotIn("native", [frame["kind"] for frame in frames])
+            frames, names = self.natives_of(raw, name, identity)
+            self.assertEqual(NATIVES[name], names, name)
+            self.assertEqual("slp_switch", frames[0]["function"])
+        text = support.pycore("snap", target.pid).out
+        self.assertIn("    switch_inner (switch_", text)
+        self.assertEqual(1, text.count("slp_switch"))
+
+    @support.each_python()
+    def test_natives(self, python):
+        """Native code that called back into Python, of greenlets that were switched away from."""
+        for number, folder in enumerate(self.folders(python)):
+            with tempfile.TemporaryDirectory() as libraries:
+                name = sorted(LIBRARIES)[(number + python.minor[1]) % len(LIBRARIES)]
+                library = build_library(libraries, name)
+                with self.subTest(packages=os.path.basename(folder), library=name), \
+                        started(python, folder, "native", library) as (target, said, scratch):
+                    self.each_way(target, scratch, lambda document, _, said=said:
+                                  self.check_natives(document, said))
+                    self.check_native_options(target, said)
 
     @support.each_python()
     def test_alone(self, python):

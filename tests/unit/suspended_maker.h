@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Tasks and greenlets written by hand, for the tests of what renders them. A stack is a line of text,
-// innermost first: "sleep /usr/lib/python3.12/asyncio/tasks.py:665 < poll /srv/jobs.py:20".
+// innermost first: "sleep /usr/lib/python3.12/asyncio/tasks.py:665 < poll /srv/jobs.py:20"; with a star it
+// is a native frame of a module: "*qsort libc.so.6:0".
 #ifndef TESTS_SUSPENDED_MAKER_H
 #define TESTS_SUSPENDED_MAKER_H
 
@@ -48,6 +49,13 @@ static inline uint32_t scene_stack(struct scene *scene, const char *text)
                                    .line = line,
                                    .column = -1,
                                    .first_line = 1};
+        if (name[0] == '*')
+            frame = (struct snap_frame){.kind = SNAP_NATIVE,
+                                        .function = scene_id(scene, name + 1),
+                                        .module = scene_id(scene, file),
+                                        .line = -1,
+                                        .column = -1,
+                                        .first_line = -1};
         if (!vec_push(&frames, frame))
             abort();
         size += (int)strspn(text + size, " <");

@@ -200,6 +200,66 @@ static void test_futex_address(void **state)
     assert_int_equal(arch_futex_address(arch(), -1, args), 0);
 }
 
+// ---- Switches of stacks -------------------------------------------------------------------------
+
+#define BEGIN "\x48\x83\xec\x20\xd9\x7c\x24\x0a\x0f\xae\x5c\x24\x0c" // fnstcw; stmxcsr
+#define SAVE "\x48\x89\x6c\x24\x10\x48\x89\x5c\x24\x18"              // mov %rbp,16(%rsp); %rbx
+#define CALL "\x48\x89\xe3\xe8\0\0\0\0"                                // mov %rsp,%rbx; call
+#define SWITCH "\x48\x01\xc4\x48\x01\xc5"                               // add %rax,%rsp; %rbp
+#define LOAD "\xe8\0\0\0\0\x48\x31\xc0\x48\x8b\x5c\x24\x18\x48\x8b\x6c\x24\x10"
+#define END "\x0f\xae\x54\x24\x0c\xd9\x6c\x24\x0a\x48\x83\xc4\x20\xc3" // ldmxcsr; fldcw
+
+static size_t count_switches(const char *code, size_t size, struct arch_switch *ret)
+{
+    struct arch_switch found;
+    size_t count = 0;
+    for (size_t at = 0; at <= size; at++)
+        if (arch()->unwind->switches_stack((const uint8_t *)code, size, at, &found)) {
+            *ret = found;
+            count++;
+        }
+    return count;
+}
+
+#define COUNT(code) count_switches((code), sizeof(code) - 1, &found)
+
+static void test_switches_stack(void **state)
+{
+    (void)state;
+    struct arch_switch found = {0};
+    static const char code[] = BEGIN SAVE CALL SWITCH LOAD END;
+    size_t at = sizeof(BEGIN SAVE CALL SWITCH) - 1;
+    assert_int_equal(COUNT(code), 1);
+    assert_true(arch()->unwind->switches_stack((const uint8_t *)code, sizeof(code) - 1, at, &found));
+    assert_int_equal(found.fp_base, arch()->unwind->sp);
+    assert_int_equal(found.fp_at, 16);
+    // %r15, which takes another prefix; frame pointers, and locals far away.
+    assert_int_equal(COUNT(BEGIN SAVE CALL "\x4c\x01\xfc\x4c\x01\xfd" LOAD END), 1);
+    assert_int_equal(COUNT("\xd9\x7d\xba\x0f\xae\x5d\xbc\x48\x89\xad\xc0\xfe\xff\xff" CALL SWITCH
+                           "\x48\x8b\xad\xc0\xfe\xff\xff\x0f\xae\x55\xbc\xd9\x6d\xba\xc9\xc3"
+                           "\x90\x90\x90\x90"),
+                     1);
+    assert_int_equal(found.fp_base, arch()->unwind->fp);
+    assert_int_equal(found.fp_at, -320);
+    // Other registers for each; another local at the end; parts that are missing.
+    assert_int_equal(COUNT(BEGIN SAVE CALL "\x48\x01\xc4\x48\x01\xcd" LOAD END), 0);
+    assert_int_equal(COUNT("\xd9\x7c\x24\x0a\x0f\xae\x5c\x24\x0c\x48\x89\x6c\x24\x08" CALL SWITCH LOAD END),
+                     0);
+    assert_int_equal(COUNT(SAVE CALL SWITCH LOAD END), 0);
+    assert_int_equal(COUNT(BEGIN CALL SWITCH LOAD END), 0);
+    assert_int_equal(COUNT(BEGIN SAVE CALL SWITCH END), 0);
+    assert_int_equal(COUNT(BEGIN SAVE CALL SWITCH LOAD), 0);
+    // Whatever it is cut to, nothing is read behind it.
+    for (size_t size = 0; size < sizeof(code) - 1; size++) {
+        char *cut = malloc(size + 1);
+        assert_non_null(cut);
+        char *end = memcpy(cut, code, size);
+        size_t count = count_switches(end, size, &found);
+        assert_true(count == 0 || size > at + sizeof(LOAD) - 1);
+        free(cut);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +271,7 @@ int main(void)
         cmocka_unit_test(test_other_calls_stay),
         cmocka_unit_test(test_waits),
         cmocka_unit_test(test_futex_address),
+        cmocka_unit_test(test_switches_stack),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

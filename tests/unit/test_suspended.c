@@ -82,10 +82,43 @@ static void test_indexes_move(void **state)
     snap_suspended_destroy(all);
 }
 
+static uint32_t add_stack(struct snap_suspended *suspended, const char *kinds)
+{
+    struct snap_frames frames = {0};
+    uint32_t ret;
+    for (const char *kind = kinds; *kind; kind++) {
+        struct snap_frame frame = {.kind = *kind == 'n' ? SNAP_NATIVE : SNAP_PYTHON,
+                                   .line = *kind};
+        assert_true(vec_push(&frames, frame));
+    }
+    assert_true(snap_suspended_stack(suspended, frames.items, frames.count, &ret));
+    vec_deinit(&frames);
+    return ret;
+}
+
+// Native frames do not make another place, but where there is nothing else.
+static void test_places(void **state)
+{
+    (void)state;
+    static const char *const stacks[] = {"ab", "nab", "b", "anb", "n", "nn", "nbn"};
+    static const uint32_t expected[] = {0, 0, 2, 0, 4, 5, 2};
+    struct snap_suspended *suspended = snap_suspended_create();
+    uint32_t places[7];
+    assert_non_null(suspended);
+    assert_true(snap_suspended_places(suspended, places)); // none
+    for (uint32_t i = 0; i < 7; i++)
+        assert_int_equal(add_stack(suspended, stacks[i]), i);
+    assert_true(snap_suspended_places(suspended, places));
+    for (size_t i = 0; i < 7; i++)
+        assert_int_equal(places[i], expected[i]);
+    snap_suspended_destroy(suspended);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_indexes_move),
+        cmocka_unit_test(test_places),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -480,6 +480,42 @@ static void test_same_names(void **state)
     check_says(v, "13 greenlets, each is suspended \\[queue-get\\]: `c`, `consume` x 12\n", true);
 }
 
+static void add_reader(struct scene *scene, const char *stack)
+{
+    scene_greenlet(scene, 4711, "Greenlet", "read", SNAP_GREENLET_SUSPENDED, SNAP_NO_INDEX,
+                   SNAP_AWAIT_NONE, NULL, stack);
+}
+
+// Not all have native frames, and those have not all the same: a group is what waits at one place in
+// Python, with those on which all that have some agree.
+static void test_native_frames(void **state)
+{
+    (void)state;
+    VALUES v = values_create();
+    struct scene scene = scene_in(v->strings, v->snapshot);
+    add_reader(&scene, "compare /srv/a.py:3 < read /srv/a.py:1");
+    add_reader(&scene, "*leave green.so:0 < compare /srv/a.py:3 < *sort_all base.so:0 < "
+                       "read /srv/a.py:1 < *begin base.so:0");
+    add_reader(&scene, "compare /srv/a.py:3 < read /srv/a.py:1");
+    add_reader(&scene, "*leave green.so:0");
+    check_says(v, "3 greenlets, each is suspended: `read`\n", true);
+    check_says(v, "sort_all (base.so)", true);
+    check_says(v, "begin (base.so)", true);
+    check_says(v, "```text\n    leave (green.so)\n```", true); // of the one that has nothing else
+    check_says(v, "leave (green.so)\n  compare", false); // which says what it is inside of
+    v->options.full = true;
+    check_says(v, "leave (green.so)\n  compare", true);
+    add_reader(&scene, "compare /srv/a.py:3 < *sort_some base.so:0 < read /srv/a.py:1");
+    check_says(v, "4 greenlets, each is suspended: `read`\n", true);
+    check_says(v, "sort_all", false);
+    check_says(v, "sort_some", false);
+    const char *json = render(report_json, v);
+    json = strstr(json, "\"greenlet_groups\"");
+    assert_non_null(json);
+    assert_null(strstr(json, "sort_"));
+    assert_non_null(strstr(json, "leave"));
+}
+
 static void test_exceptions(void **state)
 {
     (void)state;
@@ -516,6 +552,7 @@ int main(void)
         cmocka_unit_test(test_groups),           cmocka_unit_test(test_golden),
         cmocka_unit_test(test_golden_run),       cmocka_unit_test(test_one_screen),
         cmocka_unit_test(test_states),           cmocka_unit_test(test_same_names),
+        cmocka_unit_test(test_native_frames),
         cmocka_unit_test(test_exceptions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -211,6 +211,63 @@ static __attribute__((noinline)) void test_kept_frame_pointer(void **state)
     unwind_stack_deinit(&stack);
 }
 
+// ---- A piece of a stack ---------------------------------------------------------------------------
+
+// What unwind_suspended() says of this call's stack up to `stop`.
+static __attribute__((noinline)) bool look_up_to(uint64_t stop, uint64_t fp_off,
+                                                 struct unwind_stack *ret)
+{
+    ucontext_t context;
+    struct unwind_start start;
+    getcontext(&context);
+    regs_of(&context, &start);
+    start.regs.fp += fp_off;
+    return unwind_suspended(self.unwinder, self.target.mem, &start.regs, stop, ret);
+}
+
+static __attribute__((noinline)) bool inner_piece(uint64_t stop, uint64_t fp_off,
+                                                  struct unwind_stack *ret)
+{
+    char *varies = __builtin_alloca(stop % 64 + 16); // its row needs the frame pointer
+    __asm__ volatile("" ::"r"(varies) : "memory");
+    return look_up_to(stop, fp_off, ret);
+}
+
+static __attribute__((noinline)) bool middle_piece(uint64_t stop, uint64_t fp_off,
+                                                   struct unwind_stack *ret)
+{
+    bool arrived = inner_piece(stop, fp_off, ret);
+    __asm__ volatile("" ::: "memory");
+    return arrived;
+}
+
+static void test_piece_of_a_stack(void **state)
+{
+    (void)state;
+    struct unwind_stack stack = {0}, whole = {0};
+    volatile uint64_t mark = 0;
+    uint64_t stop = (uintptr_t)&mark, start, end;
+    assert_true(middle_piece(stop, 0, &stack));
+    assert_true(stack.frames.count == 4);
+    const struct unwind_frame *last = &stack.frames.items[3];
+    assert_true(last->sp <= stop && last->cfa > stop);
+    assert_true(unwind_function(self.unwinder, last->pc - 1, &start, &end));
+    assert_true((uintptr_t)test_piece_of_a_stack >= start &&
+                (uintptr_t)test_piece_of_a_stack < end);
+    for (size_t i = 1; i < stack.frames.count; i++)
+        assert_int_equal(stack.frames.items[i].how, UNWIND_CFI);
+    // All of it.
+    assert_true(middle_piece(UINT64_MAX, 0, &whole));
+    assert_true(whole.frames.count > stack.frames.count);
+    assert_int_equal(whole.frames.items[3].sp, last->sp);
+    // Below all of it, above all of it, and a frame pointer that is another's.
+    assert_false(middle_piece(stop - 65536, 0, &stack));
+    assert_false(middle_piece((uint64_t)1 << 46, 0, &stack));
+    assert_false(middle_piece(stop, 8, &stack));
+    unwind_stack_deinit(&stack);
+    unwind_stack_deinit(&whole);
+}
+
 static jmp_buf come_back;
 
 static __attribute__((noinline, noreturn)) void never_returns(struct unwind_stack *ret)
@@ -639,6 +696,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_own_stack),
         cmocka_unit_test(test_kept_frame_pointer),
+        cmocka_unit_test(test_piece_of_a_stack),
         cmocka_unit_test(test_return_address_behind_the_function),
         cmocka_unit_test(test_signal_on_alternate_stack),
         cmocka_unit_test(test_incomplete_registers),
