@@ -19,9 +19,19 @@ void complain(const char *fmt, ...)
     if (vasprintf(&text, fmt, args) < 0)
         text = NULL;
     va_end(args);
-    fputs("pycore: ", stderr);
-    put_clean(text ? text : "out of memory", stderr);
-    putc('\n', stderr);
+    // In one piece, because a program that runs beside pycore may write to the same terminal.
+    AUTO_FREE char *line = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&line, &size);
+    if (out) {
+        fputs("pycore: ", out);
+        put_clean(text ? text : "out of memory", out);
+        putc('\n', out);
+    }
+    if (!out || fclose(out) != 0)
+        fputs("pycore: out of memory\n", stderr);
+    else
+        fwrite(line, 1, size, stderr);
 }
 
 int fail(struct err *err)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What threads wait for and who has it: as tags of threads, and as a table of the last snapshot.
+#include <string.h>
+
 #include "report/page.h"
 #include "report/waits.h"
 #include "util/guard.h"
@@ -118,6 +120,24 @@ static void add_place(struct plain *row, const struct page *page, const struct s
         plain_add(row, ":%d", (int)shown->line);
 }
 
+// Where the first of them waits, and whether all do.
+static void add_places(struct plain *row, struct page *page, const struct wait_one *ones,
+                       size_t count)
+{
+    GUARD(plain_deinit) struct plain first = {0};
+    bool elsewhere = false;
+    add_place(&first, page, ones->thread);
+    for (size_t i = 1; i < count && !elsewhere; i++) {
+        GUARD(plain_deinit) struct plain other = {0};
+        add_place(&other, page, ones[i].thread);
+        elsewhere = strcmp(plain_text(&first), plain_text(&other)) != 0;
+        page->failed |= other.failed;
+    }
+    plain_str(row, plain_text(&first));
+    plain_str(row, elsewhere ? ", ..." : "");
+    page->failed |= first.failed;
+}
+
 static void add_row(struct page *page, const struct waits *waits, const struct wait_group *group)
 {
     const struct wait_one *one = &waits->ones.items[group->first];
@@ -139,7 +159,7 @@ static void add_row(struct page *page, const struct waits *waits, const struct w
     if (group->since_ns)
         plain_duration(&row, group->since_ns);
     plain_str(&row, DOC_NEXT);
-    add_place(&row, page, one->thread);
+    add_places(&row, page, one, group->count);
     plain_unmark(&row); // all of a cell is code
     doc_row(page->doc, DOC_NORMAL, 1, plain_text(&row));
     page->failed |= row.failed;

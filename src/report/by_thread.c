@@ -8,7 +8,7 @@
 #include "report/kinds.h"
 #include "util/guard.h"
 
-#define CHAIN 3 // functions of one's own code that a place names, from the innermost
+#define CHAIN 4 // functions of one's own code that a place names, from the innermost
 #define USUAL_KINDS 8
 #define USUAL_PLACES 5
 #define LEAST_SHARE 0.02 // of the kind's time

@@ -14,6 +14,7 @@
 #define ANCESTORS 200 // looked at for recursion; beyond it a call is taken for a new one
 #define DEEPEST_INDENT 24
 #define CHAIN_NAMES 3 // calls without a choice that are named; the others are counted
+#define CHAIN_OWN 8   // own functions among them, for which it goes on in further lines
 
 // A call in the tree as shown: all calls of one function below the same call, whatever recursion
 // lies between.
@@ -230,21 +231,43 @@ static void add_names(struct plain *line, const struct page *page, const struct 
     }
 }
 
-// As many names of the chain as the line has room for.
-static void add_chain_names(struct plain *line, const struct page *page, const struct calls *calls,
-                            const struct snap_notes *chain, size_t after)
+// As many names of the chain as there is room for; or as few as there can be. Which those are.
+static enum naming choose_names(struct plain *names, const struct page *page,
+                                const struct calls *calls, const struct snap_notes *chain,
+                                size_t room)
 {
-    size_t room = page->options->width ? page->options->width : 100, used = line->size + after;
-    GUARD(plain_deinit) struct plain names = {0};
-    for (int naming = chain->count <= CHAIN_NAMES ? NAME_ALL : NAME_OWN_AND_LAST_TWO;
-         naming <= NAME_LAST; naming++) {
-        plain_clear(&names);
-        add_names(&names, page, calls, chain, (enum naming)naming);
-        if (used + plain_columns(plain_text(&names)) <= room)
-            break;
+    int naming = chain->count <= CHAIN_NAMES ? NAME_ALL : NAME_OWN_AND_LAST_TWO;
+    for (;; naming++) {
+        plain_clear(names);
+        add_names(names, page, calls, chain, (enum naming)naming);
+        if (naming == NAME_LAST || plain_columns(plain_text(names)) <= room)
+            return (enum naming)naming;
     }
-    plain_str(line, plain_text(&names));
-    line->failed |= names.failed;
+}
+
+// Where the program's own functions of a chain do not fit on one line, it ends behind one of them that
+// does, and goes on in the next line. A long row of them stays on one, most of it counted.
+static void cut_chain(struct snap_notes *chain, struct plain *names, const struct page *page,
+                      const struct calls *calls, size_t room)
+{
+    size_t ends[CHAIN_OWN], own = 0;
+    for (size_t i = 0; i + 1 < chain->count; i++) {
+        const struct call *call = &calls->list.items[chain->items[i]];
+        uint32_t function = calls->view->frames[call->frame].function;
+        if (function >= page->profile->function_count || !page->own_code[function])
+            continue;
+        if (own == CHAIN_OWN)
+            return;
+        ends[own++] = i + 1;
+    }
+    size_t whole = chain->count;
+    while (own > 0) {
+        chain->count = ends[--own];
+        if (choose_names(names, page, calls, chain, room) <= NAME_OWN_AND_LAST)
+            return;
+    }
+    chain->count = whole;
+    choose_names(names, page, calls, chain, room);
 }
 
 static void chain_deinit(struct snap_notes *chain)
@@ -255,7 +278,7 @@ static void chain_deinit(struct snap_notes *chain)
 // One line: a chain of calls without a choice, of which the last one is returned.
 static uint32_t add_chain(struct page *page, struct calls *calls, uint32_t index, unsigned depth)
 {
-    GUARD(plain_deinit) struct plain line = {0}, percent = {0};
+    GUARD(plain_deinit) struct plain line = {0}, names = {0}, percent = {0};
     GUARD(chain_deinit) struct snap_notes chain = {0}; // of call indexes
     const struct call *items = calls->list.items;
     for (uint32_t next = index; next; next = only_child(calls, next))
@@ -269,15 +292,21 @@ static uint32_t add_chain(struct page *page, struct calls *calls, uint32_t index
     plain_pad(&line, 2 * (size_t)(depth < DEEPEST_INDENT ? depth : DEEPEST_INDENT));
     double self = weigh_share(&calls->view->weigh, items[last].self);
     bool tells_self = items[last].first_child && self >= LEAST_SHARE;
-    add_chain_names(&line, page, calls, &chain, tells_self ? strlen("  [99 % itself]") : 0);
+    size_t width = page->options->width ? page->options->width : 100;
+    size_t used = line.size + (tells_self ? strlen("  [99 % itself]") : 0);
+    size_t room = used < width ? width - used : 0;
+    if (choose_names(&names, page, calls, &chain, room) > NAME_OWN_AND_LAST)
+        cut_chain(&chain, &names, page, calls, room);
+    plain_str(&line, plain_text(&names));
+    tells_self = tells_self && chain.items[chain.count - 1] == last;
     if (tells_self) {
         plain_clear(&percent);
         plain_percent(&percent, self);
         plain_add(&line, "  [%s %% itself]", plain_text(&percent));
     }
     doc_line(page->doc, DOC_NORMAL, 1, plain_text(&line));
-    page->failed |= line.failed || percent.failed;
-    return last;
+    page->failed |= line.failed || names.failed || percent.failed;
+    return chain.items[chain.count - 1];
 }
 
 static bool show(struct page *page, struct calls *calls, struct pruned *pruned)

@@ -52,7 +52,8 @@ static struct err *refuse_no_elf(const char *path, const uint8_t *head, size_t s
         return err_create(ERR_BAD_DATA, "%s is empty", path);
     if (size < SELFMAG && memcmp(head, ELFMAG, size) == 0)
         return err_create(ERR_BAD_DATA, "%s ends inside its ELF header (%zu bytes)", path, size);
-    return err_create(ERR_UNSUPPORTED, "%s is not an ELF core file", path);
+    return err_create(ERR_UNSUPPORTED, "%s is not an ELF core file%s", path,
+                      head[0] == '{' ? ", but looks like JSON: \"pycore report\" reads a report" : "");
 }
 
 // What can be told from the first 64 bytes.

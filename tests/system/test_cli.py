@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import tempfile
@@ -221,6 +222,15 @@ class Manual(support.TestCase):
         self.assertTrue(script.startswith("#compdef pycore\n"))
         for command in COMMANDS:
             self.assertIn("\n    %s)\n" % command, script)
+
+
+class Messages(support.TestCase):
+    def test_in_one_piece(self):
+        """A program that runs beside pycore writes to the same terminal."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            subprocess.run([support.PYCORE, "analyze", "/nowhere/\n"], stderr=theirs)
+            self.assertEqual(ours.recv(1000), b"pycore: /nowhere/\\n: No such file or directory\n")
 
 
 class Usage(support.TestCase):

@@ -758,6 +758,7 @@ static void test_refusals(void **state)
         {"empty", "",                             0,  ERR_BAD_DATA,    "is empty"             },
         {"text",  "just some text\n",             15, ERR_UNSUPPORTED, "not an ELF core"      },
         {"short", "x",                            1,  ERR_UNSUPPORTED, "not an ELF core"      },
+        {"json",  "{\"schema\": \"pycore/1\"",      21, ERR_UNSUPPORTED, "\"pycore report\""    },
         {"magic",
          "\x7f"
          "EL",                                    3,  ERR_BAD_DATA,    "inside its ELF header"},

@@ -481,6 +481,34 @@ static void test_waits(void **state)
     incident_destroy(v);
 }
 
+// A row of several threads does not say of all of them that they are where the first one is.
+static void test_waits_elsewhere(void **state)
+{
+    (void)state;
+    static const struct {
+        int lines[3];
+        const char *where;
+    } cases[] = {{{50, 50, 50}, "again /srv/app.py:50\n"},
+                 {{50, 50, 51}, "again /srv/app.py:50, ...\n"}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        VALUES v = values_create();
+        for (size_t k = 0; k < ARRAY_SIZE(cases[i].lines); k++) {
+            struct snap_thread *thread = add_thread(v, "sleeper", SNAP_SLEEP);
+            add_frame(v, thread, "again", "/srv/app.py", cases[i].lines[k]);
+            add_wait(v, thread, SNAP_WAIT_SLEEP, NULL);
+        }
+        v->options.table = true;
+        char *text = render(report_text, v);
+        const char *row = strstr(text, "  3 threads  sleep ");
+        assert_non_null(row);
+        const char *end = strchr(row, '\n') + 1, *where = strstr(row, cases[i].where);
+        assert_non_null(where);
+        assert_true(where + strlen(cases[i].where) == end);
+        free(text);
+        incident_destroy(v);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -494,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_wrong_documents),
         cmocka_unit_test(test_hostile_sentences),
         cmocka_unit_test(test_waits),
+        cmocka_unit_test(test_waits_elsewhere),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

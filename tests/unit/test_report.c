@@ -504,6 +504,48 @@ static void test_deep_tree(void **state)
     free(frames);
 }
 
+// Calls without a choice share a line; the program's own functions are named, be it on several lines, but
+// of a long row of them only the last.
+static void test_own_chains(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t own;
+        const char *lines;
+    } cases[] = {
+        {3, "  100 % its_own_function_with_a_long_name_0 app.py:10\n"
+            "  100 %   its_own_function_with_a_long_name_1 app.py:10\n"
+            "  100 %     its_own_function_with_a_long_name_2 app.py:10\n"},
+        {12, "  100 % ... 11 more ... > its_own_function_with_a_long_name_11 app.py:10\n"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        VALUES v = values_create();
+        set_profile(v);
+        struct prof_function functions[12];
+        uint32_t frames[12], frame_function[12];
+        struct snap_frame python[12];
+        for (size_t k = 0; k < cases[i].own; k++) {
+            char name[64];
+            snprintf(name, sizeof(name), "its_own_function_with_a_long_name_%zu", k);
+            functions[k] = v->functions[HOT];
+            functions[k].function = functions[k].qualname = id_of(v, name);
+            python[k] = v->profile.frames[0];
+            frame_function[k] = (uint32_t)k;
+            frames[k] = (uint32_t)(cases[i].own - 1 - k); // the innermost first
+        }
+        v->profile.functions = functions;
+        v->profile.function_count = v->profile.frame_count = cases[i].own;
+        v->profile.frames = python;
+        v->profile.frame_function = frame_function;
+        v->profile.edge_count = v->profile.line_count = v->profile.thread_count = 0;
+        v->profile.stack_count = 1;
+        v->stacks[0].frames = frames;
+        v->stacks[0].frame_count = cases[i].own;
+        v->stacks[0].samples = 50;
+        check_says(v, cases[i].lines, true);
+    }
+}
+
 // --threads, --max-depth, --hide-boilerplate, --nolineno, --strip-prefix.
 static void test_views(void **state)
 {
@@ -820,6 +862,7 @@ int main(void)
         cmocka_unit_test(test_nothing_works),
         cmocka_unit_test(test_what_numbers_carry),
         cmocka_unit_test(test_deep_tree),
+        cmocka_unit_test(test_own_chains),
         cmocka_unit_test(test_views),
         cmocka_unit_test(test_sort),
         cmocka_unit_test(test_repetitions),
