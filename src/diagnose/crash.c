@@ -24,12 +24,14 @@ static bool is_fault(int signo)
            signo == SIGABRT || signo == SIGSYS;
 }
 
-// By somebody else: abort() sends a signal, too, but from within.
+// By somebody else: abort() and os.kill(os.getpid(), ...) send a signal, too, but from within.
 static bool was_sent(const struct diag *diag)
 {
     const struct snap_signal *signal = &diag->source->signal;
-    return diag->source->crash.fault == SNAP_FAULT_SENT ||
-           (signal->has_sender && signal->sender_pid && signal->sender_pid != diag->source->pid);
+    bool named = signal->has_sender && signal->sender_pid;
+    if (!named)
+        return diag->source->crash.fault == SNAP_FAULT_SENT;
+    return signal->sender_pid != diag->source->pid;
 }
 
 static void say_where(struct draft *draft, uint32_t thread)
@@ -144,7 +146,10 @@ static void tell(struct diag *diag)
         draft_evidence(&draft);
     }
     say_line(&draft, "What overflowed the stack: ", crash->recursion);
-    draft_advice(&draft, advice_on(sent ? SNAP_FAULT_SENT : crash->fault));
+    bool itself = !sent && crash->fault == SNAP_FAULT_SENT;
+    draft_advice(&draft, advice_on(sent     ? SNAP_FAULT_SENT
+                                   : itself ? SNAP_FAULT_ABORT
+                                            : crash->fault));
     draft_end(&draft);
 }
 

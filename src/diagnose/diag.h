@@ -74,6 +74,8 @@ const struct snap_wait *diag_wait(const struct diag *diag, uint32_t thread);
 bool diag_ran_lately(const struct diag *diag, uint32_t thread);
 // Those it waits for, directly and through others, wait for each other.
 bool diag_ends_in_ring(const struct diag *diag, uint32_t thread);
+// What it waits for now it waits for since long, or for nearly the whole run.
+bool diag_lasts(const struct diag *diag, uint32_t thread);
 // What one thread has at a time, and the others wait until it lets go.
 bool diag_is_lock(enum snap_wait_kind kind);
 // What the profile has of a thread; NULL: nothing.

@@ -10,7 +10,6 @@
 
 // As for a loop's callbacks: what has lasted so long is no accident.
 #define LONG_NS 1000000000ull
-#define LASTING_SHARE 0.8 // of the run: it waits for nearly all of the time
 #define POOLS_MAX 32      // for each of them all tasks are looked through
 
 // CPython: Lib/concurrent/futures/thread.py: _worker() takes jobs out of a queue, and _WorkItem.run()
@@ -79,16 +78,6 @@ static bool waits(enum snap_state state)
     return state == SNAP_IO_WAIT || state == SNAP_LOCK_WAIT || state == SNAP_SLEEP;
 }
 
-static bool lasts(const struct diag *diag, uint32_t thread)
-{
-    const struct snap_thread *t = &diag->threads[thread];
-    const struct snap_wait *wait = diag_wait(diag, thread);
-    const struct prof_thread *its = diag_profiled(diag, t->pid, t->tid);
-    return wait && wait->since_ns &&
-           (wait->since_ns >= LONG_NS ||
-            (its && (double)wait->since_ns >= LASTING_SHARE * (double)diag->profile->duration_ns));
-}
-
 static void count_thread(const struct diag *diag, struct pool *pool, uint32_t thread, bool busy)
 {
     const struct snap_frame *first = own_of(diag, pool->first), *own = own_of(diag, thread);
@@ -97,7 +86,7 @@ static void count_thread(const struct diag *diag, struct pool *pool, uint32_t th
     pool->busy += busy;
     pool->wait += busy && waits(diag->threads[thread].state);
     pool->same += first && own && stack_same_function(first, own) && first->line == own->line;
-    pool->lasting += lasts(diag, thread);
+    pool->lasting += diag_lasts(diag, thread);
     pool->still += diag_wait(diag, thread) != NULL;
 }
 

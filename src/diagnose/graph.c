@@ -7,6 +7,9 @@
 
 // What is told of is bounded in any case; a process of 40,000 threads may have 20,000 pairs.
 #define CHAINS_MAX 100
+// What has lasted so long is no accident.
+#define LONG_NS 1000000000ull
+#define LASTING_SHARE 0.8 // of the run: it waits for nearly all of the time
 // A chain of so many threads has no end: it is a ring.
 #define CHAIN_MAX 1000
 
@@ -73,6 +76,16 @@ bool diag_is_alone(const struct diag *diag, uint32_t thread)
             diag->threads[diag->numbers[low].index].known_to_python)
             return false;
     return diag->threads[thread].known_to_python;
+}
+
+bool diag_lasts(const struct diag *diag, uint32_t thread)
+{
+    const struct snap_thread *t = &diag->threads[thread];
+    const struct snap_wait *wait = diag_wait(diag, thread);
+    const struct prof_thread *its = diag_profiled(diag, t->pid, t->tid);
+    return wait && wait->since_ns &&
+           (wait->since_ns >= LONG_NS ||
+            (its && (double)wait->since_ns >= LASTING_SHARE * (double)diag->profile->duration_ns));
 }
 
 bool diag_ends_in_ring(const struct diag *diag, uint32_t thread)

@@ -97,6 +97,7 @@ struct pool {
     bool known;   // who has it was read of their frames
     bool borrows; // by its code, who waits gives back
     bool nobody_else;
+    bool passes; // of a run: one that has it has not waited for the same thing all along
     bool moves; // one that waits or has it used the processor lately
     bool apart; // those who have it are in several places
     size_t holders;
@@ -137,6 +138,7 @@ static bool find_holders(const struct diag *diag, struct pool *pool)
         }
         pool->holder = pool->holders++ ? pool->holder : i;
         pool->moves |= diag_ran_lately(diag, i);
+        pool->passes |= diag->profile && !diag_lasts(diag, i);
     }
     for (size_t i = 0; i < group->count; i++)
         pool->moves |= diag_ran_lately(diag, diag->waiters.items[group->first + i]);
@@ -165,7 +167,8 @@ static void tell(struct diag *diag, const struct pool *pool)
     size_t all = diag_python_threads(diag, group->pid);
     all = all > group->count ? all : group->count;
     bool sure =
-        !pool->moves && (pool->known || pool->borrows || in_work(diag, &diag->threads[first]));
+        !pool->moves && !pool->passes &&
+        (pool->known || pool->borrows || in_work(diag, &diag->threads[first]));
     struct draft draft;
     draft_begin(&draft, diag,
                 sure && (double)group->count >= HIGH_SHARE * (double)all ? DIAG_HIGH : DIAG_MEDIUM,

@@ -165,7 +165,7 @@ size_t redact_open_literal(const struct redact_text *text, size_t at, size_t *re
 }
 
 // Of source: all literals up to the end of the argument or the statement.
-static size_t mark_literals(struct redact_text *text, size_t at)
+size_t redact_mark_literals(struct redact_text *text, size_t at)
 {
     int depth = 0;
     for (size_t end; at < text->size; at++) {
@@ -203,18 +203,43 @@ static size_t skip_scheme(const struct redact_text *text, size_t at)
     return at;
 }
 
-static bool holds(const char *name, size_t size, const char *word)
+// "[...]", "Token(...)": where the bracket is; SIZE_MAX: it is no such value, or has nothing in it.
+static size_t find_bracket(const struct redact_text *text, size_t at)
 {
-    for (size_t i = 0, length = strlen(word); i + length <= size; i++)
-        if (strncasecmp(name + i, word, length) == 0)
-            return true;
-    return false;
+    while (redact_is_name_char(redact_at(text, at)))
+        at++;
+    char c = redact_at(text, at), next = redact_at(text, at + 1);
+    return c && strchr("([{", c) && next && !strchr(")]}", next) ? at : SIZE_MAX;
+}
+
+// All that is between the bracket and the one that closes it.
+static size_t mark_bracket(struct redact_text *text, size_t open)
+{
+    int depth = 1;
+    size_t at = open + 1;
+    for (size_t end; at < text->size; at++) {
+        char c = text->bytes[at];
+        if (redact_is_quote(c)) {
+            size_t start = redact_open_literal(text, at, &end);
+            at = end + (start - at) - 1;
+        } else if (c && strchr("([{", c)) {
+            depth++;
+        } else if (c && strchr(")]}", c) && --depth == 0) {
+            break;
+        }
+    }
+    size_t end = at < text->size ? at : text->size;
+    redact_mark(text, open + 1, end);
+    return end;
 }
 
 static size_t mark_value(struct redact_text *text, size_t at, bool whole_line)
 {
     if (text->source)
-        return mark_literals(text, at);
+        return redact_mark_literals(text, at);
+    size_t bracket = find_bracket(text, at);
+    if (bracket != SIZE_MAX)
+        return mark_bracket(text, bracket);
     size_t open = at, end;
     while (open < at + 2 && strchr("bBrRfFuU", redact_at(text, open)) && redact_at(text, open))
         open++;
@@ -296,8 +321,8 @@ static void mark_named(struct redact_text *text)
             end = mark_value(text, scheme, false);
         } else if (redact_is_secret_name(name, end - at)) {
             size_t value = find_value(text, at, end);
-            bool line = holds(name, end - at, "authorization") || holds(name, end - at, "cookie") ||
-                        holds(name, end - at, "credential");
+            bool line = redact_holds(name, end - at, "authorization") || redact_holds(name, end - at, "cookie") ||
+                        redact_holds(name, end - at, "credential");
             if (value != SIZE_MAX)
                 end = mark_value(text, value, line);
         }
@@ -306,113 +331,11 @@ static void mark_named(struct redact_text *text)
     }
 }
 
-// ---- Python source -------------------------------------------------------------------------------
-
-static void mark_text(struct redact_text *text)
+void redact_mark_text(struct redact_text *text)
 {
     mark_passwords(text);
     mark_named(text);
     redact_phrases(text);
-}
-
-// A value that is put in later: "%s", "{}", "{name}", or nothing.
-static bool is_placeholder(const struct redact_text *text, size_t start, size_t end)
-{
-    char first = start < end ? text->bytes[start] : '\0';
-    return start >= end || first == '%' || first == '{';
-}
-
-// Whether a literal's text ends with a secret name, alone or with a sign and no value: "password=%s".
-static bool announces(const struct redact_text *text, size_t start, size_t end, bool *ret_alone)
-{
-    for (size_t at = start; at < end;) {
-        size_t stop = at;
-        while (stop < end && redact_is_name_char(text->bytes[stop]))
-            stop++;
-        if (stop > at && redact_is_secret_name(text->bytes + at, stop - at)) {
-            size_t value = stop;
-            while (value < end && strchr("=: ", text->bytes[value]))
-                value++;
-            *ret_alone = at == start && stop == end;
-            if (*ret_alone || (value > stop && is_placeholder(text, value, end)))
-                return true;
-        }
-        at = stop > at ? stop : at + 1;
-    }
-    return false;
-}
-
-// os.getenv("API_TOKEN") or "x"; "password=%s" % "x".
-static void mark_announced(struct redact_text *text, size_t close, bool alone)
-{
-    size_t at = close + 1;
-    if (!alone) {
-        mark_literals(text, at);
-        return;
-    }
-    while (redact_at(text, at) == ')' || redact_at(text, at) == ']' || redact_at(text, at) == ' ')
-        at++;
-    if (at + 3 < text->size && memcmp(text->bytes + at, "or ", 3) == 0)
-        mark_literals(text, at + 3);
-}
-
-// "x" == password
-static bool is_compared(const struct redact_text *text, size_t at)
-{
-    at = redact_skip_spaces(text, at);
-    if ((redact_at(text, at) != '=' && redact_at(text, at) != '!') ||
-        redact_at(text, at + 1) != '=')
-        return false;
-    at = redact_skip_spaces(text, at + 2);
-    at += redact_at(text, at) == '(';
-    size_t end = at;
-    while (redact_is_name_char(redact_at(text, end)))
-        end++;
-    return redact_is_secret_name(text->bytes + at, end - at);
-}
-
-// What is in literals and comments is no source.
-static void mark_within(struct redact_text *text)
-{
-    for (size_t at = 0, end; at < text->size; at++) {
-        bool comment = text->bytes[at] == '#';
-        if (!comment && !redact_is_quote(text->bytes[at]))
-            continue;
-        size_t start = comment ? at + 1 : redact_open_literal(text, at, &end);
-        size_t quotes = start - at;
-        end = comment ? text->size : end;
-        struct redact_text part = {text->bytes + start, end - start, text->marks + start, false};
-        mark_text(&part);
-        bool alone = false;
-        if (!comment && is_compared(text, end + quotes))
-            redact_mark(text, start, end);
-        if (!comment && announces(text, start, end, &alone))
-            mark_announced(text, end + quotes - 1, alone);
-        at = end + quotes - 1;
-    }
-}
-
-// set_password("x"), check_token("x"): all literals that are handed over.
-static void mark_calls(struct redact_text *text)
-{
-    static const char *const words[] = {"pass", "pwd", "token", "secret", "apikey", "api_key"};
-    for (size_t at = 0; at < text->size;) {
-        size_t end = at;
-        while (end < text->size && redact_is_name_char(text->bytes[end]))
-            end++;
-        size_t name = end;
-        while (name > at && text->bytes[name - 1] != '.')
-            name--;
-        bool is = false;
-        for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-            is |= holds(text->bytes + name, end - name, words[i]);
-        if (is && redact_at(text, end) == '(' &&
-            redact_is_secret_name(text->bytes + name, end - name))
-            for (size_t next = end + 1;
-                 redact_at(text, next - 1) && redact_at(text, next - 1) != ')';)
-                next = mark_literals(text, next) + 1;
-        at = end > at ? end : at + 1;
-    }
 }
 
 // ---- Results ------------------------------------------------------------------------------------
@@ -451,8 +374,7 @@ static char *redact(const char *bytes, size_t size, bool source, size_t *ret_siz
     mark_blots(&text);
     mark_named(&text);
     if (source) {
-        mark_within(&text);
-        mark_calls(&text);
+        redact_mark_source(&text);
     } else {
         redact_phrases(&text);
     }

@@ -28,6 +28,7 @@ static const char *const secret_parts[] = {
     "password",      "passwd",    "passphrase",  "secret",     "apikey",
     "accesskey",     "authkey",   "credential",  "privatekey", "signingkey",
     "encryptionkey", "sessionid", "accesstoken", "authtoken",  "bearertoken",
+    "passwort",      "connstr",   "connectionstring",
 };
 
 // What a key opens: "api_key" is secret, "sort_key" is not.
@@ -36,6 +37,19 @@ static const char *const key_owners[] = {
     "encrypt", "crypto",  "hmac",   "master",  "service", "ssh",     "aws",  "stripe",
     "license", "licence", "client", "session", "cipher",  "aes",     "rsa",  "account",
     "deploy",  "webhook", "shared", "storage", "openai",  "azure",   "gcp",  "google",
+    "kms",     "pgp",     "gpg",    "vault",
+};
+
+// Two words that are secret together.
+static const struct {
+    const char *first, *second;
+} secret_pairs[] = {
+    {"connection", "string"}, {"conn", "str"},           {"conn", "string"},
+    {"seed", "phrase"},       {"recovery", "phrase"},    {"recovery", "code"},
+    {"recovery", "codes"},    {"backup", "code"},        {"backup", "codes"},
+    {"access", "code"},       {"verification", "code"},  {"login", "code"},
+    {"security", "code"},     {"security", "answer"},    {"credit", "card"},
+    {"card", "number"},
 };
 
 // A last word that makes a number or a setting of it.
@@ -117,6 +131,10 @@ static bool is_secret_word(const struct words *words, size_t at)
     bool long_enough = strlen(word) >= SECRET_PART_MIN_BYTES;
     for (size_t i = 0; long_enough && i < ARRAY_SIZE(secret_parts); i++)
         if (strstr(word, secret_parts[i]) && !strstr(word, "secretar"))
+            return true;
+    for (size_t i = 0; at > 0 && i < ARRAY_SIZE(secret_pairs); i++)
+        if (strcmp(word, secret_pairs[i].second) == 0 &&
+            strcmp(words->items[at - 1], secret_pairs[i].first) == 0)
             return true;
     bool key = strcmp(word, "key") == 0 || strcmp(word, "keys") == 0;
     return key && at > 0 && AMONG(words->items[at - 1], key_owners);

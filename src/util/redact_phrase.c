@@ -157,15 +157,57 @@ static void mark_quoted(struct redact_text *text, size_t at)
         }
 }
 
-// "password is x1y2", "token x1y2 has expired": a word that is none, behind the name.
-static void mark_told(struct redact_text *text, size_t at)
+// What is said of a password, and is none.
+static bool is_said(const char *word, size_t size)
+{
+    static const char *const words[] = {
+        "for",      "from",    "and",      "or",       "not",      "has",         "have",
+        "had",      "was",     "were",     "is",       "are",      "in",          "on",
+        "at",       "by",      "of",       "to",       "the",      "a",           "an",
+        "it",       "too",     "that",     "this",     "with",     "when",        "must",
+        "will",     "can",     "cannot",   "could",    "should",   "does",        "did",
+        "do",       "set",     "unset",    "wrong",    "bad",      "good",        "ok",
+        "okay",     "correct", "invalid",  "valid",    "missing",  "empty",       "none",
+        "null",     "given",   "supplied", "provided", "entered",  "sent",        "expired",
+        "required", "needed",  "changed",  "reset",    "rejected", "accepted",    "denied",
+        "failed",   "refused", "used",     "unknown",  "stored",   "saved",       "hidden",
+        "weak",     "short",   "long",     "never",    "now",      "no",          "yes",
+        "true",     "false",   "only",     "again",    "already",  "authentication", "auth",
+        "login",    "hash",    "file",     "field",    "format",   "policy",      "prompt",
+        "grant",    "check",   "length",   "database", "manager",  "protected",   "incorrect",
+        "mismatch", "change",  "update",   "error",    "hashing",  "protection",  "characters",
+        "which",    "because", "but",      "if",       "then",     "still",       "disabled",
+        "enabled",  "allowed", "verification", "retries", "attempt", "attempts",  "first",
+    };
+    return is_among(word, size, words, ARRAY_SIZE(words));
+}
+
+// "with password", "wrong password": what follows may be the password itself.
+static bool is_introduced(const struct redact_text *text, size_t at)
+{
+    static const char *const words[] = {"with", "using", "wrong", "bad", "invalid", "incorrect"};
+    size_t end = at;
+    while (end > 0 && text->bytes[end - 1] == ' ')
+        end--;
+    size_t start = end;
+    while (start > 0 && isalpha((unsigned char)text->bytes[start - 1]))
+        start--;
+    return end < at && is_among(text->bytes + start, end - start, words, ARRAY_SIZE(words));
+}
+
+// "password is x1y2", "token x1y2 has expired": a word that is none, behind the name [name, at).
+static void mark_told(struct redact_text *text, size_t name, size_t at)
 {
     static const char *const between[] = {"is ", "was ", "of ", "to ", "as "};
+    static const char *const passwords[] = {"password", "passwd", "passphrase", "passcode",
+                                            "secret"};
     size_t value = redact_skip_spaces(text, at);
     if (value == at)
         return;
+    bool told = is_introduced(text, name);
     for (size_t i = 0; i < ARRAY_SIZE(between); i++)
         if (has_word(text, value, between[i])) {
+            told |= i < 2;
             value = redact_skip_spaces(text, value + strlen(between[i]));
             break;
         }
@@ -176,7 +218,10 @@ static void mark_told(struct redact_text *text, size_t at)
         digits += isdigit((unsigned char)text->bytes[i]) != 0;
         letters += isalpha((unsigned char)text->bytes[i]) != 0;
     }
-    if (digits && letters && end - value >= 5 && !has_word(text, value, "0x"))
+    bool word = told && end - value >= 4 &&
+                is_among(text->bytes + name, at - name, passwords, ARRAY_SIZE(passwords)) &&
+                !is_said(text->bytes + value, end - value);
+    if (word || (digits && letters && end - value >= 5 && !has_word(text, value, "0x")))
         redact_mark(text, value, end);
 }
 
@@ -205,7 +250,7 @@ static void mark_behind_names(struct redact_text *text)
             if (redact_at(text, end) == '>' && at && strchr("<:", text->bytes[at - 1]))
                 redact_mark(text, end + 1, redact_span(text, end + 1, "<"));
             else
-                mark_told(text, end);
+                mark_told(text, at, end);
         }
         at = end;
     }
@@ -230,8 +275,19 @@ static void mark_parameters(struct redact_text *text)
     }
 }
 
+// Addresses that are secret themselves.
+static void mark_addresses(struct redact_text *text)
+{
+    static const char slack[] = "hooks.slack.com/services/";
+    for (size_t at = 0; at + sizeof(slack) < text->size; at++)
+        if (text->bytes[at] == 'h' && has_word(text, at, slack))
+            redact_mark(text, at + sizeof(slack) - 1,
+                        redact_span(text, at + sizeof(slack) - 1, WORD_ENDS));
+}
+
 void redact_phrases(struct redact_text *text)
 {
+    mark_addresses(text);
     mark_credentials(text);
     mark_options(text);
     mark_behind_names(text);

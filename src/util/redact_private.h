@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <strings.h>
 
 #define REDACT_NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
 
@@ -45,6 +46,21 @@ static inline bool redact_is_quote(char c)
     return c == '"' || c == '\'';
 }
 
+// Whether the word is part of the name, in small letters or capitals.
+static inline bool redact_holds(const char *name, size_t size, const char *word)
+{
+    for (size_t i = 0, length = strlen(word); i + length <= size; i++)
+        if (strncasecmp(name + i, word, length) == 0)
+            return true;
+    return false;
+}
+
+// Of source: all literals from `at` up to the end of the argument or the statement, which it returns.
+size_t redact_mark_literals(struct redact_text *text, size_t at);
+// Passwords of URLs, what follows a secret name, and redact_phrases(): of a text that is no source.
+void redact_mark_text(struct redact_text *text);
+// What is special in source (redact_source.c).
+void redact_mark_source(struct redact_text *text);
 // What follows a secret without a sign between them: prose, SQL, XML, command lines, "user:password@host"
 // (redact_phrase.c). Not of source, but of its literals and comments.
 void redact_phrases(struct redact_text *text);

@@ -40,6 +40,9 @@ static const struct {
     {"PMAK-", 16, true},        {"NRAK-", 16, true},
     {"glsa_", 16, true},        {"glc_", 20, true},
     {"sbp_", 20, true},         {"r8_", 20, true},
+    {"gsk_", 20, true},         {"nvapi-", 20, true},
+    {"ntn_", 20, true},         {"tskey-", 12, true},
+    {"xai-", 20, true},         {"pplx-", 20, true},
 };
 
 static bool is_service_char(char c)

@@ -412,6 +412,16 @@ static void aborts(struct scene *s)
     scene_thread(s, SNAP_RUNNING, "raise~@2 call:12 main:3")->crashed = true;
 }
 
+static void kills_itself(struct scene *s)
+{
+    die_of(s, SIGSEGV, "SIGSEGV");
+    s->source.signal.has_sender = true;
+    s->source.signal.sender_pid = 100;
+    s->source.crash = (struct snap_crash){.has = true, .fault = SNAP_FAULT_SENT};
+    s->source.crash.cause = strtab_add_cstr(s->strings, "the program sent itself SIGSEGV");
+    scene_thread(s, SNAP_RUNNING, "kill@2 call:12 main:3")->crashed = true;
+}
+
 static void core_on_demand(struct scene *s)
 {
     die_of(s, SIGQUIT, "SIGQUIT");
@@ -444,6 +454,7 @@ static void test_crash(void **state)
                 "(\x01"
                 "app.py:12\x02): read of 0x8, a field of a NULL pointer.");
     scene_check(aborts, "crash:high", "CRASHED - SIGABRT in \x01T1\x02");
+    scene_check(kills_itself, "crash:high", "CRASHED - SIGSEGV in \x01T1\x02");
     scene_check(core_on_demand, "", "IDLE - ");
     scene_check(core_by_debugger, "", "IDLE - ");
     scene_check(hung_and_killed, "deadlock:high crash:low", "DEADLOCK - ");

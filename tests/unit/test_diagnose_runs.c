@@ -327,6 +327,41 @@ static void test_connection_churn(void **state)
     scene_check(keeps_connections, "", "IDLE - ");
 }
 
+// ---- Pools ---------------------------------------------------------------------------------------
+
+static void semaphore_for(struct scene *s, uint64_t since_ns)
+{
+    for (int i = 0; i < 30; i++) {
+        struct snap_thread *holder = scene_thread(s, SNAP_SLEEP, "sleep! work:5#2" BOOT);
+        struct snap_held held = {.object = 0x7f0001, .frame = 1, .known = SNAP_INFERRED};
+        holder->details->wait.since_ns = since_ns;
+        holder->details->wait.kind = SNAP_WAIT_SLEEP;
+        assert_true(vec_push(&holder->details->held, held));
+        for (int k = 0; k < 4; k++)
+            scene_waits(s, SNAP_WAIT_SEMAPHORE, 1, 0, "acquire! wait:3 work:4#3" BOOT);
+        if (i < 29)
+            scene_next(s);
+    }
+}
+
+// In each snapshot another one has it: who waits now does not wait for long.
+static void from_hand_to_hand(struct scene *s)
+{
+    semaphore_for(s, 100 * MS);
+}
+
+static void one_has_it_all_along(struct scene *s)
+{
+    semaphore_for(s, 3000 * MS);
+}
+
+static void test_pools(void **state)
+{
+    (void)state;
+    scene_check(from_hand_to_hand, "pool-exhausted:medium", "BLOCKED - 4 of 5 threads");
+    scene_check(one_has_it_all_along, "pool-exhausted:high", "HUNG - 4 of 5 threads");
+}
+
 // ---- Collections, quotas, native pools -----------------------------------------------------------
 
 static void collect(struct scene *s, int of)
@@ -501,7 +536,7 @@ int main(void)
         cmocka_unit_test(test_lock_convoy),      cmocka_unit_test(test_event_loop),
         cmocka_unit_test(test_connection_churn), cmocka_unit_test(test_gc_pressure),
         cmocka_unit_test(test_cpu_throttled),    cmocka_unit_test(test_native_oversubscription),
-        cmocka_unit_test(test_lasting),
+        cmocka_unit_test(test_pools), cmocka_unit_test(test_lasting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
