@@ -10,7 +10,7 @@
 
 // As for a loop's callbacks: what has lasted so long is no accident.
 #define LONG_NS 1000000000ull
-#define LASTING_SHARE 0.8 // of the run: it waits for nearly all of the time
+#define LASTING_SHARE 0.6 // of a shorter run, of which the first look and the last one may come late
 #define POOLS_MAX 32      // for each of them all tasks are looked through
 
 // CPython: Lib/concurrent/futures/thread.py: _worker() takes jobs out of a queue, and _WorkItem.run()
