@@ -144,6 +144,7 @@ struct py_method_call {
     int32_t parts[PY_METHOD_PARTS_MAX]; // indexes into co_names; the last one is the method
     uint32_t part_count;
     bool is_call;
+    bool is_awaited; // what the call returns is awaited at once
     size_t begin_bytes,
         end_bytes; // of the call itself, with its prefixes and caches; else of the load
 };

@@ -36,6 +36,9 @@ struct err *py_generator_read(struct py_decoder *dec, uint64_t object, struct py
 struct err *py_await_chain(struct py_process *process, uint64_t object, struct py_frames *ret,
                            uint64_t *ret_end, bool *ret_running);
 
+// The coroutine for which an object of asyncio's debug mode stands; 0: it is none of the kind.
+uint64_t py_debug_coroutine(struct py_decoder *dec, uint64_t object);
+
 // What a suspended one delegates to or, through a wrapper, awaits, and what is a generator, coroutine or
 // async generator itself; 0: nothing of the kind.
 struct err *py_generator_inner(struct py_decoder *dec, uint64_t object, uint64_t *ret);

@@ -99,6 +99,8 @@ enum py_taking {
 struct py_acquired {
     uint64_t object;
     bool given_back; // by a call that is still to come
+    bool awaited;    // "await lock.acquire()"
+    bool again;      // there is one more such call, and no way around the first one
 };
 // What a frame has called the first one on, by name, and not the second one of the same name since, which
 // either is still to come, or there is no way around the first call: in the order of its code; whatever that

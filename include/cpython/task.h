@@ -92,6 +92,8 @@ uint64_t *py_futures_plain_site(struct py_futures *futures, uint64_t site);
 struct py_decoder *py_futures_decoder(const struct py_futures *futures);
 // What is 0 or None.
 bool py_is_none(struct py_futures *futures, uint64_t object);
+// True, and numbers that are not 0.
+bool py_is_true(struct py_decoder *dec, uint64_t object);
 
 // ---- What a task awaits -------------------------------------------------------------------------
 

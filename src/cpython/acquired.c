@@ -24,6 +24,7 @@ struct taken {
     struct py_method_call call;
     size_t gives[GIVES_MAX]; // further on
     size_t give_count;
+    bool again; // it was called, and awaited, once more
 };
 
 struct scan {
@@ -70,6 +71,9 @@ static bool visit(void *arg, const struct py_method_call *call)
     } else if (is_either(scan->code->taking[scan->taking].take, name) && !taken &&
                call->begin_bytes < scan->now && scan->count < PATHS_MAX) {
         scan->taken[scan->count++] = (struct taken){.call = *call};
+    } else if (is_either(scan->code->taking[scan->taking].take, name) && taken &&
+               call->begin_bytes < scan->now) {
+        taken->again |= call->is_awaited;
     }
     return true;
 }
@@ -220,9 +224,13 @@ size_t py_acquired(struct py_decoder *dec, const struct py_frame *frame,
     py_callsite_methods(&bytecode, visit, &scan);
     size_t count = 0;
     for (size_t i = 0; i < scan.count && count < room; i++) {
-        ret[count].given_back = scan.taken[i].give_count > 0;
-        if (is_taken(&bytecode, &scan, &scan.taken[i]) &&
-            (ret[count].object = py_method_object(dec, frame, slots, &scan.taken[i].call)))
+        const struct taken *taken = &scan.taken[i];
+        ret[count].given_back = taken->give_count > 0;
+        ret[count].awaited = taken->call.is_awaited;
+        ret[count].again = taken->again && py_callsite_is_certain(
+                                               &bytecode, taken->call.begin_bytes, scan.now);
+        if (is_taken(&bytecode, &scan, taken) &&
+            (ret[count].object = py_method_object(dec, frame, slots, &taken->call)))
             count++;
     }
     return count;

@@ -29,6 +29,22 @@ static const struct wrapper *wrapper_of(const struct py_decoder *dec,
     return NULL;
 }
 
+// Lib/asyncio/coroutines.py up to 3.10, class CoroWrapper: in debug mode it stands for a coroutine (3.6: for
+// each, later for those of @asyncio.coroutine).
+uint64_t py_debug_coroutine(struct py_decoder *dec, uint64_t object)
+{
+    struct py_type_info type;
+    uint64_t inner = 0;
+    if (!object || dec->layout.version > 0x030a)
+        return 0;
+    AUTO_ERR struct err *err = py_type_of(dec, object, &type);
+    const char *name = err || !type.heap ? NULL : strtab_get(dec->strings, type.name);
+    if (!name || strcmp(name, "CoroWrapper") != 0)
+        return 0;
+    AUTO_ERR struct err *bare = py_instance_attr(dec, object, "gen", &inner);
+    return bare ? 0 : inner;
+}
+
 // What an object without a frame stands for. *ret_ends: nothing further is to be had; *ret is then
 // what it is all about, which may be the object itself.
 static struct err *unwrap(struct py_decoder *dec, uint64_t object, const struct py_type_info *type,
@@ -38,12 +54,7 @@ static struct err *unwrap(struct py_decoder *dec, uint64_t object, const struct 
     *ret = object;
     *ret_ends = true;
     if (!wrapper) {
-        // Lib/asyncio/coroutines.py up to 3.7, in debug mode: a coroutine's stand-in.
-        const char *name = strtab_get(dec->strings, type->name);
-        uint64_t inner = 0;
-        if (dec->layout.version > 0x0307 || !type->heap || strcmp(name, "CoroWrapper") != 0)
-            return NULL;
-        TRY(py_instance_attr(dec, object, "gen", &inner));
+        uint64_t inner = py_debug_coroutine(dec, object);
         if (inner)
             *ret = inner;
         *ret_ends = !inner;

@@ -65,6 +65,12 @@ static bool is_call(const struct py_instr *instr)
            instr->oparg == 0;
 }
 
+static bool is_awaited(const struct py_instr_decoder *decoder, uint32_t start)
+{
+    struct py_instr instr;
+    return py_instr_decode(decoder, start, &instr) && instr.row->role == ROLE_AWAIT;
+}
+
 void py_callsite_methods(const struct py_bytecode *bc, py_method_call_visit *visit, void *arg)
 {
     struct py_instr_decoder decoder;
@@ -77,6 +83,7 @@ void py_callsite_methods(const struct py_bytecode *bc, py_method_call_visit *vis
         bool loads = load(&path, &instr);
         path.call.is_call = !loads && is_call(&instr);
         if (path.known && (path.call.is_call ? parts > 0 : path.call.part_count > parts)) {
+            path.call.is_awaited = path.call.is_call && is_awaited(&decoder, instr.next);
             path.call.begin_bytes = 2ull * instr.start;
             path.call.end_bytes = 2ull * instr.next;
             if (!visit(arg, &path.call))

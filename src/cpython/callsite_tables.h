@@ -67,6 +67,7 @@ enum py_role {
     ROLE_EXIT_SELF,     // __exit__ at d - [param], its self or NULL above
     ROLE_ITER,          // iterator at d - [param]
     ROLE_SEND,          // iterator at d - [param]
+    ROLE_AWAIT,         // awaits what lies on top
     ROLE_IMPORT,        // name index oparg >> [param]
     ROLE_LOAD_GLOBAL,   // name index oparg >> [param]; when shifted, bit 0 also pushes NULL
     ROLE_LOAD_NAME,

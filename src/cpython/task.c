@@ -288,8 +288,7 @@ static bool visit_attribute(void *arg, uint64_t name, uint64_t value)
     return true;
 }
 
-// Of True and of numbers that are not 0.
-static bool is_true(struct py_decoder *dec, uint64_t object)
+bool py_is_true(struct py_decoder *dec, uint64_t object)
 {
     const char *type = strtab_get(dec->strings, py_type_name(dec, object));
     uint64_t size;
@@ -317,7 +316,7 @@ static struct err *take_future(struct py_decoder *dec, const uint64_t *values,
     ret->loop = values[KEY_LOOP];
     ret->exception = values[KEY_EXCEPTION];
     ret->callbacks = values[KEY_CALLBACKS];
-    ret->unretrieved = is_true(dec, values[KEY_LOG]);
+    ret->unretrieved = py_is_true(dec, values[KEY_LOG]);
     return NULL;
 }
 
@@ -340,7 +339,7 @@ static struct err *read_attributes(struct py_futures *futures, const struct clas
     ret->coro = values[KEY_CORO];
     ret->waiter = values[KEY_WAITER];
     ret->name = task_name(dec, values[KEY_NAME]);
-    ret->cancelling = is_true(dec, values[KEY_MUST_CANCEL]) || is_true(dec, values[KEY_CANCELS]);
+    ret->cancelling = py_is_true(dec, values[KEY_MUST_CANCEL]) || py_is_true(dec, values[KEY_CANCELS]);
     return NULL;
 }
 

@@ -308,6 +308,32 @@ static uint64_t lock_not_held(const struct search *s, const struct py_await *awa
                                                : 0;
 }
 
+#define ACQUIRED_MAX 4 // in one frame
+
+// await lock.acquire(), with the release() still to come. The one that it waits for was called, too, but
+// has not returned; unless it is the second call.
+static struct err *held_by_call(struct search *s, uint64_t *not_held, struct py_objects *ret,
+                                bool *any)
+{
+    struct py_acquired acquired[ACQUIRED_MAX];
+    const char *name = strtab_get(s->dec->strings, s->frame->name);
+    // What __aenter__() takes is the block's, which is found as such.
+    bool of_block = library_file(s) || !name || strcmp(name, "__aenter__") == 0;
+    size_t count =
+        of_block ? 0 : py_acquired(s->dec, s->frame, &s->slots, PY_ACQUIRE, acquired, ACQUIRED_MAX);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t lock = acquired[i].awaited ? lock_of(s, acquired[i].object) : 0;
+        bool waits = lock && lock == *not_held;
+        *any = true;
+        if (waits)
+            *not_held = 0;
+        if (lock && (!waits || acquired[i].again) && py_is_true(s->dec, attribute(s, lock, "_locked")) &&
+            !vec_push(ret, lock))
+            return err_create(ERR_NO_MEMORY, "locks");
+    }
+    return NULL;
+}
+
 // Managers lie on the value stack of a frame by where it stands: `any` says whether there are some.
 static struct err *held_in_frame(struct search *s, uint64_t *not_held, struct py_objects *ret,
                                  bool *any)
@@ -323,7 +349,7 @@ static struct err *held_in_frame(struct search *s, uint64_t *not_held, struct py
         else if (lock && !vec_push(ret, lock))
             return err_create(ERR_NO_MEMORY, "locks");
     }
-    return NULL;
+    return err ? NULL : held_by_call(s, not_held, ret, any);
 }
 
 struct err *py_await_held(struct py_futures *futures, const struct py_await *await,

@@ -157,15 +157,15 @@ static struct err *read_coroutine(struct tasks *tasks, struct task_entry *entry)
     const struct py_future *task = &entry->future;
     struct py_generator generator;
     enum py_generator_state state;
-    AUTO_ERR struct err *foreign =
-        py_expect(tasks->dec, task->coro, PY_KIND_GENERATOR, "coroutine");
-    AUTO_ERR struct err *err = foreign ? NULL : py_generator_state(tasks->dec, task->coro, &state);
+    uint64_t inner = py_debug_coroutine(tasks->dec, task->coro), coro = inner ? inner : task->coro;
+    AUTO_ERR struct err *foreign = py_expect(tasks->dec, coro, PY_KIND_GENERATOR, "coroutine");
+    AUTO_ERR struct err *err = foreign ? NULL : py_generator_state(tasks->dec, coro, &state);
     if (foreign || err)
         return read_foreign(tasks, entry);
-    entry->value.coroutine = py_generator_name(tasks->dec, task->coro);
+    entry->value.coroutine = py_generator_name(tasks->dec, coro);
     entry->value.state = state_of(tasks, task, state);
     if (state == PY_GEN_RUNNING) {
-        AUTO_ERR struct err *unread = py_generator_read(tasks->dec, task->coro, &generator);
+        AUTO_ERR struct err *unread = py_generator_read(tasks->dec, coro, &generator);
         entry->frame = unread ? 0 : generator.frame;
         return NULL;
     }

@@ -78,6 +78,32 @@ async def reenter():
     await asyncio.gather(outer(), settle(), tick())
 
 
+async def acquire_twice():
+    """As reenter(), but by hand."""
+    lock = asyncio.Lock()
+
+    async def twice():
+        await lock.acquire()
+        await lock.acquire()
+
+    await asyncio.gather(twice(), settle(), tick())
+
+
+async def by_hand():
+    accounts, orders = asyncio.Lock(), asyncio.Lock()
+
+    async def move(mine, other):
+        await mine.acquire()
+        try:
+            await asyncio.sleep(0.05)
+            await other.acquire()
+            other.release()
+        finally:
+            mine.release()
+
+    await asyncio.gather(move(accounts, orders), move(orders, accounts), settle())
+
+
 async def over_thread():
     """A job asks its loop for something that wants the lock of who awaits the job."""
     lock, loop = asyncio.Lock(), asyncio.get_event_loop()
@@ -289,6 +315,36 @@ async def family():
         await asyncio.wait([start(child()) for _ in range(5)])
 
     await asyncio.gather(settle(), parent(), parent(), tick())
+
+
+async def acquired_elsewhere():
+    """Those that wait for a lock which a task has that is done."""
+    lock = asyncio.Lock()
+    await start(lock.acquire())
+
+    async def either(which):
+        if which:
+            await lock.acquire()
+        else:
+            await lock.acquire()
+        lock.release()
+
+    async def limited():
+        await asyncio.wait_for(lock.acquire(), 3600)
+        lock.release()
+
+    class OwnLock(asyncio.Lock):
+        async def __aenter__(self):
+            await self.acquire()
+
+    async def in_block(own):
+        async with own:
+            pass
+
+    own = OwnLock()
+    await start(own.acquire())
+    await asyncio.gather(settle(), either(True), either(False), limited(), in_block(lock),
+                         in_block(own))
 
 
 async def poller_and_bridge():

@@ -325,7 +325,17 @@ async def bare(future):
     await future
 
 
+if VERSION < (3, 11):
+    @asyncio.coroutine
+    def of_generators(depth):
+        if depth:
+            yield from of_generators(depth - 1)
+        yield from asyncio.sleep(LONG_S)
+
+
 def iterators():
+    if VERSION < (3, 11):
+        start("of generators", of_generators(2), "sleep")
     start("async for", iterate(), "sleep")
     start("asend", send_to(), "sleep")
     loop = asyncio.get_event_loop()

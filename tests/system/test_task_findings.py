@@ -33,6 +33,9 @@ TROUBLE = {
               place("async with other", "def transfer")),
     "reenter": ("DEADLOCK - ", "waits for lock", "inner", "which it holds itself",
                 place("async with lock", "def inner")),
+    "acquire_twice": ("DEADLOCK - ", "waits for lock", "twice", "which it holds itself"),
+    "by_hand": ("DEADLOCK - ", "wait for each other", "holds a lock", "held by",
+                place("await other.acquire", "def move")),
     "over_thread": ("DEADLOCK - ", "in a ring", "handle", "job",
                     place("await loop.run_in_executor(None", "def handle")),
     "group": ("DEADLOCK - ", "wait for each other", "child", "parent", "and 1 more"),
@@ -56,7 +59,8 @@ OF_A_RUN = {
     "hogged": ("BLOCKED - ", "event loop", "has not gone on", "5 tasks of the loop wait", "compute"),
     "starving": ("SLOW - ", "10 of 51 tasks are ready to run", "has not got to them", "tick"),
 }
-QUIET = ("idle_server", "idle_consumers", "sleepers", "family", "crawler", "poller_and_bridge")
+QUIET = ("idle_server", "idle_consumers", "sleepers", "family", "crawler", "poller_and_bridge",
+         "acquired_elsewhere")
 
 
 class TaskFindings(support.TestCase):

@@ -9,6 +9,7 @@ import os
 import tempfile
 import unittest
 
+import harm
 import support
 
 PROGRAM = support.path("tests/programs/tasks.py")
@@ -108,6 +109,14 @@ class Tasks(support.TestCase):
                 self.check(told, live, python, live=True, heap=True)
                 replay = support.pycore_json("analyze", capture, "--generators")
                 self.assertEqual(live["tasks"], replay["tasks"])
+
+    @harm.versions("3.6", "3.7", "3.9", "3.10", "3.12")
+    def test_debug_mode(self, python):
+        """asyncio has stand-ins for coroutines then, up to 3.10."""
+        with support.start_target(python, PROGRAM, "asleep", flags=("-W", "ignore"),
+                                  env={"PYTHONASYNCIODEBUG": "1"}) as target:
+            told = told_by(target)
+            self.check(told, support.pycore_json("snap", target.pid), python, live=True)
 
     @support.each_python(builds=("release", "debug", "free-threaded"))
     def test_blocked(self, python):

@@ -75,6 +75,7 @@ def role(name):
                              ("EXIT", 4) if VERSION <= (3, 13) else ("EXIT_SELF", 5),
         "FOR_ITER": ("ITER", 2 if VERSION >= (3, 15) else 1),
         "SEND": ("SEND", 3 if VERSION >= (3, 15) else 2), "YIELD_FROM": ("SEND", 2),
+        "GET_AWAITABLE": ("AWAIT", 0),
         "IMPORT_NAME": ("IMPORT", 2 if VERSION >= (3, 15) else 0),
         "LOAD_GLOBAL": ("LOAD_GLOBAL", shift), "LOAD_NAME": ("LOAD_NAME", 0),
         "LOAD_FROM_DICT_OR_GLOBALS": ("LOAD_DICT_NAME", 0),
