@@ -32,6 +32,7 @@ die() {
 # '-' where the name is not known or nothing is needed.
 #   cmd:NAME  a program       pc:NAME  a pkg-config module       cc:FLAGS  compiles and links so
 #   py:NAME   a Python module
+#   go:NAME   a tool that comes with a Go; later ones build it at its first use, which takes a minute
 build_needs='
 cmd:autoreconf autoconf         autoconf              autoconf     autoconf   autoconf
 cmd:automake   automake         automake              automake     automake   automake
@@ -70,7 +71,7 @@ cmd:clang      clang            clang                 clang        clang      cl
 cmd:gdb        gdb              gdb                   gdb          gdb        gdb
 cmd:valgrind   valgrind         valgrind              valgrind     valgrind   valgrind
 cmd:protoc     protobuf-compiler protobuf-compiler    protoc       protobuf   protobuf-devel
-cmd:go         golang-go        golang                go           go         go
+go:pprof       golang-go        golang                go           go         go
 cmd:eu-stack   elfutils         elfutils              elfutils     elfutils   elfutils
 cmd:readelf    binutils         binutils              binutils     binutils   binutils
 cmd:patchelf   patchelf         patchelf              patchelf     patchelf   patchelf
@@ -93,6 +94,9 @@ is_there() {
     case $1 in
     cmd:*) command -v "${1#cmd:}" > /dev/null 2>&1 ;;
     py:*) python3 -c "import ${1#py:}" > /dev/null 2>&1 ;;
+    go:*) echo "$PATH" | tr : '\n' | while read -r folder; do
+        [ ! -e "$($folder/go env GOTOOLDIR 2> /dev/null)/${1#go:}" ] || echo there
+    done | grep -q there ;;
     pc:*) pkg-config --exists "${1#pc:}" 2> /dev/null ;;
     cc:*) printf '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n' |
         gcc "${1#cc:}" -x c - -o /dev/null 2> /dev/null ;;

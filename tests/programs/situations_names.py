@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Situations with difficult names, file names and line tables."""
 
+import hashlib
+import importlib.util
+import marshal
+import os
 import sys
 import types
 
@@ -63,9 +67,28 @@ situation(name="identifiers")(_namespace["situation"])
 
 # ---- Line tables ---------------------------------------------------------------------------------
 
+def compiled(source, filename):
+    """As compile(), which takes longest of all here: kept for the next program in $SITUATIONS_CACHE."""
+    folder = os.environ.get("SITUATIONS_CACHE")
+    if not folder:
+        return compile(source, filename, "exec")
+    key = hashlib.sha1(importlib.util.MAGIC_NUMBER + ("%s\0%s" % (filename, source)).encode())
+    kept = os.path.join(folder, key.hexdigest())
+    try:
+        with open(kept, "rb") as stream:
+            return marshal.load(stream)
+    except FileNotFoundError:
+        code = compile(source, filename, "exec")
+    new = "%s.%d" % (kept, os.getpid())
+    with open(new, "wb") as stream:
+        marshal.dump(code, stream)
+    os.rename(new, kept)
+    return code
+
+
 def generated(name, source, filename="<generated>"):
     namespace = {"park": park}
-    exec(compile(source, filename, "exec"), namespace)
+    exec(compiled(source, filename), namespace)
     situation(name=name)(namespace["situation"])
 
 

@@ -22,9 +22,12 @@ FAULTHANDLER_CHARS = 500
 def situations(python, mode="plain", *names, flags=()):
     """Runs the program: yields (target, folder, what it expects)."""
     folder = tempfile.mkdtemp(prefix="pycore-oracle-")
+    cache = os.path.join(support.BUILDDIR, "tests", "situations")
+    os.makedirs(cache, exist_ok=True)
     try:
         os.mkfifo(os.path.join(folder, "go"))
-        with support.start_target(python, PROGRAM, folder, mode, *names, flags=flags, cwd=folder) as target:
+        with support.start_target(python, PROGRAM, folder, mode, *names, flags=flags, cwd=folder,
+                                  env={"SITUATIONS_CACHE": cache}) as target:
             with open(os.path.join(folder, "expected.json")) as stream:
                 expected = json.load(stream)["threads"]
             wait_for_last(expected)
