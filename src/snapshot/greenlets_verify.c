@@ -97,6 +97,10 @@ bool greenlets_hold(struct greenlets *g, const struct greenlet_group *group,
     bool counted = group && group->counter && group->group == greenlet->group;
     if (!counted || greenlet->state != PY_GREENLET_SUSPENDED)
         return same_frames(g, stack) && same_words(g, greenlet);
+    // What was recorded when others were read may be older than the count.
+    bool recorded = g->in->heap != g->in->target->mem;
+    if (recorded && !(same_frames(g, stack) && same_words(g, greenlet)))
+        return false;
     // Into it and away from it are two. It is asked again, as the second one may have been made just before
     // the words were looked at.
     uint64_t count = count_of(g, group);
