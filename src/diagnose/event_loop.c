@@ -9,6 +9,9 @@
 #define MEDIUM_SHARE 0.02
 #define HIGH_SHARE 0.2
 #define SEEN_MIN 3 // snapshots; fewer are accidents
+// A lock is mostly held for moments, and to meet one held is nothing unusual. A sleep, or what waits for the
+// outside world, has no business in a callback.
+#define LOCK_SHARE 0.1
 // A time limit that is met by each callback at asyncio's own debug warning (slow_callback_duration).
 #define SLOW_NS 100000000ull
 
@@ -91,6 +94,7 @@ struct blocked {
     pid_t tid;
     const struct snap_frame *callback, *call;
     uint64_t samples, of; // 0 of 0: there is no profile
+    uint64_t locks;       // of the samples: they wait for a lock
     uint32_t now; // the thread of the snapshot, if it is in that call now; DIAG_NONE: it is not
 };
 
@@ -106,12 +110,27 @@ static bool is_long(const struct diag *diag, const struct blocked *blocked)
            (loop != DIAG_NONE && diag_suspended(diag)->loops.items[loop].same_ns >= SLOW_NS);
 }
 
+// A lock that was asked for a moment ago.
+static bool is_brief(const struct diag *diag, const struct blocked *blocked)
+{
+    return blocked->thread != DIAG_NONE &&
+           diag->threads[blocked->thread].state == SNAP_LOCK_WAIT &&
+           diag_ran_lately(diag, blocked->thread);
+}
+
+static enum diag_severity severity_of(const struct diag *diag, const struct blocked *blocked)
+{
+    if (blocked->of)
+        return (double)blocked->samples >= HIGH_SHARE * (double)blocked->of ? DIAG_HIGH
+                                                                            : DIAG_MEDIUM;
+    return is_long(diag, blocked) ? DIAG_HIGH : is_brief(diag, blocked) ? DIAG_LOW : DIAG_MEDIUM;
+}
+
 static void tell(struct diag *diag, const struct blocked *blocked)
 {
     double share = blocked->of ? (double)blocked->samples / (double)blocked->of : -1;
-    bool high = blocked->of ? share >= HIGH_SHARE : is_long(diag, blocked);
     struct draft draft;
-    draft_begin(&draft, diag, high ? DIAG_HIGH : DIAG_MEDIUM, SNAP_OBSERVED, share);
+    draft_begin(&draft, diag, severity_of(diag, blocked), SNAP_OBSERVED, share);
     plain_str(&draft.text, "The event loop of ");
     if (blocked->thread != DIAG_NONE)
         say_thread(&draft.text, diag, blocked->thread);
@@ -218,10 +237,14 @@ static void look_at_stacks(struct diag *diag, const struct diag_number *stacks, 
                               .call = stack_call(&stack),
                               .of = thread->samples};
     blocked.now = blocked_now(diag, from->pid, from->tid, blocked.callback, blocked.call);
-    for (size_t i = 0; i < count; i++)
-        blocked.samples += diag->profile->stacks[stacks[i].index].samples;
-    if (blocked.of >= DIAG_SNAPSHOTS_MIN && blocked.samples >= SEEN_MIN &&
-        (double)blocked.samples >= MEDIUM_SHARE * (double)blocked.of)
+    for (size_t i = 0; i < count; i++) {
+        const struct prof_stack *its = &diag->profile->stacks[stacks[i].index];
+        blocked.samples += its->samples;
+        blocked.locks += its->state == SNAP_LOCK_WAIT ? its->samples : 0;
+    }
+    double of = (double)blocked.of, others = (double)(blocked.samples - blocked.locks);
+    bool often = others >= MEDIUM_SHARE * of || (double)blocked.samples >= LOCK_SHARE * of;
+    if (blocked.of >= DIAG_SNAPSHOTS_MIN && blocked.samples >= SEEN_MIN && often)
         tell(diag, &blocked);
 }
 

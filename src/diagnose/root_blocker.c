@@ -88,8 +88,11 @@ static enum diag_severity severity_of(const struct diag *diag, const struct diag
                                       size_t behind, size_t all)
 {
     uint32_t root = group->owner;
-    if (snap_state_works(diag->threads[root].state))
-        return DIAG_MEDIUM; // it will let go, for all that is known
+    bool few = behind < QUEUE_THREADS && (double)behind < QUEUE_SHARE * (double)all;
+    if (snap_state_works(diag->threads[root].state)) // it will let go, for all that is known
+        return few && (diag->source->of_core || diag_ran_lately(diag, speaker(diag, group)))
+                   ? DIAG_LOW
+                   : DIAG_MEDIUM;
     bool moves = diag_ran_lately(diag, root) || diag_ran_lately(diag, speaker(diag, group));
     bool queue = !moves && behind >= QUEUE_THREADS && (double)behind >= QUEUE_SHARE * (double)all;
     if (nobody_left(diag, root, behind, all) || lasts(diag, group) || (queue && !diag->profile))
@@ -99,7 +102,6 @@ static enum diag_severity severity_of(const struct diag *diag, const struct diag
     // A moment of a program that runs: few wait, and the holder is served from outside before long.
     const struct snap_wait *wait = diag_wait(diag, root);
     bool outside = !wait || !snap_wait_is_internal(wait->kind);
-    bool few = behind < QUEUE_THREADS && (double)behind < QUEUE_SHARE * (double)all;
     return outside && few && !diag->source->of_core ? DIAG_LOW : DIAG_MEDIUM;
 }
 

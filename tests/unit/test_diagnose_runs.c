@@ -216,15 +216,38 @@ static void test_lock_convoy(void **state)
 
 // ---- Event loops ---------------------------------------------------------------------------------
 
-static void loop(struct scene *s, int blocked, const char *how)
+static void loop_in(struct scene *s, enum snap_state state, int blocked, const char *how)
 {
     for (int i = 0; i < 40; i++) {
         if (i % 20 < blocked)
-            scene_thread(s, SNAP_IO_WAIT, how);
+            scene_thread(s, state, how);
         else
             scene_thread(s, SNAP_IO_WAIT, "poll! select:4#3 _run_once:1900#2 main:3#1");
         scene_next(s);
     }
+}
+
+static void loop(struct scene *s, int blocked, const char *how)
+{
+    loop_in(s, SNAP_IO_WAIT, blocked, how);
+}
+
+// In one of twenty snapshots, or of eight.
+static void meets_a_lock(struct scene *s, int blocked)
+{
+    for (int i = 0; i < 5; i++)
+        loop_in(s, SNAP_LOCK_WAIT, i < 4 ? blocked : 1,
+                "acquire! log:9#5 handle:7#4* _run:80#3 _run_once:1900#2 main:3#1");
+}
+
+static void seldom_meets_a_lock(struct scene *s)
+{
+    meets_a_lock(s, 1);
+}
+
+static void often_meets_a_lock(struct scene *s)
+{
+    meets_a_lock(s, 3);
 }
 
 static void often_blocked(struct scene *s)
@@ -261,6 +284,8 @@ static void test_event_loop(void **state)
                 "app.py:9\x02) blocks in \x01recv\x02.");
     scene_check(sometimes_blocked, "blocking-call-in-event-loop:medium", "BLOCKED - ");
     scene_check(never_blocked, "", "IDLE - ");
+    scene_check(seldom_meets_a_lock, "", "IDLE - ");
+    scene_check(often_meets_a_lock, "blocking-call-in-event-loop:medium", "BLOCKED - ");
     scene_check(loop_works, "", "HOT - ");
 }
 
