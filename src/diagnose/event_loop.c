@@ -9,9 +9,9 @@
 #define MEDIUM_SHARE 0.02
 #define HIGH_SHARE 0.2
 #define SEEN_MIN 3 // snapshots; fewer are accidents
-// A lock is mostly held for moments, and to meet one held is nothing unusual. A sleep, or what waits for the
-// outside world, has no business in a callback.
-#define LOCK_SHARE 0.1
+// What is over at once each time is only felt where it is so much of the time: a lock, which is mostly held
+// for moments, or a call that was never seen for long.
+#define BRIEF_SHARE 0.1
 // A time limit that is met by each callback at asyncio's own debug warning (slow_callback_duration).
 #define SLOW_NS 100000000ull
 
@@ -94,7 +94,7 @@ struct blocked {
     pid_t tid;
     const struct snap_frame *callback, *call;
     uint64_t samples, of; // 0 of 0: there is no profile
-    uint64_t locks;       // of the samples: they wait for a lock
+    uint64_t brief;       // of the samples: see is_brief_stack()
     uint32_t now; // the thread of the snapshot, if it is in that call now; DIAG_NONE: it is not
 };
 
@@ -209,6 +209,29 @@ static struct diag_number *find_stacks(const struct diag *diag, size_t *ret_coun
     return found;
 }
 
+// At most so long lasted a call of any function on the stack, and so what blocks in it. Calls that follow at
+// the same place may look like one.
+static uint64_t longest_call(const struct diag *diag, const struct prof_stack *from)
+{
+    const struct prof_report *profile = diag->profile;
+    uint64_t gap_ns = profile->snapshots ? profile->duration_ns / profile->snapshots : 0;
+    uint64_t longest = UINT64_MAX;
+    for (size_t i = 0; i < from->frame_count; i++) {
+        uint32_t index = profile->frame_function[from->frames[i]];
+        const struct prof_function *function = &profile->functions[index];
+        if (index < profile->function_count && function->longest_snapshots &&
+            function->longest_ns < longest)
+            longest = function->longest_ns;
+    }
+    // It began after the snapshot before the first one that shows it, and ended before the next one.
+    return longest < UINT64_MAX - 2 * gap_ns ? longest + 2 * gap_ns : UINT64_MAX;
+}
+
+static bool is_brief_stack(const struct diag *diag, const struct prof_stack *from)
+{
+    return from->state == SNAP_LOCK_WAIT || longest_call(diag, from) < SLOW_NS;
+}
+
 static uint32_t blocked_now(const struct diag *diag, pid_t pid, pid_t tid,
                             const struct snap_frame *callback, const struct snap_frame *call)
 {
@@ -240,10 +263,10 @@ static void look_at_stacks(struct diag *diag, const struct diag_number *stacks, 
     for (size_t i = 0; i < count; i++) {
         const struct prof_stack *its = &diag->profile->stacks[stacks[i].index];
         blocked.samples += its->samples;
-        blocked.locks += its->state == SNAP_LOCK_WAIT ? its->samples : 0;
+        blocked.brief += is_brief_stack(diag, its) ? its->samples : 0;
     }
-    double of = (double)blocked.of, others = (double)(blocked.samples - blocked.locks);
-    bool often = others >= MEDIUM_SHARE * of || (double)blocked.samples >= LOCK_SHARE * of;
+    double of = (double)blocked.of, others = (double)(blocked.samples - blocked.brief);
+    bool often = others >= MEDIUM_SHARE * of || (double)blocked.samples >= BRIEF_SHARE * of;
     if (blocked.of >= DIAG_SNAPSHOTS_MIN && blocked.samples >= SEEN_MIN && often)
         tell(diag, &blocked);
 }

@@ -240,6 +240,30 @@ static void meets_a_lock(struct scene *s, int blocked)
                 "acquire! log:9#5 handle:7#4* _run:80#3 _run_once:1900#2 main:3#1");
 }
 
+// Snapshots that follow so fast that a call is seen to be over: in 10 of 200, one by one or in a row.
+static void naps(struct scene *s, int stretch)
+{
+    for (int i = 0; i < 200; i++) {
+        char stack[96];
+        bool nap = stretch ? i < stretch : i % 20 == 0;
+        snprintf(stack, sizeof(stack), "sleep! handle:7#%d* _run:80#%d _run_once:1900#2 main:3#1",
+                 stretch ? 8 : 8 + i, stretch ? 9 : 300 + i);
+        scene_thread(s, nap ? SNAP_SLEEP : SNAP_IO_WAIT,
+                     nap ? stack : "poll! select:4#3 _run_once:1900#2 main:3#1");
+        scene_next_after(s, 20 * MS);
+    }
+}
+
+static void naps_briefly(struct scene *s)
+{
+    naps(s, 0);
+}
+
+static void naps_for_long(struct scene *s)
+{
+    naps(s, 10);
+}
+
 static void seldom_meets_a_lock(struct scene *s)
 {
     meets_a_lock(s, 1);
@@ -284,6 +308,8 @@ static void test_event_loop(void **state)
                 "app.py:9\x02) blocks in \x01recv\x02.");
     scene_check(sometimes_blocked, "blocking-call-in-event-loop:medium", "BLOCKED - ");
     scene_check(never_blocked, "", "IDLE - ");
+    scene_check(naps_briefly, "", "IDLE - ");
+    scene_check(naps_for_long, "blocking-call-in-event-loop:medium", "BLOCKED - ");
     scene_check(seldom_meets_a_lock, "", "IDLE - ");
     scene_check(often_meets_a_lock, "blocking-call-in-event-loop:medium", "BLOCKED - ");
     scene_check(loop_works, "", "HOT - ");
