@@ -184,6 +184,34 @@ static void one_short_wait(struct scene *s)
         scene_waits(s, SNAP_WAIT_QUEUE_GET, 3, 0, "acquire! wait:7 get:8 work:30" BOOT);
 }
 
+// All of them have come within the time that was looked at; or one has not.
+static void queue_that_moves(struct scene *s, unsigned owner, bool all)
+{
+    scene_thread(s, SNAP_SLEEP, "sleep! use:30" BOOT);
+    for (int i = 0; i < 5; i++)
+        scene_waits(s, SNAP_WAIT_LOCK, 2, owner, "acquire! use:29" BOOT);
+    s->last->cpu_window_ns = 100 * MS;
+    vec_foreach (thread, &s->last->threads) {
+        thread->has_cpu = true;
+        thread->cpu_ns = all || thread->tid != 103 ? MS : 0;
+    }
+}
+
+static void queue_that_moves_on(struct scene *s)
+{
+    queue_that_moves(s, 1, true);
+}
+
+static void queue_of_nobody_moves_on(struct scene *s)
+{
+    queue_that_moves(s, 0, true);
+}
+
+static void queue_with_one_that_waits(struct scene *s)
+{
+    queue_that_moves(s, 1, false);
+}
+
 // Two in a library that has a lock of its own, and one of them works.
 static void holder_works(struct scene *s, bool ran)
 {
@@ -240,6 +268,9 @@ static void test_root_blocker(void **state)
     scene_check(holder_joins_a_worker, "root-blocker:high", "HUNG - 4 of 6 threads");
     scene_check(unknown_owner, "root-blocker:medium", "BLOCKED - 5 of 6 threads");
     scene_check(one_short_wait, "root-blocker:low", "IDLE - ");
+    scene_check(queue_that_moves_on, "root-blocker:low", "IDLE - ");
+    scene_check(queue_of_nobody_moves_on, "root-blocker:low", "IDLE - ");
+    scene_check(queue_with_one_that_waits, "root-blocker:medium", "BLOCKED - 5 of 6 threads");
     scene_check(holder_works_on, "root-blocker:low", "BUSY - ");
     scene_check(holder_worked_last, "root-blocker:low", "BUSY - ");
 }

@@ -201,6 +201,36 @@ static void waits_for_work(struct scene *s)
     turns(s, 4, false, "acquire! wait");
 }
 
+// Threads that hardly do anything, and wait for each other in some snapshots of ten.
+static void bursts(struct scene *s, int threads, int of_ten)
+{
+    for (int i = 0; i < 100; i++) {
+        for (int j = 0; j < threads; j++) {
+            bool busy = i % 10 < of_ten, has = j == i / 10 % threads;
+            scene_thread(s, busy && !has ? SNAP_LOCK_WAIT : SNAP_SLEEP,
+                         !busy ? "sleep! loop:2" BOOT
+                         : has ? "update:5#2 loop:3" BOOT
+                               : "acquire! update:4#2 loop:3" BOOT);
+        }
+        scene_next(s);
+    }
+}
+
+static void meet_seldom(struct scene *s)
+{
+    bursts(s, 4, 1);
+}
+
+static void meet_often(struct scene *s)
+{
+    bursts(s, 4, 3);
+}
+
+static void meet_all_the_time(struct scene *s)
+{
+    bursts(s, 4, 9);
+}
+
 static void test_lock_convoy(void **state)
 {
     (void)state;
@@ -209,6 +239,9 @@ static void test_lock_convoy(void **state)
                 "app.py:4\x02), again "
                 "and again: on average 3.5 wait there at a time.");
     scene_check(convoy_by_with, "lock-convoy:high", "SLOW - ");
+    scene_check(meet_seldom, "", "IDLE - ");
+    scene_check(meet_often, "lock-convoy:medium", "SLOW - 4 threads");
+    scene_check(meet_all_the_time, "lock-convoy:high", "SLOW - 4 threads");
     scene_check(two_take_turns, "", NULL);
     scene_check(lock_is_kept, "", NULL);
     scene_check(waits_for_work, "", NULL);
