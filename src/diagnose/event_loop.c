@@ -9,6 +9,9 @@
 #define MEDIUM_SHARE 0.02
 #define HIGH_SHARE 0.2
 #define SEEN_MIN 3 // snapshots; fewer are accidents
+// What is over at once each time is only felt where it is so much of the time: a lock, which is mostly held
+// for moments, or a call that was never seen for long.
+#define BRIEF_SHARE 0.1
 // A time limit that is met by each callback at asyncio's own debug warning (slow_callback_duration).
 #define SLOW_NS 100000000ull
 
@@ -104,6 +107,7 @@ struct blocked {
     pid_t tid;
     const struct snap_frame *callback, *call;
     uint64_t samples, of; // 0 of 0: there is no profile
+    uint64_t brief;       // of the samples: see is_brief_stack()
     uint32_t now; // the thread of the snapshot, if it is in that call now; DIAG_NONE: it is not
 };
 
@@ -119,12 +123,27 @@ static bool is_long(const struct diag *diag, const struct blocked *blocked)
            (loop != DIAG_NONE && diag_suspended(diag)->loops.items[loop].same_ns >= SLOW_NS);
 }
 
+// A lock that was asked for a moment ago.
+static bool is_brief(const struct diag *diag, const struct blocked *blocked)
+{
+    return blocked->thread != DIAG_NONE &&
+           diag->threads[blocked->thread].state == SNAP_LOCK_WAIT &&
+           diag_ran_lately(diag, blocked->thread);
+}
+
+static enum diag_severity severity_of(const struct diag *diag, const struct blocked *blocked)
+{
+    if (blocked->of)
+        return (double)blocked->samples >= HIGH_SHARE * (double)blocked->of ? DIAG_HIGH
+                                                                            : DIAG_MEDIUM;
+    return is_long(diag, blocked) ? DIAG_HIGH : is_brief(diag, blocked) ? DIAG_LOW : DIAG_MEDIUM;
+}
+
 static void tell(struct diag *diag, const struct blocked *blocked)
 {
     double share = blocked->of ? (double)blocked->samples / (double)blocked->of : -1;
-    bool high = blocked->of ? share >= HIGH_SHARE : is_long(diag, blocked);
     struct draft draft;
-    draft_begin(&draft, diag, high ? DIAG_HIGH : DIAG_MEDIUM, SNAP_OBSERVED, share);
+    draft_begin(&draft, diag, severity_of(diag, blocked), SNAP_OBSERVED, share);
     plain_str(&draft.text, "The event loop of ");
     if (blocked->thread != DIAG_NONE)
         say_thread(&draft.text, diag, blocked->thread);
@@ -203,6 +222,29 @@ static struct diag_number *find_stacks(const struct diag *diag, size_t *ret_coun
     return found;
 }
 
+// At most so long lasted a call of any function on the stack, and so what blocks in it. Calls that follow at
+// the same place may look like one.
+static uint64_t longest_call(const struct diag *diag, const struct prof_stack *from)
+{
+    const struct prof_report *profile = diag->profile;
+    uint64_t gap_ns = profile->snapshots ? profile->duration_ns / profile->snapshots : 0;
+    uint64_t longest = UINT64_MAX;
+    for (size_t i = 0; i < from->frame_count; i++) {
+        uint32_t index = profile->frame_function[from->frames[i]];
+        const struct prof_function *function = &profile->functions[index];
+        if (index < profile->function_count && function->longest_snapshots &&
+            function->longest_ns < longest)
+            longest = function->longest_ns;
+    }
+    // It began after the snapshot before the first one that shows it, and ended before the next one.
+    return longest < UINT64_MAX - 2 * gap_ns ? longest + 2 * gap_ns : UINT64_MAX;
+}
+
+static bool is_brief_stack(const struct diag *diag, const struct prof_stack *from)
+{
+    return from->state == SNAP_LOCK_WAIT || longest_call(diag, from) < SLOW_NS;
+}
+
 static uint32_t blocked_now(const struct diag *diag, pid_t pid, pid_t tid,
                             const struct snap_frame *callback, const struct snap_frame *call)
 {
@@ -231,10 +273,14 @@ static void look_at_stacks(struct diag *diag, const struct diag_number *stacks, 
                               .call = stack_call(&stack),
                               .of = thread->samples};
     blocked.now = blocked_now(diag, from->pid, from->tid, blocked.callback, blocked.call);
-    for (size_t i = 0; i < count; i++)
-        blocked.samples += diag->profile->stacks[stacks[i].index].samples;
-    if (blocked.of >= DIAG_SNAPSHOTS_MIN && blocked.samples >= SEEN_MIN &&
-        (double)blocked.samples >= MEDIUM_SHARE * (double)blocked.of)
+    for (size_t i = 0; i < count; i++) {
+        const struct prof_stack *its = &diag->profile->stacks[stacks[i].index];
+        blocked.samples += its->samples;
+        blocked.brief += is_brief_stack(diag, its) ? its->samples : 0;
+    }
+    double of = (double)blocked.of, others = (double)(blocked.samples - blocked.brief);
+    bool often = others >= MEDIUM_SHARE * of || (double)blocked.samples >= BRIEF_SHARE * of;
+    if (blocked.of >= DIAG_SNAPSHOTS_MIN && blocked.samples >= SEEN_MIN && often)
         tell(diag, &blocked);
 }
 

@@ -8,6 +8,11 @@
 #define MEDIUM_SHARE 0.2
 #define HIGH_SHARE 0.5
 #define THREADS_MIN 3
+// Threads that wait there at a time, on average: with less than half of one, hardly any time is lost.
+#define MEDIUM_WAITERS 0.5
+#define HIGH_WAITERS 2.0
+// ... or the threads that come there spend so much of their time with waiting.
+#define HIGH_TIME 0.5
 #define KNOWN_MAX 64 // places, taken from the last snapshot; a convoy has one
 #define SEEN_MIN 20  // samples
 // Threads that are seen within the function past its lock, too: they come and go. What the snapshots
@@ -137,19 +142,23 @@ static void look_at(struct diag *diag, const struct place *places, size_t count)
     }
     uint32_t index = profile->frame_function[places[0].frame];
     double share = (double)samples / (double)(samples + profile->samples_working);
-    if (threads < THREADS_MIN || samples < SEEN_MIN || share < MEDIUM_SHARE)
+    double waiters = (double)samples / (double)profile->snapshots;
+    if (threads < THREADS_MIN || samples < SEEN_MIN || share < MEDIUM_SHARE ||
+        waiters < MEDIUM_WAITERS)
         return;
+    bool many = waiters >= HIGH_WAITERS || waiters >= HIGH_TIME * (double)threads;
     size_t passing = count_passing(diag, index, places[0].frame);
     if (passing < PASSING_MIN)
         return;
     const struct prof_function *function = &profile->functions[index];
     struct draft draft;
-    draft_begin(&draft, diag, share >= HIGH_SHARE ? DIAG_HIGH : DIAG_MEDIUM, SNAP_INFERRED, share);
+    draft_begin(&draft, diag, many && share >= HIGH_SHARE ? DIAG_HIGH : DIAG_MEDIUM, SNAP_INFERRED,
+                share);
     plain_things(&draft.text, threads, "thread");
     plain_str(&draft.text, " queue up for a lock in ");
     say_frame(&draft.text, diag, &profile->frames[places[0].frame]);
     plain_add(&draft.text, ", again and again: on average %.1f wait there at a time.",
-              (double)samples / (double)profile->snapshots);
+              waiters);
     draft_title(&draft);
     plain_things(&draft.text, samples, "sample");
     plain_str(&draft.text, " wait there, ");

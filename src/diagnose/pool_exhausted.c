@@ -16,6 +16,11 @@
 // For each of them all stacks are looked through; the largest come first.
 #define POOLS_MAX 32
 #define HIGH_SHARE 0.5 // of the process's threads: the service is down, if none of them gets on
+// In a run it is known how long each waits. So much is not felt by anybody ...
+#define BRIEF_NS 100000000ull
+// ... and so much is no accident: or half of the run, where that is shorter.
+#define LONG_NS 1000000000ull
+#define LONG_SHARE 0.5
 
 // What gives a thread its units of work. CPython: Lib/concurrent/futures/thread.py, _WorkItem.run;
 // Lib/socketserver.py; Lib/wsgiref/handlers.py, BaseHandler.run; Lib/multiprocessing/pool.py, worker.
@@ -157,6 +162,35 @@ static bool is_task_queue(const struct diag *diag, const struct diag_group *grou
     return false;
 }
 
+static uint64_t longest_wait(const struct diag *diag, const struct diag_group *group)
+{
+    uint64_t longest = 0;
+    for (size_t i = 0; i < group->count; i++) {
+        const struct snap_wait *wait = diag_wait(diag, diag->waiters.items[group->first + i]);
+        longest = wait->since_ns > longest ? wait->since_ns : longest;
+    }
+    return longest;
+}
+
+// Each pool has a queue before it at times, which is what it is there for.
+static enum diag_severity severity_of(const struct diag *diag, const struct pool *pool, size_t all)
+{
+    const struct diag_group *group = pool->group;
+    bool most = (double)group->count >= HIGH_SHARE * (double)all, lasts = true;
+    if (diag->profile) {
+        uint64_t longest = longest_wait(diag, group);
+        if (longest < BRIEF_NS)
+            return DIAG_LOW;
+        lasts = longest >= LONG_NS ||
+                (double)longest >= LONG_SHARE * (double)diag->profile->duration_ns;
+    } else if (pool->moves && !most) {
+        return DIAG_LOW;
+    }
+    bool sure = pool->known || pool->borrows ||
+                in_work(diag, &diag->threads[diag->waiters.items[group->first]]);
+    return sure && most && lasts && !pool->moves && !pool->passes ? DIAG_HIGH : DIAG_MEDIUM;
+}
+
 static void tell(struct diag *diag, const struct pool *pool)
 {
     const struct diag_group *group = pool->group;
@@ -166,13 +200,9 @@ static void tell(struct diag *diag, const struct pool *pool)
     const struct snap_frame *at = stack_own(diag, &waits), *in = stack_own(diag, &has);
     size_t all = diag_python_threads(diag, group->pid);
     all = all > group->count ? all : group->count;
-    bool sure =
-        !pool->moves && !pool->passes &&
-        (pool->known || pool->borrows || in_work(diag, &diag->threads[first]));
     struct draft draft;
-    draft_begin(&draft, diag,
-                sure && (double)group->count >= HIGH_SHARE * (double)all ? DIAG_HIGH : DIAG_MEDIUM,
-                SNAP_INFERRED, (double)group->count / (double)all);
+    draft_begin(&draft, diag, severity_of(diag, pool, all), SNAP_INFERRED,
+                (double)group->count / (double)all);
     say_of_threads(&draft.text, group->count, all);
     plain_str(&draft.text, " wait for ");
     say_wanted(&draft.text, diag, diag_wait(diag, first));

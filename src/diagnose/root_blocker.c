@@ -82,22 +82,34 @@ static bool nobody_left(const struct diag *diag, uint32_t root, size_t behind, s
     return wait && snap_wait_is_internal(wait->kind) && wait->timeout_ns < 0 && behind + 1 >= all;
 }
 
+// In a single snapshot: each of them ran a moment ago, so that nobody waits for long. How long a moment is tells
+// the window of CPU times, a tenth of a second (src/cli/loop.c).
+static bool queue_moves(const struct diag *diag, const struct diag_group *group)
+{
+    for (size_t i = 0; i < group->count; i++)
+        if (!diag_ran_lately(diag, diag->waiters.items[group->first + i]))
+            return false;
+    return !diag->profile;
+}
+
 static enum diag_severity severity_of(const struct diag *diag, const struct diag_group *group,
                                       size_t behind, size_t all)
 {
     uint32_t root = group->owner;
-    if (snap_state_works(diag->threads[root].state))
-        return DIAG_MEDIUM; // it will let go, for all that is known
+    bool few = behind < QUEUE_THREADS && (double)behind < QUEUE_SHARE * (double)all;
+    if (snap_state_works(diag->threads[root].state)) // it will let go, for all that is known
+        return few && (diag->source->of_core || diag_ran_lately(diag, speaker(diag, group)))
+                   ? DIAG_LOW
+                   : DIAG_MEDIUM;
     bool moves = diag_ran_lately(diag, root) || diag_ran_lately(diag, speaker(diag, group));
     bool queue = !moves && behind >= QUEUE_THREADS && (double)behind >= QUEUE_SHARE * (double)all;
     if (nobody_left(diag, root, behind, all) || lasts(diag, group) || (queue && !diag->profile))
         return DIAG_HIGH;
-    if (diag->profile)
+    if (diag->profile || queue_moves(diag, group))
         return DIAG_LOW; // it does not last: the business of lock-convoy
     // A moment of a program that runs: few wait, and the holder is served from outside before long.
     const struct snap_wait *wait = diag_wait(diag, root);
     bool outside = !wait || !snap_wait_is_internal(wait->kind);
-    bool few = behind < QUEUE_THREADS && (double)behind < QUEUE_SHARE * (double)all;
     return outside && few && !diag->source->of_core ? DIAG_LOW : DIAG_MEDIUM;
 }
 
@@ -181,7 +193,8 @@ static void tell_unknown(struct diag *diag, const struct diag_group *group)
     size_t all = diag_python_threads(diag, group->pid);
     all = all > group->count ? all : group->count;
     struct draft draft;
-    draft_begin(&draft, diag, DIAG_MEDIUM, SNAP_OBSERVED, (double)group->count / (double)all);
+    draft_begin(&draft, diag, queue_moves(diag, group) ? DIAG_LOW : DIAG_MEDIUM, SNAP_OBSERVED,
+                (double)group->count / (double)all);
     say_of_threads(&draft.text, group->count, all);
     plain_str(&draft.text, " wait for ");
     say_wanted(&draft.text, diag, wait);

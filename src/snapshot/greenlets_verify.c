@@ -89,6 +89,13 @@ static bool same_words(const struct greenlets *g, const struct py_greenlet *gree
     return same_bytes(g, greenlet->words_addr, greenlet->words, 8 * greenlet->word_count);
 }
 
+static bool same_contents(struct greenlets *g, const struct py_greenlet *greenlet,
+                          const struct py_stack *stack, const struct unwind_stack *native)
+{
+    return (!native->frames.count || greenlets_same_natives(g, greenlet, native)) &&
+           same_frames(g, stack) && same_words(g, greenlet);
+}
+
 bool greenlets_hold(struct greenlets *g, const struct greenlet_group *group,
                     const struct py_greenlet *greenlet, const struct py_stack *stack,
                     const struct unwind_stack *native)
@@ -97,8 +104,11 @@ bool greenlets_hold(struct greenlets *g, const struct greenlet_group *group,
         return true;
     bool counted = group && group->counter && group->group == greenlet->group;
     if (!counted || greenlet->state != PY_GREENLET_SUSPENDED)
-        return (!native->frames.count || greenlets_same_natives(g, greenlet, native)) &&
-               same_frames(g, stack) && same_words(g, greenlet);
+        return same_contents(g, greenlet, stack, native);
+    // What was recorded when others were read may be older than the count.
+    bool recorded = g->in->heap != g->in->target->mem;
+    if (recorded && !same_contents(g, greenlet, stack, native))
+        return false;
     // Into it and away from it are two. It is asked again, as the second one may have been made just before
     // the words were looked at.
     uint64_t count = count_of(g, group);

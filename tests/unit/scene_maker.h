@@ -19,7 +19,7 @@ struct scene {
     struct snapshot *last;
     struct profile *profile; // NULL until scene_next()
     struct prof_report *report;
-    uint64_t snapshots;
+    uint64_t snapshots, duration_ns;
     bool renamed;
 };
 
@@ -222,20 +222,27 @@ static struct snapshot *scene_snapshot(void)
     return snapshot;
 }
 
-// Counts the snapshot in the profile and begins the next one.
-static inline void scene_next(struct scene *scene)
+// Counts the snapshot in the profile and begins the next one, so much later.
+static inline void scene_next_after(struct scene *scene, uint64_t ns)
 {
     if (!scene->profile)
         scene->profile = profile_create(scene->strings);
-    scene->last->at_ns = scene->snapshots++ * 100 * MS;
+    scene->last->at_ns = scene->duration_ns;
+    scene->duration_ns += ns;
+    scene->snapshots++;
     profile_add(scene->profile, scene->last);
     snapshot_destroy(scene->last);
     scene->last = scene_snapshot();
 }
 
+static inline void scene_next(struct scene *scene)
+{
+    scene_next_after(scene, 100 * MS);
+}
+
 static void scene_report(struct scene *scene)
 {
-    struct prof_run run = {.interval_ns = 100 * MS, .duration_ns = scene->snapshots * 100 * MS};
+    struct prof_run run = {.interval_ns = 100 * MS, .duration_ns = scene->duration_ns};
     if (scene->profile)
         scene->report = profile_report(scene->profile, &run);
 }

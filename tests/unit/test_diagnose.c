@@ -184,6 +184,57 @@ static void one_short_wait(struct scene *s)
         scene_waits(s, SNAP_WAIT_QUEUE_GET, 3, 0, "acquire! wait:7 get:8 work:30" BOOT);
 }
 
+// All of them have come within the time that was looked at; or one has not.
+static void queue_that_moves(struct scene *s, unsigned owner, bool all)
+{
+    scene_thread(s, SNAP_SLEEP, "sleep! use:30" BOOT);
+    for (int i = 0; i < 5; i++)
+        scene_waits(s, SNAP_WAIT_LOCK, 2, owner, "acquire! use:29" BOOT);
+    s->last->cpu_window_ns = 100 * MS;
+    vec_foreach (thread, &s->last->threads) {
+        thread->has_cpu = true;
+        thread->cpu_ns = all || thread->tid != 103 ? MS : 0;
+    }
+}
+
+static void queue_that_moves_on(struct scene *s)
+{
+    queue_that_moves(s, 1, true);
+}
+
+static void queue_of_nobody_moves_on(struct scene *s)
+{
+    queue_that_moves(s, 0, true);
+}
+
+static void queue_with_one_that_waits(struct scene *s)
+{
+    queue_that_moves(s, 1, false);
+}
+
+// Two in a library that has a lock of its own, and one of them works.
+static void holder_works(struct scene *s, bool ran)
+{
+    scene_thread(s, SNAP_RUNNING, "multiply! work:30" BOOT);
+    scene_waits(s, SNAP_WAIT_MUTEX, 2, 1, "multiply! work:30" BOOT);
+    scene_waits(s, SNAP_WAIT_EVENT, 3, 0, "acquire! wait:7 main:3");
+    s->last->cpu_window_ns = 100 * MS;
+    s->last->threads.items[1].has_cpu = true;
+    s->last->threads.items[1].cpu_ns = ran ? MS : 0;
+    s->last->threads.items[0].held_still = s->source.of_core = !ran;
+}
+
+static void holder_works_on(struct scene *s)
+{
+    holder_works(s, true);
+    s->last->threads.items[0].held_still = true; // over this snapshot
+}
+
+static void holder_worked_last(struct scene *s)
+{
+    holder_works(s, false);
+}
+
 static void leader_and_followers(struct scene *s)
 {
     scene_talks(s, SNAP_WAIT_ACCEPT, "accept4", "0.0.0.0:80", "accept! serve:20" BOOT);
@@ -217,6 +268,11 @@ static void test_root_blocker(void **state)
     scene_check(holder_joins_a_worker, "root-blocker:high", "HUNG - 4 of 6 threads");
     scene_check(unknown_owner, "root-blocker:medium", "BLOCKED - 5 of 6 threads");
     scene_check(one_short_wait, "root-blocker:low", "IDLE - ");
+    scene_check(queue_that_moves_on, "root-blocker:low", "IDLE - ");
+    scene_check(queue_of_nobody_moves_on, "root-blocker:low", "IDLE - ");
+    scene_check(queue_with_one_that_waits, "root-blocker:medium", "BLOCKED - 5 of 6 threads");
+    scene_check(holder_works_on, "root-blocker:low", "BUSY - ");
+    scene_check(holder_worked_last, "root-blocker:low", "BUSY - ");
 }
 
 static void test_no_root_blocker(void **state)
@@ -285,6 +341,41 @@ static void pool_that_gets_on(struct scene *s)
     s->last->threads.items[4].cpu_ns = MS;
 }
 
+// Fewer than half of the threads, of which one has just come.
+static void pool_with_a_short_queue(struct scene *s)
+{
+    pool_that_gets_on(s);
+    for (int i = 0; i < 6; i++)
+        scene_thread(s, SNAP_SLEEP, "sleep! look:3" BOOT);
+}
+
+// At the end of a run: how long they wait is known.
+static void pool_after_a_run(struct scene *s, uint64_t since_ns)
+{
+    for (int i = 0; i < 20; i++) {
+        scene_thread(s, SNAP_SLEEP, "sleep! main:3");
+        scene_next(s);
+    }
+    pool_that_lends(s);
+    vec_foreach (thread, &s->last->threads)
+        thread->details->wait.since_ns = since_ns;
+}
+
+static void pool_that_served(struct scene *s)
+{
+    pool_after_a_run(s, 20 * MS);
+}
+
+static void pool_that_is_slow(struct scene *s)
+{
+    pool_after_a_run(s, 200 * MS);
+}
+
+static void pool_that_stands_still(struct scene *s)
+{
+    pool_after_a_run(s, 1500 * MS);
+}
+
 // Workers that an executor runs as units of work: they come round for the next item.
 static void consumers_in_executor(struct scene *s)
 {
@@ -323,6 +414,10 @@ static void test_pool_exhausted(void **state)
     scene_check(pool_that_gets_back, "pool-exhausted:high", "HUNG - 8 of 11 threads");
     scene_check(pool_that_lends, "pool-exhausted:high", "HUNG - 8 of 11 threads");
     scene_check(pool_that_gets_on, "pool-exhausted:medium", "BLOCKED - 8 of 11 threads");
+    scene_check(pool_with_a_short_queue, "pool-exhausted:low", "IDLE - ");
+    scene_check(pool_that_served, "pool-exhausted:low", "IDLE - ");
+    scene_check(pool_that_is_slow, "pool-exhausted:medium", "BLOCKED - 8 of 11 threads");
+    scene_check(pool_that_stands_still, "pool-exhausted:high", "HUNG - 8 of 11 threads");
 }
 
 static void test_no_pool_exhausted(void **state)

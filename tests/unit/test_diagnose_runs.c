@@ -201,6 +201,36 @@ static void waits_for_work(struct scene *s)
     turns(s, 4, false, "acquire! wait");
 }
 
+// Threads that hardly do anything, and wait for each other in some snapshots of ten.
+static void bursts(struct scene *s, int threads, int of_ten)
+{
+    for (int i = 0; i < 100; i++) {
+        for (int j = 0; j < threads; j++) {
+            bool busy = i % 10 < of_ten, has = j == i / 10 % threads;
+            scene_thread(s, busy && !has ? SNAP_LOCK_WAIT : SNAP_SLEEP,
+                         !busy ? "sleep! loop:2" BOOT
+                         : has ? "update:5#2 loop:3" BOOT
+                               : "acquire! update:4#2 loop:3" BOOT);
+        }
+        scene_next(s);
+    }
+}
+
+static void meet_seldom(struct scene *s)
+{
+    bursts(s, 4, 1);
+}
+
+static void meet_often(struct scene *s)
+{
+    bursts(s, 4, 3);
+}
+
+static void meet_all_the_time(struct scene *s)
+{
+    bursts(s, 4, 9);
+}
+
 static void test_lock_convoy(void **state)
 {
     (void)state;
@@ -209,6 +239,9 @@ static void test_lock_convoy(void **state)
                 "app.py:4\x02), again "
                 "and again: on average 3.5 wait there at a time.");
     scene_check(convoy_by_with, "lock-convoy:high", "SLOW - ");
+    scene_check(meet_seldom, "", "IDLE - ");
+    scene_check(meet_often, "lock-convoy:medium", "SLOW - 4 threads");
+    scene_check(meet_all_the_time, "lock-convoy:high", "SLOW - 4 threads");
     scene_check(two_take_turns, "", NULL);
     scene_check(lock_is_kept, "", NULL);
     scene_check(waits_for_work, "", NULL);
@@ -216,15 +249,62 @@ static void test_lock_convoy(void **state)
 
 // ---- Event loops ---------------------------------------------------------------------------------
 
-static void loop(struct scene *s, int blocked, const char *how)
+static void loop_in(struct scene *s, enum snap_state state, int blocked, const char *how)
 {
     for (int i = 0; i < 40; i++) {
         if (i % 20 < blocked)
-            scene_thread(s, SNAP_IO_WAIT, how);
+            scene_thread(s, state, how);
         else
             scene_thread(s, SNAP_IO_WAIT, "poll! select:4#3 _run_once:1900#2 main:3#1");
         scene_next(s);
     }
+}
+
+static void loop(struct scene *s, int blocked, const char *how)
+{
+    loop_in(s, SNAP_IO_WAIT, blocked, how);
+}
+
+// In one of twenty snapshots, or of eight.
+static void meets_a_lock(struct scene *s, int blocked)
+{
+    for (int i = 0; i < 5; i++)
+        loop_in(s, SNAP_LOCK_WAIT, i < 4 ? blocked : 1,
+                "acquire! log:9#5 handle:7#4* _run:80#3 _run_once:1900#2 main:3#1");
+}
+
+// Snapshots that follow so fast that a call is seen to be over: in 10 of 200, one by one or in a row.
+static void naps(struct scene *s, int stretch)
+{
+    for (int i = 0; i < 200; i++) {
+        char stack[96];
+        bool nap = stretch ? i < stretch : i % 20 == 0;
+        snprintf(stack, sizeof(stack), "sleep! handle:7#%d* _run:80#%d _run_once:1900#2 main:3#1",
+                 stretch ? 8 : 8 + i, stretch ? 9 : 300 + i);
+        scene_thread(s, nap ? SNAP_SLEEP : SNAP_IO_WAIT,
+                     nap ? stack : "poll! select:4#3 _run_once:1900#2 main:3#1");
+        scene_next_after(s, 20 * MS);
+    }
+}
+
+static void naps_briefly(struct scene *s)
+{
+    naps(s, 0);
+}
+
+static void naps_for_long(struct scene *s)
+{
+    naps(s, 10);
+}
+
+static void seldom_meets_a_lock(struct scene *s)
+{
+    meets_a_lock(s, 1);
+}
+
+static void often_meets_a_lock(struct scene *s)
+{
+    meets_a_lock(s, 3);
 }
 
 static void often_blocked(struct scene *s)
@@ -261,6 +341,10 @@ static void test_event_loop(void **state)
                 "app.py:9\x02) blocks in \x01recv\x02.");
     scene_check(sometimes_blocked, "blocking-call-in-event-loop:medium", "BLOCKED - ");
     scene_check(never_blocked, "", "IDLE - ");
+    scene_check(naps_briefly, "", "IDLE - ");
+    scene_check(naps_for_long, "blocking-call-in-event-loop:medium", "BLOCKED - ");
+    scene_check(seldom_meets_a_lock, "", "IDLE - ");
+    scene_check(often_meets_a_lock, "blocking-call-in-event-loop:medium", "BLOCKED - ");
     scene_check(loop_works, "", "HOT - ");
 }
 

@@ -24,6 +24,26 @@ static void talks_in_callback(struct scene *s)
                 "recv! query:91 handle:7* _run:80 _run_once:1900 main:3");
 }
 
+// A lock, for which it waits at this moment, or did for all the while that was looked at.
+static void locks_in_callback(struct scene *s, bool ran)
+{
+    scene_waits(s, SNAP_WAIT_LOCK, 1, 0, "__enter__! handle:7* _run:80 _run_once:1900 main:3");
+    scene_thread(s, SNAP_SLEEP, "sleep! save:3" BOOT);
+    s->last->cpu_window_ns = 100 * MS;
+    s->last->threads.items[0].has_cpu = true;
+    s->last->threads.items[0].cpu_ns = ran ? MS : 0;
+}
+
+static void locks_for_a_moment(struct scene *s)
+{
+    locks_in_callback(s, true);
+}
+
+static void locks_for_long(struct scene *s)
+{
+    locks_in_callback(s, false);
+}
+
 static void sleeps_under_trio(struct scene *s)
 {
     scene_thread(s, SNAP_SLEEP, "sleep! step:12* unrolled_run:80 main:3");
@@ -55,6 +75,8 @@ static void test_event_loop(void **state)
                 "(\x01"
                 "app.py:12\x02) blocks in \x01sleep\x02.");
     scene_check(talks_in_callback, "blocking-call-in-event-loop:medium", "BLOCKED - ");
+    scene_check(locks_for_a_moment, "blocking-call-in-event-loop:low", "IDLE - ");
+    scene_check(locks_for_long, "blocking-call-in-event-loop:medium", "BLOCKED - ");
     scene_check(sleeps_under_trio, "blocking-call-in-event-loop:high", "BLOCKED - ");
     scene_check(loop_at_rest, "", "IDLE - ");
     scene_check(loop_in_a_loop, "", "IDLE - ");
