@@ -184,7 +184,10 @@ static struct err *class_of(struct py_futures *futures, uint64_t object, struct 
     class->addr = 0;
     struct class fresh = {0};
     struct class_reading reading = {.dec = dec, .class = &fresh};
-    TRY(py_bases_walk(dec, type, visit_base, &reading));
+    struct err *unread = py_bases_walk(dec, type, visit_base, &reading);
+    if (unread && !fresh.name)
+        return unread;
+    err_destroy(unread); // what the bases before that one say is true
     *class = fresh;
     class->addr = type;
     return NULL;
