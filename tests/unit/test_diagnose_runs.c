@@ -422,7 +422,8 @@ static void semaphore_for(struct scene *s, uint64_t since_ns)
         holder->details->wait.kind = SNAP_WAIT_SLEEP;
         assert_true(vec_push(&holder->details->held, held));
         for (int k = 0; k < 4; k++)
-            scene_waits(s, SNAP_WAIT_SEMAPHORE, 1, 0, "acquire! wait:3 work:4#3" BOOT);
+            scene_waits(s, SNAP_WAIT_SEMAPHORE, 1, 0, "acquire! wait:3 work:4#3" BOOT)
+                ->since_ns = 4 * since_ns; // each has its turn
         if (i < 29)
             scene_next(s);
     }
