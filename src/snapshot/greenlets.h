@@ -73,7 +73,8 @@ struct greenlets {
     // Native frames: greenlets_native.c.
     bool asked_switch, has_switch;
     struct arch_switch at_switch;
-    size_t native_stacks, native_frames, natives_left_out;
+    size_t native_stacks, native_frames; // found; and walked, those of no use included
+    size_t natives_left_out;
     uint8_t places[4096]; // at so many of each place they were looked at, by hash
 };
 

@@ -5,8 +5,8 @@
 // left its stack pointer in the object. Where it will go on is one place in that function's code, which is
 // found by its instructions; the frame pointer lies in a local of the function. From there call frame
 // information leads outwards, over the stack's bytes where they were moved to, to the activation that
-// the greenlet was started from (UserGreenlet::g_switch; up to 1.x g_initialstub's caller): stack_stop
-// is the address of a local of that one. A walk that does not arrive exactly there, in the module's own
+// the greenlet was started from, g_switch(): stack_stop is the address of a local of that one
+// ("dummymarker", greenlet 0.4 to 3.5). A walk that does not arrive exactly there, in the module's own
 // code, is no stack of it, and none is shown; nor is one in which a Python frame has no certain place.
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +34,7 @@ static uint64_t base_type(const struct py_greenlet_build *build)
     return 0;
 }
 
-// The one place in [start, end) where stacks are switched; 0: none. *ret_count: how many there are.
+// Where in this code, which begins at `start`, stacks are switched, and how often.
 static void scan(const struct arch_unwind *arch, const uint8_t *code, size_t size, uint64_t start,
                  uint64_t *ret, size_t *ret_count)
 {
@@ -111,8 +111,9 @@ static bool walk_from(struct greenlets *g, const struct py_greenlet *greenlet, s
 {
     struct arch_regs regs = {
         .ip = g->known->switch_pc, .sp = greenlet->stack_start, .fp = fp, .syscall = -1};
-    return unwind_suspended(g->in->unwinder, mem, &regs, greenlet->stack_stop, ret) &&
-           is_arrived(g, greenlet, &ret->frames);
+    bool arrived = unwind_suspended(g->in->unwinder, mem, &regs, greenlet->stack_stop, ret);
+    g->native_frames += ret->frames.count;
+    return arrived && is_arrived(g, greenlet, &ret->frames);
 }
 
 // In code with frame pointers the local holds its own one: a word that is where it says it is, and from
@@ -166,7 +167,6 @@ bool greenlets_unwind(struct greenlets *g, const struct py_greenlet *greenlet,
         return false;
     }
     bool arrived = walk(g, greenlet, g->view.mem, ret);
-    g->native_frames += ret->frames.count;
     if (!arrived)
         vec_clear(&ret->frames);
     return arrived;
@@ -251,7 +251,8 @@ void greenlets_tell_natives_left_out(const struct greenlets *g)
 {
     if (g->natives_left_out)
         snap_note(g->in->strings, &g->snapshot->notes,
-                  "native frames of %zu greenlet%s were not looked at: some others at the same place have "
-                  "theirs",
-                  g->natives_left_out, g->natives_left_out == 1 ? "" : "s");
+                  "%zu suspended greenlet%s without native frames: these are looked at in %d at each "
+                  "place, and in %d in all",
+                  g->natives_left_out, g->natives_left_out == 1 ? "" : "s", PER_PLACE_MAX,
+                  STACKS_MAX);
 }

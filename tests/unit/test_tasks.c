@@ -509,11 +509,11 @@ static void test_native_frames(void **state)
     check_says(v, "4 greenlets, each is suspended: `read`\n", true);
     check_says(v, "sort_all", false);
     check_says(v, "sort_some", false);
-    const char *json = render(report_json, v);
-    json = strstr(json, "\"greenlet_groups\"");
-    assert_non_null(json);
-    assert_null(strstr(json, "sort_"));
-    assert_non_null(strstr(json, "leave"));
+    AUTO_FREE char *json = render(report_json, v);
+    const char *groups = strstr(json, "\"greenlet_groups\"");
+    assert_non_null(groups);
+    assert_null(strstr(groups, "sort_"));
+    assert_non_null(strstr(groups, "leave"));
 }
 
 static void test_exceptions(void **state)
