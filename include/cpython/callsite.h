@@ -164,6 +164,9 @@ bool py_callsite_is_certain(const struct py_bytecode *bc, size_t begin_bytes, si
 // and cannot come to the one at `avoid_bytes` before (which may be the first one itself). Exceptions aside.
 bool py_callsite_comes_to(const struct py_bytecode *bc, size_t from_bytes, size_t avoid_bytes,
                           const size_t *targets, size_t count);
+// Whether it cannot but come to one of them.
+bool py_callsite_must_come_to(const struct py_bytecode *bc, size_t from_bytes, size_t avoid_bytes,
+                              const size_t *targets, size_t count);
 // Whether the code may come to the instruction once more. Code that only exceptions lead to is left out.
 bool py_callsite_in_loop(const struct py_bytecode *bc, size_t offset_bytes);
 

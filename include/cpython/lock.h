@@ -93,7 +93,7 @@ struct py_held {
 };
 VEC_DEFINE(py_helds, struct py_held);
 enum py_taking {
-    PY_ACQUIRE, // acquire() without arguments, and release()
+    PY_ACQUIRE, // acquire() without arguments, or with some if there is no way around release(); release()
     PY_GET,     // get() or get_nowait(), and put() or put_nowait()
 };
 struct py_acquired {

@@ -9,7 +9,8 @@
 //
 // Nothing on the value stack tells, but the code does: a call of acquire() before the frame's
 // instruction, none of release() in between, and one behind it; or, where there is none, no way around
-// that call. Without arguments acquire() returns only with the lock. What is got out of a queue and put back
+// that call. Without arguments acquire() returns only with the lock; with some, whoever cannot but release it
+// has it. What is got out of a queue and put back
 // reads the same.
 #include <string.h>
 
@@ -22,6 +23,7 @@
 
 struct taken {
     struct py_method_call call;
+    bool tried; // with arguments, as "acquire(timeout=5)": it may have come back without
     size_t gives[GIVES_MAX]; // further on
     size_t give_count;
     bool again; // it was called, and awaited, once more
@@ -61,19 +63,22 @@ static bool visit(void *arg, const struct py_method_call *call)
     int32_t name = call->parts[call->part_count - 1];
     struct taken *taken = find(scan, call);
     bool under_way = call->begin_bytes <= scan->now && scan->now < call->end_bytes;
-    if (under_way || (!call->is_call && scan->taking == PY_ACQUIRE))
+    bool loads = !call->is_call && scan->taking == PY_ACQUIRE;
+    if (under_way)
         return true;
-    if (is_either(scan->code->taking[scan->taking].give, name) && taken) {
+    if (!loads && is_either(scan->code->taking[scan->taking].give, name) && taken) {
         if (call->begin_bytes <= scan->now)
             *taken = scan->taken[--scan->count];
         else if (taken->give_count < GIVES_MAX)
             taken->gives[taken->give_count++] = call->begin_bytes;
-    } else if (is_either(scan->code->taking[scan->taking].take, name) && !taken &&
-               call->begin_bytes < scan->now && scan->count < PATHS_MAX) {
-        scan->taken[scan->count++] = (struct taken){.call = *call};
-    } else if (is_either(scan->code->taking[scan->taking].take, name) && taken &&
+    } else if (is_either(scan->code->taking[scan->taking].take, name) &&
                call->begin_bytes < scan->now) {
-        taken->again |= call->is_awaited;
+        if (!taken && scan->count < PATHS_MAX)
+            scan->taken[scan->count++] = (struct taken){.call = *call, .tried = loads};
+        else if (taken && taken->tried && !loads)
+            *taken = (struct taken){.call = *call};
+        else if (taken && !loads)
+            taken->again |= call->is_awaited;
     }
     return true;
 }
@@ -201,11 +206,25 @@ static bool is_taking(const struct py_slots *slots, const int32_t names[2])
 static bool is_taken(const struct py_bytecode *bytecode, const struct scan *scan,
                      const struct taken *taken)
 {
+    if (taken->tried)
+        return py_callsite_must_come_to(bytecode, scan->now, taken->call.begin_bytes, taken->gives,
+                                        taken->give_count);
     if (!taken->give_count)
         return py_callsite_is_certain(bytecode, taken->call.begin_bytes, scan->now);
     return scan->taking == PY_ACQUIRE ||
            py_callsite_comes_to(bytecode, scan->now, taken->call.begin_bytes, taken->gives,
                                 taken->give_count);
+}
+
+// The one that is being tried.
+static const struct taken *under_way(const struct scan *scan, const struct py_slots *slots)
+{
+    const struct taken *last = NULL;
+    for (size_t i = 0; i < scan->count; i++)
+        if (scan->taken[i].tried &&
+            (!last || scan->taken[i].call.begin_bytes > last->call.begin_bytes))
+            last = &scan->taken[i];
+    return is_taking(slots, scan->code->taking[scan->taking].take) ? last : NULL;
 }
 
 size_t py_acquired(struct py_decoder *dec, const struct py_frame *frame,
@@ -222,9 +241,12 @@ size_t py_acquired(struct py_decoder *dec, const struct py_frame *frame,
     struct py_bytecode bytecode = bytecode_of(dec, code);
     struct scan scan = {.code = code, .taking = taking, .now = (size_t)frame->offset_bytes};
     py_callsite_methods(&bytecode, visit, &scan);
+    const struct taken *trying = under_way(&scan, slots);
     size_t count = 0;
     for (size_t i = 0; i < scan.count && count < room; i++) {
         const struct taken *taken = &scan.taken[i];
+        if (taken == trying)
+            continue;
         ret[count].given_back = taken->give_count > 0;
         ret[count].awaited = taken->call.is_awaited;
         ret[count].again = taken->again && py_callsite_is_certain(

@@ -75,43 +75,65 @@ bool py_callsite_in_loop(const struct py_bytecode *bc, size_t offset_bytes)
     return met && open && comes_back(&search, &now);
 }
 
-bool py_callsite_comes_to(const struct py_bytecode *bc, size_t from_bytes, size_t avoid_bytes,
-                          const size_t *targets, size_t count)
+// Where the ways from one instruction lead that end at the targets.
+struct ways {
+    bool come;  // to a target
+    bool avoid; // to what is to be avoided, or it cannot be told
+    bool leave; // the code
+};
+
+static struct ways find_ways(const struct py_bytecode *bc, size_t from_bytes, size_t avoid_bytes,
+                             const size_t *targets, size_t count)
 {
     struct py_instr_decoder decoder;
     struct py_instr instr, avoid;
-    bool comes = false;
+    struct ways ways = {0};
     if (!py_instr_decoder_init(&decoder, bc) || from_bytes >= bc->size_bytes ||
         avoid_bytes >= bc->size_bytes ||
         !py_instr_owner(&decoder, (uint32_t)(from_bytes / 2), &instr) ||
         !py_instr_owner(&decoder, (uint32_t)(avoid_bytes / 2), &avoid))
-        return false;
+        return (struct ways){.avoid = true};
     AUTO_FREE uint8_t *met = calloc(decoder.units, 1);
     AUTO_FREE uint32_t *open = calloc(decoder.units, sizeof(*open));
     struct search search = {.decoder = &decoder, .met = met, .open = open};
     if (!met || !open)
-        return false;
+        return (struct ways){.avoid = true};
     for (;;) {
-        if (instr.row->jump == JUMP_EXECUTOR)
-            return false;
         if (py_instr_jumps(&instr))
             meet(&search, py_instr_target(&decoder, &instr));
         if (py_instr_falls_through(&instr))
             meet(&search, instr.next);
-        for (;;) {
+        ways.avoid |= instr.row->jump == JUMP_EXECUTOR;
+        ways.leave |= !py_instr_jumps(&instr) && !py_instr_falls_through(&instr);
+        bool target = true;
+        while (target) {
             if (!search.count)
-                return comes;
+                return ways;
             uint32_t unit = search.open[--search.count];
-            bool target = false;
+            target = false;
             for (size_t i = 0; i < count; i++)
                 target |= targets[i] / 2 == unit;
-            comes |= target;
+            ways.come |= target;
             if (target)
                 continue;
-            if (unit == avoid.start)
-                return false;
-            if (py_instr_decode(&decoder, unit, &instr))
-                break;
+            if (unit == avoid.start || !py_instr_decode(&decoder, unit, &instr)) {
+                ways.avoid = true;
+                return ways;
+            }
         }
     }
+}
+
+bool py_callsite_comes_to(const struct py_bytecode *bc, size_t from_bytes, size_t avoid_bytes,
+                          const size_t *targets, size_t count)
+{
+    struct ways ways = find_ways(bc, from_bytes, avoid_bytes, targets, count);
+    return ways.come && !ways.avoid;
+}
+
+bool py_callsite_must_come_to(const struct py_bytecode *bc, size_t from_bytes, size_t avoid_bytes,
+                              const size_t *targets, size_t count)
+{
+    struct ways ways = find_ways(bc, from_bytes, avoid_bytes, targets, count);
+    return ways.come && !ways.avoid && !ways.leave;
 }

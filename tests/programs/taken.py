@@ -111,6 +111,44 @@ def in_handler(lock):
         park()
 
 
+@holds
+def in_time(lock):
+    if lock.acquire(timeout=1000):
+        try:
+            park()
+        finally:
+            lock.release()
+
+
+@holds
+def or_fails(lock):
+    if not lock.acquire(False):
+        raise ValueError
+    time.sleep(0)
+    park()
+    lock.release()
+
+
+@case
+def if_it_got_it(lock):
+    take(lock)
+    got = lock.acquire(False)
+    park()
+    if got:
+        lock.release()
+
+
+@case
+def unless_it_failed(lock):
+    take(lock)
+    if lock.acquire(False):
+        false()
+    else:
+        park()
+        return
+    lock.release()
+
+
 @contextlib.contextmanager
 def taking(lock):
     lock.acquire()
