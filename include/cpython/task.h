@@ -78,7 +78,7 @@ struct err *py_future_read(struct py_futures *futures, uint64_t object, struct p
 // do with it; 0: none. NULL: nobody wants to know.
 struct err *py_future_awaiters(struct py_futures *futures, const struct py_future *future,
                                struct py_objects *ret, uint64_t *ret_job);
-// A budget of objects that callbacks lead to: LIMIT_CALLBACK_OBJECTS.
+// A budget of callbacks and of objects that they lead to: LIMIT_CALLBACK_OBJECTS.
 bool py_futures_may_look(struct py_futures *futures);
 // Many futures have one callback, that of gather() or wait(): whom it leads to is searched for once.
 struct py_closure {

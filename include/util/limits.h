@@ -72,7 +72,7 @@
 #define LIMIT_TRACEBACK_LINES_PER_SNAPSHOT 2000000
 // asyncio tasks of one snapshot: a service of 100,000 connections has as many.
 #define LIMIT_TASKS 200000
-// What their callbacks hold: some objects of each.
+// Their callbacks, and what these hold: some objects of each.
 #define LIMIT_CALLBACK_OBJECTS (1u << 21)
 // gevent servers have one for each connection.
 #define LIMIT_GREENLETS 200000

@@ -55,6 +55,7 @@ static const struct row rows[] = {
     {"base_events.py", "serve_forever", "Server", PY_AWAIT_ACCEPT, PY_AWAIT_NONE, SERVER},
     {"base_subprocess.py", "_wait", NULL, PY_AWAIT_CHILD, PY_AWAIT_NONE, SELF},
     {"subprocess.py", "wait", "Process", PY_AWAIT_CHILD, PY_AWAIT_CHILD, SELF},
+    {"subprocess.py", "wait", "Process", PY_AWAIT_CHILD, PY_AWAIT_NONE, SELF}, // of uvloop
     // trio 0.20 to 0.35.
     {"_run.py", "_nested_child_finished", "Nursery", PY_AWAIT_SEVERAL, PY_AWAIT_NONE, SELF},
     {"_sync.py", "wait", "Event", PY_AWAIT_EVENT, PY_AWAIT_NONE, SELF},
@@ -188,8 +189,6 @@ static void take_inner(const struct search *s)
 
 static void apply(struct search *s, const struct row *row)
 {
-    if (row->over != s->ret->kind)
-        return;
     s->ret->kind = row->kind;
     s->ret->object = row->class_name || row->from == SELF ? s->self : 0;
     switch (row->from) {
@@ -278,7 +277,8 @@ void py_await_read(struct py_futures *futures, const struct py_future *task,
             continue;
         s.self =
             row->class_name || row->from == SELF || row->from == TRANSPORT ? local(&s, "self") : 0;
-        while (row && row->class_name && !py_is_a(s.dec, s.self, row->class_name))
+        while (row && (row->over != ret->kind ||
+                       (row->class_name && !py_is_a(s.dec, s.self, row->class_name))))
             row = next_row(&s, file, row + 1);
         if (row)
             apply(&s, row);

@@ -12,16 +12,16 @@
 #include "cpython/slots.h"
 #include "util/guard.h"
 
-#define DEPTH_MAX 6      // futures behind each other
-#define CALLBACKS_MAX 64 // of one future
-#define OBJECTS_MAX 512  // that are looked at for one task
+#define DEPTH_MAX 6           // futures behind each other
+#define CALLBACKS_MAX 100000u // that are looked at for one future: so many tasks may wait for it
+#define FEW 64                // each one is compared with all others
 
 struct search {
     struct py_futures *futures;
     struct py_decoder *dec;
     struct py_objects *ret;
     uint64_t path[DEPTH_MAX + 1]; // futures that are being looked at, outermost first
-    size_t depth, objects, callbacks;
+    size_t depth, callbacks;
     uint64_t job;
     bool no_memory;
 };
@@ -59,11 +59,30 @@ static bool is_on_path(const struct search *s, uint64_t object)
 
 static void add(struct search *s, uint64_t task)
 {
-    for (size_t i = 0; i < s->ret->count; i++)
+    for (size_t i = 0; i < s->ret->count && i < FEW; i++)
         if (s->ret->items[i] == task)
             return;
     if (s->ret->count < CALLBACKS_MAX)
         s->no_memory |= !vec_push(s->ret, task);
+}
+
+static int by_value(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    return a < b ? -1 : a > b;
+}
+
+// Few are in the order of the callbacks, and each is there once already.
+static void each_once(struct py_objects *objects)
+{
+    size_t kept = 0;
+    if (objects->count <= FEW)
+        return;
+    qsort(objects->items, objects->count, sizeof(*objects->items), by_value);
+    for (size_t i = 0; i < objects->count; i++)
+        if (!kept || objects->items[kept - 1] != objects->items[i])
+            objects->items[kept++] = objects->items[i];
+    objects->count = kept;
 }
 
 // as_completed() puts what is done into a queue of its own; asyncio's and anyio's TaskGroup have a
@@ -94,7 +113,7 @@ static bool visit_held(void *arg, uint64_t object)
 {
     struct search *s = arg;
     struct py_future future;
-    if (s->objects++ >= OBJECTS_MAX || !py_futures_may_look(s->futures))
+    if (!py_futures_may_look(s->futures))
         return false;
     object = py_slots_value(s->dec, object);
     if (!object || is_on_path(s, object))
@@ -188,7 +207,7 @@ static bool visit_callback(void *arg, uint64_t item)
 {
     struct search *s = arg;
     struct py_type_info type;
-    if (s->callbacks++ >= CALLBACKS_MAX)
+    if (s->callbacks++ >= CALLBACKS_MAX || !py_futures_may_look(s->futures))
         return false;
     AUTO_ERR struct err *err = py_type_of(s->dec, item, &type);
     if (err)
@@ -216,6 +235,7 @@ struct err *py_future_awaiters(struct py_futures *futures, const struct py_futur
 {
     struct search search = {.futures = futures, .dec = py_futures_decoder(futures), .ret = ret};
     search_future(&search, future);
+    each_once(ret);
     if (ret_job)
         *ret_job = search.job;
     return search.no_memory ? err_create(ERR_NO_MEMORY, "tasks") : NULL;

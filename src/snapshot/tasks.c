@@ -245,6 +245,7 @@ static void tasks_deinit(struct tasks *tasks)
     vec_deinit(&tasks->on_stacks);
     vec_deinit(&tasks->runners);
     free(tasks->paths);
+    py_decoder_deinit(&tasks->unrecorded);
     py_futures_destroy(tasks->futures);
 }
 

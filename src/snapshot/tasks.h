@@ -63,6 +63,7 @@ struct tasks {
     size_t verified;           // so many times tasks_verify() had something to look at
     struct snapshot *snapshot;
     struct py_decoder *dec;
+    struct py_decoder unrecorded; // caches of what is read from in->heap while all else is recorded
     struct py_futures *futures;
     const size_t *owners; // of in->stacks, the index in in->threads; SIZE_MAX: none
     struct snap_suspended *out;

@@ -61,6 +61,24 @@ static struct err *holds(struct tasks *tasks, const struct task_entry *entry, bo
     return NULL;
 }
 
+// What is cached is not read again, and what is not read is not in the recording: what was met here first,
+// a replay would lack.
+static struct err *swap_caches(struct tasks *tasks)
+{
+    struct py_decoder *dec = tasks->dec, *other = &tasks->unrecorded;
+    if (tasks->in->heap == tasks->in->target->mem)
+        return NULL;
+    if (!other->types)
+        TRY(py_decoder_init(other, &dec->layout, tasks->in->heap, dec->strings));
+    struct py_types *types = dec->types;
+    struct py_codes *codes = dec->codes;
+    dec->types = other->types;
+    dec->codes = other->codes;
+    other->types = types;
+    other->codes = codes;
+    return NULL;
+}
+
 // Marks as dropped those from `first` on that have changed.
 static struct err *mark_changed(struct tasks *tasks, size_t first, bool only_dropped,
                                 size_t *ret_count)
@@ -68,6 +86,7 @@ static struct err *mark_changed(struct tasks *tasks, size_t first, bool only_dro
     struct mem *mem = tasks->dec->mem;
     struct err *err = NULL;
     *ret_count = 0;
+    TRY(swap_caches(tasks));
     tasks->dec->mem = tasks->in->heap;
     for (size_t i = first; i < tasks->entries.count && !err; i++) {
         struct task_entry *entry = &tasks->entries.items[i];
@@ -79,6 +98,7 @@ static struct err *mark_changed(struct tasks *tasks, size_t first, bool only_dro
         *ret_count += !same;
     }
     tasks->dec->mem = mem;
+    err_destroy(swap_caches(tasks)); // back: the others are there
     return err;
 }
 

@@ -181,6 +181,21 @@ async def pile_up():
     await asyncio.gather(*tasks)
 
 
+async def refresh():
+    await asyncio.sleep(3600)
+
+
+async def use_token(refreshing):
+    await asyncio.shield(refreshing)
+
+
+async def pile_up_task():
+    refreshing = start(refresh())
+    tasks = [start(use_token(refreshing)) for _ in range(MANY)]
+    await settle()
+    await asyncio.gather(*tasks)
+
+
 async def limited(limit):
     async with limit:
         await asyncio.sleep(3600)

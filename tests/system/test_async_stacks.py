@@ -17,6 +17,7 @@ import unittest
 import xml.etree.ElementTree
 
 import browser
+import harm
 import support
 import tap
 import test_flame as flame
@@ -129,6 +130,19 @@ class Shares(support.TestCase):
         # Seven standard deviations of as many draws.
         self.assertAlmostEqual(samples["heavy"] / total, 0.7, delta=7 * (0.21 / total) ** 0.5)
         self.check_sites(profile)
+
+    @harm.versions("3.8", "3.12", "3.14")
+    def test_capture(self, python):
+        """What is only met when tasks are looked at again is in the capture, too."""
+        with tempfile.TemporaryDirectory() as folder, \
+                support.start_target(python, PROGRAM) as target:
+            capture = os.path.join(folder, "capture")
+            for _ in range(4):
+                live = support.pycore_json("snap", target.pid, "-n", "40", "-i", "11ms", "--save",
+                                           capture, ok=(0, 1))
+                replay = support.pycore_json("report", capture, ok=(0, 1))
+                for part in ("tasks", "loops", "task_groups", "suspended"):
+                    self.assertEqual(live[part], replay[part], part)
 
     def check_sums(self, profile, samples):
         """Each working sample of the thread is of one task, or of none."""

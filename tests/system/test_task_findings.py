@@ -44,6 +44,8 @@ TROUBLE = {
     "pile_up": ("BLOCKED - ", "299 of 301 tasks wait for lock", "held by", "use_table",
                 place("async with lock", "def use_table"),
                 place("await asyncio.sleep", "def use_table")),
+    "pile_up_task": ("BLOCKED - ", "300 of 302 tasks wait for", "use_token", "which is itself",
+                     place("await asyncio.shield", "def use_token")),
     "pile_up_limit": ("BLOCKED - ", "297 of 301 tasks wait for semaphore", "limited",
                       place("async with limit", "def limited")),
     "blocked": ("BLOCKED - ", "event loop", "blocking_query", "recv", "5 tasks of the loop wait",
