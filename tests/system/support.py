@@ -21,6 +21,7 @@ Environment (make check sets the first three):
     builddir         top of the build tree; the list of interpreters is kept there
     PYCORE_PYTHONS   interpreters, or folders of them, separated by colons; they come first
     PYCORE_ONLY      names such as 3.11,3.14d: tests for each interpreter are made for these only
+    PYCORE_LONG      1: the long forms, and all combinations; HACKING.md says which
 """
 
 import collections
@@ -47,6 +48,7 @@ PYCORE = os.environ.get("PYCORE") or os.path.join(BUILDDIR, "pycore")
 
 MINORS = tuple((3, minor) for minor in range(6, 16))  # the versions that pycore promises
 SUFFIXES = {"release": "", "debug": "d", "free-threaded": "t", "free-threaded debug": "td"}
+LONG = os.environ.get("PYCORE_LONG", "") not in ("", "0")
 SANITIZER_STATUS = 99  # see AM_TESTS_ENVIRONMENT in Makefile.am
 
 # From <linux/prctl.h>.
@@ -367,10 +369,22 @@ def pycore(*arguments, timeout=60, env=None, binary=False, **options):
     return Outcome(done.returncode, out, err)
 
 
+@functools.lru_cache(maxsize=None)
 def is_sanitized():
     """Is the pycore under test built with AddressSanitizer?"""
     with open(PYCORE, "rb") as stream:
         return b"__asan_init" in stream.read()
+
+
+def memory_errors_only():
+    """Sanitizers find memory errors in pycore: there it is enough to take each of its ways once."""
+    return not LONG and os.path.exists(PYCORE) and is_sanitized()
+
+
+def not_sanitized(test):
+    """Decorates a test, or a class of them, that under sanitizers has nothing to find: its time goes into
+    other programs, and what it has pycore do others have it do, too. Left out there but with PYCORE_LONG=1."""
+    return None if memory_errors_only() else test
 
 
 def of_python(thread):

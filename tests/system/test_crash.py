@@ -14,6 +14,7 @@ import unittest
 import support
 import tap
 
+EARLY = True
 LIMIT_S = 900
 SCRIPT = support.path("tests/programs/crashes.py")
 FULL = ("3.6", "3.9", "3.12", "3.15")  # every crash; the others some of them

@@ -16,6 +16,7 @@ import support
 import tap
 from native_oracle import check_order, check_places, eu_stack, gdb, make_core, place, threads
 
+EARLY = True
 LIMIT_S = 900
 LONG = os.environ.get("PYCORE_LONG", "") not in ("", "0")
 FULL = ("3.6", "3.12", "3.15")  # the whole matrix; the others get a part of it

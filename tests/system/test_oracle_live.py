@@ -11,6 +11,8 @@ import oracle
 import support
 import tap
 
+EARLY = True
+
 BUILDS = ("release", "debug", "free-threaded", "free-threaded debug")
 
 

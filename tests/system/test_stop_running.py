@@ -19,6 +19,7 @@ import support
 from harm import ALL, NONE, PATIENCE_S, QUIET, RUNNING, compiled, until, usual_python, versions
 
 LONG = os.environ.get("PYCORE_LONG", "") not in ("", "0")
+EARLY = True
 LIMIT_S = 3600 if LONG else 300
 NOBODY = 65534
 each_version = versions("3.6", "3.12", "3.15")
