@@ -372,8 +372,8 @@ check() {
         ! step gcc build_with_tests build/check CC=gcc --enable-werror || built=check
         if ! is_there cc:-fsanitize=address,undefined; then
             record sanitizers SKIP "gcc cannot link with them here"
-        elif step sanitizers build_with_tests build/asan CC=gcc CFLAGS='-g -O1' --enable-werror \
-            --enable-sanitizers; then
+        # With less optimization warnings are of less use; the build with gcc heeds them.
+        elif step sanitizers build_with_tests build/asan CC=gcc CFLAGS='-g -O1' --enable-sanitizers; then
             built="$built asan"
         fi
         if is_there cmd:clang; then

@@ -200,25 +200,33 @@ def find_python(name):
     raise unittest.SkipTest("python%s is not on this machine" % name)
 
 
-def each_python(builds=("release",), first=MINORS[0], last=MINORS[-1], every_patch=False):
+def each_python(builds=("release",), first=MINORS[0], last=MINORS[-1], every_patch=False,
+                every_debug=False):
     """Makes of one test of a support.TestCase one for each interpreter: test_x[3.6] ...
 
     Release builds of all minors from first to last, skipped by name where absent. Of the other
     builds asked for, those that are there; one skip when there is none. Of several patch releases
-    of a minor the newest, or all of them with every_patch.
+    of a minor the newest, or all of them with every_patch. Of several debug builds the oldest and the
+    newest: what differs in them is how objects are laid out, which tests with every_debug see to.
     """
     def mark(function):
         function.each_python = {"builds": tuple(builds), "first": tuple(first),
-                                "last": tuple(last), "every_patch": every_patch}
+                                "last": tuple(last), "every_patch": every_patch,
+                                "every_debug": every_debug or LONG}
         return function
     return mark
 
 
-def chosen(builds, first, last, every_patch):
+def chosen(builds, first, last, every_patch, every_debug):
     """(name, Interpreter or None) for one decorated test."""
     only = os.environ.get("PYCORE_ONLY", "").replace(",", " ").split()
     found = [python for python in interpreters()
              if python.build in builds and first <= python.minor <= last]
+    if not every_debug:
+        for build in "debug", "free-threaded debug":
+            between = [python for python in found if python.build == build and
+                       (not only or python.name in only)][1:-1]
+            found = [python for python in found if python not in between]
     plain = re.compile(r"3\.\d+[a-z]*$")
     picked = [(python.name, python) for python in found
               if every_patch or plain.match(python.name)]

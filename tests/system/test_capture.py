@@ -22,9 +22,7 @@ import tap
 
 EARLY = True
 
-# A capture has what the decoders read; that these read debug builds is the oracle tests' affair.
-BUILDS = ("release", "debug", "free-threaded", "free-threaded debug") if support.LONG else \
-    ("release", "free-threaded")
+BUILDS = ("release", "debug", "free-threaded", "free-threaded debug")
 HOT = "\n".join((
     "import threading, time",
     "def doze():",

@@ -117,9 +117,7 @@ class InFolder(support.TestCase):
 # ---- What is in it ------------------------------------------------------------------------------
 
 class RoundTrip(InFolder):
-    # How a debug build lays things out test_oracle_core sees to.
-    BUILDS = ("release", "debug", "free-threaded", "free-threaded debug") if LONG else \
-        ("release", "free-threaded")
+    BUILDS = ("release", "debug", "free-threaded", "free-threaded debug")
 
     @staticmethod
     def plain(thread):
