@@ -8,6 +8,8 @@ usage: tap.py FILE [Class[.test]]...
 subTest gets a line of its own. What tests print themselves becomes comments too.
 
 Modules may set
+    EARLY = True      of the longest: it is begun before the others, so that it does not run alone in the
+                      end (tests/tools/source-lists.sh puts it to the front)
     SERIAL = True     nothing else of the suite runs beside it (it measures time)
     LIMIT_S = 600     seconds after which the whole file is given up as hung (default 900)
 """

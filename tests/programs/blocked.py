@@ -322,6 +322,22 @@ def file_lock():
     fcntl.flock(again, fcntl.LOCK_EX)
 
 
+def marks():
+    """Of each other thread what changes when it does anything."""
+    for tid in sorted(set(os.listdir("/proc/self/task")) - {str(os.getpid())}):
+        with open("/proc/self/task/%s/status" % tid) as stream:
+            yield [line for line in stream if line.startswith(("State:", "voluntary_", "nonvoluntary_"))]
+
+
+def wait_until_still():
+    same, last, give_up = 0, None, time.time() + 20
+    while same < 5 and time.time() < give_up:
+        time.sleep(0.05)
+        now = list(marks())
+        same = same + 1 if now == last and all("S (sleeping)" in mark[0] for mark in now) else 0
+        last = now
+
+
 sleeper = subprocess.Popen(["sleep", "1000"])
 threads = {}
 for function in (holder, lock_with, lock_acquire, lock_timeout, lock_argument, taker, wait_taker,
@@ -339,7 +355,7 @@ for function in (holder, lock_with, lock_acquire, lock_timeout, lock_argument, t
     threads[function.__name__] = thread
     thread.start()
     time.sleep(0.03)
-time.sleep(1)
+wait_until_still()
 print("child %d" % sleeper.pid)
 print("READY", flush=True)
 try:

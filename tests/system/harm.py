@@ -9,6 +9,7 @@ import functools
 import json
 import mmap
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -38,7 +39,10 @@ def usual_python():
 
 
 def versions(*names):
-    """Makes of a test for one interpreter one for each of those."""
+    """Makes of a test for one interpreter one for each of those; under sanitizers for the last one."""
+    if support.memory_errors_only():
+        names = names[-1:]
+
     def mark(function):
         @functools.wraps(function)
         def test(self):
@@ -52,16 +56,20 @@ def versions(*names):
 each_version = versions("3.8", "3.12", "3.15")
 
 
-def compiled(folder, name="harm_native"):
-    """A C file of tests/programs as a shared object."""
-    library = os.path.join(folder, name + ".so")
-    try:
-        subprocess.run([os.environ.get("CC", "cc"), "-O1", "-shared", "-fPIC", "-pthread", "-o",
-                        library, support.path("tests/programs/%s.c" % name)], check=True,
-                       stdout=subprocess.DEVNULL)
-    except (OSError, subprocess.CalledProcessError):
-        raise unittest.SkipTest("no C compiler") from None
-    return library
+BUILT = tempfile.TemporaryDirectory(prefix="pycore-built-")  # what was compiled, until the suite's file ends
+
+
+def compiled(folder, name="harm_native", ending=".so", options=("-shared", "-fPIC")):
+    """A C file of tests/programs as a shared object (or as a program), in that folder."""
+    built = os.path.join(BUILT.name, name + ending)
+    if not os.path.exists(built):
+        try:
+            subprocess.run([os.environ.get("CC", "cc"), "-O1", *options, "-pthread", "-o", built,
+                            support.path("tests/programs/%s.c" % name)], check=True,
+                           stdout=subprocess.DEVNULL)
+        except (OSError, subprocess.CalledProcessError):
+            raise unittest.SkipTest("no C compiler") from None
+    return shutil.copy(built, folder)
 
 
 def until(condition, what, timeout_s=PATIENCE_S):

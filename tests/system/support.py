@@ -21,6 +21,7 @@ Environment (make check sets the first three):
     builddir         top of the build tree; the list of interpreters is kept there
     PYCORE_PYTHONS   interpreters, or folders of them, separated by colons; they come first
     PYCORE_ONLY      names such as 3.11,3.14d: tests for each interpreter are made for these only
+    PYCORE_LONG      1: the long forms, and all combinations; HACKING.md says which
 """
 
 import collections
@@ -47,6 +48,7 @@ PYCORE = os.environ.get("PYCORE") or os.path.join(BUILDDIR, "pycore")
 
 MINORS = tuple((3, minor) for minor in range(6, 16))  # the versions that pycore promises
 SUFFIXES = {"release": "", "debug": "d", "free-threaded": "t", "free-threaded debug": "td"}
+LONG = os.environ.get("PYCORE_LONG", "") not in ("", "0")
 SANITIZER_STATUS = 99  # see AM_TESTS_ENVIRONMENT in Makefile.am
 
 # From <linux/prctl.h>.
@@ -198,25 +200,33 @@ def find_python(name):
     raise unittest.SkipTest("python%s is not on this machine" % name)
 
 
-def each_python(builds=("release",), first=MINORS[0], last=MINORS[-1], every_patch=False):
+def each_python(builds=("release",), first=MINORS[0], last=MINORS[-1], every_patch=False,
+                every_debug=False):
     """Makes of one test of a support.TestCase one for each interpreter: test_x[3.6] ...
 
     Release builds of all minors from first to last, skipped by name where absent. Of the other
     builds asked for, those that are there; one skip when there is none. Of several patch releases
-    of a minor the newest, or all of them with every_patch.
+    of a minor the newest, or all of them with every_patch. Of several debug builds the oldest and the
+    newest: what differs in them is how objects are laid out, which tests with every_debug see to.
     """
     def mark(function):
         function.each_python = {"builds": tuple(builds), "first": tuple(first),
-                                "last": tuple(last), "every_patch": every_patch}
+                                "last": tuple(last), "every_patch": every_patch,
+                                "every_debug": every_debug or LONG}
         return function
     return mark
 
 
-def chosen(builds, first, last, every_patch):
+def chosen(builds, first, last, every_patch, every_debug):
     """(name, Interpreter or None) for one decorated test."""
     only = os.environ.get("PYCORE_ONLY", "").replace(",", " ").split()
     found = [python for python in interpreters()
              if python.build in builds and first <= python.minor <= last]
+    if not every_debug:
+        for build in "debug", "free-threaded debug":
+            between = [python for python in found if python.build == build and
+                       (not only or python.name in only)][1:-1]
+            found = [python for python in found if python not in between]
     plain = re.compile(r"3\.\d+[a-z]*$")
     picked = [(python.name, python) for python in found
               if every_patch or plain.match(python.name)]
@@ -367,10 +377,22 @@ def pycore(*arguments, timeout=60, env=None, binary=False, **options):
     return Outcome(done.returncode, out, err)
 
 
+@functools.lru_cache(maxsize=None)
 def is_sanitized():
     """Is the pycore under test built with AddressSanitizer?"""
     with open(PYCORE, "rb") as stream:
         return b"__asan_init" in stream.read()
+
+
+def memory_errors_only():
+    """Sanitizers find memory errors in pycore: there it is enough to take each of its ways once."""
+    return not LONG and os.path.exists(PYCORE) and is_sanitized()
+
+
+def not_sanitized(test):
+    """Decorates a test, or a class of them, that under sanitizers has nothing to find: its time goes into
+    other programs, and what it has pycore do others have it do, too. Left out there but with PYCORE_LONG=1."""
+    return None if memory_errors_only() else test
 
 
 def of_python(thread):

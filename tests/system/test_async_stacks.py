@@ -331,6 +331,7 @@ class Formats(support.TestCase):
             counted[tuple(labels)] += stack["samples"]
         return counted
 
+    @support.not_sanitized
     def test_html(self):
         path = os.path.join(self.folder, "page.html")
         support.pycore("analyze", self.capture, "-o", path)

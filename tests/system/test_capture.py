@@ -20,6 +20,8 @@ import oracle
 import support
 import tap
 
+EARLY = True
+
 BUILDS = ("release", "debug", "free-threaded", "free-threaded debug")
 HOT = "\n".join((
     "import threading, time",

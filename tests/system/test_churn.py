@@ -3,7 +3,7 @@
 """Thousands of snapshots in a row of a program that never stands still: no stack that its calls
 cannot produce, no name with another's file, no growth of pycore, no harm to the target.
 
-1,500 snapshots each by default, 10,000 with PYCORE_LONG=1."""
+1,000 snapshots each by default, 300 under sanitizers, 10,000 with PYCORE_LONG=1."""
 
 import json
 import os
@@ -17,7 +17,7 @@ import unittest
 import support
 
 LIMIT_S = 1800
-LONG = os.environ.get("PYCORE_LONG", "") not in ("", "0")
+SNAPSHOTS = 10000 if support.LONG else 300 if support.memory_errors_only() else 1000
 VERSIONS = ("3.8", "3.11", "3.15")
 OUTERMOST = {"<module>", "_bootstrap"}
 # Of the samples, how many may be known in part only. 3.11 and 3.12 link a C frame to the thread
@@ -117,7 +117,7 @@ class Churn(support.TestCase):
         # A thread that is about to start or to end may have no frame that could be read.
         told = [note for note in document["notes"] if "the stack is known only so far" in note]
         self.assertTrue(document["source"]["complete"] or cut or told, document["notes"])
-        self.assertGreater(len(seen), 150)
+        self.assertGreater(len(seen), count // 30)  # how many depends on how busy the machine is
         early, late = sizes[len(sizes) // 10], sizes[-1]
         print("%s: %d snapshots, %d samples, %d distinct stacks, %d of the alternating thread; "
               "cut %d; missed %d; resident %d KiB at 10 %%, %d KiB at the end; target: %s"
@@ -130,7 +130,7 @@ class Churn(support.TestCase):
     def test_impossible_stacks(self):
         for name in VERSIONS:
             with self.subTest(python=name):
-                self.check_python(name, 10000 if LONG else 1500)
+                self.check_python(name, SNAPSHOTS)
 
 
 if __name__ == "__main__":

@@ -371,6 +371,7 @@ class Exports(support.TestCase):
                              GOCACHE=os.path.join(kept, "cache"), GOFLAGS="", GOTOOLCHAIN="local",
                              PPROF_TMPDIR=self.folder).decode("utf-8")
 
+    @support.not_sanitized
     def test_go_tool_pprof(self):
         for expected, base, weight in self.exported:
             everything = ("-nodecount=100000", "-nodefraction=0", "-edgefraction=0")

@@ -307,6 +307,7 @@ def evented(profile, frames):
             raise AssertionError("speedscope closes a frame that is not the innermost")
 
 
+@support.not_sanitized
 class Speedscope(Case):
     def imported(self, path):
         """The file as speedscope has it after its own import: what its Export button gives."""
@@ -536,6 +537,7 @@ class Svg(Case):
         page.key("ArrowUp")
         self.assertEqual(depth(), "1")
 
+    @support.not_sanitized
     def test_in_a_browser(self):
         path = self.file("page.svg")
         with browser.Page("file://" + path, 1300, 2000, flags=("--hide-scrollbars",)) as page:
@@ -557,6 +559,7 @@ class Svg(Case):
             self.assertEqual(page.complaints, [])
             self.assertEqual(page.requests, [])
 
+    @support.not_sanitized
     def test_contrast(self):
         """Text on each box, in both schemes: 4.5 at least (WCAG 2.1, 1.4.3)."""
         def luminance(color):

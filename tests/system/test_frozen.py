@@ -21,6 +21,8 @@ import harm
 import support
 from harm import PATIENCE_S, compiled, each_version, task_facts, until, usual_python
 
+EARLY = True
+
 PROBE = os.path.join(support.BUILDDIR, "tests", "tools", "frozen_probe")
 LONG = os.environ.get("PYCORE_LONG", "") not in ("", "0")
 MARK = struct.pack("<Q", 0x6162636465666768).hex()
@@ -129,15 +131,7 @@ class Case(harm.Case):
 
     def self_check(self):
         binary = os.path.join(self.folder, "frozen_self")
-        if os.path.exists(binary):
-            return binary
-        try:
-            subprocess.run([os.environ.get("CC", "cc"), "-O1", "-pthread", "-o", binary,
-                            support.path("tests/programs/frozen_self.c")], check=True,
-                           stdout=subprocess.DEVNULL)
-        except (OSError, subprocess.CalledProcessError):
-            self.skipTest("no C compiler")
-        return binary
+        return binary if os.path.exists(binary) else compiled(self.folder, "frozen_self", "", ())
 
     @contextlib.contextmanager
     def target(self, *arguments, **options):

@@ -22,8 +22,9 @@ import oracle
 import support
 import tap
 
+EARLY = True
 LIMIT_S = 900
-LONG = os.environ.get("PYCORE_LONG", "") not in ("", "0")
+LONG = support.LONG
 PAGE = os.sysconf("SC_PAGESIZE")
 PT_LOAD, PT_NOTE, PN_XNUM = 1, 4, 0xffff
 PF_R = 4
@@ -138,6 +139,7 @@ class RoundTrip(InFolder):
                               live["snapshots"][0]["threads"]):
             self.assertEqual(self.plain(one), self.plain(other))
 
+    @support.not_sanitized
     @support.each_python(first=(3, 11), last=(3, 12))
     def test_debuggers(self, python):
         """gdb and eu-stack see the same stacks in the core as in the process."""

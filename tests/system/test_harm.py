@@ -22,6 +22,8 @@ import support
 from harm import (ALL, APP, PATIENCE_S, RUNNING, compiled, each_version, libc, task_facts, until,
                   usual_python)
 
+EARLY = True
+
 
 class Harm(harm.Case):
     # ---- Signals -------------------------------------------------------------------------------
@@ -99,7 +101,7 @@ class Harm(harm.Case):
         log = os.path.join(self.folder, "log")
         with self.app(usual_python(), "signals", compiled(self.folder), log) as app:
             value = 0
-            for number in range(150):
+            for number in range(150 if support.LONG else 20 if support.memory_errors_only() else 60):
                 mode = ALL if number % 3 == 0 else RUNNING
                 with self.running(app.pid, *mode, interval="300us") as run:
                     until_s = time.monotonic() + random.uniform(0.005, 0.045)

@@ -17,6 +17,7 @@ sys.path.insert(0, support.path("tests/fuzz"))
 import cores  # noqa: E402
 
 LONG = bool(os.environ.get("PYCORE_LONG"))
+EARLY = True
 LIMIT_S = 4 * 3600 if LONG else 600
 
 PT_LOAD, PT_NOTE = 1, 4

@@ -28,6 +28,7 @@ def contrast(one, other):
     return (light + 0.05) / (dark + 0.05)
 
 
+@support.not_sanitized
 class Reading(Report):
     def test_first_screen(self):
         with self.page() as page:
@@ -227,6 +228,7 @@ class Reading(Report):
         self.assertNotIn("Flame graph", names)
 
 
+class Options(Report):
     def test_options(self):
         """--sort, --top, --hide-boilerplate, --weight and --strip-prefix are what the page begins with."""
         path = os.path.join(self.folder, "options.html")
@@ -247,6 +249,7 @@ class Reading(Report):
             self.assertEqual(files, ["service.py"])
 
 
+@support.not_sanitized
 class Accessible(Report):
     def test_names_and_headings(self):
         with self.page() as page:

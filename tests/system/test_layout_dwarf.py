@@ -68,7 +68,7 @@ def table(minor):
 
 @unittest.skipUnless(os.access(TOOL, os.X_OK), "%s is not built" % TOOL)
 class LayoutDwarf(support.TestCase):
-    @support.each_python(builds=BUILDS, every_patch=True)
+    @support.each_python(builds=BUILDS, every_debug=True, every_patch=True)
     def test_table_is_what_the_compiler_made(self, python):
         status, lines = check(python)
         self.assertEqual(status, MATCH, "\n".join(lines))
@@ -92,7 +92,7 @@ class LayoutDwarf(support.TestCase):
                         lines)
         self.assertEqual(int(lines[-1].split()[3]), len(lines) - 1, lines[-1])
 
-    @support.each_python(builds=("release", "debug"), first=(3, 13))
+    @support.each_python(builds=("release", "debug"), first=(3, 13), every_debug=True)
     def test_finds_a_wrong_build(self, python):
         """No GIL build has the rows of a free-threaded one."""
         status, lines = check(python, build="free-threaded")

@@ -20,7 +20,7 @@ def kernel_core_pattern():
 
 
 class OracleCore(support.TestCase):
-    @support.each_python(builds=BUILDS)
+    @support.each_python(builds=BUILDS, every_debug=True)
     def test_kernel_core(self, python):
         """os.abort() in the main thread, while all others wait."""
         pattern = kernel_core_pattern()
@@ -45,7 +45,7 @@ class OracleCore(support.TestCase):
                                                    os.path.join(folder, "faulthandler.txt"))
             self.assertFalse(bool(problems), "\n  " + problems)
 
-    @support.each_python(builds=BUILDS)
+    @support.each_python(builds=BUILDS, every_debug=True)
     def test_gcore(self, python):
         """gdb's gcore of the living process."""
         gcore = shutil.which("gcore")

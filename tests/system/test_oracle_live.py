@@ -11,11 +11,13 @@ import oracle
 import support
 import tap
 
+EARLY = True
+
 BUILDS = ("release", "debug", "free-threaded", "free-threaded debug")
 
 
 class OracleLive(support.TestCase):
-    @support.each_python(builds=BUILDS)
+    @support.each_python(builds=BUILDS, every_debug=True)
     def test_plain(self, python):
         with oracle.situations(python) as (target, folder, expected):
             document = support.pycore_json("snap", target.pid)
@@ -23,7 +25,7 @@ class OracleLive(support.TestCase):
             self.check(oracle.compare_faulthandler(document, expected,
                                                    os.path.join(folder, "faulthandler.txt")))
 
-    @support.each_python(builds=BUILDS)
+    @support.each_python(builds=BUILDS, every_debug=True)
     def test_traced(self, python):
         """Trace, profile and monitoring functions are at work."""
         with oracle.situations(python, "traced") as (target, folder, expected):
@@ -33,7 +35,7 @@ class OracleLive(support.TestCase):
         with self.subTest("calls"):
             self.check(oracle.compare(document, expected, python))
 
-    @support.each_python(builds=BUILDS)
+    @support.each_python(builds=BUILDS, every_debug=True)
     def test_interpreters(self, python):
         """Other interpreters, made by one thread and run by another."""
         with oracle.situations(python, "interpreters") as (target, folder, expected):

@@ -16,6 +16,7 @@ import harm
 import support
 from test_hostile_text import HOSTILE
 
+EARLY = True
 LIMIT_S = 900
 SCHEMA = support.path("share/pycore-1.schema.json")
 PROCESSES = support.path("tests/programs/processes.py")
@@ -416,6 +417,7 @@ class Schema(Folder):
             self.check(support.pycore_json("snap", target.pid, "-n", "2", "-i", "20ms",
                                            "--snapshots", ok=(0, 1)))
 
+    @support.not_sanitized
     def test_wrong_documents(self):
         """Anything that is left out, renamed or of another type is found."""
         with open(support.path("fixtures/3.12-release/busy.json"), encoding="utf-8") as stream:

@@ -56,6 +56,7 @@ class Rules(support.TestCase):
             # A program that wants other processes to be looked at says their numbers.
             yield [int(word) for word in target.lines[-1].split()[1:]] or [target.pid]
 
+    @support.not_sanitized
     def test_renamed(self):
         """With other names for everything that is the program's own."""
         if sys.version_info < (3, 9):

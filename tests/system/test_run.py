@@ -19,8 +19,10 @@ import support
 import test_snap_input as inputs
 
 FIRST = "the first snapshot is taken"  # what -v says
+EARLY = True
 BUSY = """
 import signal, sys, time
+
 def hot(seconds):
     end = time.time() + seconds
     while time.time() < end:

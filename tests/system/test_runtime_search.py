@@ -146,7 +146,7 @@ class RuntimeSearch(support.TestCase):
             os.chmod(file, 0o755)
         return copy
 
-    @support.each_python(builds=BUILDS)
+    @support.each_python(builds=BUILDS, every_debug=True)
     def test_without_symbols(self, python):
         """No .symtab, no section headers, and no _PyRuntime: only memory can tell."""
         copy = self.copy(python)
@@ -155,7 +155,7 @@ class RuntimeSearch(support.TestCase):
         with copy.run() as target:
             self.check(target, python, "a scan ")
 
-    @support.each_python(builds=BUILDS)
+    @support.each_python(builds=BUILDS, every_debug=True)
     def test_without_sections_deleted(self, python):
         """Only .dynsym is left, and the files are gone."""
         copy = self.copy(python, program="worker", library="code.bin")
@@ -167,7 +167,7 @@ class RuntimeSearch(support.TestCase):
             exported = python.minor >= (3, 7)
             self.check(target, python, "symbol _PyRuntime" if exported else "a scan ")
 
-    @support.each_python(builds=BUILDS)
+    @support.each_python(builds=BUILDS, every_debug=True)
     def test_stripped_replaced(self, python):
         """strip --strip-all, then other files take the place of the running ones."""
         strip = shutil.which("strip")
@@ -184,7 +184,7 @@ class RuntimeSearch(support.TestCase):
                 os.rename(file + ".new", file)
             self.check(target, python)
 
-    @support.each_python(builds=BUILDS)
+    @support.each_python(builds=BUILDS, every_debug=True)
     def test_through_the_loader(self, python):
         """/proc/PID/exe is ld.so."""
         copy = self.copy(python, program="service")
@@ -201,7 +201,7 @@ class RuntimeSearch(support.TestCase):
                        input=EMBEDDER.encode())
         return program
 
-    @support.each_python(builds=BUILDS)
+    @support.each_python(builds=BUILDS, every_debug=True)
     def test_embedded(self, python):
         """A program of another name that loads libpython when it runs."""
         library = libpython_of(python)

@@ -17,6 +17,8 @@ import unittest
 import support
 from harm import usual_python
 
+EARLY = True
+
 SERVICE = support.path("examples/busy_service.py")
 THREADS = ["pricing", "http-server", "http-client", "cache-writer", "cache-reader", "MainThread",
            "worker-0", "worker-1", "worker-2"]

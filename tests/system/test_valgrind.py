@@ -12,6 +12,7 @@ import unittest
 
 import support
 
+EARLY = True
 LIMIT_S = 900
 FOUND = 77
 

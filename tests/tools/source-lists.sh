@@ -31,6 +31,11 @@ files_in() {
     find "$folder" -type f "$@" ! -path '*/.*' ! -path '*/__pycache__/*' | sort
 }
 
+# The system tests that want to be begun before the others, see tests/tap.py
+begun_early() {
+    files_in tests/system -name 'test_*.py' | xargs grep -l '^EARLY = True$'
+}
+
 print_lists() {
     all=
     data=
@@ -55,12 +60,14 @@ print_lists() {
         entry unit_test_files $(files_in tests/unit -name '*.*' ! -name '*.[cho]' \
             ! -name '*.log' ! -name '*.trs' ! -name '*.a')
         entry test_tools $(files_in tests/tools -name '*.c' | sed 's/\.c$//')
-        entry system_tests $(files_in tests/system -name 'test_*.py')
+        entry system_tests $(begun_early; files_in tests/system -name 'test_*.py' |
+            grep -vxF -e "$(begun_early)")
         entry fuzz_sources $(files_in tests/fuzz -name '*.[ch]' ! -path '*/corpus/*')
         entry test_files $(files_in tests ! -path 'tests/unit/*' ! -path 'tests/system/test_*.py' \
             ! -path 'tests/fuzz/*.[ch]' ! -path 'tests/fuzz/corpus/*' ! -name 'crash-*' \
             ! -name '*.pyc' ! -name '*.log' ! -name '*.trs' ! -name '*.o' \
-            ! -path tests/interpreters.json ! -path tests/suite.lock |
+            ! -path tests/interpreters.json ! -path tests/suite.lock \
+            ! -path 'tests/situations/*' ! -path 'tests/go/*' |
             while read -r file; do
                 # Not what a build inside the source tree leaves, nor what automake takes by itself.
                 case $file in tests/tools/*.c) continue ;; esac
