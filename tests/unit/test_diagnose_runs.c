@@ -191,6 +191,25 @@ static void two_take_turns(struct scene *s)
     turns(s, 2, false, "acquire! update");
 }
 
+// Workers of a multiprocessing pool, or of three processes: one has the lock and waits for work.
+static void lock_of_processes(struct scene *s, const char *how)
+{
+    turns(s, 3, false, how);
+    uint32_t type = strtab_add_cstr(s->strings, "_multiprocessing.SemLock");
+    scene_waits(s, SNAP_WAIT_LOCK, 2, 0, "futex~@1 sem_wait~@2 update:4#2 loop:3" BOOT)
+        ->type = type;
+}
+
+static void workers_of_a_pool(struct scene *s)
+{
+    lock_of_processes(s, "semlock! update");
+}
+
+static void workers_seen_natively(struct scene *s)
+{
+    lock_of_processes(s, "futex~@1 sem_wait~@2 update");
+}
+
 static void lock_is_kept(struct scene *s)
 {
     turns(s, 4, true, "acquire! update");
@@ -243,6 +262,8 @@ static void test_lock_convoy(void **state)
     scene_check(meet_often, "lock-convoy:medium", "SLOW - 4 threads");
     scene_check(meet_all_the_time, "lock-convoy:high", "SLOW - 4 threads");
     scene_check(two_take_turns, "", NULL);
+    scene_check(workers_of_a_pool, "", NULL);
+    scene_check(workers_seen_natively, "", NULL);
     scene_check(lock_is_kept, "", NULL);
     scene_check(waits_for_work, "", NULL);
 }
