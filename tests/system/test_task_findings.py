@@ -100,7 +100,8 @@ class TaskFindings(support.TestCase):
             with self.subTest(what=what), self.start(python, what) as target:
                 # Tasks are read in a small part of the time, which sanitizers need for themselves.
                 interval = "250ms" if support.is_sanitized() else "20ms"
-                self.check(self.first_lines("snap", target.pid, "-n", "12", "-i", interval), what)
+                # On a busy machine the first look at them may be some snapshots late, of which few are too many.
+                self.check(self.first_lines("snap", target.pid, "-n", "40", "-i", interval), what)
 
     @harm.versions("3.12")
     def test_what_lasts(self, python):
