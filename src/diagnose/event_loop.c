@@ -111,6 +111,13 @@ struct blocked {
     uint32_t now; // the thread of the snapshot, if it is in that call now; DIAG_NONE: it is not
 };
 
+// It fell asleep a moment ago, and will wake in one.
+static bool naps(const struct diag *diag, uint32_t thread, const struct snap_wait *wait)
+{
+    int64_t left = !wait ? -1 : wait->left_ns >= 0 ? wait->left_ns : wait->timeout_ns;
+    return left >= 0 && left < (int64_t)SLOW_NS && diag_ran_lately(diag, thread);
+}
+
 // A sleep is there on purpose, and what has lasted is no accident.
 static bool is_long(const struct diag *diag, const struct blocked *blocked)
 {
@@ -119,7 +126,8 @@ static bool is_long(const struct diag *diag, const struct blocked *blocked)
     const struct snap_wait *wait = diag_wait(diag, blocked->thread);
     const struct snap_thread *thread = &diag->threads[blocked->thread];
     uint32_t loop = thread_loop(diag, thread->pid, thread->tid);
-    return thread->state == SNAP_SLEEP || (wait && wait->since_ns >= SLOW_NS) ||
+    bool sleeps = thread->state == SNAP_SLEEP && !naps(diag, blocked->thread, wait);
+    return sleeps || (wait && wait->since_ns >= SLOW_NS) ||
            (loop != DIAG_NONE && diag_suspended(diag)->loops.items[loop].same_ns >= SLOW_NS);
 }
 

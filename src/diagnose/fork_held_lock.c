@@ -16,13 +16,6 @@ static bool is_forked_child(const struct diag *diag, const struct stack *stack)
     return false;
 }
 
-// A lock between processes, as the workers of a multiprocessing pool have one for their common pipe: who
-// has it is another process, and healthy. CPython: Modules/_multiprocessing/semaphore.c.
-static bool is_shared(const struct diag *diag, const struct snap_wait *wait)
-{
-    return stack_named(diag, wait->type, "_multiprocessing.SemLock");
-}
-
 static void tell(struct diag *diag, uint32_t thread, bool gone, bool alone)
 {
     const struct snap_wait *wait = diag_wait(diag, thread);
@@ -74,7 +67,7 @@ void rule_fork_held_lock(struct diag *diag)
     for (uint32_t i = 0; i < diag->count && told < DIAG_TOLD_MAX; i++) {
         const struct snap_wait *wait = diag_wait(diag, i);
         if (!wait || !diag_is_lock(wait->kind) || wait->kind == SNAP_WAIT_CONDITION ||
-            wait->timeout_ns >= 0 || is_shared(diag, wait))
+            wait->timeout_ns >= 0 || diag_is_shared(diag, wait))
             continue;
         bool gone = wait->owner_gone && wait->owner_known != SNAP_NOT_KNOWN;
         bool alone = wait->owner_known == SNAP_NOT_KNOWN && wait->kind == SNAP_WAIT_LOCK &&

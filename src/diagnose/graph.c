@@ -2,6 +2,8 @@
 // The wait-for graph. A thread waits for one thing, and one thread has it: each node has one edge at
 // most. Threads for which nobody waits are taken away one after the other, each handing on how many
 // stood behind it; what is left in the end are the rings. Linear, whatever the values say.
+#include <string.h>
+
 #include "diagnose/diag.h"
 #include "util/guard.h"
 
@@ -12,6 +14,7 @@
 #define LASTING_SHARE 0.6 // of a shorter run, of which the first look and the last one may come late
 // A chain of so many threads has no end: it is a ring.
 #define CHAIN_MAX 1000
+#define NAP_NS 1000000000
 
 // One that had to be stopped for its registers has not moved, either, though its clock has, if there are
 // details of it: those are only read of a thread that sleeps where it slept.
@@ -45,11 +48,27 @@ bool diag_is_lock(enum snap_wait_kind kind)
     }
 }
 
+// CPython: Modules/_multiprocessing/semaphore.c.
+bool diag_is_shared(const struct diag *diag, const struct snap_wait *wait)
+{
+    const char *type = strtab_get(diag->strings, wait->type);
+    return type && strcmp(type, "_multiprocessing.SemLock") == 0;
+}
+
 bool diag_ran_lately(const struct diag *diag, uint32_t thread)
 {
     const struct snap_thread *t = &diag->threads[thread];
     return !diag->source->of_core && t->has_cpu && t->cpu_ns > 0 &&
            snap_window_of(diag->last, t->pid) > 0;
+}
+
+bool diag_naps(const struct diag *diag, uint32_t thread)
+{
+    const struct snap_wait *wait = diag_wait(diag, thread);
+    if (!wait || wait->kind != SNAP_WAIT_SLEEP)
+        return false;
+    int64_t left = wait->left_ns >= 0 ? wait->left_ns : wait->timeout_ns;
+    return left >= 0 && left < NAP_NS;
 }
 
 size_t diag_python_threads(const struct diag *diag, pid_t pid)

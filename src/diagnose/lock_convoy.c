@@ -34,6 +34,13 @@ static bool waits_by_library(const struct diag *diag, const struct snap_frame *f
     return false;
 }
 
+// See diag_is_shared(): with one that waits for work, all others stand behind it.
+static bool is_shared(const struct diag *diag, const struct snap_frame *builtin)
+{
+    const char *qualname = strtab_get(diag->strings, builtin->qualname);
+    return qualname && strstr(qualname, "_multiprocessing.SemLock");
+}
+
 // Where threads of the last snapshot wait for a lock, for what frames do not tell: a `with` statement
 // calls no builtin.
 struct known_places {
@@ -47,7 +54,8 @@ static struct known_places find_known(const struct diag *diag)
     for (uint32_t i = 0; i < diag->count && known.count < KNOWN_MAX; i++) {
         const struct snap_wait *wait = diag_wait(diag, i);
         struct stack stack = stack_of_thread(&diag->threads[i]);
-        if (wait && diag_is_lock(wait->kind) && wait->kind != SNAP_WAIT_CONDITION)
+        if (wait && diag_is_lock(wait->kind) && wait->kind != SNAP_WAIT_CONDITION &&
+            !diag_is_shared(diag, wait))
             for (size_t j = 0; j < stack.count; j++)
                 if (stack_frame(&stack, j)->kind == SNAP_PYTHON) {
                     known.items[known.count++] = stack_frame(&stack, j);
@@ -76,7 +84,7 @@ static uint32_t place_of(const struct diag *diag, const struct known_places *kno
         if (frame->kind == SNAP_BUILTIN) {
             takes = stack_named(diag, frame->function, "acquire") ||
                     stack_named(diag, frame->function, "__enter__");
-            if (!takes)
+            if (!takes || is_shared(diag, frame))
                 return DIAG_NONE;
         } else if (frame->kind == SNAP_NATIVE) {
             takes |= stack_named(diag, frame->function, "lock_PyThread_acquire_lock") ||

@@ -7,6 +7,9 @@
 #define MEDIUM_TIMES 1.5
 #define HIGH_TIMES 3.0
 #define SEEN_MIN 5 // snapshots in which they work
+// Of all snapshots: what is lost in fewer is not worth while.
+#define MEDIUM_SHARE 0.1
+#define HIGH_SHARE 0.3
 
 void rule_native_oversubscription(struct diag *diag)
 {
@@ -20,11 +23,12 @@ void rule_native_oversubscription(struct diag *diag)
     const struct prof_pool *pool = &profile->pool;
     double at_a_time = (double)pool->samples_working / (double)pool->snapshots;
     double times = at_a_time / processors;
-    if ((double)pool->threads <= processors || times < MEDIUM_TIMES)
+    double share = (double)pool->snapshots / (double)profile->snapshots;
+    if ((double)pool->threads <= processors || times < MEDIUM_TIMES || share < MEDIUM_SHARE)
         return;
     struct draft draft;
-    draft_begin(&draft, diag, times >= HIGH_TIMES ? DIAG_HIGH : DIAG_MEDIUM, SNAP_OBSERVED,
-                (double)pool->snapshots / (double)profile->snapshots);
+    bool high = times >= HIGH_TIMES && share >= HIGH_SHARE;
+    draft_begin(&draft, diag, high ? DIAG_HIGH : DIAG_MEDIUM, SNAP_OBSERVED, share);
     plain_add(&draft.text, "%.0f native threads want to run at a time, on ", at_a_time);
     plain_add(&draft.text, processors < 10 ? "%.1f processors" : "%.0f processors", processors);
     plain_str(&draft.text, ": they take the processor from each other.");

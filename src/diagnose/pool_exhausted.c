@@ -105,6 +105,7 @@ struct pool {
     bool passes; // of a run: one that has it has not waited for the same thing all along
     bool moves; // one that waits or has it used the processor lately
     bool apart; // those who have it are in several places
+    bool naps;  // one that has it will go on soon
     size_t holders;
     uint32_t holder; // the first of them
 };
@@ -144,6 +145,7 @@ static bool find_holders(const struct diag *diag, struct pool *pool)
         pool->holder = pool->holders++ ? pool->holder : i;
         pool->moves |= diag_ran_lately(diag, i);
         pool->passes |= diag->profile && !diag_lasts(diag, i);
+        pool->naps |= diag_naps(diag, i);
     }
     for (size_t i = 0; i < group->count; i++)
         pool->moves |= diag_ran_lately(diag, diag->waiters.items[group->first + i]);
@@ -188,7 +190,8 @@ static enum diag_severity severity_of(const struct diag *diag, const struct pool
     }
     bool sure = pool->known || pool->borrows ||
                 in_work(diag, &diag->threads[diag->waiters.items[group->first]]);
-    return sure && most && lasts && !pool->moves && !pool->passes ? DIAG_HIGH : DIAG_MEDIUM;
+    return sure && most && lasts && !pool->moves && !pool->passes && !pool->naps ? DIAG_HIGH
+                                                                               : DIAG_MEDIUM;
 }
 
 static void tell(struct diag *diag, const struct pool *pool)

@@ -101,7 +101,8 @@ static enum diag_severity severity_of(const struct diag *diag, const struct diag
         return few && (diag->source->of_core || diag_ran_lately(diag, speaker(diag, group)))
                    ? DIAG_LOW
                    : DIAG_MEDIUM;
-    bool moves = diag_ran_lately(diag, root) || diag_ran_lately(diag, speaker(diag, group));
+    bool moves = diag_ran_lately(diag, root) || diag_ran_lately(diag, speaker(diag, group)) ||
+                 diag_naps(diag, root);
     bool queue = !moves && behind >= QUEUE_THREADS && (double)behind >= QUEUE_SHARE * (double)all;
     if (nobody_left(diag, root, behind, all) || lasts(diag, group) || (queue && !diag->profile))
         return DIAG_HIGH;

@@ -300,7 +300,9 @@ static struct err *join(struct builder *b)
     for (size_t i = 0; i < in->stack_count; i++) {
         if (b->owner[i] != SIZE_MAX)
             continue;
-        orphans++;
+        // A thread that is about to begin has not put its number in (3.12+: Python/pystate.c, bind_tstate()).
+        bool begins = !in->is_core && !in->stacks[i].thread.ident;
+        orphans += !begins || in->stacks[i].frames.count;
         if (in->stacks[i].frames.count) {
             framed++;
             if (!add_orphan(b, &in->stacks[i]))

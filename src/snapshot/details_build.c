@@ -35,6 +35,13 @@ struct py_decoder *details_decoder(const struct snap_input *in)
     return in->process && in->process->dec.strings ? &in->process->dec : NULL;
 }
 
+bool details_ended(const struct snap_input *in)
+{
+    uint64_t word;
+    return in->heap && !in->is_core && in->process &&
+           mem_read_some(in->heap, in->process->head_addr, &word, sizeof(word)) != sizeof(word);
+}
+
 // It cannot change while it is looked at, or it will be seen that it did.
 static bool may_read(const struct snap_input *in, const struct live_thread *kernel)
 {

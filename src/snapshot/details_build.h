@@ -31,6 +31,8 @@ typedef struct err *details_reader(const struct details_thread *of);
 details_reader details_exceptions;
 // NULL: Python could not be read.
 struct py_decoder *details_decoder(const struct snap_input *in);
+// The process has ended meanwhile: that something could not be read is nothing to tell of.
+bool details_ended(const struct snap_input *in);
 
 // ---- Readers ------------------------------------------------------------------------------------
 

@@ -131,7 +131,7 @@ static struct err *walk_heap(struct greenlets *g)
         err = walk_once(&walk, &missing);
         torn = missing && err_code(missing) == ERR_BAD_DATA;
     }
-    if (missing)
+    if (missing && !details_ended(g->in))
         snap_note(g->in->strings, &g->snapshot->notes, "greenlets may be missing: %s",
                   err_message(missing));
     if (!err && !replace(g->known, &walk))

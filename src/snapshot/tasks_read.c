@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cpython/lock.h"
+#include "snapshot/details_build.h"
 #include "snapshot/python.h"
 #include "snapshot/tasks.h"
 #include "util/guard.h"
@@ -288,7 +289,7 @@ struct err *tasks_read(struct tasks *tasks, const struct py_asyncio *asyncio)
     struct py_objects objects = {0};
     bool cut = false;
     struct err *err = py_tasks_list(tasks->in->process, asyncio, tasks->in->state, &objects, &cut);
-    if (!err && cut)
+    if (!err && cut && !details_ended(tasks->in))
         snap_note(tasks->in->strings, &tasks->snapshot->notes,
                   "not all tasks could be listed: what lists them changed, or cannot be read");
     if (!err)

@@ -56,7 +56,11 @@ static void scene_name_frames(struct scene *scene, struct snap_frames *frames)
         const char *name = strtab_get(scene->strings, frame->function);
         const char *file = name && frame->kind == SNAP_PYTHON ? scene_file(name) : NULL;
         char other[64];
-        if (file) {
+        if (name && frame->kind == SNAP_BUILTIN && strcmp(name, "semlock") == 0) {
+            frame->function = strtab_add_cstr(scene->strings, "__enter__");
+            frame->qualname = strtab_add_cstr(
+                scene->strings, "{method '__enter__' of '_multiprocessing.SemLock' objects}");
+        } else if (file) {
             frame->file = strtab_add_cstr(scene->strings, file);
         } else if (frame->kind == SNAP_PYTHON && scene->renamed && name) {
             snprintf(other, sizeof(other), "other_%s", name);

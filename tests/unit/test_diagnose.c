@@ -184,6 +184,15 @@ static void one_short_wait(struct scene *s)
         scene_waits(s, SNAP_WAIT_QUEUE_GET, 3, 0, "acquire! wait:7 get:8 work:30" BOOT);
 }
 
+// In a core: who has it will be back soon.
+static void queue_before_a_nap(struct scene *s)
+{
+    scene_talks(s, SNAP_WAIT_SLEEP, "clock_nanosleep", "", "sleep! use:30" BOOT)->left_ns = 3 * MS;
+    for (int i = 0; i < 5; i++)
+        scene_waits(s, SNAP_WAIT_LOCK, 2, 1, "acquire! use:29" BOOT);
+    s->source.of_core = true;
+}
+
 // All of them have come within the time that was looked at; or one has not.
 static void queue_that_moves(struct scene *s, unsigned owner, bool all)
 {
@@ -268,6 +277,7 @@ static void test_root_blocker(void **state)
     scene_check(holder_joins_a_worker, "root-blocker:high", "HUNG - 4 of 6 threads");
     scene_check(unknown_owner, "root-blocker:medium", "BLOCKED - 5 of 6 threads");
     scene_check(one_short_wait, "root-blocker:low", "IDLE - ");
+    scene_check(queue_before_a_nap, "root-blocker:medium", "BLOCKED - 5 of 6 threads");
     scene_check(queue_that_moves_on, "root-blocker:low", "IDLE - ");
     scene_check(queue_of_nobody_moves_on, "root-blocker:low", "IDLE - ");
     scene_check(queue_with_one_that_waits, "root-blocker:medium", "BLOCKED - 5 of 6 threads");
@@ -339,6 +349,17 @@ static void pool_that_gets_on(struct scene *s)
     s->last->cpu_window_ns = 50 * MS;
     s->last->threads.items[4].has_cpu = true;
     s->last->threads.items[4].cpu_ns = MS;
+}
+
+// In a core nothing is seen to move; but those that have one will be back soon.
+static void pool_that_naps(struct scene *s)
+{
+    pool_that_lends(s);
+    s->source.of_core = true;
+    for (size_t i = 0; i < 2; i++) {
+        s->last->threads.items[i].details->wait.kind = SNAP_WAIT_SLEEP;
+        s->last->threads.items[i].details->wait.timeout_ns = 5 * MS;
+    }
 }
 
 // Fewer than half of the threads, of which one has just come.
@@ -414,6 +435,7 @@ static void test_pool_exhausted(void **state)
     scene_check(pool_that_gets_back, "pool-exhausted:high", "HUNG - 8 of 11 threads");
     scene_check(pool_that_lends, "pool-exhausted:high", "HUNG - 8 of 11 threads");
     scene_check(pool_that_gets_on, "pool-exhausted:medium", "BLOCKED - 8 of 11 threads");
+    scene_check(pool_that_naps, "pool-exhausted:medium", "BLOCKED - 8 of 11 threads");
     scene_check(pool_with_a_short_queue, "pool-exhausted:low", "IDLE - ");
     scene_check(pool_that_served, "pool-exhausted:low", "IDLE - ");
     scene_check(pool_that_is_slow, "pool-exhausted:medium", "BLOCKED - 8 of 11 threads");

@@ -191,6 +191,25 @@ static void two_take_turns(struct scene *s)
     turns(s, 2, false, "acquire! update");
 }
 
+// Workers of a multiprocessing pool, or of three processes: one has the lock and waits for work.
+static void lock_of_processes(struct scene *s, const char *how)
+{
+    turns(s, 3, false, how);
+    uint32_t type = strtab_add_cstr(s->strings, "_multiprocessing.SemLock");
+    scene_waits(s, SNAP_WAIT_LOCK, 2, 0, "futex~@1 sem_wait~@2 update:4#2 loop:3" BOOT)
+        ->type = type;
+}
+
+static void workers_of_a_pool(struct scene *s)
+{
+    lock_of_processes(s, "semlock! update");
+}
+
+static void workers_seen_natively(struct scene *s)
+{
+    lock_of_processes(s, "futex~@1 sem_wait~@2 update");
+}
+
 static void lock_is_kept(struct scene *s)
 {
     turns(s, 4, true, "acquire! update");
@@ -243,6 +262,8 @@ static void test_lock_convoy(void **state)
     scene_check(meet_often, "lock-convoy:medium", "SLOW - 4 threads");
     scene_check(meet_all_the_time, "lock-convoy:high", "SLOW - 4 threads");
     scene_check(two_take_turns, "", NULL);
+    scene_check(workers_of_a_pool, "", NULL);
+    scene_check(workers_seen_natively, "", NULL);
     scene_check(lock_is_kept, "", NULL);
     scene_check(waits_for_work, "", NULL);
 }
@@ -526,17 +547,36 @@ static void test_cpu_throttled(void **state)
     scene_check(too_short, "", NULL);
 }
 
-static void pool(struct scene *s, int threads, int64_t processors, enum snap_state state)
+static void pool_at_times(struct scene *s, int threads, int64_t processors, enum snap_state state,
+                          int of_twenty)
 {
     s->source.environment.processors = processors;
-    for (int i = 0; i < 20; i++) {
-        scene_thread(s, SNAP_LOCK_WAIT, "dot! multiply:7#2 main:3#1");
+    for (int i = 0; i < 100; i++) {
+        bool works = i % 20 < of_twenty;
+        scene_thread(s, SNAP_LOCK_WAIT, works ? "dot! multiply:7#2 main:3#1" : "get! main:2#1");
         for (int j = 0; j < threads; j++) {
-            struct snap_thread *thread = uses_cpu(scene_thread(s, state, ""), 20);
+            struct snap_thread *thread =
+                uses_cpu(scene_thread(s, works ? state : SNAP_LOCK_WAIT, ""), 20);
             thread->known_to_python = false;
         }
         scene_next(s);
     }
+}
+
+static void pool(struct scene *s, int threads, int64_t processors, enum snap_state state)
+{
+    pool_at_times(s, threads, processors, state, 20);
+}
+
+// One multiplication for each request, of which there are few.
+static void seldom(struct scene *s)
+{
+    pool_at_times(s, 16, 4, SNAP_RUNNABLE, 1);
+}
+
+static void at_times(struct scene *s)
+{
+    pool_at_times(s, 16, 4, SNAP_RUNNABLE, 4);
 }
 
 static void four_times(struct scene *s)
@@ -577,6 +617,8 @@ static void test_native_oversubscription(void **state)
                 "SLOW - 16 native threads want to run at a time, on 4.0 processors");
     scene_check(twice, "native-oversubscription:medium", "SLOW - ");
     scene_check(by_quota, "native-oversubscription:high", "SLOW - ");
+    scene_check(at_times, "native-oversubscription:medium", "SLOW - ");
+    scene_check(seldom, "", NULL);
     scene_check(as_many, "", NULL);
     scene_check(asleep, "", NULL);
     scene_check(processors_not_known, "", NULL);

@@ -24,6 +24,28 @@ static void talks_in_callback(struct scene *s)
                 "recv! query:91 handle:7* _run:80 _run_once:1900 main:3");
 }
 
+// For half a millisecond, or for long: that it ran lately is no excuse.
+static void sleeps_for(struct scene *s, int64_t left_ns)
+{
+    scene_talks(s, SNAP_WAIT_SLEEP, "clock_nanosleep", "",
+                "sleep! step:12* _run:80 _run_once:1900 main:3")
+        ->left_ns = left_ns;
+    s->last->threads.items[0].state = SNAP_SLEEP;
+    s->last->cpu_window_ns = 100 * MS;
+    s->last->threads.items[0].has_cpu = true;
+    s->last->threads.items[0].cpu_ns = MS;
+}
+
+static void naps(struct scene *s)
+{
+    sleeps_for(s, MS / 2);
+}
+
+static void sleeps_on(struct scene *s)
+{
+    sleeps_for(s, 900 * MS);
+}
+
 // A lock, for which it waits at this moment, or did for all the while that was looked at.
 static void locks_in_callback(struct scene *s, bool ran)
 {
@@ -75,6 +97,8 @@ static void test_event_loop(void **state)
                 "(\x01"
                 "app.py:12\x02) blocks in \x01sleep\x02.");
     scene_check(talks_in_callback, "blocking-call-in-event-loop:medium", "BLOCKED - ");
+    scene_check(naps, "blocking-call-in-event-loop:medium", "BLOCKED - ");
+    scene_check(sleeps_on, "blocking-call-in-event-loop:high", "BLOCKED - ");
     scene_check(locks_for_a_moment, "blocking-call-in-event-loop:low", "IDLE - ");
     scene_check(locks_for_long, "blocking-call-in-event-loop:medium", "BLOCKED - ");
     scene_check(sleeps_under_trio, "blocking-call-in-event-loop:high", "BLOCKED - ");
