@@ -12,9 +12,11 @@
 #define HIGH_THREADS 0.25
 #define SEEN_MIN 10 // samples
 #define CALLS_MIN 10
-// Each call was seen so often at most, on average. A call that follows at the same place looks like the
-// one before, so this does not go for the waits of a thread that runs between the snapshots ...
+// Each call was seen so often at most, on average, or in so small a part of the run. A call that follows
+// at the same place looks like the one before, so this does not go for the waits of a thread that runs
+// between the snapshots ...
 #define SAMPLES_PER_CALL 2.0
+#define RUN_PER_CALL 0.2
 // ... for so long at least, on average: what opening a connection to the same machine costs.
 #define ROUND_NS 20000ull
 
@@ -30,7 +32,14 @@ static const struct {
     {"close", "_socket", true},          {"do_handshake", "_ssl", false},
     {"shutdown", "_ssl", false},         {"connect", "sqlite3", false},
     {"close", "sqlite3", true},          {"_connect", "psycopg2", false},
+    {"_wrap_socket", "_ssl", false},     {"set_default_verify_paths", "_ssl", false},
+    {"load_cert_chain", "_ssl", false},  {"load_verify_locations", "_ssl", false},
 };
+// What installed packages call the whole of it: within, the other side is asked for its greeting, and told
+// who comes. PyMySQL: Connection.__init__, connect; redis, urllib3, amqp, ldap3: connect; pymongo:
+// create_connection.
+static const char *const openers[] = {"__init__", "connect", "_connect", "connect_ex",
+                                      "create_connection", "_create_connection", "open_connection"};
 // Waiting for work, which is no part of it. Modules/selectmodule.c.
 static const char *const idle[] = {"accept", "_accept", "poll", "select", "control"};
 
@@ -61,10 +70,48 @@ static bool comes_round(const struct diag *diag, const struct prof_stack *from)
 }
 
 struct churn {
+    bool *opener; // by function: one of a package's, which was seen to connect
     uint64_t samples, of, most;
     uint64_t rounds;                     // of the samples
     const struct snap_frame *call, *own; // of the stack that is seen most
 };
+
+static uint32_t function_at(const struct diag *diag, const struct prof_stack *from, size_t i)
+{
+    return diag->profile->frame_function[from->frames[i]];
+}
+
+static bool is_opener(const struct diag *diag, const struct snap_frame *frame)
+{
+    bool is = false;
+    for (size_t i = 0; i < ARRAY_SIZE(openers) && frame->kind == SNAP_PYTHON; i++)
+        is |= stack_named(diag, frame->function, openers[i]);
+    return is && stack_origin(diag, frame) == SNAP_PACKAGE;
+}
+
+static void mark_openers(const struct diag *diag, struct churn *churn,
+                         const struct prof_stack *from)
+{
+    struct stack stack = stack_of_profile(diag->profile, from);
+    const struct snap_frame *call = stack_call(&stack);
+    bool connects = call && call->kind == SNAP_BUILTIN && is_opening(diag, call);
+    for (size_t i = 0; i < stack.count && connects; i++) {
+        uint32_t function = function_at(diag, from, i);
+        // Again and again, not a program that runs in a constructor.
+        if (diag->profile->functions[function].activations >= CALLS_MIN &&
+            is_opener(diag, stack_frame(&stack, i)))
+            churn->opener[function] = true;
+    }
+}
+
+static bool is_within_opener(const struct diag *diag, const struct churn *churn,
+                             const struct prof_stack *from)
+{
+    for (size_t i = 0; i < from->frame_count; i++)
+        if (churn->opener[function_at(diag, from, i)])
+            return true;
+    return false;
+}
 
 static void add_stack(const struct diag *diag, struct churn *churn, const struct prof_stack *from)
 {
@@ -76,7 +123,7 @@ static void add_stack(const struct diag *diag, struct churn *churn, const struct
     if (from->state == SNAP_IO_WAIT && (!builtin || is_idle(diag, call)))
         return;
     churn->of += from->samples;
-    if (!builtin || !is_opening(diag, call))
+    if (!(builtin && is_opening(diag, call)) && !is_within_opener(diag, churn, from))
         return;
     churn->samples += from->samples;
     churn->rounds += comes_round(diag, from) ? from->samples : 0;
@@ -87,17 +134,19 @@ static void add_stack(const struct diag *diag, struct churn *churn, const struct
     }
 }
 
-// Calls of these builtins; a lower bound.
-static uint64_t count_calls(const struct diag *diag)
+// Calls of these builtins, or of what opens as a whole; a lower bound.
+static uint64_t count_calls(const struct diag *diag, const struct churn *churn)
 {
-    uint64_t calls = 0;
+    uint64_t calls = 0, whole = 0;
     for (size_t i = 0; i < diag->profile->function_count; i++) {
         const struct prof_function *f = &diag->profile->functions[i];
         struct snap_frame frame = {.function = f->function, .qualname = f->qualname};
         if (f->kind == SNAP_BUILTIN && is_opening(diag, &frame))
             calls += f->activations;
+        if (churn->opener[i] && f->activations > whole)
+            whole = f->activations;
     }
-    return calls;
+    return calls > whole ? calls : whole;
 }
 
 static void tell(struct diag *diag, const struct churn *churn, uint64_t calls,
@@ -140,13 +189,19 @@ void rule_connection_churn(struct diag *diag)
     struct churn churn = {0};
     if (!profile)
         return;
+    AUTO_FREE bool *opener = calloc(profile->function_count + 1, sizeof(*opener));
+    if (!(churn.opener = opener))
+        return;
+    for (size_t i = 0; i < profile->stack_count; i++)
+        mark_openers(diag, &churn, &profile->stacks[i]);
     for (size_t i = 0; i < profile->stack_count; i++)
         add_stack(diag, &churn, &profile->stacks[i]);
     double share = churn.of ? (double)churn.samples / (double)churn.of : 0;
     double threads = (double)churn.samples / (double)profile->snapshots;
-    uint64_t calls = count_calls(diag), single = churn.samples - churn.rounds;
-    bool many =
-        calls + churn.rounds >= CALLS_MIN && (double)single <= SAMPLES_PER_CALL * (double)calls;
+    uint64_t calls = count_calls(diag, &churn), single = churn.samples - churn.rounds;
+    double per_call = RUN_PER_CALL * (double)profile->snapshots;
+    per_call = per_call > SAMPLES_PER_CALL ? per_call : SAMPLES_PER_CALL;
+    bool many = calls + churn.rounds >= CALLS_MIN && (double)single <= per_call * (double)calls;
     if (!many || churn.samples < SEEN_MIN || share < MEDIUM_SHARE || threads < MEDIUM_THREADS)
         return;
     bool high = share >= HIGH_SHARE && threads >= HIGH_THREADS;

@@ -42,6 +42,7 @@ static const char *scene_file(const char *function)
         {"__aenter__", "/usr/lib/python3.11/asyncio/locks.py"},
         {"_wait", "/usr/lib/python3.11/asyncio/tasks.py"},
         {"getconn", "/usr/lib/python3.11/site-packages/psycopg_pool/pool_async.py"},
+        {"connect", "/usr/lib/python3.11/site-packages/pymysql/connections.py"},
         {"weakref_manager", "/usr/lib/python3.11/concurrent/futures/process.py"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
