@@ -119,8 +119,10 @@ bool live_may_stop(const struct live *live, const struct live_thread *thread);
 // True: it has not run since it was looked at, so what was read of its stack in between holds.
 bool live_held_still(const struct live *live, const struct live_thread *thread);
 // The same of a thread that was stopped, and slept in a call: it sleeps in that call again, at the
-// same place.
-bool live_sleeps_on(const struct live *live, const struct live_thread *thread);
+// same place. On a busy machine it may still wait for a processor to get there: for so long it is waited
+// for, and *patience_ns becomes less by that.
+bool live_sleeps_on(const struct live *live, const struct live_thread *thread,
+                    uint64_t *patience_ns);
 
 // Stops the threads that are `wanted`: first those that slept at the last look, then the others, so
 // that a thread that works stands still for as short as can be. In both steps all interrupts are

@@ -179,6 +179,42 @@ struct err *replay_open(struct target *core, struct strtab *strings, bool native
 
 // ---- Snapshots ----------------------------------------------------------------------------------
 
+// A segment from front to back: a snapshot has 10,000 ranges of a few bytes each.
+struct reader {
+    const struct target *core;
+    const struct target_extra *extra;
+    uint64_t at;       // in the segment, of what comes next
+    size_t used, have; // of `bytes`
+    unsigned char bytes[1 << 16];
+};
+
+static uint64_t left_of(const struct reader *reader)
+{
+    return reader->extra->present_bytes - reader->at;
+}
+
+static bool take(struct reader *reader, void *ret, size_t size)
+{
+    unsigned char *to = ret;
+    while (size) {
+        if (reader->used == reader->have) {
+            uint64_t left = left_of(reader);
+            reader->have = left < sizeof(reader->bytes) ? (size_t)left : sizeof(reader->bytes);
+            reader->used = 0;
+            if (!reader->have || !target_read_extra(reader->core, reader->extra, reader->at,
+                                                    reader->bytes, reader->have))
+                return false;
+        }
+        size_t piece = reader->have - reader->used < size ? reader->have - reader->used : size;
+        memcpy(to, reader->bytes + reader->used, piece);
+        reader->used += piece;
+        reader->at += piece;
+        to += piece;
+        size -= piece;
+    }
+    return true;
+}
+
 // The bytes that were others by snapshot `number`.
 static struct err *read_memory(struct replay *replay, size_t number)
 {
@@ -189,17 +225,17 @@ static struct err *read_memory(struct replay *replay, size_t number)
     if (extra->offset < replay->memory_end)
         return err_create(ERR_BAD_DATA, "snapshot %zu is damaged", number + 1);
     replay->memory_end = extra->offset + extra->present_bytes;
-    for (uint64_t at = 0; extra->present_bytes - at > 16;) {
+    struct reader reader = {.core = replay->core, .extra = extra};
+    while (left_of(&reader) > 16) {
         uint64_t head[2]; // address and size; captures are read on machines of their own byte order
-        if (!target_read_extra(replay->core, extra, at, head, sizeof(head)))
+        if (!take(&reader, head, sizeof(head)))
             break;
-        at += sizeof(head);
-        uint64_t left = extra->present_bytes - at;
+        uint64_t left = left_of(&reader);
         uint64_t size = head[1] < left ? head[1] : left;
         for (uint64_t done = 0; done < size;) {
             unsigned char bytes[4096];
             size_t piece = size - done < sizeof(bytes) ? (size_t)(size - done) : sizeof(bytes);
-            if (!target_read_extra(replay->core, extra, at + done, bytes, piece))
+            if (!take(&reader, bytes, piece))
                 return err_create(ERR_OS, "snapshot %zu cannot be read", number + 1);
             if (head[0] > UINT64_MAX - done - piece ||
                 !mem_blocks_put(replay->known, head[0] + done, bytes, piece))
@@ -209,7 +245,6 @@ static struct err *read_memory(struct replay *replay, size_t number)
                                   number + 1);
             done += piece;
         }
-        at += size;
     }
     return NULL;
 }

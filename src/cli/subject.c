@@ -5,6 +5,8 @@
 #include "cli/recording.h"
 #include "util/guard.h"
 
+#define RETURN_PATIENCE_NS 20000000u // of one snapshot, with those that were stopped in a call
+
 static void tell_surroundings(struct session *session)
 {
     fill_environment(&session->source.environment, session->strings, &session->surroundings);
@@ -73,13 +75,13 @@ static struct err *name_natives(struct subject *subject, struct image *image, bo
 // What was read of a thread that has run meanwhile is void, in a replay as well.
 static bool stood_still(void *arg, size_t index)
 {
-    const struct subject *subject = arg;
+    struct subject *subject = arg;
     const struct live *live = subject->sampler->live;
     if (index >= live->threads.count)
         return false;
     const struct live_thread *thread = &live->threads.items[index];
     // Without memory to write it down a replay would not know.
-    bool still = thread->state == LIVE_STOPPED ? live_sleeps_on(live, thread)
+    bool still = thread->state == LIVE_STOPPED ? live_sleeps_on(live, thread, &subject->patience_ns)
                                                : live_held_still(live, thread);
     return still || !vec_push(&subject->facts->moved, thread->tid);
 }
@@ -91,6 +93,7 @@ static struct err *allow_details(struct subject *subject, struct snap_input *inp
     if (!subject->remembered)
         return err_create(ERR_NO_MEMORY, "snapshot");
     input->remembered = subject->remembered;
+    subject->patience_ns = RETURN_PATIENCE_NS;
     input->still = stood_still;
     input->still_arg = subject;
     subject->facts = input->kernel;

@@ -21,6 +21,7 @@ struct subject {
     size_t process;                 // of session_process(), once it is entered
     uint64_t last_ns;               // CLOCK_MONOTONIC: of its last snapshot, or of its baseline
     uint64_t last_process_cpu_ns;
+    uint64_t patience_ns; // that is left for this snapshot; see live_sleeps_on()
     bool had_process_cpu;
     bool warm;        // subject_warm_up() is done
     bool taken;       // by whoever takes snapshots of several: it is in the last one

@@ -20,6 +20,7 @@ struct mem_blocks {
     VEC(struct block) blocks;
     uint32_t *index; // of blocks, + 1; 0: free
     size_t index_size;
+    size_t last; // the block that was written last: ranges lie close together
     VEC(uint32_t) touched; // blocks that have changed bytes
 };
 
@@ -80,15 +81,20 @@ static bool grow(struct mem_blocks *blocks)
 
 static struct block *make(struct mem_blocks *blocks, uint64_t number)
 {
+    if (blocks->last < blocks->blocks.count && blocks->blocks.items[blocks->last].number == number)
+        return &blocks->blocks.items[blocks->last];
     struct block *found = find(blocks, number);
-    if (found)
+    if (found) {
+        blocks->last = (size_t)(found - blocks->blocks.items);
         return found;
+    }
     if (2 * (blocks->blocks.count + 1) > blocks->index_size && !grow(blocks))
         return NULL;
     if (!vec_push(&blocks->blocks, (struct block){.number = number}))
         return NULL;
     blocks->index[slot_of(blocks, number)] = (uint32_t)blocks->blocks.count;
-    return &blocks->blocks.items[blocks->blocks.count - 1];
+    blocks->last = blocks->blocks.count - 1;
+    return &blocks->blocks.items[blocks->last];
 }
 
 // Bits [at, at + size) of a block's 64.

@@ -14,6 +14,7 @@
 #define SPARE_FDS 64
 #define CLOSER_LOOK_NS 1000000000u
 #define SHARE_CHECK_NS 2000000000u
+#define RETURN_STEP_NS 500000u
 
 static int thread_compare(const void *left, const void *right)
 {
@@ -125,7 +126,7 @@ bool live_held_still(const struct live *live, const struct live_thread *thread)
            same_clock(&now, &thread->before);
 }
 
-bool live_sleeps_on(const struct live *live, const struct live_thread *thread)
+static bool sleeps_there(const struct live *live, const struct live_thread *thread)
 {
     struct arch_regs now;
     const struct arch_regs *then = &thread->regs;
@@ -134,6 +135,21 @@ bool live_sleeps_on(const struct live *live, const struct live_thread *thread)
     // restart_syscall(2) has another number, and the arguments of the call.
     return asleep && now.sp && now.sp == then->sp && now.ip == then->ip &&
            now.args[0] == then->args[0] && now.args[1] == then->args[1];
+}
+
+bool live_sleeps_on(const struct live *live, const struct live_thread *thread,
+                    uint64_t *patience_ns)
+{
+    const struct timespec step = {0, RETURN_STEP_NS};
+    for (;;) {
+        bool runs = live_kernel_state(live, thread) == 'R';
+        if (sleeps_there(live, thread))
+            return true;
+        if (!runs || *patience_ns < RETURN_STEP_NS)
+            return false;
+        nanosleep(&step, NULL);
+        *patience_ns -= RETURN_STEP_NS;
+    }
 }
 
 bool live_may_stop(const struct live *live, const struct live_thread *thread)
