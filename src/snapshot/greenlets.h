@@ -74,7 +74,7 @@ struct greenlets {
     bool asked_switch, has_switch;
     struct arch_switch at_switch;
     size_t native_stacks, native_frames; // found; and walked, those of no use included
-    size_t natives_left_out;
+    size_t natives_left_out;             // where others at the same place may have none, too
     uint8_t places[4096]; // at so many of each place they were looked at, by hash
 };
 

@@ -161,8 +161,9 @@ bool greenlets_unwind(struct greenlets *g, const struct py_greenlet *greenlet,
     }
     if (!g->has_switch)
         return false;
-    if (*place_of(g, greenlet, stack) >= PER_PLACE_MAX || g->native_stacks >= STACKS_MAX ||
-        g->native_frames >= LIMIT_FRAMES_PER_SNAPSHOT) {
+    if (*place_of(g, greenlet, stack) >= PER_PLACE_MAX)
+        return false;
+    if (g->native_stacks >= STACKS_MAX || g->native_frames >= LIMIT_FRAMES_PER_SNAPSHOT) {
         g->natives_left_out++;
         return false;
     }
@@ -251,8 +252,7 @@ void greenlets_tell_natives_left_out(const struct greenlets *g)
 {
     if (g->natives_left_out)
         snap_note(g->in->strings, &g->snapshot->notes,
-                  "%zu suspended greenlet%s without native frames: these are looked at in %d at each "
-                  "place, and in %d in all",
-                  g->natives_left_out, g->natives_left_out == 1 ? "" : "s", PER_PLACE_MAX,
-                  STACKS_MAX);
+                  "%zu suspended greenlet%s without native frames: they wait at more places than are "
+                  "looked at, which is %d stacks",
+                  g->natives_left_out, g->natives_left_out == 1 ? "" : "s", STACKS_MAX);
 }

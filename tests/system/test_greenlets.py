@@ -356,10 +356,25 @@ class Greenlets(support.TestCase):
                 if found > 20:
                     break
             self.assertGreater(found, 20)
-            live = support.pycore_json("snap", target.pid, "-n", 5, "-i", "20ms", "--save", capture)
-            again = support.pycore_json("analyze", capture)
-            self.assertEqual(live.get("greenlets"), again.get("greenlets"))
-            self.check_ping(live, 60)
+            for options in ((), ("--raw-native",)):
+                live = support.pycore_json("snap", target.pid, "-n", 5, "-i", "20ms", "--save",
+                                           capture, *options)
+                again = support.pycore_json("analyze", capture, *options)
+                self.assertEqual(live.get("greenlets"), again.get("greenlets"))
+                self.check_ping(live, 60)
+            self.check_ends(live)
+
+    def check_ends(self, document):
+        """Where native frames begin and end; those of several stacks are never mixed."""
+        for one in document.get("greenlets", []):
+            names = [frame["function"] for frame in one["frames"] if frame["kind"] == "native"]
+            if one["state"] != "suspended" or not names:
+                continue
+            self.assertEqual("slp_switch", names[0])
+            if not one["main"]:
+                self.assertIn("g_initialstub", names[-1])
+                self.assertEqual(1, len([name for name in names if name and
+                                         "g_initialstub" in name]))
 
     def test_none(self):
         """A program without greenlets has none, and says nothing of them."""
