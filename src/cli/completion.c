@@ -160,13 +160,22 @@ static void put_zsh_option(FILE *out, const struct option_row *row, const char *
     fputs(quote, out);
 }
 
+// What stands behind "--" is a command line of its own. (zsh finds its commands by an array `commands`.)
+static const char zsh_program[] = "        local -i dashes=${words[(i)--]}\n"
+                                  "        if ((dashes < CURRENT)); then\n"
+                                  "            shift dashes words\n"
+                                  "            ((CURRENT -= dashes))\n"
+                                  "            _normal\n"
+                                  "            return\n"
+                                  "        fi\n";
+
 static void print_zsh(FILE *out)
 {
     fputs("#compdef pycore\n"
           "# Made by pycore itself: pycore help --completion zsh\n"
           "_pycore_pids() {\n    local -a pids\n    pids=(${(f)\"" PIDS "\"})\n"
           "    compadd -a pids\n}\n"
-          "_pycore() {\n    local -a commands\n    commands=(\n",
+          "_pycore() {\n    local -a first\n    first=(\n",
           out);
     for (const struct command *command = commands; command->name; command++) {
         fprintf(out, "        '%s:", command->name);
@@ -174,13 +183,16 @@ static void print_zsh(FILE *out)
         fputs("'\n", out);
     }
     fputs("        'help:options and examples of a command'\n    )\n"
-          "    if ((CURRENT == 2)); then\n        _describe command commands\n        return\n    "
+          "    if ((CURRENT == 2)); then\n        _describe command first\n        return\n    "
           "fi\n"
           "    local command=$words[2]\n    shift words\n    ((CURRENT--))\n    case $command in\n"
-          "    help) _describe command commands ;;\n",
+          "    help) _describe command first ;;\n",
           out);
     for (const struct command *command = commands; command->name; command++) {
-        fprintf(out, "    %s)\n        _arguments -s -S", command->name);
+        fprintf(out, "    %s)\n", command->name);
+        if (kind_of(command->arguments) == VALUE_PROGRAM)
+            fputs(zsh_program, out);
+        fputs("        _arguments -s -S", out);
         for (size_t i = 0; i < OPTION_ROWS; i++)
             if (option_fits(&option_rows[i], command))
                 put_zsh_option(out, &option_rows[i], option_rows[i].long_name);

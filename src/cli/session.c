@@ -46,6 +46,7 @@ void session_deinit(struct session *session)
     diagnosis_destroy(session->diagnosis);
     free(session->line);
     profile_destroy(session->profile);
+    profile_destroy(session->unfiltered);
     package_finder_destroy(session->packages);
     snap_source_deinit(&session->source);
     surroundings_deinit(&session->surroundings);
@@ -105,16 +106,42 @@ static struct err *find_what_is_wrong(struct session *session, const struct snap
 }
 
 // Threads that a filter leaves out may have what the others wait for: what is wrong is looked for among
-// all of them, while they are there.
-static void find_before_filter(struct session *session, const struct snapshot *snapshot)
+// all of them.
+static void count_unfiltered(struct session *session, const struct snapshot *snapshot)
 {
-    if (!filter_is_set(session->options))
+    if (!filter_is_set(session->options) || !session->profile)
         return;
-    AUTO_ERR struct err *err = find_what_is_wrong(session, snapshot, NULL);
+    if (!session->unfiltered)
+        session->unfiltered = profile_create(session->strings);
+    if (!session->unfiltered || !profile_add(session->unfiltered, snapshot))
+        session->incomplete = true;
+}
+
+static struct err *find_before_filter(struct session *session, const struct snapshot *last,
+                                      const struct prof_run *run)
+{
+    struct prof_report *report = NULL;
+    if (session->unfiltered && !(report = profile_report(session->unfiltered, run)))
+        return err_create(ERR_NO_MEMORY, "out of memory");
+    struct err *err = find_what_is_wrong(session, last, report);
+    prof_report_destroy(report);
     vec_foreach (chain, session->diagnosis ? &session->diagnosis->chains : &(struct diag_chains){0})
         vec_deinit(&chain->threads); // they name threads by their place
     if (session->diagnosis)
         vec_clear(&session->diagnosis->chains);
+    return err;
+}
+
+// The last two snapshots have all their threads until the report: it is judged by one of them.
+static void drop_of_last(struct session *session)
+{
+    struct snapshot **kept = session->kept.items;
+    for (size_t i = session->kept.count; i > 0 && i + 2 > session->kept.count; i--)
+        filter_drop(kept[i - 1]);
+    if (session->before)
+        filter_drop(session->before);
+    if (session->last)
+        filter_drop(session->last);
 }
 
 // A run is judged by its last snapshot. What was not read for that is known from an earlier one.
@@ -132,12 +159,14 @@ static void carry_suspended(struct session *session, struct snapshot *snapshot)
 void session_add(struct session *session, struct snapshot *snapshot)
 {
     carry_suspended(session, snapshot);
+    count_unfiltered(session, snapshot);
     session_count(session, snapshot);
-    find_before_filter(session, snapshot);
-    filter_drop(snapshot);
     if ((!session->profile || session->options->report.snapshots) &&
-        vec_push(&session->kept, snapshot))
+        vec_push(&session->kept, snapshot)) {
+        if (session->kept.count > 2)
+            filter_drop(session->kept.items[session->kept.count - 3]);
         return;
+    }
     snapshot_destroy(session->before);
     session->before = session->last;
     session->last = snapshot;
@@ -278,8 +307,8 @@ struct err *session_report(struct session *session, const struct prof_run *run,
                            struct report_input *ret)
 {
     struct prof_report *report = NULL;
+    struct prof_run whole = *run;
     if (session->profile) {
-        struct prof_run whole = *run;
         if (!whole.own_cpu_ns)
             whole.own_cpu_ns = session_own_cpu_ns(session);
         report = profile_report(session->profile, &whole);
@@ -309,9 +338,10 @@ struct err *session_report(struct session *session, const struct prof_run *run,
         .interim = session->interim,
         .source_reader = {shown_line, session},
     };
-    struct err *err = NULL;
-    if (!filter_is_set(session->options))
-        err = find_what_is_wrong(session, report_last(ret), report);
+    bool filtered = filter_is_set(session->options);
+    struct err *err = filtered ? find_before_filter(session, report_last(ret), &whole)
+                               : find_what_is_wrong(session, report_last(ret), report);
+    drop_of_last(session);
     if (err)
         prof_report_destroy(report);
     ret->diagnosis = session->diagnosis;

@@ -17,9 +17,10 @@ struct session {
     struct surroundings surroundings; // of the first process
     struct package_finder *packages;  // that the stacks have shown
     struct profile *profile;          // NULL: one snapshot, a thread dump
+    struct profile *unfiltered;       // with a filter: of all samples, for the diagnosis
     VEC(struct snapshot *) kept;
     struct snapshot *last, *before; // of a profile whose snapshots are not kept
-    struct diagnosis *diagnosis;    // of the last report, or with filters of the last snapshot
+    struct diagnosis *diagnosis;    // of the last report
     struct report_source_reader lines;
     char *line; // the last one that was read, without secrets
     uint64_t taken;

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import select
 import shlex
 import shutil
 import signal
@@ -222,6 +223,37 @@ class Manual(support.TestCase):
         self.assertTrue(script.startswith("#compdef pycore\n"))
         for command in COMMANDS:
             self.assertIn("\n    %s)\n" % command, script)
+
+    def test_zsh_of_a_program(self):
+        """What stands behind -- is completed as a command line of its own."""
+        script = self.completion("zsh")
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in (("_pycore", script), ("oddly-named-program", "#!/bin/sh\n")):
+                with open(os.path.join(folder, name), "w", encoding="utf-8") as stream:
+                    stream.write(text)
+                os.chmod(stream.name, 0o755)
+            pid, terminal = pty.fork()
+            if pid == 0:
+                os.execvpe("zsh", ["zsh", "-f"], support.clean_environment(
+                    HOME=folder, TERM="dumb", PATH=folder + ":" + os.environ["PATH"]))
+            try:
+                os.write(terminal, b"fpath=(~ $fpath); autoload -U compinit; compinit -u -D; "
+                                   b"echo rea''dy\n")
+                self.read_until(terminal, b"ready")
+                os.write(terminal, b"pycore run -o x.html -- oddly-na\t")
+                self.read_until(terminal, b"oddly-named-program")
+            finally:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                os.close(terminal)
+
+    def read_until(self, terminal, wanted):
+        shown, deadline = b"", time.monotonic() + 60
+        while wanted not in shown:
+            left = deadline - time.monotonic()
+            if not select.select([terminal], [], [], max(0, left))[0]:
+                self.fail("no %r in %r" % (wanted, shown))
+            shown += os.read(terminal, 4096)
 
 
 class Messages(support.TestCase):

@@ -106,6 +106,10 @@ class Runs(Case):
                                         ok=(0, 1)) for name in ("run.cap", "run.json"))
                 self.check(whole, of_document, wanted)
                 self.check(whole, of_capture, wanted)
+                # What is wrong is looked for among all threads, over the whole run.
+                for document in (of_document, of_capture):
+                    for key in ("verdict", "fingerprint", "findings"):
+                        self.assertEqual(document[key], whole[key])
                 for function in of_capture["profile"]["functions"]:
                     function.update(dict.fromkeys(CALLS, 0))
                 # What pycore itself used is not told of a run that was not this one's.
