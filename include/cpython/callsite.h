@@ -160,8 +160,9 @@ bool py_callsite_is_call(const struct py_bytecode *bc, size_t offset_bytes);
 // Whether each way to the instruction at the offset leads through the one that begins at `begin_bytes`, and
 // lies before it: no jump and no handler passes it by. O(code size).
 bool py_callsite_is_certain(const struct py_bytecode *bc, size_t begin_bytes, size_t offset_bytes);
-// Whether the code, from the instruction at `from_bytes` on, can come to one of those that begin at `targets`,
-// and cannot come to the one at `avoid_bytes` before (which may be the first one itself). Exceptions aside.
+// Whether the code, from the instruction at `from_bytes` on, can come to one of those that begin at
+// `targets`, and cannot come to the one at `avoid_bytes` before (which may be the first one itself).
+// Exceptions aside.
 bool py_callsite_comes_to(const struct py_bytecode *bc, size_t from_bytes, size_t avoid_bytes,
                           const size_t *targets, size_t count);
 // Whether it cannot but come to one of them.
