@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // blocked-hub: a greenlet of gevent or eventlet makes a call that blocks its thread, in code that is
 // not patched or not Python. While it lasts, no other greenlet of that thread goes on. When the hub
-// itself runs, its waiting is how a server at rest looks.
+// itself runs, its waiting is how a server at rest looks, unless it is in a callback of the program.
 #include "diagnose/tasks.h"
 
 // As for event loops (event_loop.c).
@@ -36,24 +36,31 @@ static bool is_ancestor(const struct snap_greenlets *greenlets, uint32_t running
     return false;
 }
 
+enum where { IN_GREENLET, IN_HUB, IN_CALLBACK };
+
 // Greenlets are read a little later than the thread's stack, which tells for itself whether the hub's
-// loop is in it. gevent: gevent/hub.py, Hub.run; eventlet: eventlet/hubs/hub.py, BaseHub.run.
-static bool is_in_hub(const struct diag *diag, uint32_t thread)
+// loop is in it. gevent: gevent/hub.py, Hub.run; eventlet: eventlet/hubs/hub.py, BaseHub.run. What of the
+// program is further in, the loop called.
+static enum where place_of(const struct diag *diag, uint32_t thread)
 {
     struct stack stack = stack_of_thread(&diag->threads[thread]);
+    bool own = false;
     for (size_t i = 0; i < stack.count; i++) {
         const struct snap_frame *frame = stack_frame(&stack, i);
         if (stack_is(diag, frame, "gevent/hub.py", "run") ||
             stack_is(diag, frame, "eventlet/hubs/hub.py", "run"))
-            return true;
+            return own ? IN_CALLBACK : IN_HUB;
+        own |= frame->kind == SNAP_PYTHON && stack_origin(diag, frame) == SNAP_OWN_CODE;
     }
-    return false;
+    return IN_GREENLET;
 }
 
 // It waited while its greenlets were looked at, too.
-static bool is_still(const struct diag *diag, uint32_t thread)
+static bool is_still(const struct diag *diag, uint32_t thread, bool hub_runs)
 {
-    return waits(diag->threads[thread].state) && !is_in_hub(diag, thread) &&
+    enum where where = place_of(diag, thread);
+    return waits(diag->threads[thread].state) &&
+           where == (hub_runs ? IN_CALLBACK : IN_GREENLET) &&
            (diag->threads[thread].held_still || diag->source->of_core);
 }
 
@@ -61,10 +68,10 @@ static struct hub look_at(const struct diag *diag, uint32_t running)
 {
     const struct snap_greenlets *greenlets = &diag_suspended(diag)->greenlets;
     const struct snap_greenlet *its = &greenlets->items[running];
-    struct hub hub = {.running = running};
+    struct hub hub = {.running = running, .has_hub = its->is_hub};
     hub.thread =
         its->tid ? numbers_find(diag->numbers, diag->count, its->pid, its->tid) : DIAG_NONE;
-    if (hub.thread == DIAG_NONE || !is_still(diag, hub.thread))
+    if (hub.thread == DIAG_NONE || !is_still(diag, hub.thread, its->is_hub))
         return hub;
     for (uint32_t i = 0; i < greenlets->count; i++) {
         const struct snap_greenlet *other = &greenlets->items[i];
@@ -118,7 +125,9 @@ static bool weigh(const struct diag *diag, const struct hub *hub, enum diag_seve
 static void say_greenlet(struct plain *text, const struct diag *diag, uint32_t index)
 {
     const struct snap_greenlet *greenlet = &diag_suspended(diag)->greenlets.items[index];
-    if (greenlet->is_main) {
+    if (greenlet->is_hub) {
+        plain_str(text, "a callback of its loop");
+    } else if (greenlet->is_main) {
         plain_str(text, "the main greenlet");
     } else if (greenlet->name) {
         plain_str(text, "greenlet ");
@@ -168,7 +177,9 @@ static void tell(struct diag *diag, const struct hub *hub)
     plain_add(&draft.text, " %s behind it.", hub->behind == 1 ? "waits" : "wait");
     draft_title(&draft);
     plain_str(&draft.text,
-              "The hub, which would run the others, is suspended: it is not what waits here.");
+              diag_suspended(diag)->greenlets.items[hub->running].is_hub
+                  ? "The hub is in what its loop has called; its own waiting for events is not."
+                  : "The hub, which would run the others, is suspended: it is not what waits here.");
     draft_evidence(&draft);
     draft_advice(&draft, "Patch the library before anything imports it (gevent.monkey.patch_all(), "
                          "eventlet.monkey_patch()); what cannot be patched belongs into a thread: "
@@ -181,7 +192,7 @@ void rule_blocked_hub(struct diag *diag)
     const struct snap_greenlets *greenlets = &diag_suspended(diag)->greenlets;
     size_t told = 0, looked = 0;
     for (uint32_t i = 0; i < greenlets->count && told < DIAG_TOLD_MAX; i++) {
-        if (greenlets->items[i].state != SNAP_GREENLET_RUNNING || greenlets->items[i].is_hub ||
+        if (greenlets->items[i].state != SNAP_GREENLET_RUNNING ||
             looked++ >= GREENLET_THREADS_MAX)
             continue;
         struct hub hub = look_at(diag, i);

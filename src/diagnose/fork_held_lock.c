@@ -5,7 +5,7 @@
 // Who holds it can be read of an RLock or a pthread mutex: its owner is no thread of the process.
 // A plain lock has no owner; but when the process has one thread only, nobody is there who could
 // release what it waits for.
-#include "diagnose/stack.h"
+#include "diagnose/tasks.h"
 
 static bool is_forked_child(const struct diag *diag, const struct stack *stack)
 {
@@ -52,13 +52,27 @@ static void tell(struct diag *diag, uint32_t thread, bool gone, bool alone)
     draft_advice(&draft,
                  alone && !gone
                      ? "Was it forked while another thread of its parent held the lock, or "
-                       "is it taken twice? Start processes with \"spawn\" or \"forkserver\", "
-                       "or fork before threads are started."
+                       "is it taken twice, or by a coroutine or greenlet that waits meanwhile? "
+                       "Start processes with \"spawn\" or \"forkserver\", or fork before "
+                       "threads are started."
                      : "A fork was made while that thread of the parent held it (or it ended "
                        "without releasing it). Start processes with \"spawn\" or "
                        "\"forkserver\", or fork before threads are started; "
                        "os.register_at_fork() can make the lock anew in the child.");
     draft_end(&draft);
+}
+
+// A coroutine or a greenlet that has it goes on in the thread that waits for it.
+static bool has_suspended(const struct diag *diag, pid_t pid)
+{
+    const struct snap_suspended *suspended = diag_suspended(diag);
+    vec_foreach (task, &suspended->tasks)
+        if (task->pid == pid)
+            return true;
+    vec_foreach (greenlet, &suspended->greenlets)
+        if (greenlet->pid == pid && !greenlet->is_main)
+            return true;
+    return false;
 }
 
 void rule_fork_held_lock(struct diag *diag)
@@ -72,6 +86,10 @@ void rule_fork_held_lock(struct diag *diag)
         bool gone = wait->owner_gone && wait->owner_known != SNAP_NOT_KNOWN;
         bool alone = wait->owner_known == SNAP_NOT_KNOWN && wait->kind == SNAP_WAIT_LOCK &&
                      diag_is_alone(diag, i);
+        if (gone && !wait->owner && has_suspended(diag, diag->threads[i].pid)) {
+            gone = false;
+            alone = true;
+        }
         if (gone || alone) {
             tell(diag, i, gone, alone);
             told++;

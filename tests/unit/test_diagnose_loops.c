@@ -420,15 +420,41 @@ static void hub_waits(struct scene *s)
         scene_greenlet(s, 1, SNAP_GREENLET_SUSPENDED, "switch! handle:12");
 }
 
-static void hub_waited_before(struct scene *s) // and another one ran when they were looked at
+// The frame at line 50 is the hub's.
+static void in_hub(struct scene *s)
 {
-    scene_talks(s, SNAP_WAIT_POLL, "epoll_wait", "", "poll! hub_run:50 main:3");
     vec_foreach (frame, &s->last->threads.items[0].frames)
         if (frame->line == 50) {
             frame->function = strtab_add_cstr(s->strings, "run");
             frame->file =
                 strtab_add_cstr(s->strings, "/usr/lib/python3.11/site-packages/gevent/hub.py");
         }
+}
+
+static void callback_of_hub(struct scene *s)
+{
+    scene_thread(s, SNAP_SLEEP, "sleep! on_timer:9 hub_run:50");
+    in_hub(s);
+    scene_greenlet(s, 1, SNAP_GREENLET_SUSPENDED, "main:3")->is_main = true;
+    scene_greenlet(s, 1, SNAP_GREENLET_RUNNING, "sleep! on_timer:9 hub_run:50")->is_hub = true;
+    for (int i = 0; i < 5; i++)
+        scene_greenlet(s, 1, SNAP_GREENLET_SUSPENDED, "switch! handle:12");
+}
+
+// Of a lock that another greenlet took nothing says that it is another thread's.
+static void lock_of_a_greenlet(struct scene *s)
+{
+    scene_waits(s, SNAP_WAIT_LOCK, 1, 0, "acquire! handle:13");
+    struct snap_wait *wait = &s->last->threads.items[0].details->wait;
+    wait->owner_known = SNAP_INFERRED;
+    wait->owner_gone = true;
+    greenlets(s, 7);
+}
+
+static void hub_waited_before(struct scene *s) // and another one ran when they were looked at
+{
+    scene_talks(s, SNAP_WAIT_POLL, "epoll_wait", "", "poll! hub_run:50 main:3");
+    in_hub(s);
     greenlets(s, 7);
     scene_greenlet(s, 1, SNAP_GREENLET_RUNNING, "poll! hub_run:50 main:3");
 }
@@ -486,6 +512,13 @@ static void test_hub(void **state)
                 "IDLE - nothing is wrong that can be seen: the only thread waits (1 poll); 41 "
                 "greenlets wait, 40 of them in \x01handle\x02 (\x01"
                 "app.py:12\x02).");
+    scene_check(callback_of_hub, "blocked-hub:high",
+                "BLOCKED - The hub of \x01T1\x02 stands still: a callback of its loop blocks in "
+                "\x01sleep\x02, called by \x01on_timer\x02 (\x01"
+                "app.py:9\x02); 5 greenlets wait behind it.");
+    scene_check(lock_of_a_greenlet, "fork-held-lock:high",
+                "HUNG - \x01T1\x02 waits for lock \x01thing-1\x02 in \x01handle\x02 (\x01"
+                "app.py:13\x02), and this process has no other thread that could release it.");
     scene_check(hub_waited_before, "", "IDLE - ");
     scene_check(ran_meanwhile, "", "IDLE - ");
     scene_check(nobody_behind, "", "IDLE - ");
