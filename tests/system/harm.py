@@ -21,7 +21,7 @@ import support
 APP = support.path("tests/programs/harm_app.py")
 QUIET = support.path("tests/programs/harm_quiet.py")
 USUAL = ("3.12", "3.11", "3.13", "3.14", "3.10", "3.9", "3.15")
-PATIENCE_S = 20  # far more than anything takes; only a hang gets there
+PATIENCE_S = 60  # far more than anything takes, on a busy machine, too; only a hang gets there
 
 # Only threads that run are stopped: what pycore does unless told otherwise. Or all of them.
 RUNNING, ALL, NONE = (), ("--stop=all",), ("--stop=none",)

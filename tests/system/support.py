@@ -390,8 +390,8 @@ def memory_errors_only():
 
 
 def not_sanitized(test):
-    """Decorates a test, or a class of them, that under sanitizers has nothing to find: its time goes into
-    other programs, and what it has pycore do others have it do, too. Left out there but with PYCORE_LONG=1."""
+    """Decorates a test, or a class of them, that under sanitizers has nothing to find, and leaves it out
+    there (PYCORE_LONG=1: not): its time goes into other programs, and what it has pycore do others do, too."""
     return None if memory_errors_only() else test
 
 
