@@ -104,7 +104,7 @@ struct pool {
     bool nobody_else;
     bool passes; // of a run: one that has it has not waited for the same thing all along
     bool moves;  // one that waits or has it used the processor lately
-    bool naps;   // one that has it will go on soon
+    bool naps;   // one that has it will go on soon, or does
     bool apart;  // those who have it are in several places
     size_t holders;
     uint32_t holder; // the first of them
@@ -145,7 +145,7 @@ static bool find_holders(const struct diag *diag, struct pool *pool)
         pool->holder = pool->holders++ ? pool->holder : i;
         pool->moves |= diag_ran_lately(diag, i);
         pool->passes |= diag->profile && !diag_lasts(diag, i);
-        pool->naps |= diag_naps(diag, i);
+        pool->naps |= diag_naps(diag, i) || snap_state_works(thread->state);
     }
     for (size_t i = 0; i < group->count; i++)
         pool->moves |= diag_ran_lately(diag, diag->waiters.items[group->first + i]);
