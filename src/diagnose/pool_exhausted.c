@@ -103,9 +103,9 @@ struct pool {
     bool borrows; // by its code, who waits gives back
     bool nobody_else;
     bool passes; // of a run: one that has it has not waited for the same thing all along
-    bool moves; // one that waits or has it used the processor lately
-    bool apart; // those who have it are in several places
-    bool naps;  // one that has it will go on soon
+    bool moves;  // one that waits or has it used the processor lately
+    bool naps;   // one that has it will go on soon, or does
+    bool apart;  // those who have it are in several places
     size_t holders;
     uint32_t holder; // the first of them
 };
@@ -145,7 +145,7 @@ static bool find_holders(const struct diag *diag, struct pool *pool)
         pool->holder = pool->holders++ ? pool->holder : i;
         pool->moves |= diag_ran_lately(diag, i);
         pool->passes |= diag->profile && !diag_lasts(diag, i);
-        pool->naps |= diag_naps(diag, i);
+        pool->naps |= diag_naps(diag, i) || snap_state_works(thread->state);
     }
     for (size_t i = 0; i < group->count; i++)
         pool->moves |= diag_ran_lately(diag, diag->waiters.items[group->first + i]);
@@ -185,7 +185,7 @@ static enum diag_severity severity_of(const struct diag *diag, const struct pool
             return DIAG_LOW;
         lasts = longest >= LONG_NS ||
                 (double)longest >= LONG_SHARE * (double)diag->profile->duration_ns;
-    } else if (pool->moves && !most) {
+    } else if ((pool->moves || pool->naps) && !most) {
         return DIAG_LOW;
     }
     bool sure = pool->known || pool->borrows ||

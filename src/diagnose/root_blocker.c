@@ -82,8 +82,8 @@ static bool nobody_left(const struct diag *diag, uint32_t root, size_t behind, s
     return wait && snap_wait_is_internal(wait->kind) && wait->timeout_ns < 0 && behind + 1 >= all;
 }
 
-// In a single snapshot: each of them ran a moment ago, so that nobody waits for long. How long a moment is tells
-// the window of CPU times, a tenth of a second (src/cli/loop.c).
+// In a single snapshot: each of them ran a moment ago, so that nobody waits for long. How long a moment
+// is tells the window of CPU times, a tenth of a second (src/cli/loop.c).
 static bool queue_moves(const struct diag *diag, const struct diag_group *group)
 {
     for (size_t i = 0; i < group->count; i++)

@@ -15,7 +15,8 @@
 // Of the time that passes, what may be used for looking through the heap, and for reading.
 #define WALK_SHARE 50
 #define READ_SHARE 20
-// A process that runs may change a list under the walk. That takes moments, so it is mostly whole the next time.
+// A process that runs may change a list under the walk. That takes moments, so that the list is mostly
+// whole the next time.
 #define WALKS 3
 
 void greenlets_known_destroy(struct greenlets_known *known)

@@ -362,6 +362,21 @@ static void pool_that_naps(struct scene *s)
     }
 }
 
+// One of them works, which is as good.
+static void pool_that_works(struct scene *s)
+{
+    pool_that_lends(s);
+    s->source.of_core = true;
+    s->last->threads.items[1].state = SNAP_RUNNING;
+}
+
+static void few_before_a_nap(struct scene *s)
+{
+    pool_that_naps(s);
+    for (int i = 0; i < 6; i++)
+        scene_thread(s, SNAP_SLEEP, "sleep! look:3" BOOT);
+}
+
 // Fewer than half of the threads, of which one has just come.
 static void pool_with_a_short_queue(struct scene *s)
 {
@@ -436,6 +451,8 @@ static void test_pool_exhausted(void **state)
     scene_check(pool_that_lends, "pool-exhausted:high", "HUNG - 8 of 11 threads");
     scene_check(pool_that_gets_on, "pool-exhausted:medium", "BLOCKED - 8 of 11 threads");
     scene_check(pool_that_naps, "pool-exhausted:medium", "BLOCKED - 8 of 11 threads");
+    scene_check(pool_that_works, "pool-exhausted:medium", "BLOCKED - 8 of 11 threads");
+    scene_check(few_before_a_nap, "pool-exhausted:low", "IDLE - ");
     scene_check(pool_with_a_short_queue, "pool-exhausted:low", "IDLE - ");
     scene_check(pool_that_served, "pool-exhausted:low", "IDLE - ");
     scene_check(pool_that_is_slow, "pool-exhausted:medium", "BLOCKED - 8 of 11 threads");
