@@ -20,7 +20,7 @@ from harm import ALL, NONE, PATIENCE_S, QUIET, RUNNING, compiled, until, usual_p
 
 LONG = os.environ.get("PYCORE_LONG", "") not in ("", "0")
 EARLY = True
-LIMIT_S = 3600 if LONG else 300
+LIMIT_S = 3600 if LONG else 900
 NOBODY = 65534
 each_version = versions("3.6", "3.12", "3.15")
 
