@@ -187,8 +187,9 @@ def natives(library, count):
 
 
 INSIDE = """
-import time
+import os, time
 def inside(seconds):
+    os.write(%d, b"x")
     time.sleep(seconds)
 inside(1000)
 """
@@ -199,9 +200,12 @@ def subinterpreters(count):
         import _interpreters as module
     except ImportError:
         import _xxsubinterpreters as module
+    entered, enter = os.pipe()
     for number in range(int(count)):
-        start("sub-%d" % number, module.run_string, module.create(), INSIDE)
+        start("sub-%d" % number, module.run_string, module.create(), INSIDE % enter)
     start("spinner-0", spin)
+    for _ in range(int(count)):
+        os.read(entered, 1)
     time.sleep(0.5)
     ready()
     stay()
