@@ -69,11 +69,18 @@ static bool comes_round(const struct diag *diag, const struct prof_stack *from)
            thread->cpu_between_ns >= ROUND_NS * thread->states[SNAP_IO_WAIT];
 }
 
+struct churn_function {
+    bool opener;                 // one of a package's, which was seen to connect
+    uint64_t called;             // samples of which it is the innermost
+    uint64_t largest;            // ... most of them with one stack,
+    const struct snap_frame *own; // of which this is the program's frame
+};
+
 struct churn {
-    bool *opener; // by function: one of a package's, which was seen to connect
+    struct churn_function *functions; // as in the profile
     uint64_t samples, of, most;
     uint64_t rounds;                     // of the samples
-    const struct snap_frame *call, *own; // of the stack that is seen most
+    const struct snap_frame *call, *own; // in which most of the samples are
 };
 
 static uint32_t function_at(const struct diag *diag, const struct prof_stack *from, size_t i)
@@ -100,7 +107,7 @@ static void mark_openers(const struct diag *diag, struct churn *churn,
         // Again and again, not a program that runs in a constructor.
         if (diag->profile->functions[function].activations >= CALLS_MIN &&
             is_opener(diag, stack_frame(&stack, i)))
-            churn->opener[function] = true;
+            churn->functions[function].opener = true;
     }
 }
 
@@ -108,9 +115,29 @@ static bool is_within_opener(const struct diag *diag, const struct churn *churn,
                              const struct prof_stack *from)
 {
     for (size_t i = 0; i < from->frame_count; i++)
-        if (churn->opener[function_at(diag, from, i)])
+        if (churn->functions[function_at(diag, from, i)].opener)
             return true;
     return false;
+}
+
+// Stacks differ by more than what is called: by state, and by native frames.
+static void add_call(const struct diag *diag, struct churn *churn, const struct prof_stack *from,
+                     const struct stack *stack)
+{
+    size_t at = 0;
+    while (stack_frame(stack, at) != stack_call(stack))
+        at++;
+    struct churn_function *function = &churn->functions[function_at(diag, from, at)];
+    function->called += from->samples;
+    if (from->samples > function->largest) {
+        function->largest = from->samples;
+        function->own = stack_own(diag, stack);
+    }
+    if (function->called > churn->most) {
+        churn->most = function->called;
+        churn->call = stack_frame(stack, at);
+        churn->own = function->own;
+    }
 }
 
 static void add_stack(const struct diag *diag, struct churn *churn, const struct prof_stack *from)
@@ -127,11 +154,7 @@ static void add_stack(const struct diag *diag, struct churn *churn, const struct
         return;
     churn->samples += from->samples;
     churn->rounds += comes_round(diag, from) ? from->samples : 0;
-    if (from->samples > churn->most) {
-        churn->most = from->samples;
-        churn->call = call;
-        churn->own = stack_own(diag, &stack);
-    }
+    add_call(diag, churn, from, &stack);
 }
 
 // Calls of these builtins, or of what opens as a whole; a lower bound.
@@ -143,7 +166,7 @@ static uint64_t count_calls(const struct diag *diag, const struct churn *churn)
         struct snap_frame frame = {.function = f->function, .qualname = f->qualname};
         if (f->kind == SNAP_BUILTIN && is_opening(diag, &frame))
             calls += f->activations;
-        if (churn->opener[i] && f->activations > whole)
+        if (churn->functions[i].opener && f->activations > whole)
             whole = f->activations;
     }
     return calls > whole ? calls : whole;
@@ -189,8 +212,9 @@ void rule_connection_churn(struct diag *diag)
     struct churn churn = {0};
     if (!profile)
         return;
-    AUTO_FREE bool *opener = calloc(profile->function_count + 1, sizeof(*opener));
-    if (!(churn.opener = opener))
+    AUTO_FREE struct churn_function *functions =
+        calloc(profile->function_count + 1, sizeof(*functions));
+    if (!(churn.functions = functions))
         return;
     for (size_t i = 0; i < profile->stack_count; i++)
         mark_openers(diag, &churn, &profile->stacks[i]);

@@ -410,6 +410,19 @@ static void greets_each_time(struct scene *s)
     greets(s, "connect");
 }
 
+// One stack is seen most, but another call in more than one state.
+static void handshakes_in_two_states(struct scene *s)
+{
+    for (int i = 0; i < 40; i++) {
+        char stack[96];
+        bool greeting = i % 10 < 4;
+        snprintf(stack, sizeof(stack), "%s connect:8#%d fetch:4#2 main:3#1",
+                 greeting ? "recv!" : "do_handshake!", i + 10);
+        scene_thread(s, greeting ? SNAP_IO_WAIT : i % 2 ? SNAP_RUNNING : SNAP_RUNNABLE, stack);
+        scene_next(s);
+    }
+}
+
 // What a program's own function does beside connecting is not known.
 static void asks_where_it_connects(struct scene *s)
 {
@@ -452,6 +465,11 @@ static void test_connection_churn(void **state)
     scene_check(handshakes_each_time, "connection-churn:high", "SLOW - ");
     scene_check(connects_at_one_place, "connection-churn:high", "SLOW - ");
     scene_check(greets_each_time, "connection-churn:high", "SLOW - ");
+    scene_check(handshakes_in_two_states, "connection-churn:high",
+                "SLOW - Opening and closing connections takes 100 % of the time that threads work or "
+                "talk to others, most of it in \x01"
+                "do_handshake\x02, called by \x01"
+                "fetch\x02");
     scene_check(asks_where_it_connects, "", "IDLE - ");
     scene_check(one_slow_connect, "", "IDLE - ");
     scene_check(keeps_connections, "", "IDLE - ");
