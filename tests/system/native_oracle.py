@@ -315,6 +315,17 @@ def show(pcs, names, limit=14, first=0):
                                      if len(rows) > limit else []))
 
 
+SYSCALL_BYTES = 2  # x86-64
+
+
+def same_place(pcs, others):
+    """Equal; or pcs is of the moment in which the thread, woken by a stop before, makes its system call
+    again: there the kernel has put it back by the instruction (Linux, arch/x86/kernel/signal.c,
+    arch_do_signal_or_restart)."""
+    return pcs == others or (len(pcs) == len(others) > 0 and pcs[1:] == others[1:] and
+                             pcs[0] == others[0] - SYSCALL_BYTES)
+
+
 class Comparison:
     """Counts, and the list of what differs."""
 
@@ -354,15 +365,15 @@ class Comparison:
         early = eu.error or by_gdb and (len(by_gdb.pcs) > len(eu.pcs) and
                                         by_gdb.pcs[:len(eu.pcs)] == eu.pcs)
         if not early:
-            self.by_eu += pcs == eu.pcs
-            if pcs != eu.pcs:
+            self.by_eu += same_place(pcs, eu.pcs)
+            if not same_place(pcs, eu.pcs):
                 self.differ(label, thread, "eu-stack", eu)
         else:
             if by_gdb is None:
                 self.problems.append("%s: eu-stack ended early, and gdb was not asked" % label)
                 return
-            self.by_gdb += pcs == by_gdb.pcs
-            if pcs != by_gdb.pcs:
+            self.by_gdb += same_place(pcs, by_gdb.pcs)
+            if not same_place(pcs, by_gdb.pcs):
                 self.differ(label, thread, "gdb", by_gdb)
                 self.problems[-1] += "\n    eu-stack says (early)\n" + show(eu.pcs, eu.names)
 
