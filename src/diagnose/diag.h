@@ -76,6 +76,8 @@ bool diag_ran_lately(const struct diag *diag, uint32_t thread);
 bool diag_ends_in_ring(const struct diag *diag, uint32_t thread);
 // What it waits for now it waits for since long, or for nearly the whole run.
 bool diag_lasts(const struct diag *diag, uint32_t thread);
+// How long the first of a group's waiters waits at least. 0: not known.
+uint64_t diag_longest_wait(const struct diag *diag, const struct diag_group *group);
 // What one thread has at a time, and the others wait until it lets go.
 bool diag_is_lock(enum snap_wait_kind kind);
 // What the profile has of a thread; NULL: nothing.

@@ -107,6 +107,16 @@ bool diag_lasts(const struct diag *diag, uint32_t thread)
             (its && (double)wait->since_ns >= LASTING_SHARE * (double)diag->profile->duration_ns));
 }
 
+uint64_t diag_longest_wait(const struct diag *diag, const struct diag_group *group)
+{
+    uint64_t longest = 0;
+    for (size_t i = 0; i < group->count; i++) {
+        const struct snap_wait *wait = diag_wait(diag, diag->waiters.items[group->first + i]);
+        longest = wait->since_ns > longest ? wait->since_ns : longest;
+    }
+    return longest;
+}
+
 bool diag_ends_in_ring(const struct diag *diag, uint32_t thread)
 {
     for (size_t i = 0; i < CHAIN_MAX; i++)

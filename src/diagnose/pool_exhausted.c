@@ -164,23 +164,13 @@ static bool is_task_queue(const struct diag *diag, const struct diag_group *grou
     return false;
 }
 
-static uint64_t longest_wait(const struct diag *diag, const struct diag_group *group)
-{
-    uint64_t longest = 0;
-    for (size_t i = 0; i < group->count; i++) {
-        const struct snap_wait *wait = diag_wait(diag, diag->waiters.items[group->first + i]);
-        longest = wait->since_ns > longest ? wait->since_ns : longest;
-    }
-    return longest;
-}
-
 // Each pool has a queue before it at times, which is what it is there for.
 static enum diag_severity severity_of(const struct diag *diag, const struct pool *pool, size_t all)
 {
     const struct diag_group *group = pool->group;
     bool most = (double)group->count >= HIGH_SHARE * (double)all, lasts = true;
     if (diag->profile) {
-        uint64_t longest = longest_wait(diag, group);
+        uint64_t longest = diag_longest_wait(diag, group);
         if (longest < BRIEF_NS)
             return DIAG_LOW;
         lasts = longest >= LONG_NS ||

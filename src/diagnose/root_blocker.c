@@ -32,17 +32,6 @@ static uint32_t speaker(const struct diag *diag, const struct diag_group *group)
     return diag->waiters.items[group->first];
 }
 
-// How long the first of them waits at least. 0: not known.
-static uint64_t waits_since(const struct diag *diag, const struct diag_group *group)
-{
-    uint64_t longest = 0;
-    for (size_t i = 0; i < group->count; i++) {
-        const struct snap_wait *wait = diag_wait(diag, diag->waiters.items[group->first + i]);
-        longest = wait->since_ns > longest ? wait->since_ns : longest;
-    }
-    return longest;
-}
-
 static const struct snap_frame *frame_of(const struct diag *diag, uint32_t thread, uint32_t from)
 {
     struct stack stack = stack_of_thread(&diag->threads[thread]);
@@ -65,7 +54,7 @@ static bool lasts(const struct diag *diag, const struct diag_group *group)
 {
     uint32_t first = speaker(diag, group);
     const struct snap_thread *waiter = &diag->threads[first];
-    if (waits_since(diag, group) >= LONG_NS)
+    if (diag_longest_wait(diag, group) >= LONG_NS)
         return true;
     const struct prof_thread *thread = diag_profiled(diag, waiter->pid, waiter->tid);
     return thread && thread->samples >= DIAG_SNAPSHOTS_MIN &&
@@ -139,7 +128,7 @@ static void say_evidence(struct draft *draft, const struct diag_group *group)
         draft_evidence(draft);
         draft_name(draft, at->function);
     }
-    uint64_t since = waits_since(diag, group);
+    uint64_t since = diag_longest_wait(diag, group);
     if (since) {
         plain_str(&draft->text, "The longest of these waits lasts at least ");
         plain_duration(&draft->text, since);
