@@ -162,17 +162,24 @@ static void own_by_ident(const struct owners *o, struct snap_wait *wait, const c
         set(wait, by_ident(o, ident), SNAP_OBSERVED);
 }
 
+// Of Lib/concurrent/futures/thread.py.
+static bool is_of_executor(const struct snap_input *in, const struct py_frame *frame,
+                           const char *function)
+{
+    const char *name = strtab_get(in->strings, frame->name);
+    const char *file = strtab_get(in->strings, frame->file);
+    return name && file && strcmp(name, function) == 0 && strstr(file, "futures/thread.py");
+}
+
 // The thread of an executor that runs its work item (Lib/concurrent/futures/thread.py, _WorkItem.run).
 uint64_t details_future_run(const struct snap_input *in, const struct py_stack *stack)
 {
     struct py_decoder *dec = details_decoder(in);
     for (size_t i = 0; i < stack->frames.count; i++) {
         const struct py_frame *frame = &stack->frames.items[i];
-        const char *name = strtab_get(in->strings, frame->name);
-        const char *file = strtab_get(in->strings, frame->file);
         struct py_slots slots;
         uint64_t its = 0;
-        if (!name || !file || strcmp(name, "run") != 0 || !strstr(file, "futures/thread.py"))
+        if (!is_of_executor(in, frame, "run"))
             continue;
         AUTO_ERR struct err *err = py_slots_read(dec, frame, &slots);
         uint64_t self = err ? 0 : py_slots_find(dec, frame, &slots, "self");
@@ -190,11 +197,9 @@ bool details_pool_has_room(const struct snap_input *in, const struct py_stack *s
     struct py_decoder *dec = details_decoder(in);
     for (size_t i = 0; i < stack->frames.count; i++) {
         const struct py_frame *frame = &stack->frames.items[i];
-        const char *name = strtab_get(in->strings, frame->name);
-        const char *file = strtab_get(in->strings, frame->file);
         struct py_slots slots;
         uint64_t pool = 0, threads = 0, used = 0;
-        if (!name || !file || strcmp(name, "_worker") != 0 || !strstr(file, "futures/thread.py"))
+        if (!is_of_executor(in, frame, "_worker"))
             continue;
         AUTO_ERR struct err *err = py_slots_read(dec, frame, &slots);
         uint64_t reference = err ? 0 : py_slots_find(dec, frame, &slots, "executor_reference");
