@@ -51,6 +51,15 @@ struct py_code {
     } last_line;
 };
 
+// Its instructions, for py_callsite...(); as long as it is kept.
+static inline struct py_bytecode py_code_bytecode(const struct py_decoder *dec,
+                                                  const struct py_code *code)
+{
+    return (struct py_bytecode){
+        code->bytecode,        code->bytecode_bytes,        dec->layout.version,
+        code->exception_table, code->exception_table_bytes, code->stack_size};
+}
+
 struct py_codes;
 
 struct py_codes *py_codes_create(void);

@@ -187,13 +187,6 @@ uint64_t py_method_object(struct py_decoder *dec, const struct py_frame *frame,
     return object;
 }
 
-static struct py_bytecode bytecode_of(const struct py_decoder *dec, const struct py_code *code)
-{
-    return (struct py_bytecode){
-        code->bytecode,        code->bytecode_bytes,        dec->layout.version,
-        code->exception_table, code->exception_table_bytes, code->stack_size};
-}
-
 // It is inside of a call of one of them: what it gets it does not have so far.
 static bool is_taking(const struct py_slots *slots, const int32_t names[2])
 {
@@ -238,7 +231,7 @@ size_t py_acquired(struct py_decoder *dec, const struct py_frame *frame,
         (taking == PY_GET && is_taking(slots, code->taking[taking].take)) ||
         !py_codes_may_walk(dec->codes, PATHS_MAX * code->bytecode_bytes))
         return 0;
-    struct py_bytecode bytecode = bytecode_of(dec, code);
+    struct py_bytecode bytecode = py_code_bytecode(dec, code);
     struct scan scan = {.code = code, .taking = taking, .now = (size_t)frame->offset_bytes};
     py_callsite_methods(&bytecode, visit, &scan);
     const struct taken *trying = under_way(&scan, slots);
@@ -292,7 +285,7 @@ bool py_names_method(struct py_decoder *dec, const struct py_frame *frame,
                      const struct py_slots *slots, uint64_t object, const char *const methods[2])
 {
     struct named named = {dec, frame, slots, object, methods, {0}, 0};
-    struct py_bytecode bytecode = bytecode_of(dec, slots->code);
+    struct py_bytecode bytecode = py_code_bytecode(dec, slots->code);
     find_named(&named, &bytecode);
     return named.count > 0;
 }
@@ -301,7 +294,7 @@ bool py_will_give(struct py_decoder *dec, const struct py_frame *frame,
                   const struct py_slots *slots, uint64_t object, const char *const methods[2])
 {
     struct named named = {dec, frame, slots, object, methods, {0}, 0};
-    struct py_bytecode bytecode = bytecode_of(dec, slots->code);
+    struct py_bytecode bytecode = py_code_bytecode(dec, slots->code);
     find_named(&named, &bytecode);
     return named.count && frame->offset_bytes >= 0 &&
            py_callsite_comes_to(&bytecode, (size_t)frame->offset_bytes,

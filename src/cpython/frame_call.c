@@ -137,9 +137,7 @@ static void ensure_depths(const struct py_decoder *dec, struct py_code *code)
     if (code->depths_tried)
         return;
     code->depths_tried = true;
-    struct py_bytecode bytecode = {
-        code->bytecode,        code->bytecode_bytes,        dec->layout.version,
-        code->exception_table, code->exception_table_bytes, code->stack_size};
+    struct py_bytecode bytecode = py_code_bytecode(dec, code);
     if (!code->bytecode || code->bytecode_bytes > PY_CALLSITE_CODE_MAX_BYTES ||
         !py_codes_may_walk(dec->codes, DEPTHS_FACTOR * code->bytecode_bytes))
         return;
@@ -156,9 +154,7 @@ bool py_frame_site(struct py_decoder *dec, const struct py_frame *frame, struct 
     if (!code->bytecode || code->stack_size > LIMIT_FRAME_SLOTS)
         return false;
     ensure_depths(dec, code);
-    struct py_bytecode bytecode = {
-        code->bytecode,        code->bytecode_bytes,        dec->layout.version,
-        code->exception_table, code->exception_table_bytes, code->stack_size};
+    struct py_bytecode bytecode = py_code_bytecode(dec, code);
     uint64_t stack_base = frame->slots_addr + 8ull * frame->stack_offset;
     int32_t known_depth = -1;
     if (frame->stackpointer >= stack_base &&

@@ -44,13 +44,6 @@ static int32_t index_of(const struct names *names, uint64_t name)
     return -1;
 }
 
-static struct py_bytecode bytecode_of(const struct py_decoder *dec, const struct py_code *code)
-{
-    return (struct py_bytecode){
-        code->bytecode,        code->bytecode_bytes,        dec->layout.version,
-        code->exception_table, code->exception_table_bytes, code->stack_size};
-}
-
 // How one takes and gives back what is waited for.
 struct verbs {
     const char *take[2], *give[2];
@@ -135,7 +128,7 @@ void py_lender_read(struct py_decoder *dec, const struct py_frame *frame,
     ret->self = slots->objects[0];
     struct looks looks = {dec, frame, &names, object, 0, ret, 0};
     AUTO_ERR struct err *none = py_instance_attr(dec, object, "_lock", &looks.lock);
-    struct py_bytecode bytecode = bytecode_of(dec, slots->code);
+    struct py_bytecode bytecode = py_code_bytecode(dec, slots->code);
     py_callsite_methods(&bytecode, visit_attribute, &looks);
 }
 
@@ -225,7 +218,7 @@ bool py_lender_has_lent(struct py_decoder *dec, const struct py_frame *frame,
     if (unread || within || !slots.code->bytecode ||
         !py_codes_may_walk(dec->codes, slots.code->bytecode_bytes))
         return false;
-    struct py_bytecode bytecode = bytecode_of(dec, slots.code);
+    struct py_bytecode bytecode = py_code_bytecode(dec, slots.code);
     struct passage passage = {dec,           frame,  &slots, lender, kind,
                               verbs_of(kind), object, method, false,  false};
     py_callsite_methods(&bytecode, visit_method, &passage);

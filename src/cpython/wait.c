@@ -194,9 +194,7 @@ static bool is_in_loop(struct py_decoder *dec, const struct py_frame *frame)
     AUTO_ERR struct err *err = py_code_get(dec, frame->code_addr, &code);
     if (err || !code->bytecode || !py_codes_may_walk(dec->codes, code->bytecode_bytes))
         return false;
-    struct py_bytecode bytecode = {
-        code->bytecode,        code->bytecode_bytes,        dec->layout.version,
-        code->exception_table, code->exception_table_bytes, code->stack_size};
+    struct py_bytecode bytecode = py_code_bytecode(dec, code);
     return py_callsite_in_loop(&bytecode, (size_t)frame->offset_bytes);
 }
 
