@@ -82,14 +82,18 @@ class Terminal:
         return self.tmux("display-message", "-p", "-t", "top", "#{%s}" % name).strip()
 
     def until(self, pattern, options=()):
-        """The screen, once the pattern is on it."""
+        """The screen, once the pattern is on it and all of it is drawn: twice the same."""
         deadline = time.monotonic() + PATIENCE_S
+        before = None
         while True:
             screen = self.screen(*options)
-            if re.search(pattern, screen, re.M):
+            found = re.search(pattern, screen, re.M)
+            if found and screen == before:
                 return screen
             if time.monotonic() > deadline:
-                raise AssertionError("no %r within %d s in:\n%s" % (pattern, PATIENCE_S, screen))
+                raise AssertionError("no %r %swithin %d s in:\n%s" % (
+                    pattern, "that stays " if found else "", PATIENCE_S, screen))
+            before = screen
             time.sleep(0.1)
 
     def pid(self):
@@ -243,8 +247,13 @@ class OnATerminal(support.TestCase):
             window.until(r"^q, Ctrl-C +quit")
             window.keys("Escape", "n")
             window.until("without native frames")
-            window.keys("r")
-            window.until(r"^all .*: \d snapshots?,")
+            counted = r"^all .*: (\d+) snapshots?,"
+            before = int(re.search(counted, window.until(counted), re.M).group(1))
+            # Held, so that they do not grow again while the test is not looking.
+            window.keys("r", "p")
+            held = window.until("held: p goes on")
+            if "the first snapshots are being taken" not in held:
+                self.assertLess(int(re.search(counted, held, re.M).group(1)), before)
             window.keys("q")
             self.assert_restored(window, 0)
 
