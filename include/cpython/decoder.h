@@ -116,5 +116,7 @@ typedef bool py_base_visit(void *arg, const struct py_type_info *base);
 struct err *py_bases_walk(struct py_decoder *dec, uint64_t type, py_base_visit *visit, void *arg);
 struct err *py_set_walk(struct py_decoder *dec, uint64_t object, py_item_visit *visit, void *arg);
 struct err *py_deque_walk(struct py_decoder *dec, uint64_t object, py_item_visit *visit, void *arg);
+// What stands in a queue.Queue, or in a SimpleQueue of either make. ERR_UNSUPPORTED: it is no such queue.
+struct err *py_queue_walk(struct py_decoder *dec, uint64_t object, py_item_visit *visit, void *arg);
 
 #endif

@@ -87,6 +87,9 @@ struct snap_wait {
     // frame from it outwards that waits in a loop (UINT32_MAX: none). Not in documents.
     bool gives_back;
     uint32_t loop;
+    // SNAP_WAIT_FUTURE, where some thread of an executor waits so: in this queue the job stands whose result
+    // is waited for, and no thread has begun it; 0: not known. Not in documents.
+    uint64_t queue;
     struct {
         uint64_t self, method, attrs[4];
     } lender; // struct py_lender (cpython/lock.h): the method that it waits in. Not in documents, either
@@ -161,6 +164,9 @@ struct snap_details { // of one thread
     struct snap_exceptions exceptions;
     struct snap_locals locals;
     uint64_t hidden; // values that were not shown
+    // Of a thread of an executor, where wait.queue was looked for: where it takes its jobs from; 0: not
+    // known. Not in documents.
+    uint64_t work_queue;
 };
 void snap_details_deinit(struct snap_details *details);
 

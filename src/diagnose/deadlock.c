@@ -6,13 +6,6 @@
 // Longer rings are told in full in the evidence only.
 #define TITLE_THREADS 3
 
-static const struct snap_frame *waiting_frame(const struct diag *diag, uint32_t thread)
-{
-    const struct snap_wait *wait = diag_wait(diag, thread);
-    struct stack stack = stack_of_thread(&diag->threads[thread]);
-    return stack_own_from(diag, &stack, wait->waiting < stack.count ? wait->waiting : 0);
-}
-
 // What others wait for, as its holder calls it.
 static struct snap_wait as_held(const struct diag *diag, uint32_t holder,
                                 const struct snap_wait *wait)
@@ -32,7 +25,7 @@ static void say_member(struct plain *text, const struct diag *diag, uint32_t thr
                        uint32_t before)
 {
     const struct snap_wait *wait = diag_wait(diag, thread), *its = diag_wait(diag, before);
-    const struct snap_frame *at = waiting_frame(diag, thread);
+    const struct snap_frame *at = stack_waiting(diag, thread);
     say_thread(text, diag, thread);
     if (diag_is_lock(its->kind) || its->kind == SNAP_WAIT_GIL) {
         struct snap_wait held = as_held(diag, thread, its);
@@ -77,7 +70,7 @@ static void say_names(struct plain *text, const struct diag *diag, const struct 
 static bool has_time_limit(const struct diag *diag, const struct diag_chain *chain)
 {
     for (size_t i = 0; i < chain->threads.count; i++)
-        if (diag_wait(diag, chain->threads.items[i])->timeout_ns >= 0)
+        if (diag_is_limited(diag_wait(diag, chain->threads.items[i])))
             return true;
     return false;
 }
@@ -88,7 +81,7 @@ static void say_title(struct plain *text, const struct diag *diag, const struct 
     size_t count = chain->threads.count;
     if (count == 1) {
         uint32_t thread = chain->threads.items[0];
-        const struct snap_frame *at = waiting_frame(diag, thread);
+        const struct snap_frame *at = stack_waiting(diag, thread);
         say_thread(text, diag, thread);
         plain_str(text, " waits for ");
         say_wanted(text, diag, diag_wait(diag, thread));
@@ -125,7 +118,7 @@ static void tell(struct diag *diag, const struct diag_chain *chain)
         say_member(&draft.text, diag, thread, before(chain, i));
         plain_str(&draft.text, ".");
         draft_evidence(&draft);
-        const struct snap_frame *at = waiting_frame(diag, thread);
+        const struct snap_frame *at = stack_waiting(diag, thread);
         if (at)
             draft_name(&draft, at->function);
     }

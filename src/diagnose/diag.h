@@ -83,6 +83,8 @@ bool diag_is_lock(enum snap_wait_kind kind);
 // What the profile has of a thread; NULL: nothing.
 const struct prof_thread *diag_profiled(const struct diag *diag, pid_t pid, pid_t tid);
 size_t diag_python_threads(const struct diag *diag, pid_t pid);
+// It ends by itself: the kernel was told for how long, or until when.
+bool diag_is_limited(const struct snap_wait *wait);
 // It sleeps, and for less than a second: what others want of it they will have soon.
 bool diag_naps(const struct diag *diag, uint32_t thread);
 // A lock between processes, as the workers of a multiprocessing pool have one for their common pipe: who

@@ -5,6 +5,7 @@
 // wait themselves, that there is a full round of further jobs, and that it may start no further thread:
 // else what is awaited is no job of its. Jobs of a process pool are run by no thread, so where there is
 // one nothing is said.
+#include "diagnose/executors.h"
 #include "diagnose/tasks.h"
 #include "util/guard.h"
 
@@ -12,10 +13,8 @@
 #define LONG_NS 1000000000ull
 #define POOLS_MAX 32      // for each of them all tasks are looked through
 
-// CPython: Lib/concurrent/futures/thread.py: _worker() takes jobs out of a queue, and _WorkItem.run()
-// runs one; Lib/concurrent/futures/process.py: _ExecutorManagerThread.run(), up to 3.8
+// CPython: Lib/concurrent/futures/process.py: _ExecutorManagerThread.run(), up to 3.8
 // _queue_management_worker().
-#define THREADS "concurrent/futures/thread.py"
 #define PROCESSES "concurrent/futures/process.py"
 
 struct pool {
@@ -27,19 +26,6 @@ struct pool {
 };
 VEC_DEFINE(pools, struct pool);
 
-static bool is_worker(const struct diag *diag, uint32_t thread, bool *ret_busy)
-{
-    struct stack stack = stack_of_thread(&diag->threads[thread]);
-    *ret_busy = false;
-    for (size_t i = 0; i < stack.count; i++) {
-        const struct snap_frame *frame = stack_frame(&stack, i);
-        *ret_busy |= stack_is(diag, frame, THREADS, "run");
-        if (stack_is(diag, frame, THREADS, "_worker"))
-            return true;
-    }
-    return false;
-}
-
 static bool runs_processes(const struct diag *diag, pid_t pid)
 {
     for (uint32_t i = 0; i < diag->count; i++) {
@@ -49,22 +35,6 @@ static bool runs_processes(const struct diag *diag, pid_t pid)
                 return true;
     }
     return false;
-}
-
-// Threads of a pool are called after it, with a number: "asyncio_3", "ThreadPoolExecutor-0_3".
-static size_t prefix_size(const struct diag *diag, uint32_t thread)
-{
-    const char *name = strtab_get(diag->strings, diag->threads[thread].name);
-    const char *end = name ? strrchr(name, '_') : NULL;
-    return end ? (size_t)(end - name) : 0;
-}
-
-static bool same_pool(const struct diag *diag, uint32_t one, uint32_t other)
-{
-    size_t size = prefix_size(diag, one);
-    return diag->threads[one].pid == diag->threads[other].pid && size == prefix_size(diag, other) &&
-           (!size || strncmp(strtab_get(diag->strings, diag->threads[one].name),
-                             strtab_get(diag->strings, diag->threads[other].name), size) == 0);
 }
 
 static const struct snap_frame *own_of(const struct diag *diag, uint32_t thread)
@@ -94,12 +64,12 @@ static bool find_pools(const struct diag *diag, struct pools *pools)
 {
     for (uint32_t i = 0; i < diag->count; i++) {
         bool busy;
-        if (!is_worker(diag, i, &busy))
+        if (!executor_thread(diag, i, &busy))
             continue;
         size_t at = pools->count; // the latest ones first: threads of a pool are neighbours
-        while (at && !same_pool(diag, pools->items[at - 1].first, i) && pools->count - at < 16)
+        while (at && !executor_same(diag, pools->items[at - 1].first, i) && pools->count - at < 16)
             at--;
-        bool known = at && same_pool(diag, pools->items[at - 1].first, i);
+        bool known = at && executor_same(diag, pools->items[at - 1].first, i);
         struct pool fresh = {.pid = diag->threads[i].pid, .first = i};
         if (!known && !vec_push(pools, fresh))
             return false;
@@ -132,23 +102,6 @@ static struct queued find_queued(const struct diag *diag, pid_t pid)
     return queued;
 }
 
-static void say_pool(struct plain *text, const struct diag *diag, const struct pool *pool)
-{
-    size_t size = prefix_size(diag, pool->first);
-    const char *name = strtab_get(diag->strings, diag->threads[pool->first].name);
-    if (pool->threads == 1) {
-        plain_str(text, "the only thread");
-    } else {
-        plain_str(text, "all ");
-        plain_things(text, pool->threads, "thread");
-    }
-    if (size) {
-        plain_str(text, " of " DIAG_CODE);
-        plain_safe(text, name, size);
-        plain_str(text, DIAG_CODE_END);
-    }
-}
-
 static enum diag_severity severity_of(const struct diag *diag, const struct pool *pool,
                                       const struct queued *queued)
 {
@@ -178,7 +131,7 @@ static void tell(struct diag *diag, const struct pool *pool, const struct queued
         draft_name(&draft, at->function);
     }
     plain_str(&draft.text, "; ");
-    say_pool(&draft.text, diag, pool);
+    say_executor(&draft.text, diag, pool->first, pool->threads);
     plain_str(&draft.text, pool->threads == 1 ? " is busy, " : " are busy");
     if (pool->threads > 1)
         plain_str(&draft.text, pool->same == pool->threads ? ", in one place: " : ", one of them ");
@@ -193,7 +146,7 @@ static void tell(struct diag *diag, const struct pool *pool, const struct queued
         draft_name(&draft, in->function);
     for (uint32_t i = pool->first, told = 0; i < diag->count && told < DIAG_TOLD_MAX; i++) {
         bool busy;
-        if (!same_pool(diag, pool->first, i) || !is_worker(diag, i, &busy))
+        if (!executor_same(diag, pool->first, i) || !executor_thread(diag, i, &busy))
             continue;
         say_thread(&draft.text, diag, i);
         plain_str(&draft.text, " is ");

@@ -20,8 +20,7 @@ static void tell(struct diag *diag, uint32_t thread, bool gone, bool alone)
 {
     const struct snap_wait *wait = diag_wait(diag, thread);
     struct stack stack = stack_of_thread(&diag->threads[thread]);
-    const struct snap_frame *own =
-        stack_own_from(diag, &stack, wait->waiting < stack.count ? wait->waiting : 0);
+    const struct snap_frame *own = stack_waiting(diag, thread);
     size_t all = diag_python_threads(diag, diag->threads[thread].pid);
     struct draft draft;
     draft_begin(&draft, diag, DIAG_HIGH, gone ? wait->owner_known : SNAP_INFERRED,
@@ -81,7 +80,7 @@ void rule_fork_held_lock(struct diag *diag)
     for (uint32_t i = 0; i < diag->count && told < DIAG_TOLD_MAX; i++) {
         const struct snap_wait *wait = diag_wait(diag, i);
         if (!wait || !diag_is_lock(wait->kind) || wait->kind == SNAP_WAIT_CONDITION ||
-            wait->timeout_ns >= 0 || diag_is_shared(diag, wait))
+            diag_is_limited(wait) || diag_is_shared(diag, wait))
             continue;
         bool gone = wait->owner_gone && wait->owner_known != SNAP_NOT_KNOWN;
         bool alone = wait->owner_known == SNAP_NOT_KNOWN && wait->kind == SNAP_WAIT_LOCK &&

@@ -62,6 +62,11 @@ bool diag_ran_lately(const struct diag *diag, uint32_t thread)
            snap_window_of(diag->last, t->pid) > 0;
 }
 
+bool diag_is_limited(const struct snap_wait *wait)
+{
+    return wait->timeout_ns >= 0 || wait->left_ns >= 0;
+}
+
 bool diag_naps(const struct diag *diag, uint32_t thread)
 {
     const struct snap_wait *wait = diag_wait(diag, thread);

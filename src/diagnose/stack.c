@@ -63,6 +63,13 @@ const struct snap_frame *stack_own(const struct diag *diag, const struct stack *
     return stack_own_from(diag, stack, 0);
 }
 
+const struct snap_frame *stack_waiting(const struct diag *diag, uint32_t thread)
+{
+    const struct snap_wait *wait = diag_wait(diag, thread);
+    struct stack stack = stack_of_thread(&diag->threads[thread]);
+    return wait ? stack_own_from(diag, &stack, wait->waiting < stack.count ? wait->waiting : 0) : NULL;
+}
+
 bool stack_same_function(const struct snap_frame *a, const struct snap_frame *b)
 {
     return a->kind == b->kind && a->function == b->function && a->file == b->file &&

@@ -32,6 +32,8 @@ const struct snap_frame *stack_own(const struct diag *diag, const struct stack *
 // The same, but nothing further in than `from`.
 const struct snap_frame *stack_own_from(const struct diag *diag, const struct stack *stack,
                                         size_t from);
+// The same of the code that waits for what diag_wait() tells. NULL: nothing, or no Python code.
+const struct snap_frame *stack_waiting(const struct diag *diag, uint32_t thread);
 bool stack_same_function(const struct snap_frame *a, const struct snap_frame *b);
 // What the thread calls: its innermost frame in Python code or of a builtin.
 const struct snap_frame *stack_call(const struct stack *stack);

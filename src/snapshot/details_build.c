@@ -57,6 +57,14 @@ static struct err *read_all(const struct details_thread *of)
     return NULL;
 }
 
+struct snap_thread *details_by_ident(const struct snapshot *snapshot, uint64_t ident)
+{
+    vec_foreach (thread, &snapshot->threads)
+        if (ident && thread->tid && thread->python_id == ident)
+            return thread;
+    return NULL;
+}
+
 static struct snap_details *details_create(void)
 {
     struct snap_details *details = calloc(1, sizeof(*details));

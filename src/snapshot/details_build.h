@@ -40,12 +40,19 @@ details_reader details_read_wait;   // waits.c
 details_reader details_read_held;   // held.c
 details_reader details_read_locals; // locals.c
 details_reader details_exceptions;  // details_exceptions.c
-// The concurrent.futures.Future whose job this thread of an executor runs; 0: none (owners.c).
-uint64_t details_future_run(const struct snap_input *in, const struct py_stack *stack);
-// Its thread works for a ThreadPoolExecutor that has fewer threads than it may have.
-bool details_pool_has_room(const struct snap_input *in, const struct py_stack *stack);
+// The thread with that threading.get_ident(); NULL: none.
+struct snap_thread *details_by_ident(const struct snapshot *snapshot, uint64_t ident);
 // Who has what the threads wait for (owners.c). Once all threads are known.
 struct err *details_find_owners(const struct snap_input *in, struct snapshot *snapshot);
+
+// ---- ThreadPoolExecutors (executors.c) -----------------------------------------------------------
+
+// The concurrent.futures.Future whose job this thread of an executor runs; 0: none.
+uint64_t details_future_run(const struct snap_input *in, const struct py_stack *stack);
+// Its thread works for an executor that has fewer threads than it may have.
+bool details_pool_has_room(const struct snap_input *in, const struct py_stack *stack);
+// Which threads of executors wait for jobs that no thread has begun. Once owners are known.
+struct err *details_find_queued(const struct snap_input *in, struct snapshot *snapshot);
 
 // ---- Details of earlier snapshots (memory.c) ----------------------------------------------------
 

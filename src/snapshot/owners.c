@@ -26,14 +26,6 @@ static struct snap_thread *by_tid(const struct owners *o, pid_t tid)
     return NULL;
 }
 
-static struct snap_thread *by_ident(const struct owners *o, uint64_t ident)
-{
-    vec_foreach (thread, &o->snapshot->threads)
-        if (ident && thread->tid && thread->python_id == ident)
-            return thread;
-    return NULL;
-}
-
 // As the target's own namespace numbers it.
 static struct snap_thread *by_ns_tid(const struct owners *o, pid_t ns_tid)
 {
@@ -125,14 +117,14 @@ static void own_lock(const struct owners *o, struct snap_wait *wait)
     if (wait->object && py_is_a(o->dec, wait->object, "_RLock")) { // the one in Python
         uint64_t ident = py_int_attr(o->dec, wait->object, "_owner");
         if (ident)
-            set(wait, by_ident(o, ident), SNAP_OBSERVED);
+            set(wait, details_by_ident(o->snapshot, ident), SNAP_OBSERVED);
         return;
     }
     AUTO_ERR struct err *err = py_lock_read(o->dec, object, &lock);
     if (err)
         return;
     if (lock.kind == PY_LOCK_RLOCK && lock.owner)
-        set(wait, by_ident(o, lock.owner), SNAP_OBSERVED);
+        set(wait, details_by_ident(o->snapshot, lock.owner), SNAP_OBSERVED);
     else if (lock.kind != PY_LOCK_RLOCK)
         infer(o, wait);
     if (wait->kind == SNAP_WAIT_LOCK && !wait->owner_known && is_left_behind(o, wait))
@@ -159,68 +151,14 @@ static void own_by_ident(const struct owners *o, struct snap_wait *wait, const c
     uint64_t ident = py_int_attr(o->dec, wait->object, attribute);
     name_by(o, wait->object, name, wait);
     if (ident)
-        set(wait, by_ident(o, ident), SNAP_OBSERVED);
-}
-
-// Of Lib/concurrent/futures/thread.py.
-static bool is_of_executor(const struct snap_input *in, const struct py_frame *frame,
-                           const char *function)
-{
-    const char *name = strtab_get(in->strings, frame->name);
-    const char *file = strtab_get(in->strings, frame->file);
-    return name && file && strcmp(name, function) == 0 && strstr(file, "futures/thread.py");
-}
-
-// The thread of an executor that runs its work item (Lib/concurrent/futures/thread.py, _WorkItem.run).
-uint64_t details_future_run(const struct snap_input *in, const struct py_stack *stack)
-{
-    struct py_decoder *dec = details_decoder(in);
-    for (size_t i = 0; i < stack->frames.count; i++) {
-        const struct py_frame *frame = &stack->frames.items[i];
-        struct py_slots slots;
-        uint64_t its = 0;
-        if (!is_of_executor(in, frame, "run"))
-            continue;
-        AUTO_ERR struct err *err = py_slots_read(dec, frame, &slots);
-        uint64_t self = err ? 0 : py_slots_find(dec, frame, &slots, "self");
-        AUTO_ERR struct err *unread = self ? py_instance_attr(dec, self, "future", &its) : NULL;
-        if (self && !unread && its)
-            return its;
-    }
-    return 0;
-}
-
-// Lib/concurrent/futures/thread.py: _worker() has a weak reference to its executor, whose submit() starts
-// a thread for a job that no thread is free for, up to _max_workers.
-bool details_pool_has_room(const struct snap_input *in, const struct py_stack *stack)
-{
-    struct py_decoder *dec = details_decoder(in);
-    for (size_t i = 0; i < stack->frames.count; i++) {
-        const struct py_frame *frame = &stack->frames.items[i];
-        struct py_slots slots;
-        uint64_t pool = 0, threads = 0, used = 0;
-        if (!is_of_executor(in, frame, "_worker"))
-            continue;
-        AUTO_ERR struct err *err = py_slots_read(dec, frame, &slots);
-        uint64_t reference = err ? 0 : py_slots_find(dec, frame, &slots, "executor_reference");
-        AUTO_ERR struct err *unread =
-            reference ? py_read(dec->mem, &dec->layout, reference, PY_WEAKREF_object, &pool) : NULL;
-        AUTO_ERR struct err *bare =
-            pool && !unread ? py_instance_attr(dec, pool, "_threads", &threads) : NULL;
-        if (unread || bare || !py_is_a(dec, threads, "set"))
-            return false;
-        AUTO_ERR struct err *unknown =
-            py_read(dec->mem, &dec->layout, threads, PY_SET_used, &used);
-        return !unknown && used < py_int_attr(dec, pool, "_max_workers");
-    }
-    return false;
+        set(wait, details_by_ident(o->snapshot, ident), SNAP_OBSERVED);
 }
 
 static void own_future(const struct owners *o, struct snap_wait *wait)
 {
     for (size_t i = 0; wait->object && i < o->in->stack_count; i++) {
         const struct py_stack *stack = &o->in->stacks[i];
-        const struct snap_thread *owner = by_ident(o, stack->thread.ident);
+        const struct snap_thread *owner = details_by_ident(o->snapshot, stack->thread.ident);
         if (owner && owner->details && details_future_run(o->in, stack) == wait->object) {
             set(wait, owner, SNAP_INFERRED);
             return;
@@ -304,7 +242,7 @@ static struct err *find_lent(const struct owners *o, const struct snap_wait *wai
     memcpy(lender.attrs, wait->lender.attrs, sizeof(lender.attrs));
     for (size_t i = 0; i < o->in->stack_count; i++) {
         const struct py_stack *stack = &o->in->stacks[i];
-        struct snap_thread *thread = by_ident(o, stack->thread.ident);
+        struct snap_thread *thread = details_by_ident(o->snapshot, stack->thread.ident);
         if (thread && thread->details && thread->details->wait.object != wait->object &&
             !has_it(thread->details, wait->object))
             TRY(lend(o, wait, &lender, stack, thread));
@@ -342,6 +280,7 @@ static void find_owner(const struct owners *o, const struct snap_thread *thread)
     wait->owner = 0;
     wait->owner_frame = UINT32_MAX;
     wait->owner_gone = false;
+    wait->queue = 0;
     if (wait->kind == SNAP_WAIT_MUTEX)
         own_mutex(o, wait);
     if (!o->dec)
@@ -401,6 +340,8 @@ struct err *details_find_owners(const struct snap_input *in, struct snapshot *sn
     vec_foreach (thread, &snapshot->threads)
         if (thread->details)
             find_owner(&owners, thread);
+    if (owners.dec && !err)
+        err = details_find_queued(in, snapshot);
     for (size_t i = 0; i < snapshot->threads.count && !err; i++)
         if (snapshot->threads.items[i].details)
             err = add_held(&owners, &snapshot->threads.items[i].details->wait);

@@ -15,11 +15,11 @@ BUILDS = ("release", "debug", "free-threaded", "free-threaded debug")
 MATCH, MISMATCH, WRONG_USE, NO_DWARF = 0, 1, 2, 3
 
 
-def layout_dwarf(*arguments, debug_dirs=(), extension=None):
+def layout_dwarf(*arguments, debug_dirs=(), extensions=()):
     """Runs the tool, with each folder of separate debug files in turn; (status, output lines)."""
     for folder in list(debug_dirs) or [None]:
-        command = [TOOL] + (["--debug-root", folder] if folder else []) + (
-            ["--extension", extension] if extension else []) + list(arguments)
+        command = [TOOL] + (["--debug-root", folder] if folder else []) + [
+            word for file in extensions for word in ("--extension", file)] + list(arguments)
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120,
                               env=support.clean_environment())
         if done.returncode != NO_DWARF:
@@ -34,11 +34,13 @@ def elf_files(python):
     return sorted(libraries) + [python.program]
 
 
-def asyncio_file(python):
-    """The file of _asyncio, whose structs are private to it; None: it is built in."""
-    code = "import _asyncio; print(getattr(_asyncio, '__file__', ''))"
+def extension_files(python):
+    """The files of the modules whose structs are private to them, where they are not built in."""
+    names = ["_asyncio", "_queue"] if python.minor >= (3, 7) else ["_asyncio"]
+    code = ("import importlib; print(*[getattr(importlib.import_module(name), '__file__', '') "
+            "for name in %r])" % names)
     return subprocess.run([python.path, "-c", code], stdout=subprocess.PIPE, check=True,
-                          env=support.clean_environment()).stdout.decode().strip() or None
+                          env=support.clean_environment()).stdout.decode().split()
 
 
 def check(python, version=None, build=None):
@@ -47,7 +49,7 @@ def check(python, version=None, build=None):
     build = (build or python.build).replace(" ", "+")
     for file in elf_files(python):
         status, lines = layout_dwarf(file, version, build, debug_dirs=python.debug_dirs(),
-                                     extension=asyncio_file(python))
+                                     extensions=extension_files(python))
         if status != NO_DWARF:
             return status, lines
     raise unittest.SkipTest("%s of python%s has no debug information" % (python.program,
@@ -104,7 +106,7 @@ class LayoutDwarf(support.TestCase):
         """What --dump writes for the newest version is what its table says."""
         for file in elf_files(python):
             status, lines = layout_dwarf("--dump", file, debug_dirs=python.debug_dirs(),
-                                         extension=asyncio_file(python))
+                                         extensions=extension_files(python))
             if status != NO_DWARF:
                 break
         else:

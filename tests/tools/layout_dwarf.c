@@ -64,7 +64,9 @@ struct named_type {
     Dwarf_Die die;
 };
 
-static const char *extension; // --extension: its structs are known, too
+#define EXTENSIONS_MAX 4
+static const char *extensions[EXTENSIONS_MAX]; // --extension, each: its structs are known, too
+static size_t extension_count;
 static void *types; // a tsearch tree of struct named_type, the first complete one of each name
 
 static int compare_names(const void *a, const void *b)
@@ -267,8 +269,8 @@ static void load_types(const char *path, const char *debug_root)
     types = NULL;
     elf_version(EV_CURRENT);
     Dwarf *dwarf = add_types(path, debug_root);
-    if (extension)
-        add_types(extension, debug_root);
+    for (size_t i = 0; i < extension_count; i++)
+        add_types(extensions[i], debug_root);
     if (dwarf && tfind(&(struct named_type){.name = "PyThreadState"}, &types, compare_names))
         return;
     fprintf(stderr, "%s: no DWARF of CPython\n", path);
@@ -424,8 +426,8 @@ int main(int argc, char **argv)
     for (; argc - at > 2; at += 2) {
         if (strcmp(argv[at], "--debug-root") == 0)
             debug_root = argv[at + 1];
-        else if (strcmp(argv[at], "--extension") == 0)
-            extension = argv[at + 1];
+        else if (strcmp(argv[at], "--extension") == 0 && extension_count < EXTENSIONS_MAX)
+            extensions[extension_count++] = argv[at + 1];
         else
             break;
     }

@@ -55,6 +55,12 @@ static void ring_with_a_limit(struct scene *s)
     s->last->threads.items[1].details->wait.timeout_ns = 5000 * (int64_t)MS;
 }
 
+static void ring_until_a_moment(struct scene *s)
+{
+    ring_of_two(s);
+    s->last->threads.items[1].details->wait.left_ns = 5000 * (int64_t)MS;
+}
+
 static void ring_that_moved(struct scene *s)
 {
     ring_of_two(s); // seen at different moments: no ring, whatever it looks like
@@ -84,6 +90,7 @@ static void test_deadlock(void **state)
     scene_check(gil_and_native_mutex, "deadlock:high", "DEADLOCK - ");
     scene_check(thread_joins_holder, "deadlock:high", "DEADLOCK - ");
     scene_check(ring_with_a_limit, "deadlock:medium", "DEADLOCK - ");
+    scene_check(ring_until_a_moment, "deadlock:medium", "DEADLOCK - ");
 }
 
 static void test_no_deadlock(void **state)
