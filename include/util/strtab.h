@@ -5,6 +5,7 @@
 #ifndef UTIL_STRTAB_H
 #define UTIL_STRTAB_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,8 @@ uint32_t strtab_add(struct strtab *tab, const char *bytes, size_t size);
 uint32_t strtab_add_cstr(struct strtab *tab, const char *text);
 // NUL-terminated; NULL for id 0. Strings may hold NUL bytes themselves: ask for the size.
 const char *strtab_get(const struct strtab *tab, uint32_t id);
+// Whether it is this text. "No string" is none, not even "".
+bool strtab_is(const struct strtab *tab, uint32_t id, const char *text);
 size_t strtab_size(const struct strtab *tab, uint32_t id);
 // Kept with a string by util/redact.h: what is shown in its place; 0: not worked out yet.
 uint32_t strtab_shown(const struct strtab *tab, uint32_t id);

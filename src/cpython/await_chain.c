@@ -38,8 +38,7 @@ uint64_t py_debug_coroutine(struct py_decoder *dec, uint64_t object)
     if (!object || dec->layout.version > 0x030a)
         return 0;
     AUTO_ERR struct err *err = py_type_of(dec, object, &type);
-    const char *name = err || !type.heap ? NULL : strtab_get(dec->strings, type.name);
-    if (!name || strcmp(name, "CoroWrapper") != 0)
+    if (err || !type.heap || !strtab_is(dec->strings, type.name, "CoroWrapper"))
         return 0;
     AUTO_ERR struct err *bare = py_instance_attr(dec, object, "gen", &inner);
     return bare ? 0 : inner;

@@ -179,10 +179,9 @@ static struct err *read_awaited(struct py_decoder *dec, const struct py_frame *f
 
 static enum py_generator_kind kind_of(const struct py_decoder *dec, const struct py_type_info *type)
 {
-    const char *name = strtab_get(dec->strings, type->name);
-    return strcmp(name, "coroutine") == 0         ? PY_COROUTINE
-           : strcmp(name, "async_generator") == 0 ? PY_ASYNC_GENERATOR
-                                                  : PY_GENERATOR;
+    return strtab_is(dec->strings, type->name, "coroutine")         ? PY_COROUTINE
+           : strtab_is(dec->strings, type->name, "async_generator") ? PY_ASYNC_GENERATOR
+                                                                    : PY_GENERATOR;
 }
 
 // What cannot be read of its names is not known; that is no reason to lose it.

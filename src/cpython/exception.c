@@ -142,8 +142,7 @@ static struct err *add_members(struct reader *r, size_t index, uint64_t object)
         return NULL;
     AUTO_ERR struct err *err = py_type_of(r->dec, object, &type);
     for (size_t depth = 0; !err && depth < LIMIT_MRO; depth++) {
-        const char *name = type.heap ? "" : strtab_get(r->dec->strings, type.name);
-        if (strcmp(name, "BaseExceptionGroup") == 0)
+        if (!type.heap && strtab_is(r->dec->strings, type.name, "BaseExceptionGroup"))
             break;
         uint64_t base = field_of(r, type.addr, PY_TYPE_base);
         if (!base)

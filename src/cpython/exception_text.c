@@ -425,8 +425,7 @@ static struct err *put_raw(struct py_decoder *dec, FILE *out, uint64_t type, uin
     if (!value)
         return NULL;
     TRY(py_type_of(dec, value, &info));
-    const char *name = info.heap ? "" : strtab_get(dec->strings, info.name);
-    if (strcmp(name, "NoneType") == 0)
+    if (!info.heap && strtab_is(dec->strings, info.name, "NoneType"))
         return NULL;
     // Python/errors.c, _PyErr_CreateException: a tuple is the arguments, all else the only one.
     bool is_tuple = info.kind == PY_KIND_TUPLE;
@@ -458,7 +457,7 @@ struct err *py_exception_notes(struct py_decoder *dec, uint64_t object, struct p
     if (!list)
         return NULL;
     TRY(py_type_of(dec, list, &info));
-    if (info.heap || strcmp(strtab_get(dec->strings, info.name), "list") != 0)
+    if (info.heap || !strtab_is(dec->strings, info.name, "list"))
         return NULL;
     TRY(py_read(dec->mem, &dec->layout, list, PY_LIST_size, &count));
     TRY(py_read(dec->mem, &dec->layout, list, PY_LIST_items, &items));

@@ -26,8 +26,7 @@ struct err *py_frame_object_read(struct py_decoder *dec, uint64_t addr, struct p
     TRY(mem_read(dec->mem, addr, bytes, size));
     struct py_type_info info;
     TRY(py_type_info(dec, py_pick_or_0(lay, bytes, size, PY_OB_type), &info));
-    const char *type_name = strtab_get(dec->strings, info.name);
-    if (info.heap || !type_name || __builtin_strcmp(type_name, "frame") != 0)
+    if (info.heap || !strtab_is(dec->strings, info.name, "frame"))
         return err_create(ERR_BAD_DATA, "0x%llx is no frame", (unsigned long long)addr);
     uint64_t slots = py_pick_or_0(lay, bytes, size, PY_FO_ob_size);
     uint64_t valuestack = py_pick_or_0(lay, bytes, size, PY_FO_valuestack);

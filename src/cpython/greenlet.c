@@ -13,19 +13,11 @@
 // own address.
 #include "cpython/greenlet.h"
 
-#include <string.h>
-
 #include "util/guard.h"
 #include "util/hash.h"
 
 #define BASE_TYPE "greenlet.greenlet"
 #define MAIN_STOP UINT64_MAX // the first greenlet of a thread has all the rest of the stack
-
-static bool named(const struct py_decoder *dec, uint32_t id, const char *name)
-{
-    const char *text = strtab_get(dec->strings, id);
-    return text && strcmp(text, name) == 0;
-}
 
 static uint64_t head_bytes(const struct py_decoder *dec)
 {
@@ -55,12 +47,12 @@ static bool visit_base(void *arg, const struct py_type_info *type)
 {
     struct kinship *kinship = arg;
     const struct py_decoder *dec = kinship->dec;
-    if (named(dec, type->name, BASE_TYPE))
+    if (strtab_is(dec->strings, type->name, BASE_TYPE))
         kinship->base = type->addr;
     // gevent's, compiled by Cython or not (PURE_PYTHON).
     kinship->hub |=
-        named(dec, type->name, "gevent._gevent_c_hub_primitives.WaitOperationsGreenlet") ||
-        named(dec, type->name, "WaitOperationsGreenlet");
+        strtab_is(dec->strings, type->name, "gevent._gevent_c_hub_primitives.WaitOperationsGreenlet") ||
+        strtab_is(dec->strings, type->name, "WaitOperationsGreenlet");
     return !kinship->base;
 }
 
@@ -177,7 +169,7 @@ static bool is_frame(struct py_decoder *dec, uint64_t object)
 {
     struct py_type_info type;
     AUTO_ERR struct err *err = py_type_of(dec, object, &type);
-    return !err && !type.heap && named(dec, type.name, "frame");
+    return !err && !type.heap && strtab_is(dec->strings, type.name, "frame");
 }
 
 static struct err *settle(struct py_decoder *dec, struct py_greenlet *ret)

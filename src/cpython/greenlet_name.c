@@ -14,8 +14,7 @@
 static uint64_t unwrap(struct py_decoder *dec, uint64_t object)
 {
     for (int i = 0; i < PARTIALS_MAX; i++) {
-        const char *type = strtab_get(dec->strings, py_type_name(dec, object));
-        if (!type || strcmp(type, "functools.partial") != 0)
+        if (!strtab_is(dec->strings, py_type_name(dec, object), "functools.partial"))
             break;
         AUTO_ERR struct err *err =
             mem_read_u64(dec->mem, object + py_offset(&dec->layout, PY_OB_type) + 8, &object);
@@ -42,8 +41,7 @@ static struct err *name_callable(struct py_decoder *dec, uint64_t object, uint32
     }
     TRY(py_describe_callable(dec, object, &bare, ret));
     // gevent forgets what it was given of one that was killed before it began.
-    const char *type_name = strtab_get(dec->strings, type.name);
-    if (!*ret && type_name && strcmp(type_name, "NoneType") != 0)
+    if (!*ret && !strtab_is(dec->strings, type.name, "NoneType"))
         *ret = type.name; // an object that can be called
     return NULL;
 }

@@ -39,8 +39,7 @@ static bool is_named_str(struct py_decoder *dec, uint64_t object, const char *wa
 {
     uint32_t id;
     AUTO_ERR struct err *err = py_str_id(dec, object, &id);
-    const char *text = err ? NULL : strtab_get(dec->strings, id);
-    return text && strcmp(text, want) == 0;
+    return !err && strtab_is(dec->strings, id, want);
 }
 
 static struct err *is_exit(struct py_decoder *dec, uint64_t object, const struct py_type_info *type,

@@ -49,8 +49,7 @@ static bool is_cell(struct py_decoder *dec, uint64_t object)
 {
     struct py_type_info info;
     AUTO_ERR struct err *err = py_type_of(dec, object, &info);
-    const char *name = err ? NULL : strtab_get(dec->strings, info.name);
-    return name && !info.heap && strcmp(name, "cell") == 0;
+    return !err && !info.heap && strtab_is(dec->strings, info.name, "cell");
 }
 
 // What a slot holds; 0: nothing. Of a cell's slot the cell's content: before MAKE_CELL ran the value

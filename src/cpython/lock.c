@@ -9,17 +9,9 @@
 //                3.14+      {head, {PyMutex mutex, thread, level}}                    24 bytes
 #include "cpython/lock.h"
 
-#include <string.h>
-
 #include "util/guard.h"
 
 #define PYMUTEX_LOCKED 1u // Include/cpython/lock.h
-
-static bool named(const struct py_decoder *dec, uint32_t id, const char *name)
-{
-    const char *text = strtab_get(dec->strings, id);
-    return text && strcmp(text, name) == 0;
-}
 
 static uint64_t head_bytes(const struct py_decoder *dec)
 {
@@ -57,8 +49,8 @@ struct err *py_lock_read(struct py_decoder *dec, uint64_t object, struct py_lock
     uint64_t size, head = head_bytes(dec);
     *ret = (struct py_lock){0};
     TRY(py_type_of(dec, object, &type));
-    bool plain = named(dec, type.name, "_thread.lock");
-    if (!plain && !named(dec, type.name, "_thread.RLock"))
+    bool plain = strtab_is(dec->strings, type.name, "_thread.lock");
+    if (!plain && !strtab_is(dec->strings, type.name, "_thread.RLock"))
         return NULL;
     TRY(py_read(dec->mem, &dec->layout, type.addr, PY_TYPE_basicsize, &size));
     if (size < head)
@@ -76,7 +68,7 @@ struct class_search {
 static bool visit_base(void *arg, const struct py_type_info *base)
 {
     struct class_search *search = arg;
-    search->found = named(search->dec, base->name, search->class_name);
+    search->found = strtab_is(search->dec->strings, base->name, search->class_name);
     return !search->found;
 }
 

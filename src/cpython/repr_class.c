@@ -158,8 +158,8 @@ static bool has_enum_meta(struct repr *repr, uint64_t type)
     if (!repr_ok(repr, py_type_of(repr->dec, type, &meta)) || !meta.heap)
         return false;
     // enum.EnumMeta; EnumType from 3.11 on. Those that derive from it are rare.
-    const char *name = strtab_get(repr->dec->strings, meta.name);
-    return name && (strcmp(name, "EnumMeta") == 0 || strcmp(name, "EnumType") == 0);
+    return strtab_is(repr->dec->strings, meta.name, "EnumMeta") ||
+           strtab_is(repr->dec->strings, meta.name, "EnumType");
 }
 
 static void describe(struct repr *repr, struct repr_class *class)

@@ -109,7 +109,7 @@ uint64_t py_slots_value(struct py_decoder *dec, uint64_t object)
     if (!object)
         return 0;
     AUTO_ERR struct err *err = py_type_of(dec, object, &type);
-    if (err || type.heap || strcmp(strtab_get(dec->strings, type.name), "cell") != 0)
+    if (err || type.heap || !strtab_is(dec->strings, type.name, "cell"))
         return err ? 0 : object;
     // PyCellObject (Include/cpython/cellobject.h): ob_ref behind the head.
     AUTO_ERR struct err *unread =

@@ -128,8 +128,7 @@ bool py_is_none(struct py_futures *futures, uint64_t object)
     if (futures->none)
         return false;
     AUTO_ERR struct err *err = py_type_of(futures->dec, object, &type);
-    const char *name = err || type.heap ? NULL : strtab_get(futures->dec->strings, type.name);
-    if (!name || strcmp(name, "NoneType") != 0)
+    if (err || type.heap || !strtab_is(futures->dec->strings, type.name, "NoneType"))
         return false;
     futures->none = object;
     return true;
@@ -293,10 +292,10 @@ static bool visit_attribute(void *arg, uint64_t name, uint64_t value)
 
 bool py_is_true(struct py_decoder *dec, uint64_t object)
 {
-    const char *type = strtab_get(dec->strings, py_type_name(dec, object));
+    uint32_t type = py_type_name(dec, object);
     uint64_t size;
     uint32_t digit;
-    if (!type || (strcmp(type, "bool") != 0 && strcmp(type, "int") != 0))
+    if (!strtab_is(dec->strings, type, "bool") && !strtab_is(dec->strings, type, "int"))
         return false;
     AUTO_ERR struct err *err = py_read(dec->mem, &dec->layout, object, PY_LONG_size, &size);
     AUTO_ERR struct err *other =

@@ -128,8 +128,7 @@ static const struct row *next_row(const struct search *s, const char *file, cons
 static void take_time(const struct search *s, uint64_t handle)
 {
     uint64_t when = attribute(s, handle, "_when");
-    const char *type = strtab_get(s->dec->strings, py_type_name(s->dec, when));
-    if (!type || strcmp(type, "float") != 0)
+    if (!strtab_is(s->dec->strings, py_type_name(s->dec, when), "float"))
         return;
     AUTO_ERR struct err *err =
         mem_read(s->dec->mem, when + py_offset(&s->dec->layout, PY_FLOAT_value), &s->ret->when_s,

@@ -187,17 +187,17 @@ static void search_callback(struct search *s, uint64_t callback)
     AUTO_ERR struct err *err = py_type_of(s->dec, callback, &type);
     if (err)
         return;
-    const char *name = strtab_get(s->dec->strings, type.name);
     if (type.kind == PY_KIND_BUILTIN || type.kind == PY_KIND_BOUND_METHOD) {
         search_owner(s, py_bound_self(s->dec, callback));
     } else if (type.kind == PY_KIND_FUNCTION) {
         search_closure(s, callback);
-    } else if (strcmp(name, "TaskWakeupMethWrapper") == 0) { // 3.6 to 3.8: the task behind its head
+    } else if (strtab_is(s->dec->strings, type.name, "TaskWakeupMethWrapper")) {
+        // 3.6 to 3.8: the task behind its head
         uint64_t task = 0;
         err_destroy(mem_read_u64(s->dec->mem, callback + py_offset(&s->dec->layout, PY_OB_type) + 8,
                                  &task));
         search_owner(s, task);
-    } else if (strcmp(name, "functools.partial") == 0) {
+    } else if (strtab_is(s->dec->strings, type.name, "functools.partial")) {
         search_partial(s, callback);
     }
 }

@@ -224,7 +224,7 @@ static uint32_t loop_type(struct py_decoder *dec, const struct py_type_info *typ
         type->heap ? py_read(dec->mem, &dec->layout, type->addr, PY_TYPE_dict, &dict) : NULL;
     AUTO_ERR struct err *none =
         type->heap && !err ? py_dict_get(dec, dict, "__module__", &module) : NULL;
-    if (!type->heap || err || none || !module)
+    if (!type->heap || !type->name || err || none || !module)
         return type->name;
     AUTO_ERR struct err *unread = py_str(dec, module, &text, &bytes);
     if (unread || strncmp(text, "asyncio.", 8) == 0 || strcmp(text, "__main__") == 0)

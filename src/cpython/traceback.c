@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Traceback objects: a list from the outermost frame to the one that raised
 // (Include/cpython/traceback.h, Python/traceback.c).
-#include <string.h>
-
 #include "cpython/exception_parts.h"
 #include "util/guard.h"
 #include "util/limits.h"
@@ -16,8 +14,7 @@ static bool is_traceback(struct py_decoder *dec, uint64_t object)
 {
     struct py_type_info info;
     AUTO_ERR struct err *err = py_type_of(dec, object, &info);
-    const char *name = err || info.heap ? NULL : strtab_get(dec->strings, info.name);
-    return name && strcmp(name, "traceback") == 0;
+    return !err && !info.heap && strtab_is(dec->strings, info.name, "traceback");
 }
 
 // Addresses of all entries. A list in damaged memory may be a ring.

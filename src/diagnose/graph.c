@@ -51,8 +51,7 @@ bool diag_is_lock(enum snap_wait_kind kind)
 // CPython: Modules/_multiprocessing/semaphore.c.
 bool diag_is_shared(const struct diag *diag, const struct snap_wait *wait)
 {
-    const char *type = strtab_get(diag->strings, wait->type);
-    return type && strcmp(type, "_multiprocessing.SemLock") == 0;
+    return strtab_is(diag->strings, wait->type, "_multiprocessing.SemLock");
 }
 
 bool diag_ran_lately(const struct diag *diag, uint32_t thread)

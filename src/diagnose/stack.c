@@ -22,8 +22,7 @@ enum snap_origin stack_origin(const struct diag *diag, const struct snap_frame *
 
 bool stack_named(const struct diag *diag, uint32_t id, const char *name)
 {
-    const char *text = strtab_get(diag->strings, id);
-    return text && strcmp(text, name) == 0;
+    return strtab_is(diag->strings, id, name);
 }
 
 bool stack_is(const struct diag *diag, const struct snap_frame *frame, const char *file,

@@ -140,6 +140,12 @@ const char *strtab_get(const struct strtab *tab, uint32_t id)
     return id && id <= tab->entries.count ? tab->entries.items[id - 1].bytes : NULL;
 }
 
+bool strtab_is(const struct strtab *tab, uint32_t id, const char *text)
+{
+    const char *bytes = strtab_get(tab, id);
+    return bytes && strcmp(bytes, text) == 0;
+}
+
 size_t strtab_size(const struct strtab *tab, uint32_t id)
 {
     return id && id <= tab->entries.count ? tab->entries.items[id - 1].size : 0;

@@ -184,6 +184,9 @@ static void test_strtab_basics(void **state)
     assert_null(strtab_get(tab, 5));
     assert_int_equal(strtab_size(tab, 0), 0);
     assert_int_equal(strtab_size(tab, UINT32_MAX), 0);
+    assert_true(strtab_is(tab, a, "a") && strtab_is(tab, empty, ""));
+    assert_false(strtab_is(tab, a, "") || strtab_is(tab, a, "ab") || strtab_is(tab, empty, "a"));
+    assert_false(strtab_is(tab, 0, "") || strtab_is(tab, UINT32_MAX, "a"));
     strtab_destroy(tab);
     strtab_destroy(NULL);
 }
