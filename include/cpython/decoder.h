@@ -69,6 +69,12 @@ void py_decoder_still(struct py_decoder *dec, bool still);
 // tagged integer, otherwise the object's address. Earlier versions: the word itself.
 uint64_t py_untag(const struct py_decoder *dec, uint64_t word);
 
+// Of PyObject, behind which the fields of an object's own struct begin: ob_type is its last field.
+static inline uint64_t py_head_bytes(const struct py_decoder *dec)
+{
+    return py_offset(&dec->layout, PY_OB_type) + 8ull;
+}
+
 struct err *py_type_info(struct py_decoder *dec, uint64_t type, struct py_type_info *ret);
 struct err *py_type_of(struct py_decoder *dec, uint64_t object, struct py_type_info *ret);
 struct err *py_expect(struct py_decoder *dec, uint64_t object, enum py_kind kind, const char *what);

@@ -60,7 +60,7 @@ static struct err *unwrap(struct py_decoder *dec, uint64_t object, const struct 
         return NULL;
     }
     uint64_t inner;
-    TRY(mem_read_u64(dec->mem, object + py_offset(&dec->layout, PY_OB_type) + 8, &inner));
+    TRY(mem_read_u64(dec->mem, object + py_head_bytes(dec), &inner));
     if (inner)
         *ret = inner;
     *ret_ends = wrapper->ends || !inner;

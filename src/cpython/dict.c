@@ -197,8 +197,7 @@ static struct err *offset_from_end(struct py_decoder *dec, uint64_t type, uint64
     int64_t count;
     TRY(py_read(dec->mem, &dec->layout, type, PY_TYPE_basicsize, &basic));
     TRY(py_read(dec->mem, &dec->layout, type, PY_TYPE_itemsize, &item));
-    TRY(mem_read_u64(dec->mem, object + py_offset(&dec->layout, PY_OB_type) + 8,
-                     (uint64_t *)&count));
+    TRY(mem_read_u64(dec->mem, object + py_head_bytes(dec), (uint64_t *)&count));
     count = count < 0 ? -count : count;
     if (basic > 1 << 20 || item > 1 << 20 || count < 0 || count > 1 << 30)
         return err_create(ERR_BAD_DATA, "object of impossible size");

@@ -19,11 +19,6 @@
 #define BASE_TYPE "greenlet.greenlet"
 #define MAIN_STOP UINT64_MAX // the first greenlet of a thread has all the rest of the stack
 
-static uint64_t head_bytes(const struct py_decoder *dec)
-{
-    return py_offset(&dec->layout, PY_OB_type) + 8ull; // ob_type is the head's last field
-}
-
 struct err *py_greenlet_imported(struct py_decoder *dec, uint64_t interp, bool *ret)
 {
     uint64_t modules, module = 0;
@@ -120,7 +115,7 @@ static void take_stack(struct py_greenlet *greenlet, size_t at)
 static struct err *read_cxx(struct py_decoder *dec, struct py_greenlet_build *build,
                             struct py_greenlet *ret)
 {
-    TRY(mem_read_u64(dec->mem, ret->object + head_bytes(dec) + 16, &ret->words_addr));
+    TRY(mem_read_u64(dec->mem, ret->object + py_head_bytes(dec) + 16, &ret->words_addr));
     if (!ret->words_addr || ret->words_addr % 8)
         return err_create(ERR_BAD_DATA, "a greenlet without its fields");
     ret->word_count = mem_read_some(dec->mem, ret->words_addr, ret->words, sizeof(ret->words)) / 8;
@@ -154,7 +149,7 @@ static struct err *read_cxx(struct py_decoder *dec, struct py_greenlet_build *bu
 
 static struct err *read_c(struct py_decoder *dec, struct py_greenlet *ret)
 {
-    ret->words_addr = ret->object + head_bytes(dec);
+    ret->words_addr = ret->object + py_head_bytes(dec);
     ret->word_count = 8;
     TRY(mem_read(dec->mem, ret->words_addr, ret->words, 8 * ret->word_count));
     take_stack(ret, 0);
@@ -203,6 +198,6 @@ struct err *py_greenlet_read(struct py_decoder *dec, struct py_greenlet_build *b
         return err_create(ERR_BAD_DATA, "no greenlet");
     ret->of_hub = build->types[slot].is_hub;
     TRY(py_read(dec->mem, &dec->layout, build->types[slot].base, PY_TYPE_basicsize, &size));
-    TRY(size == head_bytes(dec) + 24 ? read_cxx(dec, build, ret) : read_c(dec, ret));
+    TRY(size == py_head_bytes(dec) + 24 ? read_cxx(dec, build, ret) : read_c(dec, ret));
     return settle(dec, ret);
 }

@@ -17,7 +17,7 @@ static uint64_t unwrap(struct py_decoder *dec, uint64_t object)
         if (!strtab_is(dec->strings, py_type_name(dec, object), "functools.partial"))
             break;
         AUTO_ERR struct err *err =
-            mem_read_u64(dec->mem, object + py_offset(&dec->layout, PY_OB_type) + 8, &object);
+            mem_read_u64(dec->mem, object + py_head_bytes(dec), &object);
         if (err)
             return 0;
     }

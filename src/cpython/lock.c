@@ -13,11 +13,6 @@
 
 #define PYMUTEX_LOCKED 1u // Include/cpython/lock.h
 
-static uint64_t head_bytes(const struct py_decoder *dec)
-{
-    return py_offset(&dec->layout, PY_OB_type) + 8ull; // ob_type is the head's last field
-}
-
 static struct err *read_plain(struct py_decoder *dec, uint64_t body, uint64_t size,
                               struct py_lock *ret)
 {
@@ -46,7 +41,7 @@ static struct err *read_rlock(struct py_decoder *dec, uint64_t body, uint64_t si
 struct err *py_lock_read(struct py_decoder *dec, uint64_t object, struct py_lock *ret)
 {
     struct py_type_info type;
-    uint64_t size, head = head_bytes(dec);
+    uint64_t size, head = py_head_bytes(dec);
     *ret = (struct py_lock){0};
     TRY(py_type_of(dec, object, &type));
     bool plain = strtab_is(dec->strings, type.name, "_thread.lock");
@@ -90,6 +85,17 @@ uint32_t py_type_name(struct py_decoder *dec, uint64_t object)
         return 0;
     AUTO_ERR struct err *err = py_type_of(dec, object, &type);
     return err ? 0 : type.name;
+}
+
+// Behind the head: PySocketSockObject (Modules/socketmodule.h, sock_fd), fileio (Modules/_io/fileio.c, fd),
+// pyEpoll_Object (Modules/selectmodule.c, epfd), all of them an int.
+int32_t py_fd_of(struct py_decoder *dec, uint64_t object, const char *class_name)
+{
+    uint32_t fd;
+    if (!py_is_a(dec, object, class_name))
+        return -1;
+    AUTO_ERR struct err *err = mem_read_u32(dec->mem, object + py_head_bytes(dec), &fd);
+    return err ? -1 : (int32_t)fd;
 }
 
 uint64_t py_bound_self(struct py_decoder *dec, uint64_t object)

@@ -17,7 +17,7 @@ bool repr_ok(struct repr *repr, struct err *err)
 
 uint64_t repr_head(const struct repr *repr)
 {
-    return py_offset(&repr->dec->layout, PY_OB_type) + 8;
+    return py_head_bytes(repr->dec);
 }
 
 bool repr_bytes(struct repr *repr, uint64_t addr, void *ret, size_t size)

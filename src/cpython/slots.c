@@ -113,7 +113,7 @@ uint64_t py_slots_value(struct py_decoder *dec, uint64_t object)
         return err ? 0 : object;
     // PyCellObject (Include/cpython/cellobject.h): ob_ref behind the head.
     AUTO_ERR struct err *unread =
-        mem_read_u64(dec->mem, object + py_offset(&dec->layout, PY_OB_type) + 8, &content);
+        mem_read_u64(dec->mem, object + py_head_bytes(dec), &content);
     return unread ? 0 : content;
 }
 

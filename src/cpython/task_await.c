@@ -136,15 +136,11 @@ static void take_time(const struct search *s, uint64_t handle)
     s->ret->has_when = !err;
 }
 
-// PySocketSockObject: sock_fd behind the head.
 static void take_socket(const struct search *s, uint64_t socket)
 {
-    uint32_t fd;
-    if (!py_is_a(s->dec, socket, "_socket.socket"))
-        return;
-    AUTO_ERR struct err *err =
-        mem_read_u32(s->dec->mem, socket + py_offset(&s->dec->layout, PY_OB_type) + 8, &fd);
-    s->ret->fd = err ? -1 : (int32_t)fd;
+    int32_t fd = py_fd_of(s->dec, socket, "_socket.socket");
+    if (fd >= 0)
+        s->ret->fd = fd;
 }
 
 // _SelectorTransport._sock; of TLS, the transport below it.

@@ -173,8 +173,8 @@ static void search_closure(struct search *s, uint64_t function)
 static void search_partial(struct search *s, uint64_t object)
 {
     uint64_t words[2];
-    AUTO_ERR struct err *err = mem_read(
-        s->dec->mem, object + py_offset(&s->dec->layout, PY_OB_type) + 8, words, sizeof(words));
+    AUTO_ERR struct err *err =
+        mem_read(s->dec->mem, object + py_head_bytes(s->dec), words, sizeof(words));
     if (err)
         return;
     search_closure(s, words[0]);
@@ -194,8 +194,7 @@ static void search_callback(struct search *s, uint64_t callback)
     } else if (strtab_is(s->dec->strings, type.name, "TaskWakeupMethWrapper")) {
         // 3.6 to 3.8: the task behind its head
         uint64_t task = 0;
-        err_destroy(mem_read_u64(s->dec->mem, callback + py_offset(&s->dec->layout, PY_OB_type) + 8,
-                                 &task));
+        err_destroy(mem_read_u64(s->dec->mem, callback + py_head_bytes(s->dec), &task));
         search_owner(s, task);
     } else if (strtab_is(s->dec->strings, type.name, "functools.partial")) {
         search_partial(s, callback);

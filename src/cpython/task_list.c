@@ -153,7 +153,7 @@ static struct err *running_loop(struct py_decoder *dec, const struct py_thread *
     TRY(py_dict_get(dec, dict, "__asyncio_running_event_loop__", &holder));
     *ret = holder;
     return holder && dec->layout.version < 0x030c
-               ? mem_read_u64(dec->mem, holder + py_offset(&dec->layout, PY_OB_type) + 8, ret)
+               ? mem_read_u64(dec->mem, holder + py_head_bytes(dec), ret)
                : NULL;
 }
 

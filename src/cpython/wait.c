@@ -79,7 +79,7 @@ static bool owns_futex(const struct search *s, uint64_t object)
         return true;
     size = size < sizeof(words) ? size : sizeof(words);
     size = mem_read_some(s->dec->mem, object, words, size);
-    for (size_t i = py_offset(&s->dec->layout, PY_OB_type) / 8 + 1; i < size / 8; i++)
+    for (size_t i = py_head_bytes(s->dec) / 8; i < size / 8; i++)
         if (words[i] == s->futex)
             return true;
     return false;
@@ -90,7 +90,7 @@ static bool owns_futex(const struct search *s, uint64_t object)
 static enum py_wait_kind kind_of_semlock(const struct search *s, uint64_t object)
 {
     int32_t words[3];
-    uint64_t body = object + py_offset(&s->dec->layout, PY_OB_type) + 8;
+    uint64_t body = object + py_head_bytes(s->dec);
     AUTO_ERR struct err *err = mem_read(s->dec->mem, body + 16, words, sizeof(words));
     if (err)
         return PY_WAIT_NONE;

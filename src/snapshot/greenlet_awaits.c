@@ -136,31 +136,25 @@ struct search {
 
 // ---- The innermost call -------------------------------------------------------------------------
 
-static bool is_name(const char *have, const char *name, bool module)
-{
-    size_t size = strlen(name);
-    return module ? strncmp(have, name, size) == 0 && have[size] == '.' : strcmp(have, name) == 0;
-}
-
 struct base_search {
     const struct py_decoder *dec;
-    const char *name;
-    bool module; // the name is that of the module it comes from
+    const char *module;
     bool found;
 };
 
 static bool visit_base(void *arg, const struct py_type_info *base)
 {
     struct base_search *search = arg;
-    const char *have = strtab_get(search->dec->strings, base->name);
-    search->found = have && is_name(have, search->name, search->module);
+    const char *name = strtab_get(search->dec->strings, base->name);
+    size_t size = strlen(search->module);
+    search->found = name && strncmp(name, search->module, size) == 0 && name[size] == '.';
     return !search->found;
 }
 
-// Its class, or one of its bases, has that name, or comes from the module of that name.
-static bool has_base(struct py_decoder *dec, uint64_t object, const char *name, bool module)
+// Its class, or one of its bases, comes from that module.
+static bool is_of_module(struct py_decoder *dec, uint64_t object, const char *module)
 {
-    struct base_search search = {.dec = dec, .name = name, .module = module};
+    struct base_search search = {.dec = dec, .module = module};
     struct py_type_info type;
     if (!object)
         return false;
@@ -209,9 +203,9 @@ static uint64_t object_of_call(struct py_decoder *dec, const struct py_slots *sl
 {
     for (uint32_t i = slots->live; i < slots->count && i < slots->live + 3; i++) {
         uint64_t object = slots->objects[i], self = py_bound_self(dec, object);
-        if (has_base(dec, self, module, true))
+        if (is_of_module(dec, self, module))
             return self;
-        if (has_base(dec, object, module, true))
+        if (is_of_module(dec, object, module))
             return object;
     }
     return 0;
@@ -236,15 +230,9 @@ static void look_at_call(struct search *s, const struct py_frame *frame,
 
 // ---- Sockets ------------------------------------------------------------------------------------
 
-// PySocketSockObject (Modules/socketmodule.h): sock_fd behind the head.
 static int32_t fd_of_socket(struct py_decoder *dec, uint64_t object)
 {
-    uint32_t fd;
-    if (!has_base(dec, object, "_socket.socket", false))
-        return -1;
-    AUTO_ERR struct err *err =
-        mem_read_u32(dec->mem, object + py_offset(&dec->layout, PY_OB_type) + 8, &fd);
-    return err ? -1 : (int32_t)fd;
+    return py_fd_of(dec, object, "_socket.socket");
 }
 
 static bool visit_attribute(void *arg, uint64_t key, uint64_t value)
@@ -269,7 +257,7 @@ static void find_socket(struct search *s, uint64_t object)
     if (unsized || s->ret->fd >= 0)
         return;
     size = mem_read_some(s->dec->mem, object, words, size < sizeof(words) ? size : sizeof(words));
-    for (size_t i = py_offset(&s->dec->layout, PY_OB_type) / 8 + 1; i < size / 8; i++)
+    for (size_t i = py_head_bytes(s->dec) / 8; i < size / 8; i++)
         if (s->ret->fd < 0 && words[i])
             s->ret->fd = fd_of_socket(s->dec, words[i]);
     if (s->ret->fd >= 0)
@@ -281,7 +269,7 @@ static void find_socket(struct search *s, uint64_t object)
 static bool is_true(struct py_decoder *dec, uint64_t object)
 {
     uint32_t digit = 0;
-    if (!has_base(dec, object, "bool", false))
+    if (!py_is_a(dec, object, "bool"))
         return false;
     AUTO_ERR struct err *err =
         mem_read_u32(dec->mem, object + py_offset(&dec->layout, PY_LONG_digits), &digit);
@@ -312,7 +300,7 @@ static const struct frame_row *row_of_frame(struct py_decoder *dec, const struct
 {
     for (size_t i = 0; i < ARRAY_SIZE(frames); i++)
         if (py_frame_is(dec, frame, frames[i].file, frames[i].function) &&
-            (!frames[i].class_name || has_base(dec, self, frames[i].class_name, false)))
+            (!frames[i].class_name || py_is_a(dec, self, frames[i].class_name)))
             return &frames[i];
     return NULL;
 }

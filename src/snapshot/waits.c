@@ -36,19 +36,12 @@ static enum snap_wait_kind from_python(enum py_wait_kind kind)
 
 // ---- Descriptors --------------------------------------------------------------------------------
 
-// The number that a socket, a file or a selector keeps behind its head: PySocketSockObject (sock_fd),
-// fileio (fd), pyEpoll_Object (epfd), all of them an int.
 static bool owns_fd(struct py_decoder *dec, uint64_t object, int32_t fd)
 {
     static const char *const classes[] = {"_socket.socket", "_io.FileIO", "select.epoll"};
-    uint32_t have;
-    for (size_t i = 0; i < ARRAY_SIZE(classes); i++) {
-        if (!py_is_a(dec, object, classes[i]))
-            continue;
-        AUTO_ERR struct err *err =
-            mem_read_u32(dec->mem, object + py_offset(&dec->layout, PY_OB_type) + 8, &have);
-        return !err && (int32_t)have == fd;
-    }
+    for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
+        if (py_fd_of(dec, object, classes[i]) == fd)
+            return true;
     return false;
 }
 
@@ -59,8 +52,8 @@ static uint64_t inner_file(struct py_decoder *dec, uint64_t object)
     uint64_t inner;
     if (!text && !py_is_a(dec, object, "_io._BufferedIOBase"))
         return 0;
-    AUTO_ERR struct err *err = mem_read_u64(
-        dec->mem, object + py_offset(&dec->layout, PY_OB_type) + 8 + (text ? 16 : 0), &inner);
+    AUTO_ERR struct err *err =
+        mem_read_u64(dec->mem, object + py_head_bytes(dec) + (text ? 16 : 0), &inner);
     return err ? 0 : inner;
 }
 
