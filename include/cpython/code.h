@@ -32,8 +32,8 @@ struct py_code {
     uint64_t proof;         // the proof (py_codes_begin_proof) during which it was last compared
     struct py_callsite_depths *depths; // computed when first asked for
     bool depths_tried;
-    // Indexes in co_names of the methods that take something and give it back (py_acquired()), by
-    // enum py_taking; -1: it does not use that name.
+    // Indexes in co_names of the methods that take something and give it back, by enum py_taking
+    // (cpython/lock.h), as far as py_acquired() knows them; -1: it does not use that name.
     bool taking_known;
     struct {
         int32_t take[2], give[2];

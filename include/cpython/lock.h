@@ -69,10 +69,10 @@ struct py_wait {
     uint32_t waiting; // frame of the program that waits: the library's own are passed over
     struct py_lender lender;
     uint64_t mutex;   // address of the PyMutex that is waited for, 3.13+; 0: not known
-    bool
-        gives_back; // code of the waiting frame also puts into this queue, or releases this semaphore
-    uint32_t
-        loop; // innermost frame, from the waiting one outwards, that waits in a loop; UINT32_MAX
+    // Code of the waiting frame also puts into this queue, or releases this semaphore.
+    bool gives_back;
+    // Innermost frame, from the waiting one outwards, that waits in a loop; UINT32_MAX: none.
+    uint32_t loop;
 };
 // What the innermost frames of a thread wait for that sleeps in a futex call on `futex`.
 struct err *py_wait_read(struct py_decoder *dec, const struct py_stack *stack, uint64_t futex,
@@ -95,21 +95,30 @@ struct py_held {
     bool by_call;  // ... by acquire(), with a release() to come; else its `with` block is under way
 };
 VEC_DEFINE(py_helds, struct py_held);
+
+// How something is taken and given back.
 enum py_taking {
-    PY_ACQUIRE, // acquire() without arguments, or with some if there is no way around release(); release()
-    PY_GET,     // get() or get_nowait(), and put() or put_nowait()
+    PY_ACQUIRE, // without arguments, or with some if there is no way around release()
+    PY_GET,
+    PY_NOTICE, // of a Condition, given by others
 };
+// By which methods. The second one may be NULL.
+struct py_verbs {
+    const char *take[2], *give[2];
+};
+extern const struct py_verbs py_verbs[]; // by enum py_taking
+
 struct py_acquired {
     uint64_t object;
     bool given_back; // by a call that is still to come
     bool awaited;    // "await lock.acquire()"
     bool again;      // there is one more such call, and no way around the first one
 };
-// What a frame has called the first one on, by name, and not the second one of the same name since, which
-// either is still to come, or there is no way around the first call: in the order of its code; whatever that
-// is now. Of what was got only if it comes to the second one, unless an exception keeps it from that, before
-// it comes round again: who puts back what it could not do is no borrower. At most `room` objects; returns
-// how many.
+// What a frame has called `take` on, by name, and not `give` by the same name since, which either is still to
+// come, or there is no way around the call of `take`: in the order of its code; whatever that is now. Of what
+// was got (PY_GET) only if it comes to `give`, unless an exception keeps it from that, before it comes round
+// again: who puts back what it could not do is no borrower. Not for PY_NOTICE, which nobody has. At most
+// `room` objects; returns how many.
 size_t py_acquired(struct py_decoder *dec, const struct py_frame *frame,
                    const struct py_slots *slots, enum py_taking taking, struct py_acquired *ret,
                    size_t room);

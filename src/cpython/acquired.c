@@ -21,6 +21,12 @@
 #define NAMES_MAX 4096
 #define GIVES_MAX 8 // of one path: a `finally` is there several times
 
+const struct py_verbs py_verbs[] = {
+    [PY_ACQUIRE] = {{"acquire", NULL}, {"release", NULL}},
+    [PY_GET] = {{"get", "get_nowait"}, {"put", "put_nowait"}},
+    [PY_NOTICE] = {{"wait", "wait_for"}, {"notify", "notify_all"}},
+};
+
 struct taken {
     struct py_method_call call;
     bool tried; // with arguments, as "acquire(timeout=5)": it may have come back without
@@ -94,18 +100,15 @@ static uint32_t name_at(struct py_decoder *dec, const struct py_code *code, int3
     return err || unread ? 0 : id;
 }
 
+static void find_name(const char *name, const char *const names[2], int32_t index, int32_t ret[2])
+{
+    for (size_t i = 0; i < 2 && names[i]; i++)
+        if (strcmp(name, names[i]) == 0)
+            ret[i] = index;
+}
+
 static void find_names(struct py_decoder *dec, struct py_code *code)
 {
-    static const struct {
-        enum py_taking taking;
-        bool gives;
-        uint8_t index;
-        const char *name;
-    } names[] = {
-        {PY_ACQUIRE, false, 0, "acquire"}, {PY_ACQUIRE, true, 0, "release"},
-        {PY_GET, false, 0, "get"},         {PY_GET, false, 1, "get_nowait"},
-        {PY_GET, true, 0, "put"},          {PY_GET, true, 1, "put_nowait"},
-    };
     uint64_t size = 0;
     code->taking_known = true;
     memset(code->taking, 0xff, sizeof(code->taking)); // -1
@@ -114,10 +117,10 @@ static void find_names(struct py_decoder *dec, struct py_code *code)
         err ? NULL : py_read(dec->mem, &dec->layout, code->names_addr, PY_TUPLE_size, &size);
     for (int32_t i = 0; !err && !unread && (uint64_t)i < size && i < NAMES_MAX; i++) {
         const char *name = strtab_get(dec->strings, name_at(dec, code, i));
-        for (size_t k = 0; name && k < ARRAY_SIZE(names); k++)
-            if (strcmp(name, names[k].name) == 0)
-                (names[k].gives ? code->taking[names[k].taking].give
-                                : code->taking[names[k].taking].take)[names[k].index] = i;
+        for (size_t k = 0; name && k < ARRAY_SIZE(code->taking); k++) {
+            find_name(name, py_verbs[k].take, i, code->taking[k].take);
+            find_name(name, py_verbs[k].give, i, code->taking[k].give);
+        }
     }
 }
 

@@ -172,7 +172,6 @@ static struct err *scan_manager(struct scan *scan, const struct place *place, ui
 static struct err *scan_methods(struct scan *scan, const struct place *place, uint64_t object,
                                 const char *take, const char *give)
 {
-    static const char *const release[] = {"release", NULL}, *const put[] = {"put", "put_nowait"};
     struct py_decoder *dec = scan->dec;
     struct py_acquired acquired[ACQUIRED_MAX];
     struct py_frame takes, gives;
@@ -184,7 +183,7 @@ static struct err *scan_methods(struct scan *scan, const struct place *place, ui
     size_t count = py_acquired(dec, &takes, &slots, PY_ACQUIRE, acquired, ACQUIRED_MAX);
     struct place inner = {place->index, &takes, &slots, place->depth + 1};
     for (size_t i = 0; i < count; i++) {
-        if (!py_names_method(dec, &gives, &its, acquired[i].object, release))
+        if (!py_names_method(dec, &gives, &its, acquired[i].object, py_verbs[PY_ACQUIRE].give))
             continue;
         TRY(add(scan, &inner, acquired[i].object, true, &is));
         if (!is)
@@ -192,7 +191,7 @@ static struct err *scan_methods(struct scan *scan, const struct place *place, ui
     }
     count = py_acquired(dec, &takes, &slots, PY_GET, acquired, ACQUIRED_MAX);
     for (size_t i = 0; i < count; i++)
-        if (py_names_method(dec, &gives, &its, acquired[i].object, put))
+        if (py_names_method(dec, &gives, &its, acquired[i].object, py_verbs[PY_GET].give))
             TRY(add_lent(scan, &inner, acquired[i].object));
     return NULL;
 }

@@ -44,24 +44,17 @@ static int32_t index_of(const struct names *names, uint64_t name)
     return -1;
 }
 
-// How one takes and gives back what is waited for.
-struct verbs {
-    const char *take[2], *give[2];
-};
-
-static const struct verbs *verbs_of(enum py_wait_kind kind)
+// How one takes and gives back what is waited for; NULL: nobody does.
+static const struct py_verbs *verbs_of(enum py_wait_kind kind)
 {
-    static const struct verbs lock = {{"acquire", NULL}, {"release", NULL}},
-                              queue = {{"get", "get_nowait"}, {"put", "put_nowait"}},
-                              condition = {{"wait", "wait_for"}, {"notify", "notify_all"}};
     switch (kind) {
     case PY_WAIT_LOCK:
     case PY_WAIT_SEMAPHORE:
-        return &lock;
+        return &py_verbs[PY_ACQUIRE];
     case PY_WAIT_QUEUE_GET:
-        return &queue;
+        return &py_verbs[PY_GET];
     case PY_WAIT_CONDITION:
-        return &condition;
+        return &py_verbs[PY_NOTICE];
     default:
         return NULL;
     }
@@ -113,7 +106,7 @@ void py_lender_read(struct py_decoder *dec, const struct py_frame *frame,
                     const struct py_slots *slots, enum py_wait_kind kind, uint64_t object,
                     struct py_lender *ret)
 {
-    const struct verbs *verbs = verbs_of(kind);
+    const struct py_verbs *verbs = verbs_of(kind);
     struct names names;
     *ret = (struct py_lender){0};
     if (!verbs || !slots->code || !slots->code->bytecode || frame->offset_bytes < 0 ||
@@ -140,7 +133,7 @@ struct passage {
     const struct py_slots *slots;
     const struct py_lender *lender;
     enum py_wait_kind kind;
-    const struct verbs *verbs;
+    const struct py_verbs *verbs;
     uint64_t object;
     int32_t method; // its index in co_names
     bool passed, gives;

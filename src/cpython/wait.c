@@ -202,14 +202,13 @@ static bool is_in_loop(struct py_decoder *dec, const struct py_frame *frame)
 // round again.
 static void find_habits(struct search *s, const struct py_slots *slots)
 {
-    static const char *const queue[] = {"put", "put_nowait"}, *const semaphore[] = {"release",
-                                                                                    NULL};
     struct py_wait *ret = s->ret;
     if (ret->kind != PY_WAIT_QUEUE_GET && ret->kind != PY_WAIT_SEMAPHORE)
         return;
     const struct py_frame *frames = s->stack->frames.items;
+    enum py_taking taking = ret->kind == PY_WAIT_SEMAPHORE ? PY_ACQUIRE : PY_GET;
     ret->gives_back = py_will_give(s->dec, &frames[ret->waiting], slots, ret->object,
-                                   ret->kind == PY_WAIT_SEMAPHORE ? semaphore : queue);
+                                   py_verbs[taking].give);
     for (uint32_t i = ret->waiting, end = i + CHAIN_MAX; i < s->stack->frames.count && i < end;
          i++) {
         if (is_in_loop(s->dec, &frames[i])) {
