@@ -4,11 +4,6 @@
 // itself runs, its waiting is how a server at rest looks, unless it is in a callback of the program.
 #include "diagnose/tasks.h"
 
-// As for event loops (event_loop.c).
-#define MEDIUM_SHARE 0.02
-#define HIGH_SHARE 0.2
-#define SEEN_MIN 3
-#define SLOW_NS 100000000ull
 // One runs in each thread; each costs a look at all greenlets.
 #define GREENLET_THREADS_MAX 64
 // A chain of parents is a handful: the hub, the main one.
@@ -112,14 +107,14 @@ static bool weigh(const struct diag *diag, const struct hub *hub, enum diag_seve
     const struct prof_thread *its = diag_profiled(diag, thread->pid, thread->tid);
     const struct snap_wait *wait = diag_wait(diag, hub->thread);
     *ret_share = -1;
-    *ret = thread->state == SNAP_SLEEP || (wait && wait->since_ns >= SLOW_NS) ? DIAG_HIGH
+    *ret = thread->state == SNAP_SLEEP || (wait && wait->since_ns >= LOOP_SLOW_NS) ? DIAG_HIGH
                                                                               : DIAG_MEDIUM;
     if (!diag->profile)
         return true;
     uint64_t samples = samples_there(diag, hub), of = its ? its->samples : 0;
     *ret_share = of ? (double)samples / (double)of : 0;
-    *ret = *ret_share >= HIGH_SHARE ? DIAG_HIGH : DIAG_MEDIUM;
-    return of >= DIAG_SNAPSHOTS_MIN && samples >= SEEN_MIN && *ret_share >= MEDIUM_SHARE;
+    *ret = *ret_share >= LOOP_HIGH_SHARE ? DIAG_HIGH : DIAG_MEDIUM;
+    return of >= DIAG_SNAPSHOTS_MIN && samples >= LOOP_SEEN_MIN && *ret_share >= LOOP_MEDIUM_SHARE;
 }
 
 static void say_greenlet(struct plain *text, const struct diag *diag, uint32_t index)

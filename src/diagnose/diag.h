@@ -14,6 +14,11 @@
 // So many findings of one rule are told: the same trouble 100 times over is one trouble.
 #define DIAG_TOLD_MAX 8
 
+// What somebody has waited for so long is no accident: nobody keeps others from a lock for a second on
+// purpose, or a callback's turn ten times as long as what asyncio's debug mode warns of. What comes before
+// that, a nap, will be over soon.
+#define DIAG_LASTING_NS 1000000000ull
+
 // A thread of the snapshot or of the profile, or a stack of one.
 struct diag_number {
     pid_t pid, tid;
@@ -74,8 +79,10 @@ const struct snap_wait *diag_wait(const struct diag *diag, uint32_t thread);
 bool diag_ran_lately(const struct diag *diag, uint32_t thread);
 // Those it waits for, directly and through others, wait for each other.
 bool diag_ends_in_ring(const struct diag *diag, uint32_t thread);
-// What it waits for now it waits for since long, or for nearly the whole run.
+// What it waits for now it has waited for since long: see diag_is_lasting().
 bool diag_lasts(const struct diag *diag, uint32_t thread);
+// It lasts, or did so for most of a run that is shorter than that.
+bool diag_is_lasting(const struct diag *diag, uint64_t since_ns);
 // How long the first of a group's waiters waits at least. 0: not known.
 uint64_t diag_longest_wait(const struct diag *diag, const struct diag_group *group);
 // What one thread has at a time, and the others wait until it lets go.

@@ -5,15 +5,9 @@
 #include "diagnose/tasks.h"
 #include "util/guard.h"
 
-// Of the snapshots of a run: what blocks the loop in so many is felt by each request.
-#define MEDIUM_SHARE 0.02
-#define HIGH_SHARE 0.2
-#define SEEN_MIN 3 // snapshots; fewer are accidents
 // What is over at once each time is only felt where it is so much of the time: a lock, which is mostly held
 // for moments, or a call that was never seen for long.
 #define BRIEF_SHARE 0.1
-// A time limit that is met by each callback at asyncio's own debug warning (slow_callback_duration).
-#define SLOW_NS 100000000ull
 
 // What runs callbacks, and what waits for events. `coroutine`: everything else that the loop does is
 // below the same frame; only a coroutine makes it a callback. CPython: Lib/asyncio/events.py,
@@ -115,7 +109,7 @@ struct blocked {
 static bool naps(const struct diag *diag, uint32_t thread, const struct snap_wait *wait)
 {
     int64_t left = !wait ? -1 : wait->left_ns >= 0 ? wait->left_ns : wait->timeout_ns;
-    return left >= 0 && left < (int64_t)SLOW_NS && diag_ran_lately(diag, thread);
+    return left >= 0 && left < (int64_t)LOOP_SLOW_NS && diag_ran_lately(diag, thread);
 }
 
 // A sleep is there on purpose, and what has lasted is no accident.
@@ -127,8 +121,8 @@ static bool is_long(const struct diag *diag, const struct blocked *blocked)
     const struct snap_thread *thread = &diag->threads[blocked->thread];
     uint32_t loop = thread_loop(diag, thread->pid, thread->tid);
     bool sleeps = thread->state == SNAP_SLEEP && !naps(diag, blocked->thread, wait);
-    return sleeps || (wait && wait->since_ns >= SLOW_NS) ||
-           (loop != DIAG_NONE && diag_suspended(diag)->loops.items[loop].same_ns >= SLOW_NS);
+    return sleeps || (wait && wait->since_ns >= LOOP_SLOW_NS) ||
+           (loop != DIAG_NONE && diag_suspended(diag)->loops.items[loop].same_ns >= LOOP_SLOW_NS);
 }
 
 // A lock that was asked for a moment ago.
@@ -142,7 +136,7 @@ static bool is_brief(const struct diag *diag, const struct blocked *blocked)
 static enum diag_severity severity_of(const struct diag *diag, const struct blocked *blocked)
 {
     if (blocked->of)
-        return (double)blocked->samples >= HIGH_SHARE * (double)blocked->of ? DIAG_HIGH
+        return (double)blocked->samples >= LOOP_HIGH_SHARE * (double)blocked->of ? DIAG_HIGH
                                                                             : DIAG_MEDIUM;
     return is_long(diag, blocked) ? DIAG_HIGH : is_brief(diag, blocked) ? DIAG_LOW : DIAG_MEDIUM;
 }
@@ -250,7 +244,7 @@ static uint64_t longest_call(const struct diag *diag, const struct prof_stack *f
 
 static bool is_brief_stack(const struct diag *diag, const struct prof_stack *from)
 {
-    return from->state == SNAP_LOCK_WAIT || longest_call(diag, from) < SLOW_NS;
+    return from->state == SNAP_LOCK_WAIT || longest_call(diag, from) < LOOP_SLOW_NS;
 }
 
 static uint32_t blocked_now(const struct diag *diag, pid_t pid, pid_t tid,
@@ -287,8 +281,8 @@ static void look_at_stacks(struct diag *diag, const struct diag_number *stacks, 
         blocked.brief += is_brief_stack(diag, its) ? its->samples : 0;
     }
     double of = (double)blocked.of, others = (double)(blocked.samples - blocked.brief);
-    bool often = others >= MEDIUM_SHARE * of || (double)blocked.samples >= BRIEF_SHARE * of;
-    if (blocked.of >= DIAG_SNAPSHOTS_MIN && blocked.samples >= SEEN_MIN && often)
+    bool often = others >= LOOP_MEDIUM_SHARE * of || (double)blocked.samples >= BRIEF_SHARE * of;
+    if (blocked.of >= DIAG_SNAPSHOTS_MIN && blocked.samples >= LOOP_SEEN_MIN && often)
         tell(diag, &blocked);
 }
 

@@ -9,9 +9,7 @@
 #include "diagnose/tasks.h"
 #include "util/guard.h"
 
-// As for a loop's callbacks: what has lasted so long is no accident.
-#define LONG_NS 1000000000ull
-#define POOLS_MAX 32      // for each of them all tasks are looked through
+#define POOLS_MAX 32 // for each of them all tasks are looked through
 
 // CPython: Lib/concurrent/futures/process.py: _ExecutorManagerThread.run(), up to 3.8
 // _queue_management_worker().
@@ -107,7 +105,7 @@ static enum diag_severity severity_of(const struct diag *diag, const struct pool
 {
     if (pool->lasting == pool->threads)
         return DIAG_HIGH;
-    if (queued->since_ns >= LONG_NS)
+    if (queued->since_ns >= DIAG_LASTING_NS)
         return DIAG_MEDIUM;
     // Jobs that come to an end soon enough, over a run, or while they were looked at: the pool is busy,
     // not stuck.

@@ -11,7 +11,7 @@
 #define MEDIUM_SHARE 0.2
 #define HIGH_SHARE 0.5
 // A call that was seen holding it for so long is 20 switch intervals (sys.getswitchinterval, 5 ms).
-#define LONG_NS 100000000ull
+#define CALL_NS 100000000ull
 // Of one snapshot; fewer are the usual quarrel over it.
 #define WAITERS_MIN 2
 
@@ -82,7 +82,7 @@ static void tell_snapshot(struct diag *diag, uint32_t holder, size_t waiters)
     size_t all = diag_python_threads(diag, thread->pid);
     bool whole = waiters >= WAITERS_MIN && 2 * waiters + 1 >= all;
     bool certain = blocks(thread->state) &&
-                   (diag->source->of_core || whole || (wait && wait->since_ns >= LONG_NS));
+                   (diag->source->of_core || whole || (wait && wait->since_ns >= CALL_NS));
     struct draft draft;
     // Not everybody waits: it may well be over at once.
     bool likely = whole || blocks(thread->state) || diag->source->of_core;
@@ -174,7 +174,7 @@ static void look_at_profile(struct diag *diag)
     if (share < MEDIUM_SHARE || waiters < MEDIUM_SHARE)
         return;
     struct draft draft;
-    draft_begin(&draft, diag, share >= HIGH_SHARE && longest >= LONG_NS ? DIAG_HIGH : DIAG_MEDIUM,
+    draft_begin(&draft, diag, share >= HIGH_SHARE && longest >= CALL_NS ? DIAG_HIGH : DIAG_MEDIUM,
                 SNAP_OBSERVED, share);
     plain_str(&draft.text, "Native code holds the GIL in ");
     plain_percent(&draft.text, share);

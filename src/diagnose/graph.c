@@ -9,12 +9,10 @@
 
 // What is told of is bounded in any case; a process of 40,000 threads may have 20,000 pairs.
 #define CHAINS_MAX 100
-// What has lasted so long is no accident.
-#define LONG_NS 1000000000ull
-#define LASTING_SHARE 0.6 // of a shorter run, of which the first look and the last one may come late
+// Of a shorter run, of which the first look and the last one may come late on a busy machine.
+#define LASTING_SHARE 0.6
 // A chain of so many threads has no end: it is a ring.
 #define CHAIN_MAX 1000
-#define NAP_NS 1000000000
 
 // One that had to be stopped for its registers has not moved, either, though its clock has, if there are
 // details of it: those are only read of a thread that sleeps where it slept.
@@ -72,7 +70,7 @@ bool diag_naps(const struct diag *diag, uint32_t thread)
     if (!wait || wait->kind != SNAP_WAIT_SLEEP)
         return false;
     int64_t left = wait->left_ns >= 0 ? wait->left_ns : wait->timeout_ns;
-    return left >= 0 && left < NAP_NS;
+    return left >= 0 && left < (int64_t)DIAG_LASTING_NS;
 }
 
 size_t diag_python_threads(const struct diag *diag, pid_t pid)
@@ -101,14 +99,17 @@ bool diag_is_alone(const struct diag *diag, uint32_t thread)
     return diag->threads[thread].known_to_python;
 }
 
+bool diag_is_lasting(const struct diag *diag, uint64_t since_ns)
+{
+    return since_ns >= DIAG_LASTING_NS ||
+           (since_ns && diag->profile &&
+            (double)since_ns >= LASTING_SHARE * (double)diag->profile->duration_ns);
+}
+
 bool diag_lasts(const struct diag *diag, uint32_t thread)
 {
-    const struct snap_thread *t = &diag->threads[thread];
     const struct snap_wait *wait = diag_wait(diag, thread);
-    const struct prof_thread *its = diag_profiled(diag, t->pid, t->tid);
-    return wait && wait->since_ns &&
-           (wait->since_ns >= LONG_NS ||
-            (its && (double)wait->since_ns >= LASTING_SHARE * (double)diag->profile->duration_ns));
+    return wait && diag_is_lasting(diag, wait->since_ns);
 }
 
 uint64_t diag_longest_wait(const struct diag *diag, const struct diag_group *group)

@@ -6,13 +6,8 @@
 // that wait for this task itself. Short steps, however many, are what a loop is for.
 #include "diagnose/tasks.h"
 
-// Ten times what asyncio's debug mode warns of (slow_callback_duration, 0.1 s): each request that
-// comes in meanwhile is late by so much. More than a few of its snapshots, so that no two steps of
-// the same task are taken for one.
-#define MEDIUM_NS 1000000000ull
+// More than a few, so that no two steps of the same task are taken for one.
 #define SNAPSHOTS_MIN 3
-// Time limits of clients and of health checks begin about here.
-#define HIGH_NS 5000000000ull
 
 // Its own frames of the step, innermost first.
 static const struct snap_frame *own_of(const struct diag *diag, uint32_t thread)
@@ -28,7 +23,7 @@ static void tell(struct diag *diag, const struct snap_loop *loop, uint32_t threa
 {
     const struct snap_frame *own = own_of(diag, thread);
     struct draft draft;
-    draft_begin(&draft, diag, loop->same_ns >= HIGH_NS ? DIAG_HIGH : DIAG_MEDIUM, SNAP_INFERRED,
+    draft_begin(&draft, diag, loop->same_ns >= LOOP_DEAD_NS ? DIAG_HIGH : DIAG_MEDIUM, SNAP_INFERRED,
                 -1);
     plain_str(&draft.text, "The event loop of ");
     say_thread(&draft.text, diag, thread);
@@ -57,7 +52,7 @@ void rule_long_step(struct diag *diag)
     for (uint32_t i = 0; i < loops->count && told < DIAG_TOLD_MAX; i++) {
         const struct snap_loop *loop = &loops->items[i];
         uint32_t thread = loop_thread(diag, i);
-        if (loop->same_ns < MEDIUM_NS || loop->same_snapshots < SNAPSHOTS_MIN ||
+        if (loop->same_ns < LOOP_STUCK_NS || loop->same_snapshots < SNAPSHOTS_MIN ||
             thread == DIAG_NONE)
             continue;
         enum snap_state state = diag->threads[thread].state;

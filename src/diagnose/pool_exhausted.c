@@ -18,8 +18,7 @@
 #define HIGH_SHARE 0.5 // of the process's threads: the service is down, if none of them gets on
 // In a run it is known how long each waits. So much is not felt by anybody ...
 #define BRIEF_NS 100000000ull
-// ... and so much is no accident: or half of the run, where that is shorter.
-#define LONG_NS 1000000000ull
+// ... and what lasts (DIAG_LASTING_NS) is no accident: or half of the run, where that is shorter.
 #define LONG_SHARE 0.5
 
 // What gives a thread its units of work. CPython: Lib/concurrent/futures/thread.py, _WorkItem.run;
@@ -173,7 +172,7 @@ static enum diag_severity severity_of(const struct diag *diag, const struct pool
         uint64_t longest = diag_longest_wait(diag, group);
         if (longest < BRIEF_NS)
             return DIAG_LOW;
-        lasts = longest >= LONG_NS ||
+        lasts = longest >= DIAG_LASTING_NS ||
                 (double)longest >= LONG_SHARE * (double)diag->profile->duration_ns;
     } else if ((pool->moves || pool->naps) && !most) {
         return DIAG_LOW;

@@ -7,8 +7,6 @@
 // One waiter is a glimpse of any lock. Three at once, and half of all threads, are a queue.
 #define QUEUE_THREADS 3
 #define QUEUE_SHARE 0.5
-// Nobody holds a lock for so long on purpose while others wait for it.
-#define LONG_NS 1000000000ull
 // Of a thread's samples: it waited in all but a few snapshots, in one call.
 #define LASTING_SHARE 0.9
 
@@ -54,7 +52,7 @@ static bool lasts(const struct diag *diag, const struct diag_group *group)
 {
     uint32_t first = speaker(diag, group);
     const struct snap_thread *waiter = &diag->threads[first];
-    if (diag_longest_wait(diag, group) >= LONG_NS)
+    if (diag_longest_wait(diag, group) >= DIAG_LASTING_NS)
         return true;
     const struct prof_thread *thread = diag_profiled(diag, waiter->pid, waiter->tid);
     return thread && thread->samples >= DIAG_SNAPSHOTS_MIN &&

@@ -16,12 +16,8 @@
 // A lock is held for moments where all is well; nobody builds on a queue before one.
 #define LOCK_TASKS 20
 #define PILE_SHARE 0.5 // of the process's tasks: it is what the process is about
-// Nobody keeps what so many wait for that long, if he goes on at all.
-#define LONG_NS 1000000000ull
 // A sleep with the lock in hand that goes on for as long as this is no pause between two pieces of work.
 #define HELD_NS 5000000000
-// Of a run that is shorter: most of it, as the first look and the last one may come late on a busy machine.
-#define LASTING_SHARE 0.6
 
 // Where tasks wait to borrow a connection: clients' pools. The functions are the same ones in which
 // their users stand; what is further in differs (queues, conditions, futures of each one's own).
@@ -165,20 +161,14 @@ static bool is_in(const struct diag *diag, uint32_t stack_index, const struct sn
     return false;
 }
 
-static bool is_lasting(const struct diag *diag, uint64_t since_ns)
-{
-    return since_ns >= LONG_NS ||
-           (double)since_ns >= LASTING_SHARE * (double)diag->profile->duration_ns;
-}
-
 // Does who has it go on? Over a run it is seen; a short sleep will be over soon.
 static void look_at_holder(const struct diag *diag, struct pile *pile, uint32_t task)
 {
     const struct snap_task *holder = &diag_suspended(diag)->tasks.items[task];
     bool waits = holder->state == SNAP_TASK_WAITING;
     bool naps = waits && holder->await.kind == SNAP_AWAIT_SLEEP && holder->await.left_ns >= 0 &&
-                holder->await.left_ns < (int64_t)LONG_NS;
-    if (diag->profile && waits && holder->since_ns && is_lasting(diag, holder->since_ns))
+                holder->await.left_ns < (int64_t)DIAG_LASTING_NS;
+    if (diag->profile && waits && holder->since_ns && diag_is_lasting(diag, holder->since_ns))
         pile->lasting = true;
     else if (naps || (diag->profile && (!waits || holder->since_ns)))
         pile->moves = true;

@@ -5,6 +5,18 @@
 
 #include "diagnose/stack.h"
 
+// Nothing else of its loop has a turn meanwhile. asyncio's debug mode warns of a callback that takes as long
+// as this (slow_callback_duration) ...
+#define LOOP_SLOW_NS 100000000ull
+// ... ten times that makes each request late that comes in meanwhile ...
+#define LOOP_STUCK_NS (10 * LOOP_SLOW_NS)
+// ... and time limits of clients and of health checks begin about here.
+#define LOOP_DEAD_NS 5000000000ull
+// Of the snapshots of a run: what blocks the loop, or the hub, in so many is felt by each request.
+#define LOOP_MEDIUM_SHARE 0.02
+#define LOOP_HIGH_SHARE 0.2
+#define LOOP_SEEN_MIN 3 // snapshots; fewer are accidents
+
 // Never NULL.
 const struct snap_suspended *diag_suspended(const struct diag *diag);
 struct stack stack_of_suspended(const struct diag *diag, uint32_t stack);

@@ -7,10 +7,7 @@
 #include "diagnose/tasks.h"
 #include "util/guard.h"
 
-// Ten times what asyncio's debug mode warns of for a single callback (slow_callback_duration).
-#define LONG_NS 1000000000ull
-#define HIGH_NS 5000000000ull // time limits of clients and of health checks begin about here
-#define TASKS_MIN 3           // fewer may have been told of at a bad moment
+#define TASKS_MIN 3 // fewer may have been told of at a bad moment
 
 // Its time is over, too: the loop has not looked at its timers since.
 static bool is_ready(const struct snap_task *task)
@@ -32,7 +29,7 @@ static struct starving *find_starving(const struct diag *diag)
     struct starving *loops = calloc(suspended->loops.count + 1, sizeof(*loops));
     for (uint32_t i = 0; loops && i < suspended->tasks.count; i++) {
         const struct snap_task *task = &suspended->tasks.items[i];
-        if (!is_ready(task) || task->loop >= suspended->loops.count || task->since_ns < LONG_NS)
+        if (!is_ready(task) || task->loop >= suspended->loops.count || task->since_ns < LOOP_STUCK_NS)
             continue;
         struct starving *its = &loops[task->loop];
         its->count++;
@@ -51,7 +48,7 @@ static void tell(struct diag *diag, uint32_t number, const struct starving *star
     const struct snap_frame *own = task_own(diag, starving->task);
     size_t all = tasks_living(diag, loop->pid);
     struct draft draft;
-    draft_begin(&draft, diag, starving->longest_ns >= HIGH_NS ? DIAG_HIGH : DIAG_MEDIUM,
+    draft_begin(&draft, diag, starving->longest_ns >= LOOP_DEAD_NS ? DIAG_HIGH : DIAG_MEDIUM,
                 SNAP_OBSERVED, (double)starving->count / (double)(all ? all : 1));
     say_of_tasks(&draft.text, starving->count, all);
     plain_str(&draft.text, starving->count == 1 ? " is" : " are");
@@ -92,7 +89,7 @@ void rule_tasks_starving(struct diag *diag)
     size_t told = 0;
     diag->failed |= !starving;
     for (uint32_t i = 0; starving && i < loops->count && told < DIAG_TOLD_MAX; i++) {
-        bool one_step = loops->items[i].same_ns >= LONG_NS;
+        bool one_step = loops->items[i].same_ns >= LOOP_STUCK_NS;
         if (starving[i].count >= TASKS_MIN && !one_step) {
             tell(diag, i, &starving[i]);
             told++;
