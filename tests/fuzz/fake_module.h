@@ -13,6 +13,16 @@
 #define FAKE_EH_FRAME_BYTES 1024
 #define FAKE_TEXT_BYTES 512
 
+// For a struct fuzz_region.
+#define FAKE_MODULE_REGION(module)           \
+    {                                        \
+        .addr = FAKE_MODULE_ADDR,            \
+        .bytes = (const uint8_t *)&(module), \
+        .size = sizeof(module),              \
+        .path = FAKE_MODULE_PATH,            \
+        .executable = true,                  \
+    }
+
 // Both are file offsets and addresses.
 struct fake_module {
     Elf64_Ehdr header;

@@ -29,21 +29,12 @@ static void run(const uint8_t *data, size_t size)
     struct fuzz_input head = fuzz_take_bytes(&in, in_head * FUZZ_CHANGE_BYTES);
     fuzz_change(bytes, core->head_bytes, 0, &head);
     fuzz_change(bytes, core->size, FAKE_BASE, &in);
-    char path[32];
-    AUTO_CLOSE int fd = fuzz_file(bytes, core->size - core->size * cut / 65536, path);
-    (void)fd; // clang does not take its guard for a use
-    struct options options = whole_options(flags, path);
-    whole_analyze(&options);
+    whole_analyze_bytes(flags, bytes, core->size, cut);
 }
 
 static void seeds(void)
 {
-    for (uint8_t kind = 0; kind < FAKE_CORE_KINDS; kind++) {
-        const uint8_t formats[] = {0, 1, 2, TWICE, TWICE | 1, TWICE | 2, NO_NATIVE, RAW_NATIVE};
-        uint8_t head[5] = {kind, formats[kind % sizeof(formats)], 0, 0, 2};
-        fuzz_seed_changes(head, sizeof(head), 0);
-        fuzz_seed_changes(head, sizeof(head), 10);
-    }
+    whole_seeds(2);
 }
 
 FUZZ_TARGET(analyze, run, seeds, 5000)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Chains of generators that await each other, and the collector's lists. Input: which Python, then changes.
 #include "fake_coroutine.h"
-#include "fuzz.h"
+#include "kept_python.h"
 #include "util/limits.h"
 
 static const uint16_t versions[] = {0x0306, 0x0309, 0x030a, 0x030b, 0x030c, 0x030d, 0x030e, 0x030f};
@@ -9,8 +9,7 @@ static const uint16_t versions[] = {0x0306, 0x0309, 0x030a, 0x030b, 0x030c, 0x03
 #define GENERATORS 12
 
 static struct whole {
-    struct fake_python py;
-    uint8_t *bytes;
+    struct kept_python kept;
     uint64_t generators[GENERATORS], interp;
 } wholes[ARRAY_SIZE(versions)];
 
@@ -18,7 +17,7 @@ static void make_whole(struct whole *whole, uint16_t version)
 {
     static const char *const wrappers[] = {"coroutine_wrapper", "async_generator_asend",
                                            "async_generator_athrow", "anext_awaitable"};
-    struct fake_python *py = &whole->py;
+    struct fake_python *py = &whole->kept.py;
     struct fake_generators kinds;
     fake_python_init(py, version, PY_BUILD_RELEASE, 192 << 10);
     fake_generators_init(py, &kinds);
@@ -32,20 +31,13 @@ static void make_whole(struct whole *whole, uint16_t version)
     whole->interp = fake_collector(py);
     for (unsigned i = 0; i < 60; i++)
         fake_tracked(py, fake_generation(py, whole->interp, i % 3));
-    py->memory.size = py->memory.used;
-    whole->bytes = malloc(py->memory.size);
-    FUZZ_CHECK(whole->bytes);
-    memcpy(whole->bytes, py->memory.bytes, py->memory.size);
+    kept_python_keep(&whole->kept);
 }
 
 __attribute__((destructor)) static void free_wholes(void)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(wholes); i++) {
-        if (!wholes[i].bytes)
-            continue;
-        free(wholes[i].bytes);
-        fake_python_deinit(&wholes[i].py);
-    }
+    for (size_t i = 0; i < ARRAY_SIZE(wholes); i++)
+        kept_python_free(&wholes[i].kept);
 }
 
 static bool visit(void *arg, uint64_t object)
@@ -76,12 +68,10 @@ static void run(const uint8_t *data, size_t size)
     struct fuzz_input in = {data, size};
     size_t which = fuzz_take(&in, 1) % ARRAY_SIZE(versions), objects = 0;
     struct whole *whole = &wholes[which];
-    if (!whole->bytes)
+    if (!whole->kept.bytes)
         make_whole(whole, versions[which]);
-    struct fake_python *py = &whole->py;
-    memcpy(py->memory.bytes, whole->bytes, py->memory.size);
-    fuzz_change(py->memory.bytes, py->memory.size, FAKE_BASE, &in);
-    py_decoder_forget(py->dec);
+    struct fake_python *py = &whole->kept.py;
+    kept_python_change(&whole->kept, &in);
     py->process.awaits_walked = 0;
     for (size_t i = 0; i < GENERATORS; i++)
         read_generator(py, whole->generators[i]);

@@ -26,11 +26,7 @@ static struct data {
 } data_of;
 
 static const struct fuzz_region regions[] = {
-    {.addr = FAKE_MODULE_ADDR,
-     .bytes = (const uint8_t *)&module,
-     .size = sizeof(module),
-     .path = FAKE_MODULE_PATH,
-     .executable = true},
+    FAKE_MODULE_REGION(module),
     {.addr = DATA_ADDR,
      .bytes = (const uint8_t *)&data_of,
      .size = sizeof(data_of),

@@ -10,11 +10,7 @@
 static struct fake_module module;
 
 static const struct fuzz_region regions[] = {
-    {.addr = FAKE_MODULE_ADDR,
-     .bytes = (const uint8_t *)&module,
-     .size = sizeof(module),
-     .path = FAKE_MODULE_PATH,
-     .executable = true},
+    FAKE_MODULE_REGION(module),
 };
 
 static void ask(struct image *image, struct module *at)

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Strings, numbers, tuples and dicts of each kind. Input: which Python, then changes.
 #include "cpython/repr.h"
-#include "fake_python.h"
-#include "fuzz.h"
+#include "kept_python.h"
 #include "util/limits.h"
 
 static const uint16_t versions[] = {0x0306, 0x0308, 0x030a, 0x030b, 0x030c, 0x030d, 0x030e, 0x030f};
@@ -10,9 +9,8 @@ static const uint16_t versions[] = {0x0306, 0x0308, 0x030a, 0x030b, 0x030c, 0x03
 #define MAX_OBJECTS 64
 
 static struct whole {
-    struct fake_python py;
-    uint8_t *bytes;
-    uint64_t objects[MAX_OBJECTS], split;
+    struct kept_python kept;
+    uint64_t objects[MAX_OBJECTS];
     size_t count;
 } wholes[ARRAY_SIZE(versions)];
 
@@ -24,7 +22,7 @@ static void keep(struct whole *whole, uint64_t object)
 
 static uint64_t put_object(struct whole *whole, const char *type, size_t size)
 {
-    struct fake_python *py = &whole->py;
+    struct fake_python *py = &whole->kept.py;
     uint64_t object = fake_object(py, fake_type(py, type, 0), size);
     keep(whole, object);
     return object;
@@ -33,7 +31,7 @@ static uint64_t put_object(struct whole *whole, const char *type, size_t size)
 // Of the types that only repr() knows, each with `items` in it.
 static void make_containers(struct whole *whole, const uint64_t items[static 8])
 {
-    struct fake_python *py = &whole->py;
+    struct fake_python *py = &whole->kept.py;
     uint64_t list = put_object(whole, "list", 64), set = put_object(whole, "set", 128),
              table = fake_object(py, 0, 8 * 16), array = fake_object(py, 0, 64);
     for (size_t i = 0; i < 8; i++) {
@@ -65,7 +63,7 @@ static void make_whole(struct whole *whole, uint16_t version)
 {
     static const uint16_t narrow[] = {0x20ac, 'x', 0xd800, 0xffff};
     static const uint32_t wide[] = {0x1f40d, 'y', 0x10ffff, 0xd9ab};
-    struct fake_python *py = &whole->py;
+    struct fake_python *py = &whole->kept.py;
     uint64_t keys[8], values[8];
     fake_python_init(py, version, PY_BUILD_RELEASE, 192 << 10);
     for (size_t i = 0; i < 8; i++) {
@@ -95,20 +93,13 @@ static void make_whole(struct whole *whole, uint16_t version)
     fake_set(py, module, PY_MODULE_dict, fake_dict_of(py, keys, values, 2));
     keep(whole, module);
     make_containers(whole, keys);
-    py->memory.size = py->memory.used;
-    whole->bytes = malloc(py->memory.size);
-    FUZZ_CHECK(whole->bytes);
-    memcpy(whole->bytes, py->memory.bytes, py->memory.size);
+    kept_python_keep(&whole->kept);
 }
 
 __attribute__((destructor)) static void free_wholes(void)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(wholes); i++) {
-        if (!wholes[i].bytes)
-            continue;
-        free(wholes[i].bytes);
-        fake_python_deinit(&wholes[i].py);
-    }
+    for (size_t i = 0; i < ARRAY_SIZE(wholes); i++)
+        kept_python_free(&wholes[i].kept);
 }
 
 static bool count_pair(void *arg, uint64_t key, uint64_t value)
@@ -159,12 +150,10 @@ static void run(const uint8_t *data, size_t size)
     struct fuzz_input in = {data, size};
     size_t which = fuzz_take(&in, 1) % ARRAY_SIZE(versions);
     struct whole *whole = &wholes[which];
-    if (!whole->bytes)
+    if (!whole->kept.bytes)
         make_whole(whole, versions[which]);
-    struct fake_python *py = &whole->py;
-    memcpy(py->memory.bytes, whole->bytes, py->memory.size);
-    fuzz_change(py->memory.bytes, py->memory.size, FAKE_BASE, &in);
-    py_decoder_forget(py->dec);
+    struct fake_python *py = &whole->kept.py;
+    kept_python_change(&whole->kept, &in);
     for (size_t i = 0; i < whole->count; i++)
         read_object(py->dec, whole->objects[i]), write_object(py->dec, whole->objects[i]);
 }

@@ -49,11 +49,7 @@ static void walk(struct unwinder *unwinder, struct target *target, uint64_t pc, 
 static void run(const uint8_t *data, size_t size)
 {
     static const struct fuzz_region regions[] = {
-        {.addr = FAKE_MODULE_ADDR,
-         .bytes = (const uint8_t *)&module,
-         .size = sizeof(module),
-         .path = FAKE_MODULE_PATH,
-         .executable = true},
+        FAKE_MODULE_REGION(module),
         {.addr = STACK_ADDR,
          .bytes = (const uint8_t *)stack,
          .size = sizeof(stack),

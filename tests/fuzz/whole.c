@@ -2,7 +2,9 @@
 // See whole.h.
 #include "whole.h"
 
+#include "fake_core.h"
 #include "fuzz.h"
+#include "util/guard.h"
 
 // Nothing of the target reaches a terminal: no control characters of either set, but line ends.
 static void check_text(const char *text, size_t size)
@@ -61,4 +63,23 @@ struct options whole_options(unsigned flags, char *path)
                               .file_count = flags & TWICE ? 2 : 1};
     options.report.full = flags & FULL;
     return options;
+}
+
+void whole_analyze_bytes(unsigned flags, const uint8_t *bytes, size_t size, uint64_t cut)
+{
+    char path[32];
+    AUTO_CLOSE int fd = fuzz_file(bytes, size - size * cut / 65536, path);
+    (void)fd; // clang does not take its guard for a use
+    struct options options = whole_options(flags, path);
+    whole_analyze(&options);
+}
+
+void whole_seeds(uint8_t first_changes)
+{
+    for (uint8_t kind = 0; kind < FAKE_CORE_KINDS; kind++) {
+        const uint8_t formats[] = {0, 1, 2, TWICE, TWICE | 1, TWICE | 2, NO_NATIVE, RAW_NATIVE};
+        uint8_t head[5] = {kind, formats[kind % sizeof(formats)], 0, 0, first_changes};
+        fuzz_seed_changes(head, sizeof(head), 0);
+        fuzz_seed_changes(head, sizeof(head), 10);
+    }
 }

@@ -13,5 +13,9 @@ enum { FORMAT_BITS = 3, NO_NATIVE = 4, RAW_NATIVE = 8, TWICE = 16, FULL = 32 };
 struct options whole_options(unsigned flags, char *path);
 // The exit code.
 int whole_analyze(const struct options *options);
+// Of a file with these bytes, of which so many 65536ths are cut off at the end.
+void whole_analyze_bytes(unsigned flags, const uint8_t *bytes, size_t size, uint64_t cut);
+// Seeds that begin with a kind of core, flags, and how many of ten changes are of what the target damages most.
+void whole_seeds(uint8_t first_changes);
 
 #endif
