@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // .gnu_debuglink: the file name of a separate debug file and its CRC-32 (gdb manual, "Separate
 // Debug Files"; objcopy(1), --add-gnu-debuglink).
-#include <gelf.h>
 #include <string.h>
 #include <unistd.h>
 #include <zlib.h>
 
+#include "image/elf.h"
 #include "image/image_private.h"
 #include "util/guard.h"
 
@@ -28,19 +28,10 @@ static bool parse(const Elf_Data *data, char ret_name[static 256], uint32_t *ret
 
 bool image_debuglink_read(Elf *elf, char ret_name[static 256], uint32_t *ret_crc)
 {
-    size_t names_index;
-    if (elf_getshdrstrndx(elf, &names_index) != 0)
-        return false;
-    for (Elf_Scn *section = elf_nextscn(elf, NULL); section; section = elf_nextscn(elf, section)) {
-        GElf_Shdr header;
-        const char *name =
-            gelf_getshdr(section, &header) ? elf_strptr(elf, names_index, header.sh_name) : NULL;
-        if (!name || strcmp(name, ".gnu_debuglink") != 0 || header.sh_type != SHT_PROGBITS)
-            continue;
-        Elf_Data *data = elf_rawdata(section, NULL);
-        return data && parse(data, ret_name, ret_crc);
-    }
-    return false;
+    GElf_Shdr header;
+    Elf_Scn *section = image_elf_section(elf, ".gnu_debuglink", &header);
+    Elf_Data *data = section ? elf_rawdata(section, NULL) : NULL;
+    return data && parse(data, ret_name, ret_crc);
 }
 
 bool image_debuglink_crc(int fd, uint32_t *ret)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "image/elf.h"
 #include "lines.h"
 #include "util/guard.h"
 
@@ -59,20 +60,6 @@ static bool open_alt(struct image_module *module, struct image_lines *lines)
     return lines->alt;
 }
 
-static bool has_section(Elf *elf, const char *name)
-{
-    size_t names_index;
-    if (elf_getshdrstrndx(elf, &names_index) != 0)
-        return false;
-    for (Elf_Scn *section = elf_nextscn(elf, NULL); section; section = elf_nextscn(elf, section)) {
-        Elf64_Shdr *header = elf64_getshdr(section);
-        const char *found = header ? elf_strptr(elf, names_index, header->sh_name) : NULL;
-        if (found && header->sh_type == SHT_PROGBITS && strcmp(found, name) == 0)
-            return true;
-    }
-    return false;
-}
-
 static void close_dwarf(struct image_lines *lines)
 {
     dwarf_end(lines->dwarf);
@@ -83,7 +70,9 @@ static void close_dwarf(struct image_lines *lines)
 
 bool image_dwarf_open(struct image_module *module, Elf *elf, struct image_lines *ret)
 {
-    if (!elf || !(has_section(elf, ".debug_info") || has_section(elf, ".zdebug_info")))
+    GElf_Shdr header;
+    if (!image_elf_section(elf, ".debug_info", &header) &&
+        !image_elf_section(elf, ".zdebug_info", &header))
         return false;
     ret->dwarf = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
     if (ret->dwarf && open_alt(module, ret))

@@ -205,6 +205,8 @@ void image_roots_of(const struct image *image, struct image_roots *ret);
 // A path of the target as it is to be looked for below root number `index`. The kernel names the
 // files of a chrooted process by their place in the mount namespace: its root lies below that.
 const char *image_path_below(const struct image_roots *roots, size_t index, const char *path);
+// The strings of section number `index`; NULL: it has none. The last one need not be terminated.
+const char *image_elf_strings(Elf *elf, size_t index, size_t *ret_bytes);
 // What .gnu_debuglink says: a bare file name and the CRC-32 of that file. False: nothing usable.
 bool image_debuglink_read(Elf *elf, char ret_name[static 256], uint32_t *ret_crc);
 bool image_debuglink_crc(int fd, uint32_t *ret);

@@ -3,10 +3,9 @@
 // (gdb manual, "MiniDebugInfo").
 #include "symbol_table.h"
 
-#include <gelf.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "image/elf.h"
 #include "util/guard.h"
 
 #ifdef HAVE_LIBLZMA
@@ -19,18 +18,9 @@
 
 static Elf_Data *packed_data(Elf *elf)
 {
-    size_t names_index;
-    if (elf_getshdrstrndx(elf, &names_index) != 0)
-        return NULL;
-    for (Elf_Scn *section = elf_nextscn(elf, NULL); section; section = elf_nextscn(elf, section)) {
-        GElf_Shdr header;
-        const char *name =
-            gelf_getshdr(section, &header) ? elf_strptr(elf, names_index, header.sh_name) : NULL;
-        if (name && strcmp(name, ".gnu_debugdata") == 0 && header.sh_type == SHT_PROGBITS &&
-            header.sh_size <= MAX_PACKED)
-            return elf_rawdata(section, NULL);
-    }
-    return NULL;
+    GElf_Shdr header;
+    Elf_Scn *section = image_elf_section(elf, ".gnu_debugdata", &header);
+    return section && header.sh_size <= MAX_PACKED ? elf_rawdata(section, NULL) : NULL;
 }
 
 static bool unpack(lzma_stream *stream, const Elf_Data *packed, void **ret, size_t *ret_size)
@@ -57,7 +47,7 @@ static bool unpack(lzma_stream *stream, const Elf_Data *packed, void **ret, size
 
 Elf *minidebug_open(Elf *elf, void **ret_bytes)
 {
-    Elf_Data *packed = elf ? packed_data(elf) : NULL;
+    Elf_Data *packed = packed_data(elf);
     lzma_stream stream = LZMA_STREAM_INIT;
     size_t size = 0;
     if (!packed || !packed->d_buf || packed->d_size == 0 ||

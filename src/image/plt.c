@@ -29,21 +29,18 @@ static const char *name_at(const struct slots *slots, uint64_t offset)
 static void add_slots(Elf *elf, Elf_Scn *section, const GElf_Shdr *header, struct slots *ret)
 {
     Elf_Scn *symbols_section = elf_getscn(elf, header->sh_link);
-    GElf_Shdr symbols_header, names_header;
+    GElf_Shdr symbols_header;
+    size_t names_bytes;
     if (!symbols_section || !gelf_getshdr(symbols_section, &symbols_header) ||
         symbols_header.sh_type != SHT_DYNSYM)
         return;
-    Elf_Scn *names_section = elf_getscn(elf, symbols_header.sh_link);
     Elf_Data *symbols = elf_getdata(symbols_section, NULL);
     Elf_Data *relocations = elf_getdata(section, NULL);
-    Elf_Data *names = names_section && gelf_getshdr(names_section, &names_header) &&
-                              names_header.sh_type == SHT_STRTAB
-                          ? elf_getdata(names_section, NULL)
-                          : NULL;
-    if (!symbols || !relocations || !names || !names->d_buf)
+    const char *names = image_elf_strings(elf, symbols_header.sh_link, &names_bytes);
+    if (!symbols || !relocations || !names)
         return;
-    ret->names = names->d_buf; // of one ELF file there is one dynamic symbol table
-    ret->names_bytes = names->d_size;
+    ret->names = names; // of one ELF file there is one dynamic symbol table
+    ret->names_bytes = names_bytes;
     GElf_Rela relocation;
     for (int i = 0; i < MAX_STUBS && gelf_getrela(relocations, i, &relocation); i++) {
         GElf_Sym symbol;

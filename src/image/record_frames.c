@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "image/elf.h"
 #include "record_store.h"
 #include "util/guard.h"
 
@@ -71,20 +72,6 @@ bool record_add_frames(struct image_record *record, uint16_t type, uint16_t mach
     return true;
 }
 
-static Elf_Scn *find_section(Elf *elf, GElf_Shdr *ret)
-{
-    size_t strings;
-    if (!elf || elf_getshdrstrndx(elf, &strings) != 0)
-        return NULL;
-    for (Elf_Scn *section = elf_nextscn(elf, NULL); section; section = elf_nextscn(elf, section)) {
-        const char *name =
-            gelf_getshdr(section, ret) ? elf_strptr(elf, strings, ret->sh_name) : NULL;
-        if (name && ret->sh_type == SHT_PROGBITS && strcmp(name, ".debug_frame") == 0)
-            return section;
-    }
-    return NULL;
-}
-
 // Decompressing changes an ELF handle for good: that of a copy.
 static bool copy_compressed(struct image_record *record, const GElf_Ehdr *header,
                             const Elf_Data *data)
@@ -113,7 +100,7 @@ bool record_copy_frames(struct image_record *record, Elf *elf)
 {
     GElf_Shdr section_header;
     GElf_Ehdr header;
-    Elf_Scn *section = find_section(elf, &section_header);
+    Elf_Scn *section = image_elf_section(elf, ".debug_frame", &section_header);
     Elf_Data *data = section && gelf_getehdr(elf, &header) ? elf_rawdata(section, NULL) : NULL;
     if (!data || !data->d_buf || data->d_size > RECORD_MAX_FRAMES_BYTES)
         return false;

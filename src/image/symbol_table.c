@@ -101,17 +101,6 @@ static void list_sections(Elf *elf, struct source *ret)
     }
 }
 
-static const char *string_bytes(Elf *elf, size_t index, size_t *ret_size)
-{
-    Elf_Scn *section = elf_getscn(elf, index);
-    GElf_Shdr header;
-    Elf_Data *data = section && gelf_getshdr(section, &header) && header.sh_type == SHT_STRTAB
-                         ? elf_getdata(section, NULL)
-                         : NULL;
-    *ret_size = data && data->d_buf ? data->d_size : 0;
-    return *ret_size ? data->d_buf : NULL;
-}
-
 bool symbol_table_add_elf(struct image_symbols *symbols, Elf *elf, uint32_t table_type)
 {
     bool found = false;
@@ -122,7 +111,7 @@ bool symbol_table_add_elf(struct image_symbols *symbols, Elf *elf, uint32_t tabl
         if (!gelf_getshdr(section, &header) || header.sh_type != table_type)
             continue;
         size_t size;
-        const char *names = string_bytes(elf, header.sh_link, &size);
+        const char *names = image_elf_strings(elf, header.sh_link, &size);
         Elf_Data *data = elf_getdata(section, NULL);
         if (!names || !data || !data->d_buf || data->d_size < 2 * sizeof(Elf64_Sym))
             continue;

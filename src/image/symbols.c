@@ -8,21 +8,6 @@
 
 #include "util/guard.h"
 
-// The names of one section, NUL-terminated at their end or not used.
-static const char *name_bytes(Elf *elf, size_t index, size_t *ret_size)
-{
-    Elf_Scn *section = elf_getscn(elf, index);
-    GElf_Shdr header;
-    Elf_Data *data = section && gelf_getshdr(section, &header) && header.sh_type == SHT_STRTAB
-                         ? elf_getdata(section, NULL)
-                         : NULL;
-    if (!data || !data->d_buf || data->d_size == 0 ||
-        ((const char *)data->d_buf)[data->d_size - 1] != '\0')
-        return NULL;
-    *ret_size = data->d_size;
-    return data->d_buf;
-}
-
 static bool is_place(const GElf_Sym *symbol)
 {
     int type = GELF_ST_TYPE(symbol->st_info);
@@ -35,9 +20,9 @@ static bool scan(Elf *elf, Elf_Scn *section, const GElf_Shdr *header, const char
                  GElf_Sym *ret)
 {
     size_t names_size;
-    const char *names = name_bytes(elf, header->sh_link, &names_size);
+    const char *names = image_elf_strings(elf, header->sh_link, &names_size);
     Elf_Data *data = elf_getdata(section, NULL);
-    if (!names || !data || header->sh_entsize != sizeof(Elf64_Sym))
+    if (!names || names[names_size - 1] != '\0' || !data || header->sh_entsize != sizeof(Elf64_Sym))
         return false;
     bool found_local = false;
     for (int i = 0; i < (int)(data->d_size / sizeof(Elf64_Sym)); i++) {

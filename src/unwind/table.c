@@ -50,19 +50,9 @@ void cfi_table_close(struct cfi_table *table)
 // Opening a Dwarf handle may decompress all of its sections: not without need.
 static bool has_debug_frame(Elf *elf)
 {
-    size_t names;
-    if (!elf || elf_getshdrstrndx(elf, &names) != 0)
-        return false;
-    for (Elf_Scn *section = elf_nextscn(elf, NULL); section; section = elf_nextscn(elf, section)) {
-        GElf_Shdr header;
-        const char *name;
-        if (!gelf_getshdr(section, &header) || header.sh_type == SHT_NOBITS ||
-            !(name = elf_strptr(elf, names, header.sh_name)))
-            continue;
-        if (strcmp(name, ".debug_frame") == 0 || strcmp(name, ".zdebug_frame") == 0)
-            return true;
-    }
-    return false;
+    GElf_Shdr header;
+    return image_elf_section(elf, ".debug_frame", &header) ||
+           image_elf_section(elf, ".zdebug_frame", &header);
 }
 
 static Dwarf_CFI *debug_frame(Elf *elf, Dwarf **dwarf, bool *tried)
