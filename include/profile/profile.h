@@ -101,10 +101,9 @@ struct prof_await_site {
     uint32_t coroutine;
     uint64_t samples;
     uint64_t snapshots; // in which at least one task waited there
-    uint64_t
-        of_snapshots; // in which tasks of its process were looked at: samples / of_snapshots wait
-                      // there on average
-    uint64_t most;    // tasks at once
+    // In which tasks of its process were looked at: samples / of_snapshots wait there on average.
+    uint64_t of_snapshots;
+    uint64_t most;                    // tasks at once
     uint64_t kinds[SNAP_AWAIT_COUNT]; // samples by what is awaited
     uint64_t since_ns;                // the longest wait: at least so long
     uint32_t *frames; // indexes into prof_report.frames, innermost first: those of the task itself,

@@ -79,8 +79,7 @@ struct snap_wait {
     // Who has it: locks, the GIL, a joined thread, a child process (its pid).
     enum snap_certainty owner_known;
     pid_t owner; // thread; 0: nobody, or not known
-    uint32_t
-        owner_frame;  // index in the owner's frames of the one that took it; UINT32_MAX: not known
+    uint32_t owner_frame; // of the owner's frames the one that took it; UINT32_MAX: not known
     uint32_t waiting; // frame of the waiting thread that waits for it; UINT32_MAX: not known
     bool owner_gone;  // the owner named in it is no thread of this process (fork, it ended)
     // Of a queue or a semaphore, by the code: the frame that waits also gives back to it; the innermost

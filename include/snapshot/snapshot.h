@@ -125,8 +125,8 @@ struct snap_process {
     uint64_t snapshots; // that it was in
     uint64_t first_ns, last_ns;
     bool ended; // before the run did
-    uint32_t
-        why; // there are no stacks of it: "not a Python process", a rule that refused; 0: there are
+    // Why there are no stacks of it: "not a Python process", a rule that refused. 0: there are.
+    uint32_t why;
 };
 VEC_DEFINE(snap_processes, struct snap_process);
 

@@ -104,9 +104,8 @@ struct snap_loop {
     uint32_t current;  // the task that it runs; SNAP_NO_INDEX: none, or not known
     int64_t ready;     // callbacks whose turn has come; -1: not known
     int64_t scheduled; // timers; -1: not known
-    uint64_t
-        same_snapshots; // so many in a row it ran the same step of the same task; 0: it runs none
-    uint64_t same_ns;   // over this time
+    // In so many in a row, over so long, it ran the same step of the same task; 0: it runs none.
+    uint64_t same_snapshots, same_ns;
 };
 VEC_DEFINE(snap_loops, struct snap_loop);
 

@@ -39,8 +39,7 @@ static const struct {
 struct waiter {
     pid_t pid;
     enum snap_await_kind kind;
-    uint64_t
-        object; // what they wait for: an address, the number of a task, of a row of `borrowing`
+    uint64_t object; // what they wait for: an address, the number of a task, of a row of `borrowing`
     uint32_t stack, task;
 };
 

@@ -266,13 +266,7 @@ struct err *diff_json(FILE *out, const struct report_diff *diff,
     struct json_writer *json = &report.json;
     bool there = diff->diff != NULL;
     (void)options;
-    json_begin_object(json, NULL);
-    json_line(json);
-    json_text(json, "schema", "pycore-diff/1");
-    json_line(json);
-    json_begin_object(json, "tool");
-    json_text(json, "name", "pycore");
-    json_text(json, "version", diff->tool_version);
+    json_begin_document(json, "pycore-diff/1", diff->tool_version);
     json_text(json, "command", diff->command);
     json_end_object(json, JSON_LINE);
     for (int side = 0; side < DIFF_SIDES; side++)

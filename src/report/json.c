@@ -360,13 +360,7 @@ struct err *report_json(FILE *out, const struct report_input *input,
 {
     struct json_report report = {.json = {.out = out}, .input = input};
     struct json_writer *json = &report.json;
-    json_begin_object(json, NULL);
-    json_line(json);
-    json_text(json, "schema", "pycore/1");
-    json_line(json);
-    json_begin_object(json, "tool");
-    json_text(json, "name", "pycore");
-    json_text(json, "version", input->tool_version);
+    json_begin_document(json, "pycore/1", input->tool_version);
     json_text(json, "command", input->command);
     json_end_object(json, JSON_LINE);
     json_source(&report);

@@ -306,3 +306,14 @@ void json_utc(struct json_writer *json, const char *key, int64_t at_ns)
     else
         json_null(json, key);
 }
+
+void json_begin_document(struct json_writer *json, const char *schema, const char *version)
+{
+    json_begin_object(json, NULL);
+    json_line(json);
+    json_text(json, "schema", schema);
+    json_line(json);
+    json_begin_object(json, "tool");
+    json_text(json, "name", "pycore");
+    json_text(json, "version", version);
+}

@@ -66,13 +66,7 @@ static void write_process(struct json_writer *json, const struct listed_process 
 struct err *process_list_json(FILE *out, const struct process_list *list)
 {
     struct json_writer writer = {.out = out}, *json = &writer;
-    json_begin_object(json, NULL);
-    json_line(json);
-    json_text(json, "schema", "pycore/1");
-    json_line(json);
-    json_begin_object(json, "tool");
-    json_text(json, "name", "pycore");
-    json_text(json, "version", list->tool_version);
+    json_begin_document(json, "pycore/1", list->tool_version);
     json_end_object(json, JSON_LINE);
     json_line(json);
     json_text(json, "host", list->host);

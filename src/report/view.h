@@ -22,8 +22,8 @@ struct view_frame {
     bool no_symbol;    // native code of `module` whose functions are not known
     uint32_t function; // index in the profile's functions; UINT32_MAX: a process or a thread
     // Never NULL, the name not empty. Clean (util/clean.h), complete, without anything of a format.
-    const char
-        *name; // "Cache.lookup", "{built-in method time.sleep}", "memcpy", "libfoo.so (no symbol)"
+    // "Cache.lookup", "{built-in method time.sleep}", "memcpy", "libfoo.so (no symbol)"
+    const char *name;
     const char *file;   // of Python code and of native code with debug information; "": none
     const char *module; // of native code; "": none
     int32_t line;       // that was executing (--function: the first one); -1: none
@@ -43,8 +43,7 @@ struct view_stack {
     pid_t pid, tid;
     enum snap_state state;
     uint32_t task; // index in the profile's tasks; UINT32_MAX: none had its turn
-    uint32_t
-        site; // tasks wait there: index in the profile's await sites; UINT32_MAX: a thread's stack
+    uint32_t site; // where tasks wait: index in the profile's await sites; UINT32_MAX: a thread's stack
     uint32_t order; // private: in which they were met, that of the profile
 };
 
