@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/option_rows.h"
+#include "diagnose/diagnose.h"
 
 // groff_char(7), groff_man_style(7): a minus that can be copied, and a backslash that is one.
 static void put_text(FILE *out, const char *text, size_t size)
@@ -191,6 +192,20 @@ static void put_see_also(FILE *out, const struct command *command)
     fputs(".BR ptrace (2),\n.BR core (5),\n.BR proc (5)\n", out);
 }
 
+static void put_findings(FILE *out)
+{
+    fputs(".SH FINDINGS\n"
+          "What a report may find, by the names that its JSON and its fingerprint have:\n",
+          out);
+    for (const struct diag_rule *rule = diag_rules; rule->id; rule++) {
+        fputs(".TP\n.B ", out);
+        put(out, rule->id);
+        putc('\n', out);
+        put(out, rule->help);
+        fputs(".\n", out);
+    }
+}
+
 static void put_overview(FILE *out)
 {
     fputs(".SH SYNOPSIS\n.B pycore\n.I COMMAND\n[\\fIOPTION\\fR]...\n.SH DESCRIPTION\n", out);
@@ -206,6 +221,7 @@ static void put_overview(FILE *out)
         put(out, command->help);
         fputs(".\n", out);
     }
+    put_findings(out);
 }
 
 static void put_command(FILE *out, const struct command *command)

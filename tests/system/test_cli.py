@@ -148,6 +148,10 @@ class Manual(support.TestCase):
                 else:
                     for other in COMMANDS:
                         self.assertIn("pycore-%s(1)" % other, text)
+                    with open(support.path("src/diagnose/rules.def"), encoding="utf-8") as stream:
+                        for rule, said in re.findall(r'^RULE\("([^"]+)",.* "([^"]+)"\)$', stream.read(),
+                                                     re.MULTILINE):
+                            self.assertRegex(text, r"(?m)^ +%s\s+%s" % (rule, said.split(" ")[0]))
 
     def test_no_such_page(self):
         for words in (["--man", "frobnicate"], ["--completion"], ["--completion", "csh"]):
