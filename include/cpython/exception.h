@@ -41,7 +41,8 @@ VEC_DEFINE(py_exceptions, struct py_exception);
 
 // Appends to *ret those of `stack`: in flight, then handled, the innermost first; behind each one its
 // cause or else its context, as Python's own output has it, and the first members of groups. Each
-// object once: what another one was raised from, or in the handling of, is told as that. What cannot be read is left out; the only error is ERR_NO_MEMORY.
+// object once: what another one was raised from, or in the handling of, is told as that. What cannot be read
+// is left out; the only error is ERR_NO_MEMORY.
 struct err *py_exceptions_read(struct py_process *process, const struct py_stack *stack,
                                bool show_secrets, struct py_exceptions *ret);
 // One that nobody raises or handles now, with what belongs to it.

@@ -24,8 +24,8 @@ struct err *py_lock_read(struct py_decoder *dec, uint64_t object, struct py_lock
 bool py_is_a(struct py_decoder *dec, uint64_t object, const char *class_name);
 // Name of its type; 0: not readable.
 uint32_t py_type_name(struct py_decoder *dec, uint64_t object);
-// The descriptor that an object of that class keeps: "_socket.socket", "_io.FileIO", "select.epoll". -1: it is
-// of another class, or has none.
+// The descriptor that an object of that class keeps: "_socket.socket", "_io.FileIO", "select.epoll". -1: it
+// is of another class, or has none.
 int32_t py_fd_of(struct py_decoder *dec, uint64_t object, const char *class_name);
 // What a method is bound to: builtins and Python's own; 0: `object` is no bound method.
 uint64_t py_bound_self(struct py_decoder *dec, uint64_t object);

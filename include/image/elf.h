@@ -19,8 +19,8 @@ Elf *image_debug_elf(struct image *image, struct module *module);
 // The same, but only what is on this machine, or was fetched before.
 Elf *image_local_debug_elf(struct image *image, struct module *module);
 
-// The first section of that name that has bytes of its own (SHT_PROGBITS); NULL: none. `elf` may be NULL. *ret
-// is its header.
+// The first section of that name that has bytes of its own (SHT_PROGBITS); NULL: none. `elf` may be NULL.
+// *ret is its header.
 Elf_Scn *image_elf_section(Elf *elf, const char *name, GElf_Shdr *ret);
 
 // Code that was made at run time and registered for debuggers (GDB's JIT interface: the symbol

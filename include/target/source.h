@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Files beside the target: lines of source text, what is installed. Read as the target itself would read them: below its root, with its ids.
-// The path comes from the target and is hostile: it must not make a privileged pycore show a file
-// that the target's own user could not read, nor open anything but a regular file.
+// Files beside the target: lines of source text, what is installed. Read as the target itself would read
+// them: below its root, with its ids. The path comes from the target and is hostile: it must not make a
+// privileged pycore show a file that the target's own user could not read, nor open anything but a regular
+// file.
 #ifndef TARGET_SOURCE_H
 #define TARGET_SOURCE_H
 

@@ -10,7 +10,8 @@
 #define LIMIT_FRAMES_PER_SNAPSHOT 2000000
 // Coroutines that await each other: a recursion limit of some thousand is the usual bound.
 #define LIMIT_AWAIT_FRAMES 10000
-// A native stack holds more frames than a Python one: an evaluation loop for each up to 3.10, and C code between.
+// A native stack holds more frames than a Python one: an evaluation loop for each up to 3.10, and C code
+// between.
 #define LIMIT_NATIVE_FRAMES 1000000
 // The kernel's own default ceiling (kernel.pid_max on small machines is 32768).
 #define LIMIT_THREADS 40000

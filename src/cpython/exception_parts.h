@@ -5,7 +5,8 @@
 
 #include "cpython/exception.h"
 
-// exception_text.c. str() of it. ERR_UNSUPPORTED: the class has a __str__ of its own, or an argument cannot be told.
+// exception_text.c. str() of it. ERR_UNSUPPORTED: the class has a __str__ of its own, or an argument cannot
+// be told.
 struct err *py_exception_message(struct py_decoder *dec, uint64_t object, uint32_t *ret);
 // repr() of its `args`: ret->arguments, and what was hidden of it.
 struct err *py_exception_arguments(struct py_decoder *dec, uint64_t object, bool show_secrets,

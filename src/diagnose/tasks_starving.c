@@ -29,7 +29,8 @@ static struct starving *find_starving(const struct diag *diag)
     struct starving *loops = calloc(suspended->loops.count + 1, sizeof(*loops));
     for (uint32_t i = 0; loops && i < suspended->tasks.count; i++) {
         const struct snap_task *task = &suspended->tasks.items[i];
-        if (!is_ready(task) || task->loop >= suspended->loops.count || task->since_ns < LOOP_STUCK_NS)
+        if (!is_ready(task) || task->loop >= suspended->loops.count ||
+            task->since_ns < LOOP_STUCK_NS)
             continue;
         struct starving *its = &loops[task->loop];
         its->count++;

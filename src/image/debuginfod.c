@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Asks debuginfod servers for debug files, and for the programs themselves where a core lacks them
-// (debuginfod_find_debuginfo(3)), when the user said --debuginfod. The library is looked for at run time: it is no part of the build, and nothing
-// else in pycore goes to the network.
+// (debuginfod_find_debuginfo(3)), when the user said --debuginfod. The library is looked for at run time: it
+// is no part of the build, and nothing else in pycore goes to the network.
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>

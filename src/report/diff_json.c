@@ -19,7 +19,8 @@
 //     "stacks"           at work, whichever thread had them; "functions" are indexes in the list
 //                        above, innermost first, direct recursion once, native code only where
 //                        there is no Python. The difference is "work".
-//     "threads"          by name, or where "numbered" by name without the numbers in it; "count" of that name, "cpu" processors, "samples", "states"
+//     "threads"          by name, or where "numbered" by name without the numbers in it; "count" of that
+//                        name, "cpu" processors, "samples", "states"
 //     "waits"            where threads wait: "state", "function" (index), samples and average
 //                        number of threads "before" and "after"
 //     "motions"          of two thread dumps, null otherwise; and the lists above are null there.

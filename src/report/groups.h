@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Threads with identical stacks, which handle the same exceptions, put together, and the repetitions within a stack found.
+// Threads with identical stacks, which handle the same exceptions, put together, and the repetitions within
+// a stack found.
 #ifndef REPORT_GROUPS_H
 #define REPORT_GROUPS_H
 

@@ -18,7 +18,8 @@ struct json_writer {
     bool embedded;
 };
 
-// Begins a document of this program, up to "tool", which stays open for more: json_end_object(json, JSON_LINE).
+// Begins a document of this program, up to "tool", which stays open for more: to be ended by
+// json_end_object(json, JSON_LINE).
 void json_begin_document(struct json_writer *json, const char *schema, const char *version);
 
 // How a container is laid out: its items on lines of their own, or all on one line.

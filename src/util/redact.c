@@ -321,7 +321,8 @@ static void mark_named(struct redact_text *text)
             end = mark_value(text, scheme, false);
         } else if (redact_is_secret_name(name, end - at)) {
             size_t value = find_value(text, at, end);
-            bool line = redact_holds(name, end - at, "authorization") || redact_holds(name, end - at, "cookie") ||
+            bool line = redact_holds(name, end - at, "authorization") ||
+                        redact_holds(name, end - at, "cookie") ||
                         redact_holds(name, end - at, "credential");
             if (value != SIZE_MAX)
                 end = mark_value(text, value, line);

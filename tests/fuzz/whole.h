@@ -15,7 +15,8 @@ struct options whole_options(unsigned flags, char *path);
 int whole_analyze(const struct options *options);
 // Of a file with these bytes, of which so many 65536ths are cut off at the end.
 void whole_analyze_bytes(unsigned flags, const uint8_t *bytes, size_t size, uint64_t cut);
-// Seeds that begin with a kind of core, flags, and how many of ten changes are of what the target damages most.
+// Seeds of targets whose input begins with the kind of core, flags, what is cut off, and how many of the
+// changes, `first_changes` here, are of the part that is damaged before the rest.
 void whole_seeds(uint8_t first_changes);
 
 #endif

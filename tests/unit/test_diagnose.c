@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Rules on who waits for whom, and on crashes: for each some scenes in which it speaks, and some that look like it and
-// in which it must not.
+// Rules on who waits for whom, and on crashes: for each some scenes in which it speaks, and some that look
+// like it and in which it must not.
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
