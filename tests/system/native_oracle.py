@@ -15,7 +15,6 @@ import subprocess
 import tempfile
 import unittest
 
-import oracle
 import support
 
 PROGRAM = support.path("tests/programs/native_threads.py")
@@ -150,22 +149,6 @@ def threads(python, places, finish=("base", "crash_abort"), flags=(), env=None, 
             print("kept: " + folder)
         else:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def make_core(target, folder):
-    """Lets it die as planned; the path of its core."""
-    with open("/proc/sys/kernel/core_pattern") as stream:
-        pattern = stream.read().strip()
-    if "/" in pattern or pattern.startswith("|"):
-        raise unittest.SkipTest("cores of this machine go to %s" % pattern)
-    with open(os.path.join(folder, "go"), "w") as stream:
-        stream.write("x\n")
-    oracle.wait_for_end(target)
-    cores = glob.glob(os.path.join(folder, "core*"))
-    if not cores:
-        raise unittest.SkipTest("the kernel wrote no core (ulimit -c); the program said: %s"
-                                % target.errors())
-    return cores[0]
 
 
 # ---- What others say -----------------------------------------------------------------------------

@@ -8,6 +8,8 @@ import shutil
 import tempfile
 import time
 import contextlib
+import glob
+import unittest
 
 import support
 
@@ -57,6 +59,27 @@ def wait_for_end(target, limit_s=60):
         if time.monotonic() > deadline:
             raise AssertionError("the program does not end")
         time.sleep(0.02)
+
+
+def need_kernel_cores():
+    """Skips the test where the kernel's cores do not come to lie in the folder of who dies."""
+    with open("/proc/sys/kernel/core_pattern") as stream:
+        pattern = stream.read().strip()
+    if "/" in pattern or pattern.startswith("|"):
+        raise unittest.SkipTest("cores of this machine go to %s" % pattern)
+
+
+def make_core(target, folder):
+    """Lets a program die that waits for a line in the folder's "go"; the path of its core."""
+    need_kernel_cores()
+    with open(os.path.join(folder, "go"), "w") as stream:
+        stream.write("x\n")
+    wait_for_end(target)
+    cores = glob.glob(os.path.join(folder, "core*"))
+    if not cores:
+        raise unittest.SkipTest("the kernel wrote no core (ulimit -c); the program said: %s"
+                                % target.errors())
+    return cores[0]
 
 
 def frames_of(thread):

@@ -3,7 +3,6 @@
 """Hotspots by task: a program whose tasks share the processor as they are told to, and what each
 format says of their stacks, against the JSON report of the same capture, to the last sample."""
 
-import base64
 import collections
 import csv
 import gzip

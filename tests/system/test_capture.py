@@ -127,7 +127,7 @@ class RoundTrip(Case):
     def test_core(self, python):
         """A core is saved as a capture, too: with its signal, without its binaries."""
         with oracle.situations(python) as (target, folder, _):
-            core = kernel_core(self, target, folder)
+            core = oracle.make_core(target, folder)
             saved = self.file("saved.gz")
             before = support.pycore_json("analyze", core, "--save", saved, ok=(0, 1), timeout=120)
             plainly = support.pycore_json("analyze", core, ok=(0, 1), timeout=120)
@@ -143,7 +143,7 @@ class RoundTrip(Case):
         """The capture of a parked program and its core: the same threads, names and frames."""
         with oracle.situations(python) as (target, folder, _):
             capture = self.snap(target.pid)[1]
-            core = kernel_core(self, target, folder)
+            core = oracle.make_core(target, folder)
             dead = support.pycore_json("analyze", core, ok=(0, 1), timeout=120)
         alive = self.analyze(capture)
 
@@ -191,21 +191,6 @@ class RoundTrip(Case):
                 for thread in snapshot["threads"] for frame in thread["frames"]}
         self.assertLessEqual({"in_first", "in_second", "executed"}, seen)
         self.assertIn("exec", " ".join(again["notes"]))
-
-
-def kernel_core(test, target, folder):
-    """Has a situations program abort, and returns the kernel's core of it."""
-    with open("/proc/sys/kernel/core_pattern") as stream:
-        pattern = stream.read().strip()
-    if "/" in pattern or pattern.startswith("|"):
-        test.skipTest("cores of this machine go to %s" % pattern)
-    with open(os.path.join(folder, "go"), "wb") as stream:
-        stream.write(b"x")
-    oracle.wait_for_end(target)
-    cores = glob.glob(os.path.join(folder, "core*"))
-    if not cores:
-        test.skipTest("the kernel wrote no core (ulimit -c)")
-    return cores[0]
 
 
 class Kept(Case):

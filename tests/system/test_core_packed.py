@@ -14,7 +14,6 @@ import struct
 import subprocess
 import sys
 import time
-import unittest
 import zlib
 
 import support

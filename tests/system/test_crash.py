@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import unittest
 
+import oracle
 import support
 import tap
 
@@ -84,10 +85,7 @@ def setUpModule():
     for tool in "gcc", "g++":
         if not shutil.which(tool):
             raise unittest.SkipTest("%s is not on this machine" % tool)
-    with open("/proc/sys/kernel/core_pattern") as stream:
-        pattern = stream.read().strip()
-    if "/" in pattern or pattern.startswith("|"):
-        raise unittest.SkipTest("cores of this machine go to %s" % pattern)
+    oracle.need_kernel_cores()
 
 
 def tearDownModule():

@@ -5,7 +5,6 @@
 import json
 import os
 import tempfile
-import unittest
 
 import support
 import tap

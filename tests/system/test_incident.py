@@ -4,8 +4,6 @@
 documents alike; --fail-on; no secret; and no alarm where nothing is wrong."""
 
 import json
-import os
-import unittest
 
 import harm
 import support

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import tempfile
-import unittest
 
 import support
 

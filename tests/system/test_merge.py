@@ -56,26 +56,19 @@ def is_named(python):
 
 
 @contextlib.contextmanager
-def dumped(test, python, *flags):
+def dumped(python, *flags):
     """(core, functions of each thread) of the program."""
-    pattern = open("/proc/sys/kernel/core_pattern").read().strip()
-    if "/" in pattern or pattern.startswith("|"):
-        test.skipTest("cores of this machine go to %s" % pattern)
+    oracle.need_kernel_cores()
     folder = tempfile.mkdtemp(prefix="pycore-merge-")
     try:
         os.mkfifo(os.path.join(folder, "go"))
         with support.start_target(python, PROGRAM, folder, flags=flags, cwd=folder) as target:
-            with open(os.path.join(folder, "go"), "wb") as stream:
-                stream.write(b"x")
-            oracle.wait_for_end(target)
-        cores = glob.glob(os.path.join(folder, "core*"))
-        if not cores:
-            test.skipTest("the kernel wrote no core (ulimit -c)")
+            core = oracle.make_core(target, folder)
         with open(os.path.join(folder, "expected.json")) as stream:
             expected = json.load(stream)
         with open(os.path.join(folder, "faulthandler.txt"), encoding="latin-1") as stream:
             said = stream.read()
-        yield cores[0], expected, said
+        yield core, expected, said
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -151,7 +144,7 @@ class Merge(support.TestCase):
     @support.each_python(builds=BUILDS)
     def test_sandwiches(self, python):
         named = is_named(python)
-        with dumped(self, python) as (core, expected, said):
+        with dumped(python) as (core, expected, said):
             folded = threads_of(support.pycore_json("analyze", core, ok=(0, 1), timeout=120))
             raw = threads_of(support.pycore_json("analyze", core, "--raw-native", ok=(0, 1),
                                                  timeout=120))
@@ -181,7 +174,7 @@ class Merge(support.TestCase):
     @support.each_python(first=(3, 12))
     def test_perf_trampolines(self, python):
         """-X perf: a stub of generated code before each evaluation loop."""
-        with dumped(self, python, "-X", "perf") as (core, expected, said):
+        with dumped(python, "-X", "perf") as (core, expected, said):
             folded = threads_of(support.pycore_json("analyze", core, ok=(0, 1), timeout=120))
             raw = threads_of(support.pycore_json("analyze", core, "--raw-native", ok=(0, 1),
                                                  timeout=120))
@@ -198,7 +191,7 @@ class Merge(support.TestCase):
     def test_stack_that_was_cut_off(self, python):
         """The end of the core, where the main thread's stack is, is missing: what is left is given
         in its order, and a note says so."""
-        with dumped(self, python) as (core, expected, _):
+        with dumped(python) as (core, expected, _):
             os.truncate(core, os.path.getsize(core) - 100000)
             threads = threads_of(support.pycore_json("analyze", core, ok=(1,), timeout=120))
         for name, wanted in expected.items():

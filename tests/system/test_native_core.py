@@ -6,15 +6,15 @@ Python's; broken stacks end with a note and invent nothing."""
 import json
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import unittest
 
 import native_oracle
+import oracle
 import support
 import tap
-from native_oracle import check_order, check_places, eu_stack, gdb, make_core, place, threads
+from native_oracle import check_order, check_places, eu_stack, gdb, place, threads
 
 EARLY = True
 LIMIT_S = 900
@@ -187,7 +187,7 @@ class NativeTestCase(support.TestCase):
     def run_core(self, python, places, finish=("base", "crash_abort"), flags=(), env=None,
                  gdb_too=True, order=True, **plan):
         with threads(python, places, finish, flags, env, **plan) as (target, folder, expected):
-            core = make_core(target, folder)
+            core = oracle.make_core(target, folder)
             return self.compare_core(python, core, folder, places, expected, gdb_too, order)
 
 
@@ -244,7 +244,7 @@ class Places(NativeTestCase):
         """Died in the guard page: thousands of frames, the stack pointer where nothing is."""
         python = usual_python()
         with threads(python, [], ("base", "crash_overflow")) as (target, folder, _):
-            core = make_core(target, folder)
+            core = oracle.make_core(target, folder)
             document = analyze(core, "--raw-native")
             eu = eu_stack("--core", core, "--executable", python.program, "-q")
         thread = by_tid(document)[target.pid]
@@ -259,7 +259,7 @@ class Places(NativeTestCase):
         places = [place("deep", ("nofp", "place_recurse", 100000), stack=64 << 20),
                   place("flat", ("nofp", "place_plain", 1))]
         with threads(python, places) as (target, folder, expected):
-            document = analyze(make_core(target, folder), "--raw-native")
+            document = analyze(oracle.make_core(target, folder), "--raw-native")
         stacks = by_tid(document)
         names = [frame["function"] for frame in
                  native_oracle.natives_of(stacks[expected["deep"]["tid"]])]
@@ -293,7 +293,7 @@ class Broken(NativeTestCase):
     def check_broken(self, python):
         good = LEAVES[:1]
         with threads(python, BROKEN + good) as (target, folder, expected):
-            core = make_core(target, folder)
+            core = oracle.make_core(target, folder)
             document = analyze(core, "--raw-native")
             eu = eu_stack("--core", core, "--executable", python.program)
         found, problems = by_tid(document), []
@@ -371,7 +371,7 @@ class MadeAtRunTime(NativeTestCase):
         stacks = []
         for options in ({}, {"flags": flags, "env": env}):
             with threads(python, places, **options) as (target, folder, expected):
-                core = make_core(target, folder)
+                core = oracle.make_core(target, folder)
                 document = analyze(core, "--raw-native")
                 eu = eu_stack("--core", core, "--executable", python.program)
             perf_map = "/tmp/perf-%d.map" % target.pid
@@ -431,7 +431,7 @@ class Files(NativeTestCase):
                   place("gone_inside", ("gone", "place_qsort", 1), ("fp", "place_plain", 1))]
         with threads(python, places, **plan) as (target, folder, expected):
             # The truth: with the right file back in its place.
-            core = make_core(target, folder)
+            core = oracle.make_core(target, folder)
             with_changes = analyze(core, "--raw-native")
             folded = analyze(core)
             shutil.copy(os.path.join(native_oracle.LIBRARIES.make(), "gone.so"),
@@ -480,7 +480,7 @@ class Files(NativeTestCase):
             self.skipTest("no Python that everybody may read is on this machine")
         with threads(python, LEAVES[:2] + SANDWICHES[:2]) as (target, folder, _), \
                 tempfile.TemporaryDirectory() as other:
-            core = make_core(target, folder)
+            core = oracle.make_core(target, folder)
             os.chmod(core, 0o644)
             os.chmod(other, 0o755)
             copy = shutil.copy(support.PYCORE, other)

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import unittest
 
 import native_oracle
 import support

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Cores: pycore says of every thread what the interpreter itself said before it was dumped."""
 
-import glob
 import os
 import shutil
 import subprocess
@@ -14,26 +13,14 @@ BUILDS = ("release", "debug", "free-threaded", "free-threaded debug")
 LIMIT_S = 600
 
 
-def kernel_core_pattern():
-    with open("/proc/sys/kernel/core_pattern") as stream:
-        return stream.read().strip()
-
-
 class OracleCore(support.TestCase):
     @support.each_python(builds=BUILDS, every_debug=True)
     def test_kernel_core(self, python):
         """os.abort() in the main thread, while all others wait."""
-        pattern = kernel_core_pattern()
-        if "/" in pattern or pattern.startswith("|"):
-            self.skipTest("cores of this machine go to %s" % pattern)
+        oracle.need_kernel_cores()
         with oracle.situations(python) as (target, folder, expected):
-            with open(os.path.join(folder, "go"), "wb") as stream:
-                stream.write(b"x")
-            oracle.wait_for_end(target)
-            cores = glob.glob(os.path.join(folder, "core*"))
-            if not cores:
-                self.skipTest("the kernel wrote no core (ulimit -c)")
-            document = support.pycore_json("analyze", cores[0], ok=(0, 1), timeout=120)
+            core = oracle.make_core(target, folder)
+            document = support.pycore_json("analyze", core, ok=(0, 1), timeout=120)
             # It has moved on to the other call of its line.
             expected["MainThread"]["calls"] = {"main": "{built-in method posix.abort}"}
             expected["MainThread"]["frames"][0][4] = "any"

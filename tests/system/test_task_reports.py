@@ -3,7 +3,6 @@
 """Reports of a program with asyncio tasks: what they say, and that captures and documents give the same
 again."""
 
-import re
 import unittest
 
 import harm

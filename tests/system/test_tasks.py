@@ -7,7 +7,6 @@ import glob
 import json
 import os
 import tempfile
-import unittest
 
 import harm
 import support
