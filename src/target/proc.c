@@ -6,7 +6,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -321,116 +320,6 @@ uint64_t proc_start_time_ns(uint64_t start_ticks)
     uint64_t booted_ns = ((uint64_t)(real.tv_sec - boot.tv_sec)) * 1000000000u +
                          (uint64_t)(real.tv_nsec - boot.tv_nsec);
     return booted_ns + start_ticks * (1000000000u / (uint64_t)ticks);
-}
-
-void proc_mappings_clear(struct target_mappings *mappings)
-{
-    vec_foreach (mapping, mappings)
-        free(mapping->path);
-    vec_deinit(mappings);
-}
-
-// "\012" in a path of /proc/PID/maps is a newline (fs/seq_file.c, mangle_path with "\n").
-static char *unescape_path(const char *text, size_t size)
-{
-    char *path = malloc(size + 1), *to = path;
-    if (!path)
-        return NULL;
-    for (size_t i = 0; i < size; i++) {
-        if (size - i >= 4 && memcmp(text + i, "\\012", 4) == 0) {
-            *to++ = '\n';
-            i += 3;
-        } else {
-            *to++ = text[i];
-        }
-    }
-    *to = '\0';
-    return path;
-}
-
-bool proc_parse_mapping(const char *line, struct target_mapping *ret, char *ret_sharing,
-                        size_t *ret_path_at)
-{
-    char perms[8] = "";
-    unsigned long long start, end, offset, inode;
-    unsigned major, minor;
-    int path_at = 0;
-    if (sscanf(line, "%llx-%llx %7s %llx %x:%x %llu %n", &start, &end, perms, &offset, &major,
-               &minor, &inode, &path_at) < 7 ||
-        start >= end)
-        return false;
-    *ret = (struct target_mapping){
-        .start = start,
-        .end = end,
-        .offset = offset,
-        .inode = inode,
-        .device = ((uint64_t)major << 32) | minor,
-        .readable = perms[0] == 'r',
-        .writable = perms[1] == 'w',
-        .executable = perms[2] == 'x',
-    };
-    *ret_sharing = perms[3];
-    *ret_path_at = path_at > 0 ? (size_t)path_at : strlen(line);
-    return true;
-}
-
-static bool parse_mapping(const char *line, size_t size, struct target_mapping *ret)
-{
-    static const char deleted[] = " (deleted)";
-    char sharing;
-    size_t path_at;
-    if (!proc_parse_mapping(line, ret, &sharing, &path_at))
-        return false;
-    if (path_at < size) {
-        const char *path = line + path_at;
-        size_t path_size = size - path_at;
-        if (path_size > sizeof(deleted) - 1 &&
-            memcmp(path + path_size - (sizeof(deleted) - 1), deleted, sizeof(deleted) - 1) == 0) {
-            ret->deleted = true;
-            path_size -= sizeof(deleted) - 1;
-        }
-        ret->path = unescape_path(path, path_size);
-    }
-    return true;
-}
-
-struct err *proc_mappings(pid_t pid, struct target_mappings *ret)
-{
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-    AUTO_FREE char *text = NULL;
-    TRY(proc_read_file(path, &text, NULL));
-    proc_mappings_clear(ret);
-    for (char *line = text; *line;) {
-        char *end = strchrnul(line, '\n');
-        bool last = *end == '\0';
-        *end = '\0';
-        struct target_mapping mapping;
-        if (parse_mapping(line, (size_t)(end - line), &mapping)) {
-            if (ret->count >= LIMIT_MAPPINGS || !vec_push(ret, mapping)) {
-                free(mapping.path);
-                return err_create(ERR_LIMIT, "%s: too many mappings", path);
-            }
-        }
-        if (last)
-            break;
-        line = end + 1;
-    }
-    return NULL;
-}
-
-char *proc_exe(pid_t pid)
-{
-    char path[64], target[PATH_MAX];
-    snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-    ssize_t size = readlink(path, target, sizeof(target));
-    if (size <= 0 || (size_t)size >= sizeof(target))
-        return NULL;
-    static const char deleted[] = " (deleted)";
-    if ((size_t)size > sizeof(deleted) - 1 &&
-        memcmp(target + size - (sizeof(deleted) - 1), deleted, sizeof(deleted) - 1) == 0)
-        size -= (ssize_t)sizeof(deleted) - 1;
-    return strndup(target, (size_t)size);
 }
 
 char **proc_argv(pid_t pid)
