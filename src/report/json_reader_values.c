@@ -9,13 +9,13 @@
 
 // ---- Numbers ------------------------------------------------------------------------------------
 
-#define DIGITS_MAX 15 // 10^15 is exact in a double
+#define FIRST_MAX 1000000000000000 // 10^15: it is exact in a double
 
 struct number {
     bool negative, whole; // whole: neither fraction nor exponent
     bool too_large;       // `digits` does not hold it
     uint64_t digits;      // of a whole number: all of them
-    // The same for all numbers: digits at first, no more than DIGITS_MAX, times 10^exponent.
+    // The same for all numbers: digits at first, below FIRST_MAX, times 10^exponent.
     uint64_t first;
     int exponent;
 };
@@ -37,7 +37,7 @@ static bool scan_digits(struct json_reader *in, struct number *number, int scale
         if (number->digits > (UINT64_MAX - digit) / 10)
             number->too_large = true;
         number->digits = number->digits * 10 + digit;
-        if (number->first < 100000000000000) { // 10^(DIGITS_MAX - 1)
+        if (number->first < FIRST_MAX / 10) {
             number->first = number->first * 10 + digit;
             number->exponent -= scale;
         } else {

@@ -395,6 +395,14 @@ def not_sanitized(test):
     return None if memory_errors_only() else test
 
 
+def line_of(program, text, after):
+    """The number of the line in which the text stands for the first time behind another one."""
+    with open(program, encoding="utf-8") as stream:
+        lines = stream.read().split("\n")
+    begin = next(number for number, line in enumerate(lines) if after in line)
+    return next(number for number, line in enumerate(lines[begin:], begin + 1) if text in line)
+
+
 def of_python(thread):
     """The frames of a thread that have a name in Python: functions and builtins, no native ones."""
     return [frame for frame in thread["frames"] if frame["kind"] != "native"]

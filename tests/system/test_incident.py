@@ -3,6 +3,7 @@
 """Reports of programs in trouble: the answer comes first in every format, live, from cores, captures and
 documents alike; --fail-on; no secret; and no alarm where nothing is wrong."""
 
+import functools
 import json
 
 import harm
@@ -10,16 +11,7 @@ import support
 import tap
 
 PROGRAM = support.path("tests/programs/incident.py")
-with open(PROGRAM, encoding="utf-8") as stream:
-    LINES = stream.read().split("\n")
-
-
-def line_of(text, after):
-    """Where the text stands for the first time behind another one."""
-    begin = next(number for number, line in enumerate(LINES) if after in line)
-    return next(number for number, line in enumerate(LINES[begin:], begin + 1) if text in line)
-
-
+line_of = functools.partial(support.line_of, PROGRAM)
 SECRETS = ("hunter2", "x1Y2")
 
 

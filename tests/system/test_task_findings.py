@@ -3,6 +3,7 @@
 """Event loops in trouble: the answer is in the first five lines, live, over a run and from a core; and no
 alarm where nothing is wrong."""
 
+import functools
 import os
 import tempfile
 import unittest
@@ -11,14 +12,7 @@ import harm
 import support
 
 PROGRAM = support.path("tests/programs/task_trouble.py")
-with open(PROGRAM, encoding="utf-8") as stream:
-    LINES = stream.read().split("\n")
-
-
-def line_of(text, after):
-    """Where the text stands for the first time behind another one."""
-    begin = next(number for number, line in enumerate(LINES) if after in line)
-    return next(number for number, line in enumerate(LINES[begin:], begin + 1) if text in line)
+line_of = functools.partial(support.line_of, PROGRAM)
 
 
 def place(text, after):
