@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "diagnose/diag.h"
+#include "util/bisect.h"
 #include "util/guard.h"
 
 // What is told of is bounded in any case; a process of 40,000 threads may have 20,000 pairs.
@@ -84,17 +85,10 @@ size_t diag_python_threads(const struct diag *diag, pid_t pid)
 bool diag_is_alone(const struct diag *diag, uint32_t thread)
 {
     pid_t pid = diag->threads[thread].pid;
-    size_t low = 0, high = diag->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (diag->numbers[middle].pid < pid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    for (; low < diag->count && diag->numbers[low].pid == pid; low++)
-        if (diag->numbers[low].index != thread &&
-            diag->threads[diag->numbers[low].index].known_to_python)
+    size_t at = bisect(diag->count, i, diag->numbers[i].pid < pid);
+    for (; at < diag->count && diag->numbers[at].pid == pid; at++)
+        if (diag->numbers[at].index != thread &&
+            diag->threads[diag->numbers[at].index].known_to_python)
             return false;
     return diag->threads[thread].known_to_python;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "diagnose/diag.h"
+#include "util/bisect.h"
 
 static int by_number(const void *left, const void *right)
 {
@@ -21,15 +22,8 @@ void numbers_sort(struct diag_number *numbers, size_t count)
 
 uint32_t numbers_find(const struct diag_number *numbers, size_t count, pid_t pid, pid_t tid)
 {
-    size_t low = 0, high = count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct diag_number *at = &numbers[middle];
-        if (at->pid < pid || (at->pid == pid && at->tid < tid))
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    bool found = low < count && numbers[low].pid == pid && numbers[low].tid == tid;
-    return found ? numbers[low].index : DIAG_NONE;
+    size_t at =
+        bisect(count, i, numbers[i].pid < pid || (numbers[i].pid == pid && numbers[i].tid < tid));
+    bool found = at < count && numbers[at].pid == pid && numbers[at].tid == tid;
+    return found ? numbers[at].index : DIAG_NONE;
 }

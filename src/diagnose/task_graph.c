@@ -5,6 +5,7 @@
 // and following any of its links from any of them leads into a ring. Linear, whatever the values say.
 #include "diagnose/task_graph.h"
 
+#include "util/bisect.h"
 #include "util/guard.h"
 
 // ---- Links ---------------------------------------------------------------------------------------
@@ -50,17 +51,10 @@ static struct answer *find_answers(const struct diag *diag, size_t *ret_count)
 
 static uint32_t answering(const struct answer *answers, size_t count, pid_t pid, uint64_t future)
 {
-    size_t low = 0, high = count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct answer *at = &answers[middle];
-        if (at->pid < pid || (at->pid == pid && at->future < future))
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    bool found = low < count && answers[low].pid == pid && answers[low].future == future;
-    return found ? answers[low].task : DIAG_NONE;
+    size_t at = bisect(count, i, answers[i].pid < pid ||
+                                     (answers[i].pid == pid && answers[i].future < future));
+    bool found = at < count && answers[at].pid == pid && answers[at].future == future;
+    return found ? answers[at].task : DIAG_NONE;
 }
 
 static bool link_thread(const struct diag *diag, struct task_graph *graph, uint32_t thread,

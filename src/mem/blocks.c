@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/bisect.h"
 #include "util/hash.h"
 
 #define BLOCK_BYTES 64u
@@ -125,19 +126,13 @@ void mem_blocks_drop(struct mem_blocks *blocks, const struct mem_ranges *ranges)
 {
     vec_foreach (block, &blocks->blocks) {
         uint64_t first = block->number * BLOCK_BYTES;
-        size_t low = 0, high = ranges->count; // the first range that ends behind the block's start
-        while (low < high) {
-            size_t mid = low + (high - low) / 2;
-            if (ranges->items[mid].addr + ranges->items[mid].size > first)
-                high = mid;
-            else
-                low = mid + 1;
-        }
-        for (; low < ranges->count &&
-               (ranges->items[low].addr <= first || ranges->items[low].addr - first < BLOCK_BYTES);
-             low++)
-            drop_part(block, ranges->items[low].addr,
-                      ranges->items[low].addr + ranges->items[low].size);
+        // The first range that ends behind the block's start.
+        size_t at = bisect(ranges->count, i, ranges->items[i].addr + ranges->items[i].size <= first);
+        for (; at < ranges->count &&
+               (ranges->items[at].addr <= first || ranges->items[at].addr - first < BLOCK_BYTES);
+             at++)
+            drop_part(block, ranges->items[at].addr,
+                      ranges->items[at].addr + ranges->items[at].size);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "util/bisect.h"
 #include "util/guard.h"
 
 #define PAGE_BYTES 4096u
@@ -271,16 +272,8 @@ static struct piece *find_in(struct run *run, uint64_t addr)
     struct piece *items = run->items;
     if (run->last < run->count && addr >= items[run->last].start && addr < items[run->last].end)
         return &items[run->last];
-    size_t low = 0, high = run->count;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (items[mid].end > addr)
-            high = mid;
-        else
-            low = mid + 1;
-    }
-    run->last = low;
-    return low < run->count && addr >= items[low].start ? &items[low] : NULL;
+    size_t at = run->last = bisect(run->count, i, items[i].end <= addr);
+    return at < run->count && addr >= items[at].start ? &items[at] : NULL;
 }
 
 // The newest bytes at addr; a gap only where there are none.

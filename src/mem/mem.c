@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/bisect.h"
 #include "util/guard.h"
 #include "util/vec.h"
 
@@ -90,15 +91,7 @@ void mem_destroy(struct mem *mem)
 // Index of the first segment whose end is above addr.
 static size_t find(const struct mem *mem, uint64_t addr)
 {
-    size_t low = 0, high = mem->segments.count;
-    while (low < high) {
-        size_t mid = low + (high - low) / 2;
-        if (mem->segments.items[mid].end > addr)
-            high = mid;
-        else
-            low = mid + 1;
-    }
-    return low;
+    return bisect(mem->segments.count, i, mem->segments.items[i].end <= addr);
 }
 
 static bool insert(struct mem *mem, size_t at, struct segment segment)

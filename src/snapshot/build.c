@@ -8,6 +8,7 @@
 #include "snapshot/details_build.h"
 #include "snapshot/merge.h"
 #include "snapshot/tasks.h"
+#include "util/bisect.h"
 #include "util/guard.h"
 #include "util/redact.h"
 
@@ -117,15 +118,8 @@ static bool sort_names(struct builder *b)
 
 static const struct py_thread_name *find_name(const struct builder *b, uint64_t ident)
 {
-    size_t low = 0, high = b->name_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (b->names[middle]->ident < ident)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return ident && low < b->name_count && b->names[low]->ident == ident ? b->names[low] : NULL;
+    size_t at = bisect(b->name_count, i, b->names[i]->ident < ident);
+    return ident && at < b->name_count && b->names[at]->ident == ident ? b->names[at] : NULL;
 }
 
 // Puts one thread state's facts on a snapshot's thread. The innermost comes first.

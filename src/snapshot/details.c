@@ -2,6 +2,7 @@
 // See snapshot/details.h.
 #include "snapshot/details.h"
 
+#include "util/bisect.h"
 #include "util/guard.h"
 
 void snap_details_deinit(struct snap_details *details)
@@ -105,13 +106,5 @@ const char *snap_fault_name(enum snap_fault fault)
 
 size_t snap_locals_begin(const struct snap_locals *locals, size_t frame)
 {
-    size_t low = 0, high = locals->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (locals->items[middle].frame < frame)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    return bisect(locals->count, i, locals->items[i].frame < frame);
 }

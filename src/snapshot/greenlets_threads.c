@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "snapshot/greenlets.h"
+#include "util/bisect.h"
 #include "util/guard.h"
 #include "util/hash.h"
 
@@ -54,15 +55,8 @@ static bool list_owners(const struct greenlets *g, struct owners *ret)
 
 static struct snap_thread *owner_of_stack(const struct owners *owners, uint64_t addr)
 {
-    size_t low = 0, high = owners->by_ident.count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (owners->by_ident.items[middle].ident < addr)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < owners->by_ident.count ? owners->by_ident.items[low].thread : owners->main;
+    size_t at = bisect(owners->by_ident.count, i, owners->by_ident.items[i].ident < addr);
+    return at < owners->by_ident.count ? owners->by_ident.items[at].thread : owners->main;
 }
 
 struct greenlet_group *greenlets_group(const struct greenlets *g, uint64_t group)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "snapshot/merge.h"
+#include "util/bisect.h"
 #include "util/guard.h"
 
 #define LOOP_BYTES 4096 // of an activation that are looked at for evidence
@@ -31,15 +32,8 @@ static int span_compare(const void *left, const void *right)
 // The activation that holds addr, or SIZE_MAX.
 static size_t span_at(const struct span *spans, size_t count, uint64_t addr)
 {
-    size_t low = 0, high = count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (spans[middle].sp <= addr)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low && addr < spans[low - 1].cfa ? spans[low - 1].at : SIZE_MAX;
+    size_t above = bisect(count, i, spans[i].sp <= addr);
+    return above && addr < spans[above - 1].cfa ? spans[above - 1].at : SIZE_MAX;
 }
 
 // No native frame is a loop, nor may be one.

@@ -5,6 +5,7 @@
 #include "cpython/lock.h"
 #include "snapshot/details_build.h"
 #include "snapshot/tasks.h"
+#include "util/bisect.h"
 #include "util/guard.h"
 #include "util/hash.h"
 
@@ -176,15 +177,8 @@ static int by_held(const void *left, const void *right)
 // The first one of that object; `count`: there is none.
 static size_t find_held(const struct holding *holdings, size_t count, uint64_t object)
 {
-    size_t low = 0, high = count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (holdings[middle].object < object)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < count && holdings[low].object == object ? low : count;
+    size_t at = bisect(count, i, holdings[i].object < object);
+    return at < count && holdings[at].object == object ? at : count;
 }
 
 // Whoever waits for a nursery waits for all tasks in it.

@@ -8,6 +8,7 @@
 
 #include "image/elf.h"
 #include "unwind/table.h"
+#include "util/bisect.h"
 #include "util/guard.h"
 #include "util/hash.h"
 #include "util/vec.h"
@@ -172,15 +173,7 @@ static struct row_table *table_of(struct row_cache *cache, struct module *module
 // Index of the first row that ends above pc.
 static size_t find(const struct row_table *table, uint64_t pc)
 {
-    size_t low = 0, high = table->rows.count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (table->rows.items[middle]->end > pc)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return low;
+    return bisect(table->rows.count, i, table->rows.items[i]->end <= pc);
 }
 
 void row_cache_make_room(struct row_cache *cache)
