@@ -185,9 +185,15 @@ class Run:
             time.sleep(0.05)
 
     def await_snapshots(self, count):
-        """Until it has taken so many, or has ended."""
-        return self.look_until(lambda document: document["profile"]["snapshots"] >= count,
-                               "%d snapshots" % count)
+        """Until it has taken so many, or has ended; however slow it is, as long as it goes on."""
+        taken = 0
+        while taken < count:
+            document = self.look_until(lambda document: document["profile"]["snapshots"] > taken,
+                                       "another snapshot after %d" % taken)
+            if document is None:
+                break
+            taken = document["profile"]["snapshots"]
+            time.sleep(0.1)
 
     def finish(self, signo=signal.SIGINT):
         if signo:

@@ -15,6 +15,7 @@ import unittest
 
 import harm
 import support
+from harm import AT_LEISURE
 
 PROGRAM = support.path("tests/programs/processes.py")
 PYTHONS = ("3.6", "3.9", "3.11", "3.14")
@@ -89,7 +90,7 @@ class Servers(TestCase):
             self.skipTest("the versions of this test are %s" % ", ".join(PYTHONS))
         with self.start("prefork", 4, python=python) as target:
             workers = [int(word) for word in target.lines[-1].split()[1:]]
-            document = support.pycore_json("snap", target.pid, "--children", "-n", 20, "-i",
+            document = support.pycore_json("snap", AT_LEISURE, target.pid, "--children", "-n", 20, "-i",
                                            "50ms")
         self.check_sums(document)
         self.assertEqual(document["source"]["pid"], target.pid)
@@ -121,8 +122,8 @@ class Servers(TestCase):
     def test_dump(self):
         with self.start("prefork", 4) as target:
             workers = [int(word) for word in target.lines[-1].split()[1:]]
-            document = support.pycore_json("snap", target.pid, "--children", "--stop=all")
-            text = support.pycore("snap", target.pid, "--children")
+            document = support.pycore_json("snap", AT_LEISURE, target.pid, "--children", "--stop=all")
+            text = support.pycore("snap", AT_LEISURE, target.pid, "--children")
         snapshot = document["snapshots"][0]
         self.assertEqual(sorted({thread["pid"] for thread in snapshot["threads"]}),
                          sorted([target.pid] + workers))
@@ -147,8 +148,9 @@ class Servers(TestCase):
     def test_text_and_md(self):
         with self.start("prefork", 2) as target:
             workers = [int(word) for word in target.lines[-1].split()[1:]]
-            text = support.pycore("snap", target.pid, "--subprocesses", "-n", 10, "-i", "50ms")
-            md = support.pycore("snap", target.pid, "--children", "-n", 10, "-i", "50ms", "-f", "md")
+            text = support.pycore("snap", AT_LEISURE, target.pid, "--subprocesses", "-n", 10, "-i", "50ms")
+            md = support.pycore("snap", AT_LEISURE, target.pid, "--children", "-n", 10, "-i", "50ms",
+                                "-f", "md")
         self.assertEqual((text.rc, md.rc), (0, 0))
         self.assertIn("Hotspots of 3 processes: ", text.out)
         self.assertRegex(text.out, r"(?m)^ +%d +%d +[\d.]+ +2 " % (workers[0], target.pid))
@@ -161,15 +163,15 @@ class Servers(TestCase):
     def test_only_the_process_itself(self):
         """Without --children its children cost nothing, and the report is as ever."""
         with self.start("prefork", 2) as target:
-            document = support.pycore_json("snap", target.pid, "-n", 3, "-i", "50ms")
+            document = support.pycore_json("snap", AT_LEISURE, target.pid, "-n", 3, "-i", "50ms")
         self.assertEqual(len(document["source"]["processes"]), 1)
         self.assertNotIn("processes", document["profile"])
 
     def test_no_children(self):
         """With --children, but without any, the report is that of the one."""
         with support.start_target(python_of_the_suite(), support.path("tests/programs/waits.py")) as target:
-            alone = support.pycore_json("snap", target.pid, "--stop=all")
-            with_children = support.pycore_json("snap", target.pid, "--children", "--stop=all")
+            alone = support.pycore_json("snap", AT_LEISURE, target.pid, "--stop=all")
+            with_children = support.pycore_json("snap", AT_LEISURE, target.pid, "--children", "--stop=all")
         self.assertEqual(len(with_children["source"]["processes"]), 1)
         for document in (alone, with_children):
             for thread in document["snapshots"][0]["threads"]:
@@ -182,8 +184,8 @@ class Servers(TestCase):
                 deadline, working = time.monotonic() + harm.PATIENCE_S, ()
                 while len(working) < 2:  # on a busy machine one of them may do it all for a while
                     self.assertLess(time.monotonic(), deadline, working)
-                    document = support.pycore_json("snap", target.pid, "--children", "-n", 20, "-i",
-                                                   "50ms")
+                    document = support.pycore_json("snap", AT_LEISURE, target.pid, "--children", "-n",
+                                                   20, "-i", "50ms")
                     self.check_sums(document)
                     self.assertTrue(document["source"]["complete"])
                     working = [process["pid"] for process in document["profile"]["processes"]
@@ -198,8 +200,9 @@ class Servers(TestCase):
         if not other:
             self.skipTest("there is one version of Python on this machine only")
         with self.start("shell", other[-1].path, python=python) as target:
-            document = support.pycore_json("snap", target.pid, "--children", "-n", 20, "-i", "50ms")
-            text = support.pycore("snap", target.pid, "--children", "-n", 2)
+            document = support.pycore_json("snap", AT_LEISURE, target.pid, "--children", "-n", 20, "-i",
+                                           "50ms")
+            text = support.pycore("snap", AT_LEISURE, target.pid, "--children", "-n", 2)
         self.check_sums(document)
         self.assertEqual([process["python"]["version"] for process in pythons(document)],
                          [python.full, other[-1].full, other[-1].full])
@@ -213,7 +216,7 @@ class Servers(TestCase):
         # The root need not be a Python.
         command = "%s %s grandchild; true" % (python.path, PROGRAM)
         with support.start_program(["sh", "-c", command]) as shell:
-            document = support.pycore_json("snap", shell.pid, "--children")
+            document = support.pycore_json("snap", AT_LEISURE, shell.pid, "--children")
         self.assertEqual(document["source"]["pid"], shell.pid)
         self.assertEqual(len(pythons(document)), 2)
 
@@ -236,7 +239,7 @@ class Followed(harm.Case, TestCase):
 
     def check_short_lived(self, lifetime_s):
         with self.start("churn", lifetime_s) as target:
-            document = support.pycore_json("snap", target.pid, "--children", "-d",
+            document = support.pycore_json("snap", AT_LEISURE, target.pid, "--children", "-d",
                                            max(5, 2 * lifetime_s), "-i", "50ms")
         self.check_sums(document)
         self.assertTrue(document["source"]["complete"], document["notes"])
@@ -266,7 +269,7 @@ class Followed(harm.Case, TestCase):
             def is_gone(document):
                 return any("which is no Python" in note for note in document["notes"])
 
-            with self.running(target.pid, "--children", interval="50ms") as run:
+            with self.running(target.pid, "--children", AT_LEISURE, interval="50ms") as run:
                 run.look_until(lambda document: seen(document, "becomes"), "the child")
                 self.put("go")
                 run.look_until(is_gone, "another program")
@@ -286,7 +289,7 @@ class Followed(harm.Case, TestCase):
         for count in (60, 600):
             with self.start("mother") as target:
                 child = int(target.lines[-1].split()[1])
-                with self.running(target.pid, "--children", count=count, interval="50ms") as run:
+                with self.running(target.pid, "--children", AT_LEISURE, count=count, interval="50ms") as run:
                     run.await_line("the first snapshot is taken")
                     os.kill(target.pid, signal.SIGKILL)
                     run.wait()
@@ -304,7 +307,7 @@ class Followed(harm.Case, TestCase):
 
     def test_all_end(self):
         with self.start("brief", self.folder) as target:
-            with self.running(target.pid, "--children", count=1000, interval="50ms") as run:
+            with self.running(target.pid, "--children", AT_LEISURE, count=1000, interval="50ms") as run:
                 run.await_line("the first snapshot is taken")
                 self.put("go")
                 run.wait()
@@ -323,7 +326,7 @@ class Listed(TestCase):
         with self.start("prefork", 3) as target:
             workers = [int(word) for word in target.lines[-1].split()[1:]]
             pids = ",".join(map(str, (workers[1], workers[0], workers[1])))
-            document = support.pycore_json("snap", "--pids", pids, "-n", 10, "-i", "50ms")
+            document = support.pycore_json("snap", AT_LEISURE, "--pids", pids, "-n", 10, "-i", "50ms")
         self.check_sums(document)
         self.assertEqual([process["pid"] for process in document["source"]["processes"]],
                          [workers[1], workers[0]])
@@ -333,7 +336,8 @@ class Listed(TestCase):
             gone.wait()
         with self.start("prefork", 2) as target:
             worker = int(target.lines[-1].split()[1])
-            document = support.pycore_json("snap", "--pids", "%d,%d" % (worker, gone.pid), ok=(1,))
+            document = support.pycore_json("snap", AT_LEISURE, "--pids",
+                                           "%d,%d" % (worker, gone.pid), ok=(1,))
             nothing = support.pycore("snap", "--pids", "%d" % gone.pid)
         self.assertFalse(document["source"]["complete"])
         self.assertIn("there is no process %d" % gone.pid, document["notes"])
