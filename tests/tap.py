@@ -11,7 +11,7 @@ Modules may set
     EARLY = True      of the longest: it is begun before the others, so that it does not run alone in the
                       end (tests/tools/source-lists.sh puts it to the front)
     SERIAL = True     nothing else of the suite runs beside it (it measures time)
-    LIMIT_S = 600     seconds after which the whole file is given up as hung (default 900)
+    LIMIT_S = 3600    seconds after which the whole file is given up as hung (default, and least: 1800)
 """
 
 import contextlib
@@ -27,7 +27,7 @@ import time
 import traceback
 import unittest
 
-DEFAULT_LIMIT_S = 900  # the longest takes three minutes, and three times that under sanitizers
+DEFAULT_LIMIT_S = 1800  # the longest takes three minutes, and three times that under sanitizers
 
 
 class TapResult(unittest.TestResult):
@@ -170,7 +170,7 @@ def run(module, names=(), stream=None):
     allow_cores()
     result = TapResult(stream or sys.stdout)
     lock = take_turn(getattr(module, "SERIAL", False))
-    limit_s = getattr(module, "LIMIT_S", DEFAULT_LIMIT_S)
+    limit_s = max(getattr(module, "LIMIT_S", 0), DEFAULT_LIMIT_S)
     faulthandler.dump_traceback_later(limit_s, exit=True)
     loader = unittest.TestLoader()
     if names:

@@ -161,6 +161,9 @@ static uint64_t next_tick(struct loop *loop, uint64_t *slot)
     bool jitter = !loop->session->options->no_jitter;
     uint64_t now_ns = live_now_ns();
     uint64_t current = (now_ns - loop->begin_ns) / loop->interval_ns;
+    // What passed after the end of the run was not missed.
+    if (loop->limit_ns && current > loop->limit_ns / loop->interval_ns)
+        current = loop->limit_ns / loop->interval_ns;
     if (current > *slot) {
         loop->run.missed += current - *slot;
         *slot = current;

@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 
+import at_rest
+
 HOSTILE = "<script>alert(1)</script>`|&.py"
 CODE = """
 def %s(end):
@@ -45,6 +47,7 @@ def main():
     lock = threading.Lock()
     lock.acquire()
     threading.Thread(target=stuck, args=(lock,), name="stuck", daemon=True).start()
+    at_rest.wait()
     for k in range(2):
         threading.Thread(target=burn, args=((first, second, 100 - first - second),),
                          name="worker-%d" % k, daemon=True).start()

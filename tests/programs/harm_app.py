@@ -113,7 +113,10 @@ def become(caller, rounds):
         while True:
             time.sleep(0.003)
             beats[8] += 1
-    time.sleep(0.02 if int(rounds) > 1 else 0.35)
+    if int(rounds) > 1:
+        time.sleep(0.02)
+    else:
+        wait_for_go()
     become_program(caller, [sys.executable, os.path.abspath(__file__)] + sys.argv[1:],
                    dict(os.environ, HARM_ROUND=str(done + 1)))
 
@@ -128,10 +131,10 @@ def become_program(caller, arguments, environment):
     execute()
 
 
-def become_sleep(caller, delay_s):
+def become_sleep(caller):
     start_workers()
     ready()
-    time.sleep(float(delay_s))
+    wait_for_go()
     become_program(caller, ["/bin/sleep", "1000"], {"PATH": "/bin"})
 
 

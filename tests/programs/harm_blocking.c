@@ -8,6 +8,7 @@
 #include "harm_blocking_calls.h"
 
 int harm_blocking_start(void); // 0: all threads are in their calls
+uint64_t harm_blocking_least(void); // how often each call has returned at least
 void harm_blocking_report(int fd);
 void harm_blocking_stop(void); // lets the threads end; the report stays
 
@@ -41,6 +42,7 @@ static void *run_slot(void *arg)
         if (slot->call->block == block_flock)
             after_flock(slot);
     }
+    take_last_signals(slot);
     started--;
     return NULL;
 }
@@ -129,6 +131,15 @@ static void report_slot(int fd, const struct slot *slot)
     }
     dprintf(fd, " early=%llu late_us=%u/%u/%u\n", (unsigned long long)slot->early,
             n ? late[n / 2] : 0, n ? late[n * 99 / 100] : 0, n ? late[n - 1] : 0);
+}
+
+uint64_t harm_blocking_least(void)
+{
+    uint64_t least = UINT64_MAX;
+    for (int i = 0; i < N_CALLS; i++)
+        if (!slots[i].unavailable && slots[i].count < least)
+            least = slots[i].count;
+    return least;
 }
 
 void harm_blocking_report(int fd)

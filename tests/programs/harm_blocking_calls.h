@@ -11,6 +11,7 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +47,9 @@ struct slot {
     aio_context_t aio;
     _Atomic uint32_t word;
     _Atomic int64_t woken_ns; // when it was woken last
-    uint64_t count, in_time, early, errnos[MAX_ERRNO];
+    bool over; // nobody sends it signals any more
+    _Atomic uint64_t count;
+    uint64_t in_time, early, errnos[MAX_ERRNO];
     uint32_t late_us[MAX_LATE];
 };
 
@@ -60,6 +63,7 @@ struct call {
 
 static _Atomic int stopping;
 static _Atomic uint64_t signals_sent, signals_taken;
+static pthread_mutex_t signals_lock = PTHREAD_MUTEX_INITIALIZER;
 static int ring_signal(int which)
 {
     return SIGRTMIN + 5 + which; // 0: a handler's; 1: of sigwaitinfo; 2: never sent
@@ -313,8 +317,25 @@ static long block_sigwaitinfo(struct slot *slot)
 
 static void send_signal(struct slot *slot, int signo)
 {
-    if (syscall(SYS_tgkill, getpid(), slot->tid, signo) == 0)
+    pthread_mutex_lock(&signals_lock);
+    if (!slot->over && syscall(SYS_tgkill, getpid(), slot->tid, signo) == 0)
         signals_sent++;
+    pthread_mutex_unlock(&signals_lock);
+}
+
+// What was sent until now, and found it in no call.
+static void take_last_signals(struct slot *slot)
+{
+    const struct timespec now = {0};
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, ring_signal(0));
+    sigaddset(&set, ring_signal(1));
+    pthread_mutex_lock(&signals_lock);
+    slot->over = true;
+    pthread_mutex_unlock(&signals_lock);
+    while (syscall(SYS_rt_sigtimedwait, &set, NULL, &now, 8) > 0)
+        signals_taken++;
 }
 
 static void wake_sigwaitinfo(struct slot *slot)

@@ -15,6 +15,8 @@ import sys
 import threading
 import time
 
+import at_rest
+
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -34,7 +36,11 @@ def nest(depth, wait, *arguments):
     return wait(*arguments)
 
 
+at_work = []
+
+
 def spin():
+    at_work.append(1)
     number = 0
     while True:
         number += 1
@@ -43,6 +49,12 @@ def spin():
 
 def start(name, function, *arguments):
     threading.Thread(target=function, args=arguments, name=name, daemon=True).start()
+
+
+def await_work(count):
+    """Until so many threads are in the functions in which they stay."""
+    while len(at_work) < count:
+        time.sleep(0.01)
 
 
 def taken_lock():
@@ -69,9 +81,10 @@ def parked(rounds, depth, spinners):
     for number in range(int(rounds)):
         for name, call in waits().items():
             start("%s-%d" % (name, number), nest, int(depth), *call)
+    at_rest.wait()
     for number in range(int(spinners)):
         start("spinner-%d" % number, spin)
-    time.sleep(0.3)
+    await_work(int(spinners))
     ready()
     stay()
 
@@ -95,8 +108,8 @@ def prefork_end(argument):
     if child == 0:
         libc.prctl(1, signal.SIGKILL, 0, 0, 0)
         stay()
+    at_rest.wait_for_child(child)
     print(child)
-    time.sleep(0.3)
     ready()
     stay()
 
@@ -108,7 +121,7 @@ def untouched(count):
     threading.stack_size(8 << 20)
     for number in range(int(count)):
         start("waiter-%d" % number, nest, 5, taken_lock().acquire)
-    time.sleep(0.2)
+    at_rest.wait()
     ready()
     stay()
 
@@ -121,9 +134,9 @@ def busy(library, count):
     reader, writer = os.pipe()
     for number in range(int(count)):
         start("busy-%d" % number, nest, 5, work, reader, ctypes.byref(counters, 8 * number))
+    at_rest.wait()
     print(ctypes.addressof(counters))
     ready()
-    time.sleep(0.2)
     os.close(writer)
     stay()
 
@@ -132,7 +145,7 @@ def contend(count):
     """That many threads that all want the GIL."""
     for number in range(int(count)):
         start("spinner-%d" % number, nest, 5, spin)
-    time.sleep(0.2)
+    await_work(int(count))
     ready()
     stay()
 
@@ -154,13 +167,14 @@ def chain_b(depth):
 def alternate(depth):
     """They sleep for moments only, each time at the end of another chain of calls."""
     def work():
+        at_work.append(1)
         while True:
             chain_a(int(depth))
             chain_b(int(depth))
 
     for number in range(2):
         start("alternate-%d" % number, work)
-    time.sleep(0.1)
+    await_work(2)
     ready()
     stay()
 
@@ -170,7 +184,7 @@ def deep(depth):
     sys.setrecursionlimit(100000)
     threading.stack_size(256 << 20)
     start("deep", nest, int(depth), spin)
-    time.sleep(0.2)
+    await_work(1)
     ready()
     stay()
 
@@ -181,7 +195,7 @@ def natives(library, count):
     if ctypes.CDLL(library).start_natives(int(count), ctypes.byref(counter)):
         sys.exit("no threads")
     start("waiter", nest, 5, taken_lock().acquire)
-    time.sleep(0.2)
+    at_rest.wait(running=1)
     ready()
     stay()
 
@@ -206,20 +220,22 @@ def subinterpreters(count):
     start("spinner-0", spin)
     for _ in range(int(count)):
         os.read(entered, 1)
-    time.sleep(0.5)
+    at_rest.wait(running=1)
     ready()
     stay()
 
 
 def blocking(library):
-    """A thread in each of many blocking calls until SIGTERM; then what they returned."""
+    """A thread in each of many blocking calls until SIGTERM, and each has returned some times; then what
+    they returned."""
     library = ctypes.CDLL(library)
+    library.harm_blocking_least.restype = ctypes.c_uint64
     over = []
     signal.signal(signal.SIGTERM, lambda signo, frame: over.append(signo))
     if library.harm_blocking_start():
         sys.exit("no threads")
     ready()
-    while not over:
+    while not over or library.harm_blocking_least() <= 10:
         time.sleep(0.02)
     library.harm_blocking_stop()
     library.harm_blocking_report(1)

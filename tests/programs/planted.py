@@ -13,6 +13,8 @@ import threading
 import time
 import types
 
+import at_rest
+
 started, threads = [], 0
 go = threading.Event()
 
@@ -224,6 +226,6 @@ def read_fifo(): os.read(fifo_fd, 1)
 spawn(read_fifo)
 while len(started) < threads - 3:  # the last three wait for something else
     time.sleep(0.01)
-time.sleep(0.2)
+at_rest.wait()
 print("READY", flush=True)
 time.sleep(100000)

@@ -14,6 +14,8 @@ import re
 import sys
 import threading
 
+import at_rest
+
 folder = sys.argv[1]
 never, _ = os.pipe()
 parked = []
@@ -135,7 +137,7 @@ def main():
         thread.start()
     while len(parked) < len(SCENES) - 1:
         os.sched_yield()
-    threading.Event().wait(0.2)
+    at_rest.wait()
     threads = {}
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     for ident, frame in sys._current_frames().items():

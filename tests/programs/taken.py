@@ -7,6 +7,8 @@ import sys
 import threading
 import time
 
+import at_rest
+
 cases, HOLDS = {}, set()
 GLOBAL = threading.Lock()
 still = threading.Event()
@@ -22,7 +24,11 @@ def holds(function):
     return case(function)
 
 
+parked = []
+
+
 def park():
+    parked.append(1)
     still.wait()
 
 
@@ -369,12 +375,11 @@ if __name__ == "__main__":
     locks = {name: GLOBAL if name == "of_global" else threading.Lock() for name in cases}
     for name in cases:
         start("has-" + name, cases[name], locks[name])
-    while not all(lock.locked() for lock in locks.values()):
+    while len(parked) < len(cases):
         time.sleep(0.01)
-    time.sleep(0.2)
     for name in cases:
         start("wants-" + name, want, locks[name])
-    time.sleep(0.3)
+    at_rest.wait()
     print("HOLDS", *HOLDS)
     print("READY")
     sys.stdout.flush()

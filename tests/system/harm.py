@@ -21,10 +21,12 @@ import support
 APP = support.path("tests/programs/harm_app.py")
 QUIET = support.path("tests/programs/harm_quiet.py")
 USUAL = ("3.12", "3.11", "3.13", "3.14", "3.10", "3.9", "3.15")
-PATIENCE_S = 60  # far more than anything takes, on a busy machine, too; only a hang gets there
+PATIENCE_S = support.PATIENCE_S
 
 # Only threads that run are stopped: what pycore does unless told otherwise. Or all of them.
 RUNNING, ALL, NONE = (), ("--stop=all",), ("--stop=none",)
+# Where it is not the question how much fits into a pause: on a busy machine it may be little.
+AT_LEISURE = "--max-pause=10s"
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -93,6 +95,17 @@ def task_facts(pid):
     return facts
 
 
+SLEEPS = {"23", "35", "230", "270"}  # select, nanosleep, clock_nanosleep, pselect6
+
+
+def until_asleep(pid):
+    """Until the main thread sleeps for a time: not just somewhere where it waits for a moment."""
+    def sleeps():
+        with open("/proc/%d/syscall" % pid) as stream:
+            return stream.read().split()[0] in SLEEPS
+    until(sleeps, "the sleep of %d" % pid)
+
+
 class App:
     """A running harm_app.py: pid of the process to look at, its counters, its Target."""
 
@@ -112,7 +125,7 @@ class App:
         """No thread is stopped and none is traced; the kernel may need a moment for that."""
         until(lambda: all(state not in "tT" and tracer == 0
                           for _, state, tracer in task_facts(self.pid)),
-              "the release of all threads of %d %s" % (self.pid, task_facts(self.pid)), 5)
+              "the release of all threads of %d %s" % (self.pid, task_facts(self.pid)))
 
     def check_unharmed(self, *counters):
         self.check_free()
@@ -121,7 +134,8 @@ class App:
 
 
 class Run:
-    """pycore in the background. finish() ends it with a signal and has its rc, document and err."""
+    """pycore in the background. finish() ends it with a signal and has its rc, document and err; look()
+    is what it has seen so far."""
 
     def __init__(self, process, output):
         self.process = process
@@ -138,6 +152,49 @@ class Run:
             if text in self.said:
                 break
 
+    def look(self):
+        """An interim report; None: it has ended."""
+        before, sent_s = self._written(), 0
+        while self.process.poll() is None:
+            now_s = time.monotonic()
+            if now_s - sent_s > 1:  # not each of them is answered: none before the first snapshot
+                self.process.send_signal(signal.SIGUSR1)
+                sent_s = now_s
+            if self._written() not in (None, before):
+                with open(self.output) as stream:
+                    return json.load(stream)
+            time.sleep(0.01)
+        return None
+
+    def _written(self):
+        with contextlib.suppress(FileNotFoundError):
+            facts = os.stat(self.output)
+            return facts.st_ino, facts.st_mtime_ns
+        return None
+
+    def look_until(self, condition, what):
+        """The first interim report of which that is true; None: it has ended before."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            document = self.look()
+            if document is None or condition(document):
+                return document
+            if time.monotonic() > deadline:
+                raise AssertionError("%s was not seen within %g s: %s" % (
+                    what, PATIENCE_S, json.dumps(document)[:20000]))
+            time.sleep(0.05)
+
+    def await_snapshots(self, count):
+        """Until it has taken so many, or has ended; however slow it is, as long as it goes on."""
+        taken = 0
+        while taken < count:
+            document = self.look_until(lambda document: document["profile"]["snapshots"] > taken,
+                                       "another snapshot after %d" % taken)
+            if document is None:
+                break
+            taken = document["profile"]["snapshots"]
+            time.sleep(0.1)
+
     def finish(self, signo=signal.SIGINT):
         if signo:
             self.process.send_signal(signo)
@@ -150,7 +207,8 @@ class Run:
             raise AssertionError("pycore hangs: %s" % task_facts(self.pid)) from None
         self.rc = self.process.returncode
         self.err = self.said + err.decode("utf-8", "replace")
-        if self.rc < 0 and self.rc != -signal.SIGKILL or self.rc == support.SANITIZER_STATUS:
+        if (self.rc < 0 and self.rc != -signal.SIGKILL or self.rc == support.SANITIZER_STATUS or
+                "Sanitizer" in self.err):
             raise AssertionError("pycore ended with %d: %s" % (self.rc, self.err))
         with contextlib.suppress(FileNotFoundError):
             with open(self.output) as stream:
@@ -177,7 +235,8 @@ class Case(support.TestCase):
 
     @contextlib.contextmanager
     def running(self, pid, *arguments, interval="10ms", count=1000000, **options):
-        """pycore snap in the background, already at work."""
+        """pycore snap in the background, already at work. If nobody else ends it, it has taken two
+        snapshots at least."""
         output = os.path.join(self.folder, "report.json")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(output)
@@ -185,12 +244,13 @@ class Case(support.TestCase):
                    "json", "-o", output, *arguments]
         process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                   env=support.clean_environment(), **options)
+                                   env=support.pycore_environment(), **options)
         run = Run(process, output)
         try:
             run.await_line("the first snapshot comes now")
             yield run
             if run.rc is None:
+                run.await_snapshots(2)
                 run.finish()
         finally:
             if process.poll() is None:
@@ -204,7 +264,7 @@ class Case(support.TestCase):
         process = subprocess.Popen([support.PYCORE, "snap", str(pid), "-n", str(count), "-i",
                                     "300us", "-q", "-o", fifo, *arguments],
                                    stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                   env=support.clean_environment())
+                                   env=support.pycore_environment())
         try:
             yield process
         finally:

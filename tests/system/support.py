@@ -50,6 +50,7 @@ MINORS = tuple((3, minor) for minor in range(6, 16))  # the versions that pycore
 SUFFIXES = {"release": "", "debug": "d", "free-threaded": "t", "free-threaded debug": "td"}
 LONG = os.environ.get("PYCORE_LONG", "") not in ("", "0")
 SANITIZER_STATUS = 99  # see AM_TESTS_ENVIRONMENT in Makefile.am
+PATIENCE_S = 180  # far more than one step takes, on a busy machine, too; only a hang gets there
 
 # From <linux/prctl.h>.
 PR_SET_PDEATHSIG = 1
@@ -149,7 +150,7 @@ def probe(file):
     """The facts of one interpreter, or None when it is none, or none that works."""
     try:
         done = subprocess.run([file, "-I", "-S", "-c", PROBE], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=PATIENCE_S,
                               env=clean_environment(), check=True)
         facts = json.loads(done.stdout.decode())
     except (OSError, subprocess.SubprocessError, ValueError):
@@ -296,7 +297,7 @@ class Target:
         self._errors.seek(0)
         return self._errors.read().decode("utf-8", "replace")
 
-    def read_line(self, timeout_s=30):
+    def read_line(self, timeout_s=PATIENCE_S):
         """Its next line of standard output; fails when none comes."""
         deadline = time.monotonic() + timeout_s
         with selectors.DefaultSelector() as selector:
@@ -325,7 +326,7 @@ def _prepare_target():
 
 
 @contextlib.contextmanager
-def start_program(arguments, timeout_s=60, env=None, **options):
+def start_program(arguments, timeout_s=PATIENCE_S, env=None, **options):
     """Starts a program, waits for its line READY, and always ends it with all of its group."""
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen([str(argument) for argument in arguments],
@@ -356,12 +357,16 @@ def start_target(python, script, *arguments, flags=(), **options):
 Outcome = collections.namedtuple("Outcome", "rc out err")
 
 
-def pycore(*arguments, timeout=60, env=None, binary=False, **options):
+def pycore_environment(**more):
+    """What pycore itself gets: as the programs under test, and how sanitizers are to behave."""
+    options = {name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}
+    return clean_environment(**dict(options, **more))
+
+
+def pycore(*arguments, timeout=PATIENCE_S, env=None, binary=False, **options):
     """Runs pycore and returns (rc, out, err). A sanitizer's report or a signal fails the test."""
     command = [PYCORE] + [str(argument) for argument in arguments]
-    environment = clean_environment(**{name: value for name, value in os.environ.items()
-                                       if name.endswith("SAN_OPTIONS")})
-    environment.update(env or {})
+    environment = pycore_environment(**(env or {}))
     if "input" not in options:
         options.setdefault("stdin", subprocess.DEVNULL)
     try:

@@ -16,7 +16,6 @@ import unittest
 
 import support
 
-LIMIT_S = 1800
 SNAPSHOTS = 10000 if support.LONG else 300 if support.memory_errors_only() else 1000
 VERSIONS = ("3.8", "3.11", "3.15")
 OUTERMOST = {"<module>", "_bootstrap"}
@@ -96,7 +95,7 @@ class Churn(support.TestCase):
             os.kill(target.pid, signal.SIGTERM)
             last = target.read_line()
             self.assertRegex(last, r"^DONE wrong=0 ")
-            self.assertEqual(target.process.wait(20), 0)
+            self.assertEqual(target.process.wait(support.PATIENCE_S), 0)
         profile = document["profile"]
         self.assertEqual(profile["snapshots"], count)
         seen, samples, alternating, cut = set(), 0, 0, 0

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The command line itself: help, usage errors, exit codes, report files, colours."""
 
+import contextlib
 import json
 import os
 import pty
@@ -17,6 +18,7 @@ import tempfile
 import time
 import unittest
 
+import harm
 import support
 
 COMMANDS = ("snap", "analyze", "gcore", "report", "diff", "top", "ps", "run")
@@ -24,12 +26,15 @@ SLEEPER = "import time; print('READY', flush=True); time.sleep(1000)"
 ESCAPE = "\x1b["
 
 
+@contextlib.contextmanager
 def sleeper():
     """Any Python, doing nothing; skips the test where there is none."""
     pythons = support.interpreters()
     if not pythons:
         raise unittest.SkipTest("no Python on this machine")
-    return support.start_program([pythons[-1].path, "-c", SLEEPER])
+    with support.start_program([pythons[-1].path, "-c", SLEEPER]) as target:
+        harm.until_asleep(target.pid)
+        yield target
 
 
 def options():
@@ -252,7 +257,7 @@ class Manual(support.TestCase):
                 os.close(terminal)
 
     def read_until(self, terminal, wanted):
-        shown, deadline = b"", time.monotonic() + 60
+        shown, deadline = b"", time.monotonic() + support.PATIENCE_S
         while wanted not in shown:
             left = deadline - time.monotonic()
             if not select.select([terminal], [], [], max(0, left))[0]:
@@ -508,8 +513,8 @@ class Outputs(support.FolderCase):
                 log.write("before %s\n" % path)
                 log.flush()
                 done = subprocess.run([support.PYCORE, "snap", str(target.pid), "-o", path],
-                                      stdout=log, stderr=subprocess.PIPE, timeout=60,
-                                      env=support.clean_environment())
+                                      stdout=log, stderr=subprocess.PIPE,
+                                      timeout=support.PATIENCE_S, env=support.pycore_environment())
                 self.assertEqual((done.returncode, done.stderr), (0, b""))
                 log.seek(0, os.SEEK_END)
         text = self.read("log")
@@ -541,7 +546,7 @@ class Outputs(support.FolderCase):
     def test_a_wrong_output_is_told_before_the_run(self):
         for bad in ("/no/such/folder/r.txt", self.folder):
             with self.subTest(bad), sleeper() as target:
-                done = support.pycore("snap", target.pid, "-d", "300s", "-o", bad, timeout=20)
+                done = support.pycore("snap", target.pid, "-d", "300s", "-o", bad)
                 self.assertEqual((done.rc, done.out), (2, ""))
                 self.assertRegex(done.err, r"\Apycore: cannot write [^\n]+\n\Z")
                 self.assertEqual(os.listdir(self.folder), [])
@@ -549,8 +554,8 @@ class Outputs(support.FolderCase):
     def test_full_standard_output(self):
         with sleeper() as target, open("/dev/full", "w") as full:
             done = subprocess.run([support.PYCORE, "snap", str(target.pid)], stdout=full,
-                                  stderr=subprocess.PIPE, timeout=60,
-                                  env=support.clean_environment())
+                                  stderr=subprocess.PIPE, timeout=support.PATIENCE_S,
+                                  env=support.pycore_environment())
         self.assertEqual(done.returncode, 2)
         self.assertIn(b"report", done.stderr)
 
@@ -565,12 +570,14 @@ class Outputs(support.FolderCase):
     def test_interrupted(self):
         """Ctrl-C ends with a report of what was taken, and says that it is not all."""
         with sleeper() as target:
-            process = subprocess.Popen([support.PYCORE, "snap", str(target.pid), "-n", "10000",
-                                        "-i", "10ms"], stdout=subprocess.PIPE,
-                                       stderr=subprocess.PIPE, env=support.clean_environment())
-            time.sleep(1.5)
+            process = subprocess.Popen([support.PYCORE, "snap", str(target.pid), "-n", "1000000",
+                                        "-i", "10ms", "-v"], stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, env=support.pycore_environment())
+            for line in process.stderr:
+                if b"the first snapshot is taken" in line:
+                    break
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=support.PATIENCE_S)
         self.assertEqual(process.returncode, 1, err)
         self.assertIn(b"interrupted after", out)
 
@@ -592,7 +599,7 @@ class Colour(support.TestCase):
         except OSError:  # EIO: the other end is closed
             pass
         os.close(master)
-        err = process.communicate(timeout=30)[1]
+        err = process.communicate(timeout=support.PATIENCE_S)[1]
         self.assertEqual((process.returncode, err), (0, b""))
         return text.decode()
 

@@ -337,9 +337,10 @@ class Copies(Case):
 
     def test_exec_while_frozen(self):
         """The program that the process becomes collects the copy of the old one as well."""
-        with self.app(usual_python(), "become-sleep", "main", 1) as app:
+        with self.app(usual_python(), "become-sleep", "main") as app:
             with self.probe(app.pid) as probe:
                 probe.ask("freeze")
+                app.beats[8] = 1
                 until(lambda: "sleep" in os.readlink("/proc/%d/exe" % app.pid) or
                       "coreutils" in os.readlink("/proc/%d/exe" % app.pid), "exec")
                 probe.ask("thaw")

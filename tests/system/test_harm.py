@@ -19,8 +19,8 @@ import unittest
 
 import harm
 import support
-from harm import (ALL, APP, PATIENCE_S, RUNNING, compiled, each_version, libc, task_facts, until,
-                  usual_python)
+from harm import (ALL, APP, AT_LEISURE, PATIENCE_S, RUNNING, compiled, each_version, libc, task_facts,
+                  until, usual_python)
 
 EARLY = True
 
@@ -122,11 +122,10 @@ class Harm(harm.Case):
         with self.app(python, "plain") as app:
             for signo, mode in ((signal.SIGINT, RUNNING), (signal.SIGTERM, ALL),
                                 (signal.SIGHUP, RUNNING)):
-                with self.running(app.pid, *mode, count=50, interval="50ms") as run:
-                    time.sleep(0.3)
+                with self.running(app.pid, *mode, interval="50ms") as run:
+                    run.await_snapshots(2)
                     run.finish(signo)
-                self.check_report(run)
-                self.assertLess(run.document["profile"]["snapshots"], 50)
+                self.check_report(run, at_least=2)
                 self.assertFalse(run.document["source"]["complete"])
                 self.assertIn("interrupted", " ".join(run.document["notes"]))
             app.check_unharmed()
@@ -186,12 +185,12 @@ class Harm(harm.Case):
                 os.kill(app.pid, signo)
                 until(lambda: self.state(app.pid) == {"T"}, "the stop")
                 until(lambda: app.beats[8] == number, "wait() for the stop")
-                document = support.pycore_json("snap", app.pid, *mode)
+                document = support.pycore_json("snap", app.pid, *mode, AT_LEISURE)
                 threads = document["snapshots"][0]["threads"]
                 self.assertEqual(len(threads), 4)
                 self.assertTrue(all(thread["frames"] for thread in threads))
                 before = app.beats.tolist()
-                with self.running(app.pid, *mode, count=20) as run:
+                with self.running(app.pid, *mode, AT_LEISURE, count=20) as run:
                     run.wait()
                 self.check_report(run, rc=0, at_least=20)
                 self.assertIn("stopped", json.dumps(run.document["notes"]))
@@ -242,8 +241,8 @@ class Harm(harm.Case):
                 self.assertIn("process %d has ended" % app.pid, " ".join(run.document["notes"]))
 
     def test_killed_target(self):
-        """kill -9 of a target with many threads at any moment: its parent learns of it at once,
-        whatever pycore does then."""
+        """kill -9 of a target with many threads at any moment: its parent learns of it, whatever pycore
+        does then."""
         fifo = os.path.join(self.folder, "fifo")
         os.mkfifo(fifo)
         for number in range(24):
@@ -252,7 +251,8 @@ class Harm(harm.Case):
                                              *(RUNNING, ALL)[number % 2]) as process:
                     time.sleep(random.uniform(0.03, 0.06))
                     app.target.process.kill()
-                    self.assertEqual(app.target.process.wait(5), -signal.SIGKILL)
+                    # Meanwhile pycore waits for somebody to read its report.
+                    self.assertEqual(app.target.process.wait(PATIENCE_S), -signal.SIGKILL)
                     self.read_fifo(fifo, process)
                     self.assertIn(process.wait(PATIENCE_S), (1, 2))
 
@@ -261,7 +261,7 @@ class Harm(harm.Case):
         """The main thread is a zombie, its process is alive."""
         with self.app(python, "main-exits") as app:
             until(lambda: (app.pid, "Z", 0) in task_facts(app.pid), "the main thread's end")
-            with self.running(app.pid, "--max-pause=1s", count=20) as run:
+            with self.running(app.pid, AT_LEISURE, count=20) as run:
                 run.wait()
             self.check_report(run, rc=0, at_least=20)
             # A thread state that the main thread left behind is shown without a number.
@@ -292,27 +292,31 @@ class Harm(harm.Case):
     def test_exec_once(self):
         """A run goes on in the program that the target becomes."""
         for caller in ("main", "thread"):
-            for attempt in range(5):
+            for interval in ("500ms", "5s", "20s"):
                 with self.app(usual_python(), "become", caller, 1) as app:
-                    with self.running(app.pid, "--no-jitter", count=4, interval="200ms") as run:
+                    with self.running(app.pid, "--no-jitter", count=3, interval=interval) as run:
+                        run.await_line("the first snapshot is taken")
+                        app.beats[8] = 1  # now it executes itself
                         run.wait()
                     app.check_unharmed(8, 1, 2, 3)
                 notes = " ".join(run.document["notes"]) if run.document else ""
                 if run.rc == 0 and "executed another program" in notes:
                     break
-                # While the new program starts there is no Python to be found: that ends a run.
+                # It was not up again in time, or a snapshot met it as it started.
             else:
-                self.fail("five runs did not survive an exec: %s %s" % (run.err, notes))
+                self.fail("three runs did not survive an exec: %s %s" % (run.err, notes))
 
     def test_exec_of_another_program(self):
         """A Python that becomes something else ends the run with what there is."""
         for caller, mode in (("main", ALL), ("thread", RUNNING)):
-            with self.app(usual_python(), "become-sleep", caller, 1) as app:
-                with self.running(app.pid, *mode, count=10000) as run:
+            with self.app(usual_python(), "become-sleep", caller) as app:
+                with self.running(app.pid, *mode) as run:
+                    run.await_line("the first snapshot is taken")
+                    app.beats[8] = 1
                     run.wait()
                 self.check_report(run)
                 app.check_free()
-                self.assertEqual(self.state(app.pid), {"S"})
+                until(lambda: self.state(app.pid) == {"S"}, "the sleep of what it became")
 
     @each_version
     def test_fork(self, python):
@@ -332,16 +336,15 @@ class Harm(harm.Case):
     def test_vfork(self):
         """A vfork() parent cannot be stopped: it is read as it sleeps or, when all are to be
         stopped, that is said, the rest is seen, and it is let go."""
-        with self.app(usual_python(), "vfork", compiled(self.folder), 200) as app:
+        hold_ms = 2000  # far longer than any stop, on a busy machine, too
+        with self.app(usual_python(), "vfork", compiled(self.folder), hold_ms) as app:
             for mode in (RUNNING, ALL):
-                until(lambda: app.beats[8] == 1, "vfork")
                 rounds = app.beats[0]
-                with self.running(app.pid, "--snapshots", *mode) as run:
-                    until_s = time.monotonic() + 1
-                    until(lambda: app.beats[0] >= rounds + 3 and time.monotonic() > until_s,
-                          "three vfork() children")
+                with self.running(app.pid, "--snapshots", *mode, interval="30ms") as run:
+                    until(lambda: app.beats[0] >= rounds + 2, "two vfork() children")
+                rounds = app.beats[0] - rounds
                 self.check_report(run, at_least=2)
-                self.assertLess(run.document["profile"]["pause_max_ns"], 250000000)
+                self.assertLess(run.document["profile"]["pause_max_ns"], hold_ms * 1000000 / 2)
                 parents = [thread for snapshot in run.document["snapshots"]
                            for thread in snapshot["threads"] if thread["tid"] == app.pid]
                 told = [thread for thread in parents
@@ -354,7 +357,7 @@ class Harm(harm.Case):
                     # It is stopped at most on its way out of the call.
                     stopped = [thread for thread in parents if thread["syscall"] == "vfork" and
                                thread["stopped"]]
-                    self.assertLessEqual(len(stopped), 3)
+                    self.assertLessEqual(len(stopped), rounds + 1)
                     bare = [thread for thread in parents if not thread["frames"]]
                     self.assertTrue(all(thread["notes"] for thread in bare))
                     self.assertLess(len(bare), len(parents) / 2)
@@ -372,7 +375,7 @@ class Harm(harm.Case):
                 until(lambda: app.beats[0] > rounds and app.beats[8] == 1, "vfork")
                 rounds = app.beats[0]
                 with self.waiting_for_reader(app.pid, fifo, 3, *mode) as process:
-                    until(lambda: app.beats[0] > rounds, "the return from vfork()", 5)
+                    until(lambda: app.beats[0] > rounds, "the return from vfork()")
                     self.assertIsNone(process.poll())
                     self.assertIn("SUMMARY", self.read_fifo(fifo, process))
                     self.assertIn(process.wait(PATIENCE_S), (0, 1))
@@ -390,10 +393,8 @@ class Harm(harm.Case):
                 held = tids if everything else tids[-1:]
                 with support.start_target(python, APP, os.path.join(self.folder, "beats"),
                                           "tracer", *held) as tracer:
-                    begin = time.monotonic()
                     document = support.pycore_json("snap", app.pid, "-n", "10", "-i", "10ms",
-                                                   "--snapshots", *mode, ok=(0, 1))
-                    self.assertLess(time.monotonic() - begin, PATIENCE_S)
+                                                   "--snapshots", AT_LEISURE, *mode, ok=(0, 1))
                     for snapshot in document["snapshots"]:
                         threads = {thread["tid"]: thread for thread in snapshot["threads"]}
                         self.assertEqual(sorted(threads), tids)
@@ -410,7 +411,7 @@ class Harm(harm.Case):
         with self.app(usual_python(), "trace-me") as app:
             child = int(app.target.lines[0])
             for mode in (RUNNING, ALL):
-                document = support.pycore_json("snap", child, *mode, ok=(0, 1))
+                document = support.pycore_json("snap", child, AT_LEISURE, *mode, ok=(0, 1))
                 thread = document["snapshots"][0]["threads"][0]
                 self.assertTrue(thread["frames"])
                 self.assertIn("process %d traces it" % app.pid, " ".join(thread["notes"]))

@@ -17,7 +17,6 @@ import tap
 
 BUILDS = ("release", "debug", "free-threaded", "free-threaded debug")
 PROGRAM = support.path("tests/programs/sandwich.py")
-LIMIT_S = 600
 LOOP = "_PyEval_EvalFrameDefault"
 
 # Between these two Python functions (the inner one first) lies a native one of this name. The first

@@ -13,7 +13,9 @@ import subprocess
 import time
 import unittest
 
+import harm
 import support
+from harm import AT_LEISURE
 
 PROGRAM = support.path("tests/programs/processes.py")
 PYTHONS = ("3.6", "3.9", "3.11", "3.14")
@@ -36,14 +38,15 @@ def pythons(document):
     return [process for process in document["source"]["processes"] if process["why"] is None]
 
 
-def functions_of(document, pid):
-    """Samples of a process by the innermost Python function."""
+def functions_of(document, pid, file=None):
+    """Samples of a process by the innermost Python function, of that file."""
     profile = document["profile"]
     seen = collections.Counter()
     for stack in profile["stacks"]:
         if stack["pid"] == pid:
             for index in stack["frames"]:
-                if profile["frames"][index]["kind"] == "python":
+                if (profile["frames"][index]["kind"] == "python" and
+                        file in (None, profile["frames"][index]["file"])):
                     seen[profile["frames"][index]["function"]] += stack["samples"]
                     break
     return seen
@@ -87,7 +90,7 @@ class Servers(TestCase):
             self.skipTest("the versions of this test are %s" % ", ".join(PYTHONS))
         with self.start("prefork", 4, python=python) as target:
             workers = [int(word) for word in target.lines[-1].split()[1:]]
-            document = support.pycore_json("snap", target.pid, "--children", "-n", 20, "-i",
+            document = support.pycore_json("snap", AT_LEISURE, target.pid, "--children", "-n", 20, "-i",
                                            "50ms")
         self.check_sums(document)
         self.assertEqual(document["source"]["pid"], target.pid)
@@ -119,8 +122,8 @@ class Servers(TestCase):
     def test_dump(self):
         with self.start("prefork", 4) as target:
             workers = [int(word) for word in target.lines[-1].split()[1:]]
-            document = support.pycore_json("snap", target.pid, "--children", "--stop=all")
-            text = support.pycore("snap", target.pid, "--children")
+            document = support.pycore_json("snap", AT_LEISURE, target.pid, "--children", "--stop=all")
+            text = support.pycore("snap", AT_LEISURE, target.pid, "--children")
         snapshot = document["snapshots"][0]
         self.assertEqual(sorted({thread["pid"] for thread in snapshot["threads"]}),
                          sorted([target.pid] + workers))
@@ -145,8 +148,9 @@ class Servers(TestCase):
     def test_text_and_md(self):
         with self.start("prefork", 2) as target:
             workers = [int(word) for word in target.lines[-1].split()[1:]]
-            text = support.pycore("snap", target.pid, "--subprocesses", "-n", 10, "-i", "50ms")
-            md = support.pycore("snap", target.pid, "--children", "-n", 10, "-i", "50ms", "-f", "md")
+            text = support.pycore("snap", AT_LEISURE, target.pid, "--subprocesses", "-n", 10, "-i", "50ms")
+            md = support.pycore("snap", AT_LEISURE, target.pid, "--children", "-n", 10, "-i", "50ms",
+                                "-f", "md")
         self.assertEqual((text.rc, md.rc), (0, 0))
         self.assertIn("Hotspots of 3 processes: ", text.out)
         self.assertRegex(text.out, r"(?m)^ +%d +%d +[\d.]+ +2 " % (workers[0], target.pid))
@@ -159,15 +163,15 @@ class Servers(TestCase):
     def test_only_the_process_itself(self):
         """Without --children its children cost nothing, and the report is as ever."""
         with self.start("prefork", 2) as target:
-            document = support.pycore_json("snap", target.pid, "-n", 3, "-i", "50ms")
+            document = support.pycore_json("snap", AT_LEISURE, target.pid, "-n", 3, "-i", "50ms")
         self.assertEqual(len(document["source"]["processes"]), 1)
         self.assertNotIn("processes", document["profile"])
 
     def test_no_children(self):
         """With --children, but without any, the report is that of the one."""
         with support.start_target(python_of_the_suite(), support.path("tests/programs/waits.py")) as target:
-            alone = support.pycore_json("snap", target.pid, "--stop=all")
-            with_children = support.pycore_json("snap", target.pid, "--children", "--stop=all")
+            alone = support.pycore_json("snap", AT_LEISURE, target.pid, "--stop=all")
+            with_children = support.pycore_json("snap", AT_LEISURE, target.pid, "--children", "--stop=all")
         self.assertEqual(len(with_children["source"]["processes"]), 1)
         for document in (alone, with_children):
             for thread in document["snapshots"][0]["threads"]:
@@ -177,12 +181,15 @@ class Servers(TestCase):
     def test_pool(self):
         for method in ("fork", "spawn", "forkserver"):
             with self.subTest(method=method), self.start("pool", method) as target:
-                document = support.pycore_json("snap", target.pid, "--children", "-n", 20, "-i",
-                                               "50ms")
-                self.check_sums(document)
-                self.assertTrue(document["source"]["complete"])
-                working = [process["pid"] for process in document["profile"]["processes"]
-                           if functions_of(document, process["pid"])["busy_for"]]
+                deadline, working = time.monotonic() + harm.PATIENCE_S, ()
+                while len(working) < 2:  # on a busy machine one of them may do it all for a while
+                    self.assertLess(time.monotonic(), deadline, working)
+                    document = support.pycore_json("snap", AT_LEISURE, target.pid, "--children", "-n",
+                                                   20, "-i", "50ms")
+                    self.check_sums(document)
+                    self.assertTrue(document["source"]["complete"])
+                    working = [process["pid"] for process in document["profile"]["processes"]
+                               if functions_of(document, process["pid"])["busy_for"]]
                 self.assertEqual(len(working), 2)
 
     def test_below_a_shell(self):
@@ -193,9 +200,9 @@ class Servers(TestCase):
         if not other:
             self.skipTest("there is one version of Python on this machine only")
         with self.start("shell", other[-1].path, python=python) as target:
-            document = support.pycore_json("snap", target.pid, "--children", "-n", 20, "-i", "50ms",
-                                           timeout=120)
-            text = support.pycore("snap", target.pid, "--children", "-n", 2, timeout=120)
+            document = support.pycore_json("snap", AT_LEISURE, target.pid, "--children", "-n", 20, "-i",
+                                           "50ms")
+            text = support.pycore("snap", AT_LEISURE, target.pid, "--children", "-n", 2)
         self.check_sums(document)
         self.assertEqual([process["python"]["version"] for process in pythons(document)],
                          [python.full, other[-1].full, other[-1].full])
@@ -207,78 +214,105 @@ class Servers(TestCase):
         self.assertGreater(functions_of(document, pythons(document)[2]["pid"])["busy_in_worker"], 0)
         self.assertIn(" and others", text.out)
         # The root need not be a Python.
-        with subprocess.Popen(["sh", "-c", "%s %s grandchild; true" % (python.path, PROGRAM)],
-                              start_new_session=True) as shell:
-            try:
-                time.sleep(1)
-                document = support.pycore_json("snap", shell.pid, "--children")
-            finally:
-                os.killpg(shell.pid, signal.SIGKILL)
+        command = "%s %s grandchild; true" % (python.path, PROGRAM)
+        with support.start_program(["sh", "-c", command]) as shell:
+            document = support.pycore_json("snap", AT_LEISURE, shell.pid, "--children")
         self.assertEqual(document["source"]["pid"], shell.pid)
         self.assertEqual(len(pythons(document)), 2)
 
 
-class Followed(TestCase):
+class Followed(harm.Case, TestCase):
     """Those that come, end, and become other programs."""
 
+    def put(self, name):
+        """The file for which one of them waits."""
+        with open(os.path.join(self.folder, name), "w"):
+            pass
+
     def test_short_lived(self):
-        with self.start("churn", 0.3) as target:
-            document = support.pycore_json("snap", target.pid, "--children", "-d", 5, "-i", "50ms",
-                                           timeout=120)
+        # Of those that live 0.3 s up to 16 fit; how many are met depends on how busy the machine is.
+        for lifetime_s in (0.3, 1, 4, 16):
+            sampled = self.check_short_lived(lifetime_s)
+            if sampled:
+                break
+        self.assertGreaterEqual(sampled, 1)
+
+    def check_short_lived(self, lifetime_s):
+        with self.start("churn", lifetime_s) as target:
+            document = support.pycore_json("snap", AT_LEISURE, target.pid, "--children", "-d",
+                                           max(5, 2 * lifetime_s), "-i", "50ms")
         self.check_sums(document)
         self.assertTrue(document["source"]["complete"], document["notes"])
         children = [process for process in pythons(document) if process["pid"] != target.pid]
         sampled = [process for process in children if process["snapshots"]]
-        # Up to 16 of them fit; how many are met depends on how busy the machine is.
-        self.assertGreaterEqual(len(sampled), 1)
         self.assertGreaterEqual(sum(process["ended"] for process in sampled), len(sampled) - 1)
+        # The next one begins after the end of the last one.
+        sampled.sort(key=lambda process: process["first_ns"])
+        for process, following in zip(sampled, sampled[1:]):
+            self.assertLess(process["last_ns"], following["first_ns"])
         for process in sampled:
-            self.assertLessEqual(process["last_ns"] - process["first_ns"], 2000000000)
-            self.assertLessEqual(set(functions_of(document, process["pid"])), {"busy_for", "forked"})
+            self.assertLessEqual(set(functions_of(document, process["pid"], PROGRAM)),
+                                 {"busy_for", "forked"})
         self.assertEqual(by_pid(document)[target.pid]["snapshots"],
                          document["profile"]["snapshots"])
+        return len(sampled)
 
     def test_becomes_another_program_and_comes_back(self):
         python = python_of_the_suite()
-        with self.start("parent_of_becoming", python.path, python=python) as target:
-            # Of an interpreter that is just starting, not all can be read.
-            document = support.pycore_json("snap", target.pid, "--children", "-d", 5, "-i", "50ms",
-                                           ok=(0, 1), timeout=120)
+        with self.start("parent_of_becoming", python.path, self.folder, python=python) as target:
+            def seen(document, name):
+                """Samples of the child in that function."""
+                return sum(functions_of(document, process["pid"])[name]
+                           for process in document["source"]["processes"]
+                           if process["parent"] == target.pid)
+
+            def is_gone(document):
+                return any("which is no Python" in note for note in document["notes"])
+
+            with self.running(target.pid, "--children", AT_LEISURE, interval="50ms") as run:
+                run.look_until(lambda document: seen(document, "becomes"), "the child")
+                self.put("go")
+                run.look_until(is_gone, "another program")
+                self.put("back")
+                run.look_until(lambda document: seen(document, "busy_in_worker"), "its return")
+        document = run.document
+        self.assertEqual(run.rc, 1)
         self.check_sums(document)
         child = [process for process in pythons(document) if process["parent"] == target.pid]
         self.assertEqual(len(child), 1)
-        seen = functions_of(document, child[0]["pid"])
-        self.assertGreater(seen["becomes"], 0)
-        self.assertGreater(seen["busy_in_worker"], 0)
+        self.assertGreater(seen(document, "becomes"), 0)
+        self.assertGreater(seen(document, "busy_in_worker"), 0)
         self.assertLess(child[0]["snapshots"], document["profile"]["snapshots"])
-        self.assertTrue(any("which is no Python" in note for note in document["notes"]),
-                        document["notes"])
+        self.assertTrue(is_gone(document), document["notes"])
 
     def test_mother_ends_first(self):
-        with self.start("mother") as target:
-            child = int(target.lines[-1].split()[1])
-            with subprocess.Popen([support.PYCORE, "snap", str(target.pid), "--children", "-v", "-n",
-                                   "60", "-i", "50ms", "-f", "json"], stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE) as run:
-                for line in run.stderr:
-                    if b"first snapshot is taken" in line:
-                        break
-                time.sleep(0.3)
-                os.kill(target.pid, signal.SIGKILL)
-                document = json.loads(run.communicate()[0].decode())
-        self.assertEqual(run.returncode, 0)
-        self.check_sums(document)
-        processes = by_pid(document)
+        for count in (60, 600):
+            with self.start("mother") as target:
+                child = int(target.lines[-1].split()[1])
+                with self.running(target.pid, "--children", AT_LEISURE, count=count, interval="50ms") as run:
+                    run.await_line("the first snapshot is taken")
+                    os.kill(target.pid, signal.SIGKILL)
+                    run.wait()
+            document = run.document
+            self.assertEqual(run.rc, 0, run.err)
+            self.check_sums(document)
+            processes = by_pid(document)
+            self.assertFalse(processes[child]["ended"])
+            self.assertGreater(processes[target.pid]["snapshots"], 0)
+            self.assertTrue(document["source"]["complete"], document["notes"])
+            if processes[target.pid]["ended"]:  # else she was killed too late
+                break
         self.assertTrue(processes[target.pid]["ended"])
-        self.assertFalse(processes[child]["ended"])
         self.assertGreater(processes[child]["snapshots"], processes[target.pid]["snapshots"])
-        self.assertGreater(processes[target.pid]["snapshots"], 0)
-        self.assertTrue(document["source"]["complete"], document["notes"])
 
     def test_all_end(self):
-        with self.start("brief", 1) as target:
-            document = support.pycore_json("snap", target.pid, "--children", "-n", 1000, "-i",
-                                           "50ms", ok=(1,), timeout=120)
+        with self.start("brief", self.folder) as target:
+            with self.running(target.pid, "--children", AT_LEISURE, count=1000, interval="50ms") as run:
+                run.await_line("the first snapshot is taken")
+                self.put("go")
+                run.wait()
+        document = run.document
+        self.assertEqual(run.rc, 1, run.err)
         self.assertTrue(all(process["ended"] for process in document["source"]["processes"]))
         self.assertTrue(any(re.match(r"ended after \d+ of 1000 snapshots: all processes have ended",
                                      note) for note in document["notes"]), document["notes"])
@@ -292,7 +326,7 @@ class Listed(TestCase):
         with self.start("prefork", 3) as target:
             workers = [int(word) for word in target.lines[-1].split()[1:]]
             pids = ",".join(map(str, (workers[1], workers[0], workers[1])))
-            document = support.pycore_json("snap", "--pids", pids, "-n", 10, "-i", "50ms")
+            document = support.pycore_json("snap", AT_LEISURE, "--pids", pids, "-n", 10, "-i", "50ms")
         self.check_sums(document)
         self.assertEqual([process["pid"] for process in document["source"]["processes"]],
                          [workers[1], workers[0]])
@@ -302,7 +336,8 @@ class Listed(TestCase):
             gone.wait()
         with self.start("prefork", 2) as target:
             worker = int(target.lines[-1].split()[1])
-            document = support.pycore_json("snap", "--pids", "%d,%d" % (worker, gone.pid), ok=(1,))
+            document = support.pycore_json("snap", AT_LEISURE, "--pids",
+                                           "%d,%d" % (worker, gone.pid), ok=(1,))
             nothing = support.pycore("snap", "--pids", "%d" % gone.pid)
         self.assertFalse(document["source"]["complete"])
         self.assertIn("there is no process %d" % gone.pid, document["notes"])
@@ -313,7 +348,7 @@ class Listed(TestCase):
     def test_one_that_is_no_python(self):
         with self.start("prefork", 1) as target, subprocess.Popen(["sleep", "60"]) as sleeper:
             try:
-                time.sleep(0.1)
+                harm.until_asleep(sleeper.pid)
                 document = support.pycore_json("snap", "--pids",
                                                "%d,%d" % (sleeper.pid, target.pid), ok=(1,))
                 nothing = support.pycore("snap", "--pids", "%d" % sleeper.pid)
@@ -359,7 +394,7 @@ class Named(TestCase):
     def test_only_another_program(self):
         with subprocess.Popen(["sleep", "31.4159"]) as sleeper:
             try:
-                time.sleep(0.1)
+                harm.until_asleep(sleeper.pid)
                 outcome = support.pycore("snap", "--name", "31.4159")
             finally:
                 sleeper.kill()

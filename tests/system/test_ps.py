@@ -35,7 +35,7 @@ class Listed(inputs.Scratch):
         self.assertEqual(row["python"], {"version": python.full, "build": python.build})
         self.assertEqual((row["can_be_opened"], row["why_not"]), (True, None))
         self.assertEqual(row["argv"][1:], ["-c", IDLE, "--token", "***"])
-        self.assertTrue(row["runs"].startswith("-c 'import sys, time\\nprint"), row["runs"])
+        self.assertTrue(row["runs"].startswith("-c 'import sys, time\\ndef idle"), row["runs"])
         self.assertEqual(os.path.realpath(row["exe"]), os.path.realpath(python.program))
         self.assertEqual((row["uid"], row["parent"], row["threads"]),
                          (os.getuid(), os.getpid(), 1))
@@ -236,7 +236,8 @@ class Shown(inputs.Scratch):
         except (OSError, subprocess.CalledProcessError):
             self.skipTest("no namespace of PIDs can be made here")
         done = subprocess.run([*command, support.PYCORE, "ps"], stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, env=support.clean_environment(), timeout=30)
+                              stderr=subprocess.PIPE, env=support.pycore_environment(),
+                              timeout=support.PATIENCE_S)
         self.assertEqual((done.returncode, done.stderr), (0, b""))
         self.assertTrue(done.stdout.startswith(b"No Python process"), done.stdout)
 

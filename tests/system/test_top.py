@@ -15,14 +15,15 @@ import time
 import unittest
 
 import support
-from harm import usual_python
+from harm import PATIENCE_S, until_asleep, usual_python
 
 EARLY = True
 
 SERVICE = support.path("examples/busy_service.py")
 THREADS = ["pricing", "http-server", "http-client", "cache-writer", "cache-reader", "MainThread",
            "worker-0", "worker-1", "worker-2"]
-PATIENCE_S = 60
+# So many snapshots that the shares of simulate_prices and of its lines are near what they are.
+ENOUGH = r" ([3-9]\d|\d{3,}) snapshots"
 
 
 def service(python):
@@ -42,9 +43,7 @@ class Terminal:
                    % (folder, "' '".join(self.arguments), folder))
         if shell:
             command = shell
-        environment = support.clean_environment(**{
-            name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")})
-        environment.update(env)
+        environment = support.pycore_environment(**env)
         self.environment = environment
         words = ["env", "-i"] + ["%s=%s" % item for item in environment.items()
                                  if item[0] != "TERM"]
@@ -168,7 +167,7 @@ class OnATerminal(support.TestCase):
     def test_80x24(self):
         with service(self.python) as target:
             window = self.start(target.pid, "-i", "100ms")
-            screen = window.until(r" ([2-9]\d|1\d\d) snapshots")
+            screen = window.until(ENOUGH)
             lines = screen.split("\n")
             self.assertIn("busy_service.py", lines[0])
             self.assertIn("pid %d, Python %s" % (target.pid, self.python.full.split("+")[0]),
@@ -194,7 +193,7 @@ class OnATerminal(support.TestCase):
     def test_sizes(self):
         with service(self.python) as target:
             window = self.start(target.pid, "-i", "100ms", columns=200, rows=60)
-            screen = window.until(r" ([2-9]\d|1\d\d) snapshots")
+            screen = window.until(ENOUGH)
             for name in THREADS:
                 self.row(screen, r"^ *\d+ %s +" % name)
             self.assertRegex(self.row(screen, "^ +TID"), "GIL%  SAMPLES MOSTLY IN")
@@ -217,8 +216,8 @@ class OnATerminal(support.TestCase):
 
     def test_keys(self):
         with service(self.python) as target:
-            window = self.start(target.pid, columns=120, rows=40)
-            window.until(r" [1-9]\d+ snapshots")
+            window = self.start(target.pid, "-i", "100ms", columns=120, rows=40)
+            window.until(ENOUGH)
             window.keys("Enter")
             stack = window.until(r"^pricing \(\d+\)  .*innermost first")
             self.assertLess(stack.index("handle_round ("), stack.index("pricing_loop ("))
@@ -227,7 +226,8 @@ class OnATerminal(support.TestCase):
             window.until(r"^ +TID THREAD")
             window.keys("Tab", "Enter")
             function = window.until(r"^simulate_prices .*busy_service.py")
-            self.assertRegex(function, r"100\.0 %  handle_round ")
+            # The workers call it, too, now and then.
+            self.assertRegex(function, r"(100|9\d)\.\d %  handle_round ")
             self.assertRegex(function, r"line \d+ +price = \(price \* 31 \+ step\) % 10007")
             window.keys("l")
             lines = window.until(r"^ SELF%.* SOURCE")
@@ -418,14 +418,15 @@ class InAPipe(support.TestCase):
 
     def test_tables(self):
         with service(self.python) as target:
-            outcome = support.pycore("top", target.pid, "-n", "2")
+            outcome = support.pycore("top", target.pid, "-n", "4")
         self.assertEqual((outcome.rc, outcome.err), (0, ""))
         tables = outcome.out.rstrip("\n").split("\n\n    TID")
-        self.assertEqual(len(tables), 3)
+        self.assertEqual(len(tables), 5)
         self.assertNotIn("\x1b", outcome.out)
         for name in THREADS:
-            self.assertEqual(len(re.findall(r"(?m)^ *\d+ %s " % name, outcome.out)), 2)
-        self.assertEqual(len(re.findall(r"(?m)^ +\d+\.\d .* simulate_prices ", outcome.out)), 2)
+            self.assertEqual(len(re.findall(r"(?m)^ *\d+ %s " % name, outcome.out)), 4)
+        # Of the first second there may be two snapshots only, on a busy machine.
+        self.assertEqual(len(re.findall(r"(?m)^ +\d+\.\d .* simulate_prices ", tables[-1])), 1)
 
     def test_sort_and_filters(self):
         with service(self.python) as target:
@@ -478,6 +479,7 @@ class InAPipe(support.TestCase):
         with subprocess.Popen(["sleep", "600"], stdin=subprocess.DEVNULL) as sleeper:
             self.addCleanup(sleeper.wait)
             self.addCleanup(sleeper.kill)
+            until_asleep(sleeper.pid)
             outcome = support.pycore("top", sleeper.pid)
             self.assertEqual((outcome.rc, outcome.out), (2, ""))
             self.assertIn("Python", outcome.err)

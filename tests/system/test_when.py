@@ -15,6 +15,7 @@ import time
 import harm
 import support
 import test_snap_input as inputs
+from harm import PATIENCE_S
 
 # Works, opens files, takes memory and starts threads when a line says so.
 PROGRAM = """
@@ -67,7 +68,7 @@ class Target(inputs.Scratch):
         report = os.path.join(self.folder, "report.json")
         process = subprocess.Popen([support.PYCORE, "snap", *map(str, arguments), "-o", report],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, env=support.clean_environment())
+                                   stderr=subprocess.PIPE, env=support.pycore_environment())
         try:
             yield process, report
         finally:
@@ -78,13 +79,26 @@ class Target(inputs.Scratch):
             process.wait()
 
 
+    def until_it_waits(self, process):
+        """For a moment: it has looked, and would say so."""
+        bit = 1 << signal.SIGUSR1 - 1
+
+        def is_caught():
+            with open("/proc/%d/status" % process.pid) as stream:
+                return int(re.search(r"^SigCgt:\s+(\w+)", stream.read(), re.M).group(1), 16) & bit
+        harm.until(is_caught, "the start of pycore")
+        process.send_signal(signal.SIGUSR1)
+        self.assertIn(b"no snapshot has been taken yet", process.stderr.readline())
+
+
 class Waiting(Target):
     def check_waits_for(self, moment, word, *arguments):
         with self.snap(self.target.pid, "--when", moment, *arguments) as (process, report):
-            time.sleep(1.5)
+            self.until_it_waits(process)
+            time.sleep(1)
             self.assertIsNone(process.poll(), "%s is no moment to wait for" % moment)
             self.say(word)
-            self.assertIn(process.wait(60), (0, 1), process.stderr.read())
+            self.assertIn(process.wait(PATIENCE_S), (0, 1), process.stderr.read())
             with open(report) as stream:
                 return json.load(stream)
 
@@ -97,7 +111,7 @@ class Waiting(Target):
         self.check_waits_for("cpu>1% for 1s", "work")
 
     def test_threads(self):
-        document = self.check_waits_for("threads>=20", "threads")
+        document = self.check_waits_for("threads>=21", "threads")
         self.assertEqual(len(document["snapshots"][0]["threads"]), 21)
 
     def test_files(self):
@@ -117,18 +131,18 @@ class Waiting(Target):
 
     def test_interrupted(self):
         with self.snap(self.target.pid, "--when", "rss>100G") as (process, report):
-            time.sleep(1)
+            self.until_it_waits(process)
             process.send_signal(signal.SIGINT)
-            self.assertEqual(process.wait(60), 2)
+            self.assertEqual(process.wait(PATIENCE_S), 2)
             self.assertEqual(process.stderr.read(),
                              b"pycore: rss>100G was never true: interrupted\n")
             self.assertFalse(os.path.exists(report))
 
     def test_process_ends(self):
         with self.snap(self.target.pid, "--when", "rss>100G") as (process, report):
-            time.sleep(1)
+            self.until_it_waits(process)
             self.say("end")
-            self.assertEqual(process.wait(60), 2)
+            self.assertEqual(process.wait(PATIENCE_S), 2)
             self.assertEqual(process.stderr.read().decode(), "pycore: rss>100G was never true: "
                              "process %d has ended\n" % self.target.pid)
             self.assertFalse(os.path.exists(report))
@@ -155,7 +169,7 @@ class Waiting(Target):
             os.execv(support.PYCORE, ["pycore", "snap", str(self.target.pid), "--when", "rss>100G"])
         text = ""
         while not re.search(r"waiting for rss>100G: now rss [\d.]+M", text):
-            self.assertTrue(select.select([master], [], [], 30)[0], text)
+            self.assertTrue(select.select([master], [], [], PATIENCE_S)[0], text)
             text += os.read(master, 65536).decode()
         os.write(master, b"\x03")
         with contextlib.suppress(OSError):
@@ -178,15 +192,17 @@ class Interim(Target):
             for line in process.stderr:
                 if b"the first snapshot is taken" in line:
                     break
-            seen = 0
-            for _ in range(3):
-                time.sleep(0.5)
+            seen, grown, deadline = 0, 0, time.monotonic() + PATIENCE_S
+            while grown < 3:
+                self.assertLess(time.monotonic(), deadline, "it takes no more snapshots")
+                time.sleep(0.2)
                 process.send_signal(signal.SIGUSR1)
                 harm.until(lambda: os.path.exists(report) and os.path.exists(markdown), "the reports")
                 with open(report) as stream:
                     document = json.load(stream)
                 self.assertIsNone(process.poll())
-                self.assertGreater(document["profile"]["snapshots"], seen)
+                self.assertGreaterEqual(document["profile"]["snapshots"], seen)
+                grown += document["profile"]["snapshots"] > seen
                 seen = document["profile"]["snapshots"]
                 self.assertEqual(sum(row["samples"] for row in document["profile"]["stacks"]),
                                  sum(row["samples"] for row in document["profile"]["threads"]))
@@ -195,7 +211,7 @@ class Interim(Target):
                 os.unlink(report)
                 os.unlink(markdown)
             process.send_signal(signal.SIGINT)
-            self.assertEqual(process.wait(60), 1)
+            self.assertEqual(process.wait(PATIENCE_S), 1)
             with open(report) as stream:
                 document = json.load(stream)
             self.assertGreaterEqual(document["profile"]["snapshots"], seen)
@@ -207,7 +223,7 @@ class Interim(Target):
         process = subprocess.Popen([support.PYCORE, "snap", str(self.target.pid), "-d", "1h", "-i",
                                     "20ms", "-v"], stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   env=support.clean_environment())
+                                   env=support.pycore_environment())
         for line in process.stderr:
             if b"the first snapshot is taken" in line:
                 break
@@ -217,7 +233,7 @@ class Interim(Target):
                 break
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=PATIENCE_S)
         text = out.decode()
         self.assertEqual(text.count("Hotspots of "), 2)
         self.assertEqual(text.count("Interim report: "), 1)
@@ -226,9 +242,7 @@ class Interim(Target):
 
     def test_before_the_first_snapshot(self):
         with self.snap(self.target.pid, "--when", "rss>100G") as (process, report):
-            time.sleep(1)
-            process.send_signal(signal.SIGUSR1)
-            self.assertIn(b"no snapshot has been taken yet", process.stderr.readline())
+            self.until_it_waits(process)
             self.assertIsNone(process.poll())
             self.assertFalse(os.path.exists(report))
 
