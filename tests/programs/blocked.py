@@ -28,6 +28,7 @@ taken = threading.Condition()
 event = threading.Event()
 slots = threading.Semaphore(1)
 barrier = threading.Barrier(5)
+seated = threading.Barrier(3)
 jobs, full = queue.Queue(), queue.Queue(1)
 full.put(1)
 simple = queue.SimpleQueue() if hasattr(queue, "SimpleQueue") else None
@@ -217,7 +218,7 @@ def between_processes():
 
 def ring(mine, next_one):
     with mine:
-        time.sleep(0.5)
+        seated.wait()
         with next_one:
             pass
 
@@ -330,12 +331,17 @@ def marks():
 
 
 def wait_until_still():
-    same, last, give_up = 0, None, time.time() + 20
-    while same < 5 and time.time() < give_up:
-        time.sleep(0.05)
+    """Each thread must have what it takes before the next one wants it."""
+    last, give_up = None, time.time() + 50
+    while True:
         now = list(marks())
-        same = same + 1 if now == last and all("S (sleeping)" in mark[0] for mark in now) else 0
+        if now == last and all("S (sleeping)" in mark[0] for mark in now):
+            return
         last = now
+        if time.time() > give_up:
+            sys.stderr.write("the threads do not come to rest: %s\n" % now)
+            os._exit(1)
+        time.sleep(0.01)
 
 
 sleeper = subprocess.Popen(["sleep", "1000"])
@@ -354,8 +360,7 @@ for function in (holder, lock_with, lock_acquire, lock_timeout, lock_argument, t
     thread.daemon = True
     threads[function.__name__] = thread
     thread.start()
-    time.sleep(0.03)
-wait_until_still()
+    wait_until_still()
 print("child %d" % sleeper.pid)
 print("READY", flush=True)
 try:

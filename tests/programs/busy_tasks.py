@@ -26,6 +26,8 @@ async def heavy():
 
 
 async def light():
+    spin(0.006)
+    print("READY", flush=True)  # by now all others have begun
     while True:
         spin(0.006)
         await pause()
@@ -47,7 +49,6 @@ async def lonely():
 async def main():
     task = asyncio.ensure_future(lonely())
     threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
-    print("READY", flush=True)
     await root()
     task.cancel()
 

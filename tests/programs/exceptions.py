@@ -325,7 +325,6 @@ if __name__ == "__main__":
         thread.start()
     while len(said) < len(threads):
         time.sleep(0.01)
-    time.sleep(0.2)
     print(json.dumps(said))
     print("READY", flush=True)
     time.sleep(1000)

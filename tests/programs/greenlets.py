@@ -94,6 +94,12 @@ class Derived(object):
 KEPT = {}
 
 
+def let_begin(made, sleep):
+    """Each of them has been switched to: it waits."""
+    while any(one.gr_frame is None for one in made.values()):
+        sleep(0.01)
+
+
 def start_plain():
     import greenlet
 
@@ -271,7 +277,7 @@ def start_gevent():
         made["wait_sleep"].join()
 
     made["wait_task"] = gevent.spawn(wait_task)
-    gevent.sleep(0.05)
+    let_begin(made, gevent.sleep)
     return made
 
 
@@ -318,7 +324,7 @@ def with_eventlet(file):
 
     functions = [wait_queue_get, wait_event, wait_semaphore, wait_read, wait_sleep]
     made = {function.__name__: eventlet.spawn(function) for function in functions}
-    eventlet.sleep(0.05)
+    let_begin(made, eventlet.sleep)
     say(file, made)
     sys.stdout.write("READY\n")
     sys.stdout.flush()

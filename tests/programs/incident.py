@@ -75,6 +75,5 @@ if "e" in what:
 if "i" in what:
     for each in range(4):
         start(queue.Queue().get, "idle-%d" % each)
-time.sleep(0.3)
 print("READY", flush=True)
 time.sleep(1000)

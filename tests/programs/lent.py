@@ -12,6 +12,7 @@ import time
 
 scenes, STARVED = {}, []
 ours, theirs = socket.socketpair()
+asked = threading.Event()
 
 
 def scene(starved):
@@ -24,6 +25,7 @@ def scene(starved):
 
 
 def query():
+    asked.set()
     ours.recv(1)
 
 
@@ -244,11 +246,10 @@ if __name__ == "__main__":
     slow, quick = scenes[sys.argv[1]]()
     threads = [threading.Thread(target=slow, name="slow", daemon=True)]
     threads[0].start()
-    time.sleep(0.2)
+    asked.wait()  # it has what it got
     for i in range(4):
         threads.append(threading.Thread(target=quick, name="next-%d" % i, daemon=True))
         threads[-1].start()
-    time.sleep(0.3)
     print("READY")
     sys.stdout.flush()
     time.sleep(1000)

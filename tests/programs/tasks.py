@@ -396,10 +396,14 @@ async def fail(secret):
     raise ValueError("no such thing: " + secret)
 
 
+RELUCTANT = []
+
+
 async def reluctant():
     try:
         await asyncio.sleep(LONG_S)
     except asyncio.CancelledError:
+        RELUCTANT.append("again")
         await asyncio.sleep(LONG_S)
 
 
@@ -443,9 +447,19 @@ async def asleep():
     await outside()
     bridges()
     kinds_of_tasks()
-    # When all have come to where they wait.
-    asyncio.get_event_loop().call_later(0.5, tell)
+    asyncio.get_event_loop().call_later(0.1, tell_when_still)
     await asyncio.get_event_loop().create_future()
+
+
+def tell_when_still():
+    """When all have come to where they wait, in both threads."""
+    still = (TASKS["failed"].done() and "again" in RELUCTANT and "remote" in TASKS
+             and state_of(TASKS["remote"]) == "waiting"
+             and not any(loop._ready for loop in LOOPS))
+    if still:
+        tell()
+    else:
+        asyncio.get_event_loop().call_later(0.1, tell_when_still)
 
 
 async def woken(event):

@@ -404,7 +404,6 @@ def main():
         ready = threading.Event()
         threading.Thread(target=hold, args=(VALUES[start:start + 100], ready), daemon=True).start()
         ready.wait()
-    time.sleep(0.2)
     print("READY")
     sys.stdout.flush()
     time.sleep(100000)

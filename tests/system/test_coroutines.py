@@ -68,7 +68,7 @@ class Coroutines(support.TestCase):
         reports = {}
         with tempfile.TemporaryDirectory() as folder:
             core, capture, again = (os.path.join(folder, name) for name in ("core", "cap", "cap2"))
-            with support.start_target(python, PROGRAM) as target:
+            with support.start_target(python, PROGRAM, still=True) as target:
                 expected, heap = map(json.loads, target.lines[:2])
                 self.assertGreater(len(expected), 30)
                 self.assertGreater(len(heap["outermost"]), 25)
@@ -179,7 +179,7 @@ asyncio.get_event_loop_policy().new_event_loop().run_until_complete(main())
 class Tasks(support.TestCase):
     @support.each_python()
     def test_their_coroutines_are_not_listed(self, python):
-        with support.start_program([python.path, "-c", TASKS]) as target:
+        with support.start_program([python.path, "-c", TASKS], still=True) as target:
             document = support.pycore_json("snap", target.pid, "--generators")
         program = [thing for thing in document["generators"]
                    if thing["frames"][-1]["file"] == "<string>"]
@@ -249,7 +249,7 @@ list(over(nested()))
 class Order(support.TestCase):
     @support.each_python(builds=BUILDS)
     def test_generators_on_a_stack(self, python):
-        with support.start_program([python.path, "-c", ORDER]) as target:
+        with support.start_program([python.path, "-c", ORDER], still=True) as target:
             expected = json.loads(target.lines[0])
             document = support.pycore_json("snap", target.pid, "--no-native")
         frames = support.of_python(document["snapshots"][0]["threads"][0])

@@ -190,7 +190,8 @@ class Crashes(support.TestCase):
     @support.each_python(first=(3, 12), last=(3, 12))
     def test_no_crash(self, python):
         """A core that was written of a running process tells of none."""
-        with support.start_target(python, support.path("tests/programs/exceptions.py")) as target, \
+        with support.start_target(python, support.path("tests/programs/exceptions.py"),
+                                  still=True) as target, \
                 tempfile.TemporaryDirectory() as folder:
             core = os.path.join(folder, "core")
             self.assertEqual(support.pycore("gcore", target.pid, "-o", core).rc, 0)

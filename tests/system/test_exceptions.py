@@ -74,7 +74,7 @@ class Exceptions(support.TestCase):
 
     @support.each_python(builds=BUILDS, every_patch=True)
     def test_live(self, python):
-        with support.start_target(python, SCRIPT) as target:
+        with support.start_target(python, SCRIPT, still=True) as target:
             said = json.loads(target.lines[-2])
             self.check(support.pycore_json("snap", target.pid), said)
 
@@ -83,7 +83,7 @@ class Exceptions(support.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             core = os.path.join(folder, "core")
             captures = [os.path.join(folder, name) for name in ("live.pycore", "core.pycore")]
-            with support.start_target(python, SCRIPT) as target:
+            with support.start_target(python, SCRIPT, still=True) as target:
                 said = json.loads(target.lines[-2])
                 self.check(support.pycore_json("snap", target.pid, "--save", captures[0]), said)
                 self.assertEqual(support.pycore("gcore", target.pid, "-o", core).rc, 0)

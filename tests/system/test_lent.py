@@ -31,7 +31,7 @@ class Lent(support.TestCase):
         listed = subprocess.run([python.path, PROGRAM, "list"], stdout=subprocess.PIPE, check=True)
         names, starved = (line.split() for line in listed.stdout.decode().splitlines())
         for name in names:
-            with support.start_target(python, PROGRAM, name) as target, \
+            with support.start_target(python, PROGRAM, name, still=True) as target, \
                     tempfile.TemporaryDirectory() as folder:
                 capture = os.path.join(folder, "capture")
                 live = support.pycore_json("snap", target.pid, "--save", capture, ok=(0, 1))

@@ -42,8 +42,16 @@ BUSY = '''
 import threading, time
 def rest(value):
     time.sleep(100000)
-threading.Thread(target=rest, args=(5,), name="asleep", daemon=True).start()
-time.sleep(0.2)
+thread = threading.Thread(target=rest, args=(5,), name="asleep", daemon=True)
+thread.start()
+def runs():
+    with open("/proc/self/task/%d/status" % thread.native_id) as stream:
+        return [line for line in stream if line.startswith(("State:", "voluntary_ctxt"))]
+# Twice the same while the GIL is free: it sleeps, and does not wait for that.
+before = None
+while before != runs() or "S (sleeping)" not in before[0]:
+    before = runs()
+    time.sleep(0.05)
 print("READY", flush=True)
 while True:
     pass
@@ -64,7 +72,7 @@ class Values(support.TestCase):
             self.check_all(python, os.path.join(folder, "capture"), os.path.join(folder, "core"))
 
     def check_all(self, python, capture, core):
-        with support.start_target(python, PROGRAM) as target:
+        with support.start_target(python, PROGRAM, still=True) as target:
             expected = json.loads(target.lines[0])
             self.assertGreater(len(expected), 200)
             live = support.pycore_json("snap", target.pid, "--locals", ok=(0, 1))
@@ -126,7 +134,7 @@ class Kinds(support.TestCase):
             script = os.path.join(folder, "kinds.py")
             with open(script, "w") as stream:
                 stream.write(KINDS)
-            with support.start_target(python, script) as target:
+            with support.start_target(python, script, still=True) as target:
                 document = support.pycore_json("snap", target.pid, "--locals", ok=(0, 1))
         inner = variables(document, "inner")
         use = inner.pop("use")
@@ -224,7 +232,7 @@ class Secrets(support.TestCase):
                 stream.write(SECRETS)
             subprocess.run([python.path, "-m", "py_compile", module], check=True)
             with support.start_target(python, script, "--token=SECRETg1", "--password", "SECRETg2",
-                                      env=ENVIRONMENT) as target:
+                                      env=ENVIRONMENT, still=True) as target:
                 paths = [os.path.join(folder, "report." + ending)
                          for ending in ("json", "txt", "md", "html")]
                 outputs = [word for path in paths for word in ("-o", path)]

@@ -44,6 +44,10 @@ def compile_native(folder):
         raise unittest.SkipTest("no C compiler") from None
 
 
+def found_in(document):
+    return {finding["id"] for finding in document["findings"]}
+
+
 def python_for(number):
     return support.find_python(VERSIONS[number % len(VERSIONS)])
 
@@ -71,9 +75,18 @@ class Rules(support.TestCase):
                 with open(script, "w", encoding="utf-8") as stream:
                     stream.write(text)
                 with self.looked_at(python, script, names[kind], folder) as pids:
-                    document = self.snap_with_quota(pids[0], facts)
-                found = {finding["id"] for finding in document["findings"]}
-                self.assertLessEqual(set(facts.findings), found, document["verdict"])
+                    document = self.in_trouble(lambda: self.snap_with_quota(pids[0], facts),
+                                               facts.findings)
+                self.assertLessEqual(set(facts.findings), found_in(document), document["verdict"])
+
+    def in_trouble(self, look, wanted):
+        """The document, once it has the findings: on a busy machine the threads are not at once where they
+        stay, nor is what they do together in each moment what it is over a longer time. Or the last one."""
+        deadline = time.monotonic() + harm.PATIENCE_S
+        while True:
+            document = look()
+            if set(wanted) <= found_in(document) or time.monotonic() > deadline:
+                return document
 
     def snap_with_quota(self, pid, facts):
         try:
@@ -91,11 +104,23 @@ class Rules(support.TestCase):
             core = os.path.join(folder, "core")
             with self.looked_at(python, script, "gil_held_by_native", folder) as pids:
                 for _ in range(3):
-                    done = support.pycore("gcore", pids[0], "-o", core)
-                    self.assertEqual(done.rc, 0, done.err)
-                    document = support.pycore_json("analyze", core, ok=(0, 1))
-                    self.assertIn("gil-held-by-native",
-                                  [finding["id"] for finding in document["findings"]])
+                    document = self.fought_over(pids[0], core)
+                    self.assertIn("gil-held-by-native", found_in(document), document["verdict"])
+
+    def fought_over(self, pid, core):
+        """What a core says in which one is in the code that has the GIL and another one wants it: between
+        two calls of it neither may be so, which on a busy machine lasts until they are on a processor."""
+        deadline = time.monotonic() + harm.PATIENCE_S
+        while True:
+            done = support.pycore("gcore", pid, "-o", core)
+            self.assertEqual(done.rc, 0, done.err)
+            document = support.pycore_json("analyze", core, ok=(0, 1))
+            stacks = [{frame["function"] for frame in thread["frames"]}
+                      for thread in document["snapshots"][0]["threads"]]
+            if any("spin" in stack for stack in stacks) and any(
+                    stack & {"take_gil", "PyEval_RestoreThread"} for stack in stacks):
+                return document
+            self.assertLess(time.monotonic(), deadline, stacks)
 
     def check_calm(self, pid):
         """Over a run, and in single moments."""
@@ -127,7 +152,7 @@ class Rules(support.TestCase):
                 shown = b""
                 while b">>>" not in shown:
                     shown += os.read(leader, 1000)
-                time.sleep(0.2)
+                support.until_still(process.pid)
                 self.check_calm(process.pid)
                 self.assertRegex(support.pycore("snap", process.pid).out, "\nIDLE - ")
             finally:

@@ -72,6 +72,7 @@ class Reports(Folder):
     @harm.versions("3.6", "3.8", "3.12", "3.14")
     def test_reports(self, python):
         with self.target(python, PROGRAM) as target:
+            support.until_still(target.pid)
             self.made("dump", "snap", target.pid, "--no-native")
             self.made("run", "snap", target.pid, "-n", "3", "-i", "50ms", "--no-native")
             support.pycore("snap", target.pid, "--no-native", "--save", self.file("a.cap"))

@@ -89,7 +89,8 @@ class Tasks(support.TestCase):
 
     @support.each_python(builds=("release", "debug", "free-threaded"))
     def test_asleep(self, python):
-        with support.start_target(python, PROGRAM, "asleep", flags=("-W", "ignore")) as target, \
+        with support.start_target(python, PROGRAM, "asleep", flags=("-W", "ignore"),
+                                  still=True) as target, \
                 tempfile.TemporaryDirectory() as folder:
             told = told_by(target)
             core, capture = os.path.join(folder, "core"), os.path.join(folder, "run.pycore")
@@ -103,6 +104,7 @@ class Tasks(support.TestCase):
                 outcome = support.pycore("gcore", "-o", core, target.pid)
                 self.assertEqual(0, outcome.rc, outcome.err)
                 self.check(told, support.pycore_json("analyze", core), python, heap=True)
+                support.until_still(target.pid)  # epoll_wait() ends when its thread was stopped
                 os.unlink(capture)
                 live = support.pycore_json("snap", target.pid, "--generators", "--save", capture)
                 self.check(told, live, python, live=True, heap=True)
@@ -113,13 +115,14 @@ class Tasks(support.TestCase):
     def test_debug_mode(self, python):
         """asyncio has stand-ins for coroutines then, up to 3.10."""
         with support.start_target(python, PROGRAM, "asleep", flags=("-W", "ignore"),
-                                  env={"PYTHONASYNCIODEBUG": "1"}) as target:
+                                  env={"PYTHONASYNCIODEBUG": "1"}, still=True) as target:
             told = told_by(target)
             self.check(told, support.pycore_json("snap", target.pid), python, live=True)
 
     @support.each_python(builds=("release", "debug", "free-threaded"))
     def test_blocked(self, python):
-        with support.start_target(python, PROGRAM, "blocked", flags=("-W", "ignore")) as target:
+        with support.start_target(python, PROGRAM, "blocked", flags=("-W", "ignore"),
+                                  still=True) as target:
             told = told_by(target)
             document = support.pycore_json("snap", target.pid, "-n", "4", "-i", "20ms",
                                            "--snapshots")
@@ -192,7 +195,7 @@ class Tasks(support.TestCase):
         for kind in sorted(self.LOOPS):
             with self.subTest(loop=kind), tempfile.TemporaryDirectory() as folder, \
                     support.start_target(python, LOOPS_PROGRAM, kind,
-                                         env={"PYTHONPATH": folders[0]}) as target:
+                                         env={"PYTHONPATH": folders[0]}, still=True) as target:
                 core, capture = os.path.join(folder, "core"), os.path.join(folder, "run.pycore")
                 live = support.pycore_json("snap", target.pid, "--save", capture)
                 self.check_group(live, kind)
