@@ -324,9 +324,40 @@ def _prepare_target():
         libc.prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0)
 
 
+def _sleepers(pid):
+    """{tid: what changes whenever that thread runs}; None when one of them does not sleep now."""
+    marks = {}
+    for tid in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/status" % (pid, tid)) as stream:
+            marks[tid] = [line for line in stream
+                          if line.startswith(("State:", "voluntary_ctxt", "nonvoluntary_ctxt"))]
+        if "S (sleeping)" not in marks[tid][0]:
+            return None
+    return marks
+
+
+def until_still(pid, timeout_s=60):
+    """Waits until all threads of a process sleep and none has run meanwhile: on a busy machine they are not
+    where they stay yet when a time is over, nor is the thread that has just said READY. Not for a moment's
+    wait for the GIL, which ends after 5 ms to be begun anew."""
+    deadline = time.monotonic() + timeout_s
+    before = None
+    while True:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread has ended
+            now = _sleepers(pid)
+            if now and now == before:
+                return
+            before = now
+        if time.monotonic() > deadline:
+            raise AssertionError("the threads of %d do not come to rest within %g s: %s"
+                                 % (pid, timeout_s, before))
+        time.sleep(0.03)
+
+
 @contextlib.contextmanager
-def start_program(arguments, timeout_s=60, env=None, **options):
-    """Starts a program, waits for its line READY, and always ends it with all of its group."""
+def start_program(arguments, timeout_s=60, env=None, still=False, **options):
+    """Starts a program, waits for its line READY, and always ends it with all of its group. `still`: waits
+    until all of its threads have come to rest, too."""
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen([str(argument) for argument in arguments],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
@@ -337,6 +368,8 @@ def start_program(arguments, timeout_s=60, env=None, **options):
             deadline = time.monotonic() + timeout_s
             while not target.lines or target.lines[-1].split(" ")[0] != "READY":
                 target.lines.append(target.read_line(max(0.01, deadline - time.monotonic())))
+            if still:
+                until_still(target.pid)
             yield target
         finally:
             # The group's id is that of the program, which is not reaped yet: it cannot be another's.
@@ -410,6 +443,16 @@ def pycore_json(*arguments, ok=(0,), **options):
         return json.loads(outcome.out)
     except ValueError as error:
         raise AssertionError("not JSON: %s\n%s" % (error, outcome.out[:2000])) from None
+
+
+def until_complete(take, timeout_s=60):
+    """What take() gives, an Outcome, once nothing is missing in the report: on a busy machine a thread that
+    runs may answer too late, and what does not fit into --max-pause is left out."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        outcome = take()
+        if outcome.rc != 1 or time.monotonic() > deadline:
+            return outcome
 
 
 if __name__ == "__main__":
