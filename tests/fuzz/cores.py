@@ -451,7 +451,7 @@ def kernel_core(folder, arguments, dump_filter):
     done = subprocess.Popen(arguments, cwd=folder, preexec_fn=allow, env={},
                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                             stderr=subprocess.DEVNULL)
-    status = done.wait(60)
+    status = done.wait(180)
     for name in ("core", "core.%d" % done.pid):
         if os.path.exists(os.path.join(folder, name)):
             return os.path.join(folder, name)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A program whose modules come and go, which then becomes another program.
 
-usage: capture_modules.py FIRST.so SECOND.so [LAPS]
+usage: capture_modules.py FIRST.so SECOND.so LAPS LAP_S
 
 FIRST.so and SECOND.so have a function call(callback); each in its turn is loaded, calls back into
-Python for a while, and is unloaded. After LAPS rounds the program executes itself with none left,
+Python for LAP_S seconds, and is unloaded. After LAPS rounds the program executes itself with none left,
 and then computes. Runs on Python 3.6 and later.
 """
 
@@ -13,11 +13,9 @@ import os
 import sys
 import time
 
-LAP_S = 2
-
 
 def inside():
-    end = time.monotonic() + LAP_S
+    end = time.monotonic() + int(sys.argv[4])
     while time.monotonic() < end:
         sum(range(100))
     return 0

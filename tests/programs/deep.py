@@ -9,6 +9,8 @@ import os
 import sys
 import threading
 
+import parked
+
 PIPE = os.pipe()
 EXPECTED = []
 CALLS = [0, 0]
@@ -56,6 +58,7 @@ if __name__ == "__main__":
                          daemon=True).start()
     for index in range(count + len(depths)):
         ready.acquire()
+    parked.wait_for_others()  # from release() to read() each needs the GIL once more
     frames = sys._current_frames()
     threads = [[thread.name, thread.ident, describe(frames[thread.ident])]
                for thread in threading.enumerate() if thread is not threading.main_thread()]

@@ -9,6 +9,7 @@ import gc
 import os
 import sys
 import threading
+import time
 
 KEEPS_GIL = ctypes.PyDLL(None)
 BUFFER = ctypes.create_string_buffer(8)
@@ -29,10 +30,8 @@ def wait(descriptor):
 
 
 def spin():
-    number = 0
     while True:
-        number += 1
-        number -= 1
+        ROUNDS[0] += 1
 
 
 def spin_outer():
@@ -54,6 +53,7 @@ def collect():
 
 
 NEVER = os.pipe()
+ROUNDS = [0]
 
 if __name__ == "__main__":
     gc.disable()
@@ -62,6 +62,8 @@ if __name__ == "__main__":
     hold(fifo, "READY")
     spinner = threading.Thread(target=spin_outer, name="spinner", daemon=True)
     spinner.start()
+    while ROUNDS[0] < 2:  # or it would have to wait for the GIL before it spins
+        time.sleep(0.001)
     hold(fifo, "gil-wait")
     gc.callbacks.append(lambda phase, info: phase == "start" and hold(fifo, "collecting"))
     gc.collect()

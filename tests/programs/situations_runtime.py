@@ -376,7 +376,7 @@ def start_sub(name, create, run, facts):
         run(ident, source)
     start(name, in_thread, {"interpreter": None if ident is None else int(ident)})
     path = os.path.join(FOLDER, name + ".json")
-    limit = time.time() + 20
+    limit = time.time() + 60
     while not os.path.exists(path):
         time.sleep(0.01)
         if time.time() > limit or "failed" in facts[name]:

@@ -25,7 +25,7 @@ import time
 import unittest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-TIMEOUT_S = 60
+TIMEOUT_S = 180
 
 # key: (code, virtual key code) as the UI Events specification and Windows have them
 KEYS = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Enter": 13, "Escape": 27,

@@ -41,7 +41,7 @@ def situations(python, mode="plain", *names, flags=()):
 def wait_for_last(expected):
     """The collector, which printed READY, is about to go to sleep as the last one."""
     tid = expected["collector"]["tid"]
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with open("/proc/%d/stat" % tid) as stream:
             state = stream.read().rpartition(")")[2].split()[0]
@@ -52,7 +52,7 @@ def wait_for_last(expected):
     raise AssertionError("the collector does not go to sleep")
 
 
-def wait_for_end(target, limit_s=60):
+def wait_for_end(target, limit_s=180):
     """Returns when the program has ended and its core is written; it is not reaped."""
     deadline = time.monotonic() + limit_s
     while not os.waitid(os.P_PID, target.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):

@@ -458,6 +458,16 @@ def pycore_json(*arguments, ok=(0,), **options):
         raise AssertionError("not JSON: %s\n%s" % (error, outcome.out[:2000])) from None
 
 
+def until_complete(take, timeout_s=60):
+    """What take() gives, an Outcome, once nothing is missing in the report: on a busy machine a thread that
+    runs may answer too late, and what does not fit into --max-pause is left out."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        outcome = take()
+        if outcome.rc != 1 or time.monotonic() > deadline:
+            return outcome
+
+
 if __name__ == "__main__":
     for item in interpreters():
         print(item.name, item.full, item.build, item.path)

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 import support
 import tap
@@ -39,6 +40,24 @@ def inner_ids(pid):
         with open("/proc/%d/task/%s/status" % (pid, tid)) as stream:
             ids[int(tid)] = int([line for line in stream if line.startswith("NSpid:")][0].split()[-1])
     return ids
+
+
+def until_waiting(pid):
+    """contained.py has said READY, and is about to go to sleep: in waiting(), and in parked() before."""
+    sleeps = ("23", "35", "230", "270")  # select, nanosleep, clock_nanosleep, pselect6 of x86-64
+    deadline = time.monotonic() + 60
+    while True:
+        states = {}
+        for tid in os.listdir("/proc/%d/task" % pid):
+            with open("/proc/%d/task/%s/stat" % (pid, tid)) as stream:
+                states[int(tid)] = stream.read().rpartition(")")[2].split()[0]
+        with open("/proc/%d/syscall" % pid) as stream:
+            call = stream.read().split()[0]
+        if call in sleeps and list(states.values()).count("S") >= 2:
+            return
+        if time.monotonic() > deadline:
+            raise AssertionError("it does not go to sleep: %s, call %s" % (states, call))
+        time.sleep(0.01)
 
 
 class Contained:
@@ -83,6 +102,7 @@ class Case(support.TestCase):
             pid = target.pid
             for _ in range(depth):
                 pid = child_of(pid)
+            until_waiting(pid)
             yield Contained(target, pid, command)
 
     def as_plan(self, plan, *arguments, pycore=None):
@@ -93,7 +113,7 @@ class Case(support.TestCase):
             env["ASAN_OPTIONS"] = ":".join([env.get("ASAN_OPTIONS", ""), "detect_leaks=0"])
         done = subprocess.run([*enter(plan), pycore or support.PYCORE, *map(str, arguments)],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, timeout=60, cwd="/",
+                              stderr=subprocess.PIPE, timeout=180, cwd="/",
                               env=support.clean_environment(**env))
         outcome = support.Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
         if outcome.rc == 77:
@@ -135,7 +155,7 @@ class Case(support.TestCase):
         """A complete report, with argv, exe, files that were found, source lines."""
         pid = pid or contained.pid
         run = run or support.pycore
-        outcome = run("snap", pid, "-f", "json", *options)
+        outcome = support.until_complete(lambda: run("snap", pid, "-f", "json", *options))
         self.assertEqual(outcome.rc, 0, outcome.err)
         document = json.loads(outcome.out)
         found = self.check_stacks(document, pid, contained.threads if threads is None else threads,
@@ -146,7 +166,7 @@ class Case(support.TestCase):
             self.assertEqual(process["exe"], exe)
         self.assertNotIn("mapped files", " ".join(document["notes"]))
         if "busy" in contained.command:
-            text = run("snap", pid, "-n", "5", "-i", "5ms", *options)
+            text = support.until_complete(lambda: run("snap", pid, "-n", "5", "-i", "5ms", *options))
             self.assertEqual(text.rc, 0, text.err)
             self.assertIn(SEEN, text.out)
         return found

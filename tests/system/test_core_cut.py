@@ -24,6 +24,8 @@ LONG = bool(os.environ.get("PYCORE_LONG"))
 WAITING = 3
 PROGRAM = """
 import os, sys, threading
+sys.path.insert(0, %r)
+import parked
 lock = threading.Lock()
 lock.acquire()
 def wait():
@@ -33,8 +35,7 @@ def inner():
 threading.stack_size(128 << 10)
 for i in range(int(sys.argv[1])):
     threading.Thread(target=inner, daemon=True).start()
-import time
-time.sleep(0.3)
+parked.wait_for_others()
 def f(value=0):
     os.abort()
 def g():
@@ -42,7 +43,7 @@ def g():
 def h():
     max([1, 2], key=lambda value: g())
 h()
-"""
+""" % support.path("tests/programs")
 GIB = 1 << 30
 PN_XNUM = 0xffff
 SHDR = "<IIQQQQIIQQ"
@@ -60,7 +61,7 @@ def dump(folder, python, core_filter, threads=WAITING):
                                preexec_fn=prepare, stdin=subprocess.DEVNULL,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                env=support.clean_environment())
-    status = process.wait(120)
+    status = process.wait(300)
     if status != -signal.SIGABRT:
         raise AssertionError("%s ended with %d" % (python, status))
     for name in ("core", "core.%d" % process.pid):
@@ -145,7 +146,7 @@ class Cores(InFolder):
 
     def analyze(self, path, *arguments):
         """Status, document (None for status 2), standard error."""
-        outcome = support.pycore("analyze", path, "-f", "json", *arguments, timeout=120)
+        outcome = support.pycore("analyze", path, "-f", "json", *arguments, timeout=300)
         self.assertIn(outcome.rc, (0, 1, 2), outcome.err)
         if outcome.rc == 2:
             self.assertEqual(outcome.out, "")

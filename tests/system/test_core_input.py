@@ -57,7 +57,7 @@ def kernel_core(folder, arguments):
     done = subprocess.Popen(arguments, cwd=folder, preexec_fn=allow_core,
                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                             stderr=subprocess.DEVNULL, env=support.clean_environment())
-    status = done.wait(60)
+    status = done.wait(180)
     if status != -signal.SIGABRT:
         raise AssertionError("%s ended with %d" % (arguments, status))
     for name in ("core", "core.%d" % done.pid):
@@ -84,7 +84,7 @@ class InFolder(support.TestCase):
     def expect_refusal(self, path, *phrases):
         """Also that nothing is left under the name of the report."""
         report = self.path("report.json")
-        outcome = support.pycore("analyze", path, "-o", report, timeout=20)
+        outcome = support.pycore("analyze", path, "-o", report)
         self.assertEqual((outcome.rc, outcome.out), (2, ""), outcome.err)
         lines = outcome.err.splitlines()
         self.assertEqual(len(lines), 1, outcome.err)
@@ -184,7 +184,7 @@ class Damaged(InFolder):
 
     def analyze(self, data):
         """Status and document (None for status 2)."""
-        outcome = support.pycore("analyze", self.write("spoilt", data), "-f", "json", timeout=60)
+        outcome = support.pycore("analyze", self.write("spoilt", data), "-f", "json")
         self.assertIn(outcome.rc, (0, 1, 2), outcome.err)
         if outcome.rc == 2:
             self.assertEqual(outcome.out, "")

@@ -21,16 +21,18 @@ from test_core_input import InFolder, kernel_core, small_core
 from cores import no_kernel_cores  # noqa: E402 (test_core_input knows where it is)
 
 PROGRAM = """
-import os, threading, time
+import os, sys, threading, time
+sys.path.insert(0, %r)
+import parked
 def wait():
     time.sleep(1000)
 for i in range(3):
     threading.Thread(target=wait, daemon=True).start()
-time.sleep(0.3)
+parked.wait_for_others()
 def f():
     os.abort()
 f()
-"""
+""" % support.path("tests/programs")
 # lz4 unpacks whole blocks only: small ones, so that a cut costs little.
 TOOLS = {"zst": ["zstd", "-q", "-c"], "lz4": ["lz4", "-q", "-c", "-B4"]}
 NAMES = {"gz": "gzip", "xz": "xz", "zst": "zstd", "lz4": "lz4"}
@@ -187,7 +189,7 @@ class RealCore(Packed):
             self.skipTest("no mount namespace of one's own on this machine")
         path = self.write("packed", self.packed("gz", self.core))
         done = subprocess.run(tmpfs + [support.PYCORE, "analyze", path, "-f", "json"],
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=180)
         self.assertIn(done.returncode, (1, 2), done.stderr)
         said = done.stderr.decode() if done.returncode == 2 else json.loads(done.stdout)["notes"]
         self.assertIn("set TMPDIR", str(said))
@@ -218,7 +220,7 @@ class RealCore(Packed):
                                    env=support.clean_environment(TMPDIR=self.temporary))
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
-        deadline, seen = time.monotonic() + 20, False
+        deadline, seen = time.monotonic() + 60, False
         while not seen and time.monotonic() < deadline and process.poll() is None:
             try:
                 folder = "/proc/%d/fd" % process.pid

@@ -543,7 +543,7 @@ sys.stdout.write(json.dumps(found))
     def test_nothing_seen(self):
         """No sample has the weight: every reader still opens the file."""
         sleeper = "import time; print('READY', flush=True); time.sleep(1000)"
-        with support.start_program([support.interpreters()[-1].path, "-c", sleeper]) as target:
+        with support.start_program([support.interpreters()[-1].path, "-c", sleeper], still=True) as target:
             base = self.path("nothing")
             done = support.pycore("snap", target.pid, "-n", "2", "-i", "20ms", "--weight", "cpu",
                                   "-o", base + ".pb.gz", "-o", base + ".callgrind", "-o",

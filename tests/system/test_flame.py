@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 import xml.etree.ElementTree
 
 import browser
@@ -152,11 +153,20 @@ class Run:
             stream.write(PROGRAM % {"hostile": ascii(HOSTILE)})
         with support.start_target(pythons[-1], script) as target:
             capture = os.path.join(self.folder, "capture")
-            outcome = support.pycore("snap", target.pid, "-n", 60, "-i", "10ms", "--save", capture,
-                                     "-f", "json")
-            if outcome.rc not in (0, 1):
-                raise AssertionError(outcome.err)
+            deadline = time.monotonic() + 60
+            while True:
+                document = support.pycore_json("snap", target.pid, "-n", 60, "-i", "10ms", "--save",
+                                               capture, ok=(0, 1))
+                if self.all_worked(document["profile"]) or time.monotonic() > deadline:
+                    break
             self.capture = capture
+
+    @staticmethod
+    def all_worked(profile):
+        """On a busy machine one of the threads may have had the GIL in nearly all samples."""
+        worked = [sum(count for state, count in thread["states"].items() if state in WORKING)
+                  for thread in profile["threads"]]
+        return sum(count >= 5 for count in worked) >= 3
 
 
 def setUpModule():  # the name that unittest knows
@@ -596,7 +606,7 @@ class Any(Case):
         script = os.path.join(self.folder, "sleeps.py")
         with open(script, "w", encoding="ascii") as stream:
             stream.write(program)
-        with support.start_target(pythons[-1], script) as target:
+        with support.start_target(pythons[-1], script, still=True) as target:
             outputs = [os.path.join(self.folder, "one" + ending)
                        for ending in (".svg", ".folded", ".csv", ".speedscope.json")]
             arguments = [word for path in outputs for word in ("-o", path)]

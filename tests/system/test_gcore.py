@@ -105,7 +105,7 @@ class InFolder(support.TestCase):
 
     def gcore(self, pid, *options, rc=0, name="core", **more):
         core = self.path(name)
-        outcome = support.pycore("gcore", pid, "-o", core, *options, timeout=120, **more)
+        outcome = support.pycore("gcore", pid, "-o", core, *options, timeout=300, **more)
         self.assertEqual((outcome.rc, outcome.out), (rc, ""), outcome.err)
         return core
 
@@ -146,8 +146,10 @@ class RoundTrip(InFolder):
         native_oracle.need_tools("gdb", "eu-stack")
         with oracle.situations(python) as (target, _, expected):
             del expected
-            live = {"gdb": native_oracle.gdb("-p", target.pid),
-                    "eu-stack": native_oracle.eu_stack("-p", target.pid)}
+            live = {"gdb": native_oracle.gdb("-p", target.pid)}
+            support.until_still(target.pid)  # whom one stopped must be in its call again for the next one
+            live["eu-stack"] = native_oracle.eu_stack("-p", target.pid)
+            support.until_still(target.pid)
             core = self.gcore(target.pid)
             first = notes(core)[0]
         dead = {"gdb": native_oracle.gdb(python.program, "-c", core),
@@ -194,13 +196,18 @@ class AsTheKernel(InFolder):
         with support.start_program(["taskset", "-c", one[0], self.program, self.folder, pages],
                                    cwd=self.folder) as target:
             # In its last call, pause(): before it the dynamic linker still writes that one's slot.
-            def is_parked():
-                with open("/proc/%d/syscall" % target.pid) as stream:
-                    return stream.read().split()[0] == "34"
-            harm.until(is_parked, "pause()")
+            self.until_parked(target)
             yield target
 
+    @staticmethod
+    def until_parked(target):
+        def is_parked():
+            with open("/proc/%d/syscall" % target.pid) as stream:
+                return stream.read().split()[0] == "34"
+        harm.until(is_parked, "pause()")
+
     def kernel_core(self, target):
+        self.until_parked(target)  # a stop before this made it leave the call
         os.kill(target.pid, signal.SIGABRT)
         target.process.wait(60)
         for name in ("core", "core.%d" % target.pid):
@@ -367,22 +374,43 @@ class Interrupted(InFolder):
             stream.write(SLOW % megabytes)
         return support.start_target(python, script)
 
-    def begin(self, pid, *options):
-        """pycore, in the middle of a dump."""
-        process = subprocess.Popen([support.PYCORE, "gcore", str(pid), "-o", self.path("core"),
-                                    "--compress", "gz", *options],
-                                   stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                   env=support.clean_environment())
-        self.addCleanup(process.stderr.close)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        harm.until(lambda: process.poll() is not None or
-                   all(facts[1] == "t" for facts in harm.task_facts(pid)), "the stop")
-        harm.until(lambda: process.poll() is not None or
-                   any(os.stat(self.path(name)).st_size > 1 << 20 for name in self.leftovers()),
-                   "the first megabyte")
-        self.assertIsNone(process.poll(), "it was too fast for this test")
-        return process
+    @contextlib.contextmanager
+    def dumping(self, pid, before=None):
+        """pycore in the middle of a dump, where it is held: what is done in the block meets it there.
+        before: what is in the file that is there already."""
+        for _ in range(20):  # it may be done before we get to look
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path("core"))
+            if before is not None:
+                with open(self.path("core"), "w") as stream:
+                    stream.write(before)
+            process = subprocess.Popen([support.PYCORE, "gcore", str(pid), "-o", self.path("core"),
+                                        "--compress", "gz"], stdin=subprocess.DEVNULL,
+                                       stderr=subprocess.PIPE, env=support.clean_environment())
+            self.addCleanup(process.stderr.close)
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+            harm.until(lambda: process.poll() is not None or self.is_half_done(pid),
+                       "a stop of the target, and the first megabyte")
+            process.send_signal(signal.SIGSTOP)
+            harm.until(lambda: process.poll() is not None or
+                       harm.task_facts(process.pid)[0][1] == "T", "a stop of pycore")
+            if process.poll() is None and self.is_half_done(pid):
+                yield process
+                process.send_signal(signal.SIGCONT)
+                return
+            process.send_signal(signal.SIGCONT)
+            self.assertEqual(process.wait(harm.PATIENCE_S), 0, process.stderr.read())
+        self.fail("it is too fast for this test")
+
+    def is_half_done(self, pid):
+        """Is the target stopped, and a part of the file written?"""
+        sizes = []
+        for name in self.leftovers():
+            with contextlib.suppress(FileNotFoundError):
+                sizes.append(os.stat(self.path(name)).st_size)
+        return any(size > 1 << 20 for size in sizes) and \
+            all(facts[1] == "t" for facts in harm.task_facts(pid))
 
     def check_runs(self, target):
         harm.until(lambda: all(facts[1] in "RS" and not facts[2]
@@ -396,11 +424,9 @@ class Interrupted(InFolder):
     def test_signals(self):
         with self.started() as target:
             for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                with open(self.path("core"), "w") as stream:
-                    stream.write("the old one")
-                process = self.begin(target.pid)
-                os.kill(process.pid, signo)
-                self.assertEqual(process.wait(30), 2)
+                with self.dumping(target.pid, "the old one") as process:
+                    process.send_signal(signo)
+                self.assertEqual(process.wait(harm.PATIENCE_S), 2)
                 text = process.stderr.read().decode()
                 self.assertIn("runs on", text)
                 self.assertEqual(self.leftovers(), [])
@@ -413,26 +439,26 @@ class Interrupted(InFolder):
         with self.started(32) as target:
             before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
             try:
-                process = self.begin(target.pid)
+                with self.dumping(target.pid) as process:
+                    process.send_signal(signal.SIGHUP)
             finally:
                 signal.signal(signal.SIGHUP, before)
-            os.kill(process.pid, signal.SIGHUP)
-            self.assertEqual(process.wait(60), 0, process.stderr.read())
+            self.assertEqual(process.wait(harm.PATIENCE_S), 0, process.stderr.read())
             self.check_runs(target)
 
     def test_kill(self):
         with self.started() as target:
-            process = self.begin(target.pid)
-            process.kill()
-            process.wait(30)
+            with self.dumping(target.pid) as process:
+                process.kill()
+                process.wait(harm.PATIENCE_S)
             self.assertFalse(os.path.exists(self.path("core")))
             self.check_runs(target)
 
     def test_target_dies(self):
         with self.started() as target:
-            process = self.begin(target.pid)
-            os.kill(target.pid, signal.SIGKILL)
-            self.assertIn(process.wait(60), (1, 2))
+            with self.dumping(target.pid) as process:
+                os.kill(target.pid, signal.SIGKILL)
+            self.assertIn(process.wait(harm.PATIENCE_S), (1, 2))
             self.assertEqual(self.leftovers(), [])
 
     def test_stopped_target_stays_stopped(self):

@@ -52,16 +52,19 @@ def wrap(name, inner):
     code = frame.__code__.replace(co_name=name, co_filename="/x/" + name + ".py", **more)
     return types.FunctionType(code, globals(), name, None, frame.__closure__)
 
+def last():
+    print("READY")
+    sys.stdout.flush()
+    park()
+
 call = ctypes.CDLL(%(library)r).strange_call
-callback = ctypes.CFUNCTYPE(None)(park)
+callback = ctypes.CFUNCTYPE(None)(last)
 inner = lambda: call(callback)
 for name in HOSTILE:
     inner = wrap(name, inner)
 for name in HOSTILE:
     threading.Thread(target=park, name=name, daemon=True).start()
 ctypes.CDLL(None).prctl(15, b"\\x1b[31m\\xff<b>\\n", 0, 0, 0)
-print("READY")
-sys.stdout.flush()
 inner()
 '''
 
@@ -216,7 +219,7 @@ class HostileText(support.TestCase):
             if no_kernel_cores():
                 return
             target.process.send_signal(6)
-            target.process.wait(30)
+            target.process.wait(180)
             cores = glob.glob(os.path.join(glob.escape(self.folder), b"core*"))
             if cores:
                 self.check_formats("analyze", os.fsdecode(cores[0]))

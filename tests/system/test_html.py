@@ -23,6 +23,8 @@ import sys, threading, types
 HOSTILE = %r
 
 def spin():
+    print("READY")
+    sys.stdout.flush()
     while True:
         sum(range(1000))  # </script><img src=x onerror=alert(1)>
 
@@ -38,8 +40,6 @@ for name in HOSTILE:
     inner = wrap(name, inner)
 for name in HOSTILE:
     threading.Thread(target=threading.Event().wait, name=name, daemon=True).start()
-print("READY")
-sys.stdout.flush()
 inner()
 '''
 

@@ -163,8 +163,10 @@ class Reading(Report):
             page.choose("#moment", "19")
             self.assertRegex(page.text("#moment-says"), "^20 of 20, ")
             self.assertTrue(page.run("document.querySelector('#moment-threads li:last-child details').open"))
-            page.click("#bands", page.run("document.querySelector('#bands').clientWidth") - 60, 5)
-            self.assertRegex(page.text("#moment-says"), "^(19|20) of 20, ")
+            page.choose("#moment", "3")
+            # The last band is as wide as they are in the mean, whatever time lay between two snapshots.
+            page.click("#bands", page.run("document.querySelector('#bands').clientWidth") - 5, 5)
+            self.assertRegex(page.text("#moment-says"), "^20 of 20, ")
             page.choose("#moment-working", True)
             self.assertLess(len(page.texts("#moment-threads > li")), 4)
 

@@ -51,7 +51,7 @@ def libpython_of(python):
     script = ("import sys\nfor line in open('/proc/self/maps'):\n"
               " if 'libpython3.' in line: sys.stdout.write(line.split(None, 5)[5]); break\n")
     done = subprocess.run([python.path, "-I", "-S", "-c", script], stdout=subprocess.PIPE,
-                          env=support.clean_environment(), check=True, timeout=30)
+                          env=support.clean_environment(), check=True, timeout=60)
     return done.stdout.decode().strip() or None
 
 
@@ -124,14 +124,12 @@ class RuntimeSearch(support.TestCase):
 
     def check(self, target, python, found_by=None):
         """Python's version and the frames of waits.py."""
-        deadline = time.monotonic() + 20
-        frames = []
-        while frames[:1] != ["inner"] and time.monotonic() < deadline:
-            outcome = support.pycore("snap", target.pid, "-v", "-f", "json")
-            self.assertEqual(outcome.rc, 0, outcome.err)
-            document = json.loads(outcome.out)
-            main = document["snapshots"][0]["threads"][0]
-            frames = [frame["function"] for frame in main["frames"] if frame["kind"] == "python"]
+        support.until_still(target.pid)
+        outcome = support.pycore("snap", target.pid, "-v", "-f", "json")
+        self.assertEqual(outcome.rc, 0, outcome.err)
+        document = json.loads(outcome.out)
+        main = document["snapshots"][0]["threads"][0]
+        frames = [frame["function"] for frame in main["frames"] if frame["kind"] == "python"]
         self.assertEqual(frames[:3], ["inner", "outer", "<module>"])
         self.assertEqual(support.of_python(main)[0]["qualname"], "{built-in method time.sleep}")
         self.assertEqual(document["source"]["processes"][0]["python"],
@@ -256,7 +254,7 @@ class Refusals(support.TestCase):
             shutil.copy(shutil.which("sleep"), program)
             with support.start_program(["/bin/sh", "-c", 'echo READY; exec "$0" 1000',
                                         program]) as target:
-                deadline = time.monotonic() + 20
+                deadline = time.monotonic() + 60
                 while os.readlink("/proc/%d/exe" % target.pid) != program:
                     self.assertLess(time.monotonic(), deadline)
                     time.sleep(0.01)

@@ -18,13 +18,15 @@ import trees
 
 PROGRAM = """
 import ctypes, sys, threading, time
+sys.path.insert(0, %r)
+import parked
 code = ctypes.CDLL(sys.argv[1])
 def waiting():
     time.sleep(1000)
 def calling():
     code.enter_exported(ctypes.c_long(1))
 threading.Thread(target=waiting, name="waiter", daemon=True).start()
-time.sleep(0.05)
+parked.wait_for_others()
 %s
 calling()
 """
@@ -72,7 +74,7 @@ class Case:
     def run(self):
         script = os.path.join(self.folder, "program.py")
         with open(script, "w") as stream:
-            stream.write(PROGRAM % self.between)
+            stream.write(PROGRAM % (support.path("tests/programs"), self.between))
         env = ["%s=%s" % item for item in self.copy.env.items()]
         self.core = test_core_input.kernel_core(self.folder, [
             "/usr/bin/env", *env, self.copy.program, "-S", script, self.code, *self.arguments])
@@ -98,7 +100,7 @@ class Scratch(support.TestCase):
         self.folder = os.path.realpath(folder.name)
 
     def analyze(self, case, *options, ok=(0, 1), **more):
-        return support.pycore_json("analyze", case.core, *options, ok=ok, timeout=120, **more)
+        return support.pycore_json("analyze", case.core, *options, ok=ok, timeout=300, **more)
 
     def stacks(self, document):
         return [(thread["tid"], thread["name"], thread["frames"])
@@ -119,7 +121,7 @@ class Scratch(support.TestCase):
 
     def check_without(self, case, *options, files=None, words=("at hand",)):
         """The files are missed by name, with their build IDs; what is shown was not guessed."""
-        outcome = support.pycore("analyze", case.core, "-f", "json", *options, timeout=120)
+        outcome = support.pycore("analyze", case.core, "-f", "json", *options, timeout=300)
         self.assertIn(outcome.rc, (1, 2), outcome.err)
         text = outcome.err
         if outcome.rc == 1:
@@ -255,7 +257,7 @@ class Elsewhere(Scratch):
         try:
             env = {"DEBUGINFOD_URLS": "http://127.0.0.1:%d/" % server.server_port,
                    "DEBUGINFOD_CACHE_PATH": os.path.join(self.folder, "cache"),
-                   "DEBUGINFOD_TIMEOUT": "5"}
+                   "DEBUGINFOD_TIMEOUT": "60"}
             outcome = support.pycore("analyze", self.case.core, env=env)
             self.assertIn(outcome.rc, (1, 2))
             self.assertEqual(asked, [])

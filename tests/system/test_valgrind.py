@@ -21,7 +21,6 @@ import threading, time
 def deep(n):
     return deep(n - 1) if n else time.sleep(1000)
 threading.Thread(target=deep, args=(30,), name="worker", daemon=True).start()
-time.sleep(0.3)
 print("READY", flush=True)
 deep(5)
 """
@@ -59,7 +58,7 @@ class Valgrind(support.TestCase):
     def run_clean(self, *words, ok=(0,)):
         done = subprocess.run(valgrind() + [support.PYCORE] + [str(word) for word in words],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, timeout=300, check=False,
+                              stderr=subprocess.PIPE, timeout=600, check=False,
                               env=support.clean_environment())
         err = done.stderr.decode("utf-8", "replace")
         self.assertNotEqual(done.returncode, FOUND, err)
@@ -75,14 +74,14 @@ class Valgrind(support.TestCase):
     def test_snap(self):
         for python in pythons():
             with self.subTest(python.name), \
-                    support.start_program([python.path, "-c", PROGRAM]) as target:
+                    support.start_program([python.path, "-c", PROGRAM], still=True) as target:
                 out = self.run_clean("snap", target.pid, "-f", "json")
                 self.assertIn("deep", self.names(out))
 
     def test_hotspots(self):
         for python in pythons():
             with self.subTest(python.name), \
-                    support.start_program([python.path, "-c", PROGRAM]) as target:
+                    support.start_program([python.path, "-c", PROGRAM], still=True) as target:
                 out = self.run_clean("snap", target.pid, "-n", 3, "-i", "100ms")
                 self.assertIn("deep", out)
 
@@ -92,10 +91,10 @@ class Valgrind(support.TestCase):
             self.skipTest("no gcore on this machine")
         python = list(pythons())[-1]
         with tempfile.TemporaryDirectory() as folder:
-            with support.start_program([python.path, "-c", PROGRAM]) as target:
+            with support.start_program([python.path, "-c", PROGRAM], still=True) as target:
                 core = os.path.join(folder, "core")
                 subprocess.run([gcore, "-o", core, str(target.pid)], stdin=subprocess.DEVNULL,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300,
                                check=False)
                 core += ".%d" % target.pid
                 if not os.path.exists(core):

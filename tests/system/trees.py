@@ -90,7 +90,7 @@ def mapped_files(python):
               " if '/' in line: names.add(line.split(None, 5)[5].rstrip())\n"
               "sys.stdout.write('\\n'.join(sorted(names)))\n")
     done = subprocess.run([python.path, "-I", "-S", "-c", script], stdout=subprocess.PIPE,
-                          env=support.clean_environment(), check=True, timeout=30)
+                          env=support.clean_environment(), check=True, timeout=60)
     files = []
     for name in done.stdout.decode().split("\n"):
         with open(name, "rb") as stream:

@@ -261,12 +261,30 @@ MAYBE static const char *no_kernel_cores(void)
     return limit.rlim_max == RLIM_INFINITY ? NULL : "the hard limit on core sizes is not unlimited";
 }
 
+// Until the program that a child becomes has gone to sleep.
+MAYBE static void await_sleep(pid_t pid)
+{
+    char name[64], state = 0;
+    for (int i = 0; i < 6000 && state != 'S'; i++) {
+        usleep(10000);
+        snprintf(name, sizeof(name), "/proc/%d/stat", pid);
+        FILE *file = fopen(name, "r");
+        char comm[64] = "";
+        if (!file)
+            break;
+        if (fscanf(file, "%*d %63s %c", comm, &state) != 2)
+            state = 0;
+        fclose(file);
+    }
+    usleep(20000);
+}
+
 // Runs a program (NULL-terminated arguments) with its addresses where they always are, waits until
 // it sleeps, ends it by a signal, and moves its core to `path`. False: no core came of it.
 MAYBE static bool make_kernel_core(const char *const *args, const char *filter, int signo,
                                    const char *path, pid_t *ret_pid)
 {
-    char name[64], state = 0;
+    char name[64];
     pid_t pid = fork();
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -279,18 +297,7 @@ MAYBE static bool make_kernel_core(const char *const *args, const char *filter, 
         execv(args[0], (char *const *)args);
         _exit(1);
     }
-    for (int i = 0; i < 500 && state != 'S'; i++) {
-        usleep(10000);
-        snprintf(name, sizeof(name), "/proc/%d/stat", pid);
-        FILE *file = fopen(name, "r");
-        char comm[64] = "";
-        if (!file)
-            break;
-        if (fscanf(file, "%*d %63s %c", comm, &state) != 2)
-            state = 0;
-        fclose(file);
-    }
-    usleep(20000);
+    await_sleep(pid);
     kill(pid, signo);
     int status;
     if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status))

@@ -936,7 +936,7 @@ static void test_gcore(void **state)
         execv(sleeper[0], (char *const *)sleeper);
         _exit(1);
     }
-    usleep(200000);
+    await_sleep(pid);
     snprintf(command, sizeof(command), "/usr/bin/gcore -o %s/gcore %d >/dev/null 2>&1", test_dir,
              pid);
     int status = system(command);

@@ -95,7 +95,7 @@ static void end_child(const struct child *child)
 static void wait_until_asleep(const struct child *child, pid_t ret_tids[2])
 {
     struct proc_tids tids = {0};
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 60000; i++) {
         struct proc_stat first, second;
         assert_ok(proc_tasks(child->pid, &tids));
         assert_int_equal(tids.count, 2);
