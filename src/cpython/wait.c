@@ -36,6 +36,7 @@ static const struct row rows[] = {
     {"threading.py", "_enter", "Barrier", PY_WAIT_BARRIER, PY_WAIT_CONDITION},
     {"threading.py", "_wait_for_tstate_lock", "Thread", PY_WAIT_JOIN, PY_WAIT_NONE},
     {"threading.py", "join", "Thread", PY_WAIT_JOIN, PY_WAIT_NONE},
+    {"threading.py", "_shutdown", NULL, PY_WAIT_JOIN, PY_WAIT_NONE}, // of each that is no daemon
     {"threading.py", "acquire", "_RLock", PY_WAIT_RLOCK, PY_WAIT_NONE},
     {"queue.py", "get", "Queue", PY_WAIT_QUEUE_GET, PY_WAIT_CONDITION},
     {"queue.py", "put", "Queue", PY_WAIT_QUEUE_PUT, PY_WAIT_CONDITION},
@@ -162,7 +163,8 @@ static bool waits_for_its_lock(const struct search *s, uint64_t condition)
 
 static void apply(struct search *s, const struct row *row, uint64_t self)
 {
-    bool fits = row->kind && (!row->over || row->over == s->ret->kind ||
+    bool known = row->kind == s->ret->kind && !row->class_name; // a row further in says more
+    bool fits = row->kind && !known && (!row->over || row->over == s->ret->kind ||
                               (row->kind == PY_WAIT_CONDITION && !s->ret->kind));
     if (fits && row->kind == PY_WAIT_CONDITION && waits_for_its_lock(s, self))
         fits = false;
@@ -202,14 +204,19 @@ static bool is_in_loop(struct py_decoder *dec, const struct py_frame *frame)
 // round again.
 static void find_habits(struct search *s, const struct py_slots *slots)
 {
-    static const char *const queue[] = {"put", "put_nowait"}, *const semaphore[] = {"release",
-                                                                                    NULL};
+    static const char *const queue[] = {"put", "put_nowait"}, *const release[] = {"release", NULL},
+                                                              *const acquire[] = {"acquire", NULL};
     struct py_wait *ret = s->ret;
+    if (ret->kind == PY_WAIT_LOCK) { // by a `with` statement, where it names no acquire()
+        const struct py_frame *frame = &s->stack->frames.items[ret->waiting];
+        ret->gives_back = !py_names_method(s->dec, frame, slots, ret->object, acquire) ||
+                          py_will_give(s->dec, frame, slots, ret->object, release);
+    }
     if (ret->kind != PY_WAIT_QUEUE_GET && ret->kind != PY_WAIT_SEMAPHORE)
         return;
     const struct py_frame *frames = s->stack->frames.items;
     ret->gives_back = py_will_give(s->dec, &frames[ret->waiting], slots, ret->object,
-                                   ret->kind == PY_WAIT_SEMAPHORE ? semaphore : queue);
+                                   ret->kind == PY_WAIT_SEMAPHORE ? release : queue);
     for (uint32_t i = ret->waiting, end = i + CHAIN_MAX; i < s->stack->frames.count && i < end;
          i++) {
         if (is_in_loop(s->dec, &frames[i])) {
