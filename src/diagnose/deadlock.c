@@ -77,7 +77,7 @@ static void say_names(struct plain *text, const struct diag *diag, const struct 
 static bool has_time_limit(const struct diag *diag, const struct diag_chain *chain)
 {
     for (size_t i = 0; i < chain->threads.count; i++)
-        if (diag_wait(diag, chain->threads.items[i])->timeout_ns >= 0)
+        if (diag_has_limit(diag_wait(diag, chain->threads.items[i])))
             return true;
     return false;
 }

@@ -70,6 +70,8 @@ void graph_deinit(struct diag *diag);
 // What the thread waits for; NULL: it is not known, or it did not hold still, and nothing may be
 // concluded from it.
 const struct snap_wait *diag_wait(const struct diag *diag, uint32_t thread);
+// A time limit ends it.
+bool diag_has_limit(const struct snap_wait *wait);
 // It used the processor between the two readings of its clock: it is not hung, it takes turns.
 bool diag_ran_lately(const struct diag *diag, uint32_t thread);
 // Those it waits for, directly and through others, wait for each other.
@@ -88,6 +90,11 @@ bool diag_naps(const struct diag *diag, uint32_t thread);
 // A lock between processes, as the workers of a multiprocessing pool have one for their common pipe: who
 // has it is another process, mostly one that waits for work.
 bool diag_is_shared(const struct diag *diag, const struct snap_wait *wait);
+// All threads of the process wait, without a time limit, for what only another one of them can do.
+bool diag_nobody_left(const struct diag *diag, pid_t pid);
+// Like that, but this one does not do it to pass the time: it waits for room in a queue, at a barrier, or for a
+// lock whose holder is not known. A semaphore that the code which waits does not release again is a signal.
+bool diag_is_stuck(const struct diag *diag, uint32_t thread);
 // Python knows the thread, and no other one of its process.
 bool diag_is_alone(const struct diag *diag, uint32_t thread);
 
@@ -118,7 +125,9 @@ void say_frame(struct plain *out, const struct diag *diag, const struct snap_fra
 void say_function(struct plain *out, const struct diag *diag, const struct prof_function *function);
 // lock `pool_lock`, an item of queue `q`, the GIL
 void say_wanted(struct plain *out, const struct diag *diag, const struct snap_wait *wait);
-// itself in `recvfrom` on `10.0.3.9:5432`, called by `query` (app/db.py:91)
+// in `recvfrom` on `10.0.3.9:5432`, called by `query` (app/db.py:91)
+void say_doing(struct plain *out, const struct diag *diag, uint32_t thread);
+// itself in `recvfrom` ...
 void say_itself(struct plain *out, const struct diag *diag, uint32_t thread);
 // "31 of 33 threads"
 void say_of_threads(struct plain *out, size_t count, size_t all);

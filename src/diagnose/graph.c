@@ -32,6 +32,11 @@ const struct snap_wait *diag_wait(const struct diag *diag, uint32_t thread)
     return &t->details->wait;
 }
 
+bool diag_has_limit(const struct snap_wait *wait)
+{
+    return wait->limited || wait->timeout_ns >= 0 || wait->left_ns >= 0;
+}
+
 bool diag_is_lock(enum snap_wait_kind kind)
 {
     switch (kind) {
