@@ -84,8 +84,8 @@ struct snap_wait {
         owner_frame;  // index in the owner's frames of the one that took it; UINT32_MAX: not known
     uint32_t waiting; // frame of the waiting thread that waits for it; UINT32_MAX: not known
     bool owner_gone;  // the owner named in it is no thread of this process (fork, it ended)
-    // Of a queue, a lock or a semaphore, by the code: the frame that waits also gives back to it; the innermost
-    // frame from it outwards that waits in a loop (UINT32_MAX: none). Not in documents.
+    // Of a queue, a lock or a semaphore, by the code: the frame that waits also gives back to it; the
+    // innermost frame from it outwards that waits in a loop (UINT32_MAX: none). Not in documents.
     bool gives_back;
     uint32_t loop;
     bool taken_here; // its own thread called acquire() of it before, by the code. Not in documents

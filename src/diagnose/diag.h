@@ -120,6 +120,7 @@ void draft_end(struct draft *draft);
 
 void say_code(struct plain *out, const struct diag *diag, uint32_t id);
 void say_thread(struct plain *out, const struct diag *diag, uint32_t thread); // `worker-3`
+void say_profiled(struct plain *out, const struct diag *diag, const struct prof_thread *thread);
 // `query` (app/db.py:88); builtins and native code by name and module
 void say_frame(struct plain *out, const struct diag *diag, const struct snap_frame *frame);
 void say_function(struct plain *out, const struct diag *diag, const struct prof_function *function);
@@ -129,6 +130,9 @@ void say_wanted(struct plain *out, const struct diag *diag, const struct snap_wa
 void say_doing(struct plain *out, const struct diag *diag, uint32_t thread);
 // itself in `recvfrom` ...
 void say_itself(struct plain *out, const struct diag *diag, uint32_t thread);
+// ", called by `load` (app/main.py:7)": whoever of the program calls a function of the profile, by its index,
+// that is not the program's own. False: nothing was said, as if it is.
+bool say_own_caller(struct plain *out, struct diag *diag, uint32_t function);
 // "31 of 33 threads"
 void say_of_threads(struct plain *out, size_t count, size_t all);
 

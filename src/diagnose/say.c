@@ -30,6 +30,14 @@ void say_thread(struct plain *out, const struct diag *diag, uint32_t thread)
         plain_str(out, "a thread without a number");
 }
 
+void say_profiled(struct plain *out, const struct diag *diag, const struct prof_thread *thread)
+{
+    if (thread->name)
+        say_code(out, diag, thread->name);
+    else
+        plain_add(out, "thread %d", (int)thread->tid);
+}
+
 // The last two parts of a path: "app/db.py".
 static void say_file(struct plain *out, const struct diag *diag, uint32_t file)
 {

@@ -76,6 +76,7 @@ static bool say_hot(struct diag *diag)
     plain_percent(&text, share);
     plain_str(&text, " % of the working time is in ");
     say_function(&text, diag, function);
+    say_own_caller(&text, diag, (uint32_t)(function - profile->functions));
     if (function->own_high > 0) {
         plain_str(&text, " (95 % sure: ");
         plain_range(&text, function->own_low, function->own_high);
@@ -164,6 +165,7 @@ static bool say_run(struct diag *diag)
     if (busy && function) {
         plain_str(&text, ", most often in ");
         say_function(&text, diag, function);
+        say_own_caller(&text, diag, (uint32_t)(function - profile->functions));
     }
     if (!busy)
         say_main_thread(&text, diag);
