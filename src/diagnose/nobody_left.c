@@ -40,13 +40,21 @@ static bool depends(const struct diag *diag, uint32_t thread)
            !diag_has_limit(wait) && !diag_is_shared(diag, wait);
 }
 
+// All of them at one moment, and for a while: of one that was taken later than the others another may have
+// been woken meanwhile.
+static bool stands(const struct diag *diag, uint32_t thread)
+{
+    bool still = diag->threads[thread].held_still || diag->last->stopped || diag->source->of_core;
+    return still && !diag_ran_lately(diag, thread);
+}
+
 bool diag_nobody_left(const struct diag *diag, pid_t pid)
 {
     size_t count = 0;
     for (uint32_t i = 0; i < diag->count; i++) {
         if (diag->threads[i].pid != pid)
             continue;
-        if (!depends(diag, i))
+        if (!depends(diag, i) || !stands(diag, i))
             return false;
         count += diag->threads[i].known_to_python;
     }
@@ -156,7 +164,8 @@ void rule_nobody_left(struct diag *diag)
         if (stuck.first == DIAG_NONE || was_told(looked, count, group->pid))
             continue;
         looked[count++] = group->pid;
-        if (diag_nobody_left(diag, group->pid))
+        bool lasts = !diag->profile || diag_lasts(diag, stuck.first);
+        if (lasts && diag_nobody_left(diag, group->pid))
             tell(diag, &stuck);
     }
 }

@@ -14,7 +14,7 @@ NOBODY = "IDLE - nothing is wrong that can be seen, but no thread is left that c
 # What the first lines say, unwrapped.
 KINDS = {
     "lock_twice": "DEADLOCK - MainThread waits for lock lock in lock_twice .*, which it holds itself[.]",
-    "lock_of_the_caller": "DEADLOCK - outer waits for lock lock in inner .*, which it holds itself[.]",
+    "lock_of_the_caller": r"DEADLOCK - outer waits for lock lock in \S*inner .*, which it holds itself[.]",
     "ring_with_a_limit": "DEADLOCK - lower and upper wait for each other: .*, until a time limit ends it[.]",
     "tasks_not_done": "HUNG - MainThread waits for the tasks of queue jobs in tasks_not_done .*, and nobody "
                       "is left to do them: all 2 threads wait for each other, or for work[.]",

@@ -90,6 +90,21 @@ static void with_one_that_moved(struct scene *s)
     s->last->threads.items[0].held_still = false;
 }
 
+static void with_one_taken_later(struct scene *s)
+{
+    queue_without_its_tasks_done(s);
+    s->last->threads.items[0].held_still = false;
+    s->last->threads.items[0].was_stopped = true;
+}
+
+static void with_one_that_ran_lately(struct scene *s)
+{
+    queue_without_its_tasks_done(s);
+    s->last->cpu_window_ns = 100 * MS;
+    s->last->threads.items[0].has_cpu = true;
+    s->last->threads.items[0].cpu_ns = MS;
+}
+
 // Woken by a signal, perhaps.
 static void idle_without_work(struct scene *s)
 {
@@ -112,6 +127,8 @@ static void test_somebody_left(void **state)
     scene_check(with_a_library_that_listens, "", "IDLE - nothing is wrong that can be seen: ");
     scene_check(with_one_that_works, "", "BUSY - ");
     scene_check(with_one_that_moved, "", "IDLE - ");
+    scene_check(with_one_taken_later, "", "IDLE - nothing is wrong that can be seen: ");
+    scene_check(with_one_that_ran_lately, "", "IDLE - nothing is wrong that can be seen: ");
     scene_check(idle_without_work, "",
                 "IDLE - nothing is wrong that can be seen, but no thread is left that could wake "
                 "another: all 4 threads wait (3 queue-get, 1 event)");
