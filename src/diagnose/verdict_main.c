@@ -7,7 +7,6 @@
 // The main thread, and so many of those behind each other that it waits for.
 #define THREADS_TOLD 3
 
-// Of several processes none is the one that is meant.
 static bool is_one_process(const struct diag *diag)
 {
     for (uint32_t i = 1; i < diag->count; i++)
@@ -16,12 +15,29 @@ static bool is_one_process(const struct diag *diag)
     return diag->count > 0;
 }
 
+static uint32_t main_of(const struct diag *diag, pid_t pid)
+{
+    return numbers_find(diag->numbers, diag->count, pid, pid);
+}
+
+// The main thread of the child that it waits for; DIAG_NONE: none that is looked at.
+static uint32_t child_of(const struct diag *diag, uint32_t thread)
+{
+    const struct snap_wait *wait = diag_wait(diag, thread);
+    return wait && wait->kind == SNAP_WAIT_CHILD && wait->owner ? main_of(diag, wait->owner) : DIAG_NONE;
+}
+
+// Of several processes one that waits for another one: else none of them is the one that is meant.
 static uint32_t find_main(const struct diag *diag)
 {
-    for (uint32_t i = 0; i < diag->count; i++)
-        if (diag->threads[i].tid && diag->threads[i].tid == diag->threads[i].pid)
-            return i;
-    return diag->count == 1 ? 0 : DIAG_NONE;
+    if (!is_one_process(diag)) {
+        uint32_t i = 0;
+        while (i < diag->count && child_of(diag, i) == DIAG_NONE)
+            i++;
+        return i < diag->count ? i : DIAG_NONE;
+    }
+    uint32_t found = main_of(diag, diag->threads[0].pid);
+    return found == DIAG_NONE && diag->count == 1 ? 0 : found;
 }
 
 void say_nobody_left(struct plain *text, const struct diag *diag)
@@ -35,6 +51,8 @@ static void say_thread_doing(struct plain *text, const struct diag *diag, uint32
     const struct snap_wait *wait = diag_wait(diag, thread);
     plain_str(text, "; ");
     say_thread(text, diag, thread);
+    if (!is_one_process(diag))
+        plain_add(text, " of process %d", (int)diag->threads[thread].pid);
     plain_str(text, " is ");
     say_doing(text, diag, thread);
     if (wait && wait->since_ns) {
@@ -54,7 +72,7 @@ static bool is_loop(const struct diag *diag, uint32_t thread)
 
 void say_main_thread(struct plain *text, const struct diag *diag)
 {
-    uint32_t at = is_one_process(diag) ? find_main(diag) : DIAG_NONE;
+    uint32_t at = find_main(diag);
     bool stuck = false;
     for (size_t told = 0; told < THREADS_TOLD && at != DIAG_NONE; told++) {
         const struct snap_thread *thread = &diag->threads[at];
@@ -62,7 +80,8 @@ void say_main_thread(struct plain *text, const struct diag *diag)
             break;
         say_thread_doing(text, diag, at);
         stuck |= diag_is_stuck(diag, at);
-        at = diag->graph.next[at];
+        uint32_t next = diag->graph.next[at];
+        at = next == DIAG_NONE ? child_of(diag, at) : next;
     }
     for (uint32_t i = 0; i < diag->count && !stuck && is_one_process(diag); i++)
         if ((stuck = diag_is_stuck(diag, i)))

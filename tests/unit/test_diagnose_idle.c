@@ -165,6 +165,32 @@ static void main_sleeps_beside_a_full_queue(struct scene *s)
     main_thread_first(s);
 }
 
+static void child_of_another_process(struct scene *s)
+{
+    main_waits_for_a_child(s);
+    scene_waits(s, SNAP_WAIT_EVENT, 1, 0, "acquire! wait:7 child:9");
+    s->last->threads.items[1].pid = s->last->threads.items[1].tid = 4711;
+}
+
+static void others_of_another_process(struct scene *s)
+{
+    main_waits_for_a_child(s);
+    scene_waits(s, SNAP_WAIT_EVENT, 1, 0, "acquire! wait:7 other:9");
+    s->last->threads.items[1].pid = s->last->threads.items[1].tid = 4712;
+}
+
+static void tasks_apart(struct scene *s)
+{
+    scene_talks(s, SNAP_WAIT_POLL, "epoll_wait", "", "poll! select:3 main:3");
+    main_thread_first(s);
+    scene_awaits(s, SNAP_AWAIT_QUEUE_JOIN, 1, 0, "main:11");
+    scene_awaits(s, SNAP_AWAIT_QUEUE_GET, 2, 0, "worker:4");
+    struct snap_tasks *tasks = &s->last->suspended->tasks;
+    uint32_t name = tasks->items[0].name; // in no order
+    tasks->items[0].name = tasks->items[1].name;
+    tasks->items[1].name = name;
+}
+
 static void test_main_thread(void **state)
 {
     (void)state;
@@ -176,6 +202,17 @@ static void test_main_thread(void **state)
     scene_check(main_waits_for_a_child, "",
                 "IDLE - nothing is wrong that can be seen: the only thread waits (1 child); \x01T1\x02 "
                 "is in \x01wait4\x02 for process 4711, called by \x01main\x02 (\x01" "app.py:3\x02).");
+    scene_check(child_of_another_process, "",
+                "IDLE - nothing is wrong that can be seen: all 2 threads wait (1 event, 1 child); "
+                "\x01T1\x02 of process 100 is in \x01wait4\x02 for process 4711, called by \x01main\x02 "
+                "(\x01" "app.py:3\x02); \x01T2\x02 of process 4711 is waiting for event \x01thing-1\x02 in "
+                "\x01" "child\x02 (\x01" "app.py:9\x02).");
+    scene_check(others_of_another_process, "",
+                "IDLE - nothing is wrong that can be seen: all 2 threads wait (1 event, 1 child).");
+    scene_check(tasks_apart, "",
+                "IDLE - nothing is wrong that can be seen: the only thread waits (1 poll); 2 tasks wait, "
+                "task \x01Task-1\x02 for an item of queue \x01thing-2\x02 in \x01worker\x02 (\x01"
+                "app.py:4\x02).");
     scene_check(main_sleeps_beside_a_full_queue, "",
                 "IDLE - nothing is wrong that can be seen: all 3 threads wait (1 queue-get, 1 queue-put, 1 "
                 "sleep); \x01T1\x02 is in \x01" "clock_nanosleep\x02, called by \x01main\x02 (\x01"
