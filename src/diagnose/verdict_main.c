@@ -73,7 +73,7 @@ static bool is_loop(const struct diag *diag, uint32_t thread)
 void say_main_thread(struct plain *text, const struct diag *diag)
 {
     uint32_t at = find_main(diag);
-    bool stuck = false;
+    bool stuck = !is_one_process(diag);
     for (size_t told = 0; told < THREADS_TOLD && at != DIAG_NONE; told++) {
         const struct snap_thread *thread = &diag->threads[at];
         if (snap_state_works(thread->state) || thread->state == SNAP_UNKNOWN || is_loop(diag, at))
@@ -83,7 +83,7 @@ void say_main_thread(struct plain *text, const struct diag *diag)
         uint32_t next = diag->graph.next[at];
         at = next == DIAG_NONE ? child_of(diag, at) : next;
     }
-    for (uint32_t i = 0; i < diag->count && !stuck && is_one_process(diag); i++)
+    for (uint32_t i = 0; i < diag->count && !stuck; i++)
         if ((stuck = diag_is_stuck(diag, i)))
             say_thread_doing(text, diag, i);
 }
