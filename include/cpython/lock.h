@@ -69,7 +69,7 @@ struct py_wait {
     uint32_t waiting; // frame of the program that waits: the library's own are passed over
     struct py_lender lender;
     uint64_t mutex;   // address of the PyMutex that is waited for, 3.13+; 0: not known
-    // Code of the waiting frame also puts into this queue, or releases this semaphore.
+    // Code of the waiting frame also puts into this queue, or releases this lock or semaphore.
     bool gives_back;
     // Innermost frame, from the waiting one outwards, that waits in a loop; UINT32_MAX: none.
     uint32_t loop;
@@ -92,7 +92,8 @@ struct py_held {
     uint32_t frame;
     bool lent;     // no lock: what it got out of a queue, `lock`, and puts back
     bool observed; // the lock itself names this thread; else the frame's code tells
-    bool by_call;  // ... by acquire(), with a release() to come; else its `with` block is under way
+    bool by_call;  // ... by acquire(); else its `with` block is under way
+    bool given_back; // ... with a release() to come
 };
 VEC_DEFINE(py_helds, struct py_held);
 

@@ -75,6 +75,7 @@ struct snap_wait {
     size_t fd_count;    // how many there are
     int64_t timeout_ns; // as it was asked for; -1: for ever, or not known
     int64_t left_ns;    // -1: not known
+    bool limited;       // there is a time limit, known or not. Not in documents
     uint64_t since_ns;  // it waits at least so long (by the snapshots); 0: not known
     // Who has it: locks, the GIL, a joined thread, a child process (its pid).
     enum snap_certainty owner_known;
@@ -82,13 +83,14 @@ struct snap_wait {
     uint32_t owner_frame; // of the owner's frames the one that took it; UINT32_MAX: not known
     uint32_t waiting; // frame of the waiting thread that waits for it; UINT32_MAX: not known
     bool owner_gone;  // the owner named in it is no thread of this process (fork, it ended)
-    // Of a queue or a semaphore, by the code: the frame that waits also gives back to it; the innermost
-    // frame from it outwards that waits in a loop (UINT32_MAX: none). Not in documents.
+    // Of a queue, a lock or a semaphore, by the code: the frame that waits also gives back to it; the
+    // innermost frame from it outwards that waits in a loop (UINT32_MAX: none). Not in documents.
     bool gives_back;
     uint32_t loop;
     // SNAP_WAIT_FUTURE, where some thread of an executor waits so: in this queue the job stands whose result
     // is waited for, and no thread has begun it; 0: not known. Not in documents.
     uint64_t queue;
+    bool taken_here; // its own thread called acquire() of it before, by the code. Not in documents
     struct {
         uint64_t self, method, attrs[4];
     } lender; // struct py_lender (cpython/lock.h): the method that it waits in. Not in documents, either

@@ -40,6 +40,7 @@ struct wait_call {
     size_t fd_count;             // how many there are
     int64_t timeout_ns;          // as it was asked for; -1: for ever, or not known
     int64_t left_ns;             // -1: not known
+    bool limited;                // it has a time limit, though that may be unknown: of a core's clock, say
     pid_t child;                 // that is waited for; 0: any, or none
     uint64_t futex, futex_value; // the word, and what it had to be; 0: no futex
     uint32_t futex_operation;    // FUTEX_WAIT ..., without flags

@@ -141,7 +141,9 @@ struct place {
     unsigned depth;
 };
 
-static struct err *add(struct scan *scan, const struct place *place, uint64_t manager, bool by_call,
+enum by { BY_WITH, BY_CALL, BY_CALL_FOR_NOW }; // the last one gives it back
+
+static struct err *add(struct scan *scan, const struct place *place, uint64_t manager, enum by by,
                        bool *ret_is)
 {
     struct py_held held;
@@ -151,7 +153,8 @@ static struct err *add(struct scan *scan, const struct place *place, uint64_t ma
         return NULL;
     held.frame = place->index;
     held.what = py_path_to(scan->dec, place->frame, place->slots, manager);
-    held.by_call = by_call && !held.observed;
+    held.by_call = by != BY_WITH && !held.observed;
+    held.given_back = by == BY_CALL_FOR_NOW;
     return vec_push(scan->ret, held) ? NULL : err_create(ERR_NO_MEMORY, "locks");
 }
 
@@ -185,7 +188,7 @@ static struct err *scan_methods(struct scan *scan, const struct place *place, ui
     for (size_t i = 0; i < count; i++) {
         if (!py_names_method(dec, &gives, &its, acquired[i].object, py_verbs[PY_ACQUIRE].give))
             continue;
-        TRY(add(scan, &inner, acquired[i].object, true, &is));
+        TRY(add(scan, &inner, acquired[i].object, BY_CALL, &is));
         if (!is)
             TRY(scan_methods(scan, &inner, acquired[i].object, "acquire", "release"));
     }
@@ -251,7 +254,7 @@ static struct err *scan_exit_stack(struct scan *scan, const struct place *place,
 static struct err *scan_manager(struct scan *scan, const struct place *place, uint64_t manager)
 {
     bool is;
-    TRY(add(scan, place, manager, false, &is));
+    TRY(add(scan, place, manager, BY_WITH, &is));
     if (is || place->depth >= DEPTH_MAX || scan->managers++ >= MANAGERS_MAX)
         return NULL;
     if (py_is_a(scan->dec, manager, "_GeneratorContextManager"))
@@ -278,7 +281,7 @@ static struct err *scan_frame(struct scan *scan, const struct place *place)
         bool is, given_back = acquired[i].given_back;
         // A semaphore that is not given back is a signal.
         if (given_back || !py_is_a(dec, acquired[i].object, "Semaphore"))
-            TRY(add(scan, place, acquired[i].object, true, &is));
+            TRY(add(scan, place, acquired[i].object, given_back ? BY_CALL_FOR_NOW : BY_CALL, &is));
         else
             continue;
         if (!is)

@@ -36,6 +36,7 @@ static const struct row rows[] = {
     {"threading.py", "_enter", "Barrier", PY_WAIT_BARRIER, PY_WAIT_CONDITION},
     {"threading.py", "_wait_for_tstate_lock", "Thread", PY_WAIT_JOIN, PY_WAIT_NONE},
     {"threading.py", "join", "Thread", PY_WAIT_JOIN, PY_WAIT_NONE},
+    {"threading.py", "_shutdown", NULL, PY_WAIT_JOIN, PY_WAIT_NONE}, // of each that is no daemon
     {"threading.py", "acquire", "_RLock", PY_WAIT_RLOCK, PY_WAIT_NONE},
     {"queue.py", "get", "Queue", PY_WAIT_QUEUE_GET, PY_WAIT_CONDITION},
     {"queue.py", "put", "Queue", PY_WAIT_QUEUE_PUT, PY_WAIT_CONDITION},
@@ -162,7 +163,8 @@ static bool waits_for_its_lock(const struct search *s, uint64_t condition)
 
 static void apply(struct search *s, const struct row *row, uint64_t self)
 {
-    bool fits = row->kind && (!row->over || row->over == s->ret->kind ||
+    bool known = row->kind == s->ret->kind && !row->class_name; // a row further in says more
+    bool fits = row->kind && !known && (!row->over || row->over == s->ret->kind ||
                               (row->kind == PY_WAIT_CONDITION && !s->ret->kind));
     if (fits && row->kind == PY_WAIT_CONDITION && waits_for_its_lock(s, self))
         fits = false;
@@ -203,6 +205,11 @@ static bool is_in_loop(struct py_decoder *dec, const struct py_frame *frame)
 static void find_habits(struct search *s, const struct py_slots *slots)
 {
     struct py_wait *ret = s->ret;
+    if (ret->kind == PY_WAIT_LOCK) { // by a `with` statement, where it names no acquire()
+        const struct py_frame *frame = &s->stack->frames.items[ret->waiting];
+        ret->gives_back = !py_names_method(s->dec, frame, slots, ret->object, py_verbs[PY_ACQUIRE].take) ||
+                          py_will_give(s->dec, frame, slots, ret->object, py_verbs[PY_ACQUIRE].give);
+    }
     if (ret->kind != PY_WAIT_QUEUE_GET && ret->kind != PY_WAIT_SEMAPHORE)
         return;
     const struct py_frame *frames = s->stack->frames.items;

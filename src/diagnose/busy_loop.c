@@ -66,11 +66,10 @@ static void tell(struct diag *diag, const struct prof_thread *thread, struct loo
     struct draft draft;
     draft_begin(&draft, diag, DIAG_MEDIUM, SNAP_INFERRED, thread->has_cpu ? thread->cpu_share : -1);
     say_function(&draft.text, diag, function);
+    if (say_own_caller(&draft.text, diag, loop->index))
+        plain_str(&draft.text, ",");
     plain_str(&draft.text, " runs for the whole time in ");
-    if (thread->name)
-        say_code(&draft.text, diag, thread->name);
-    else
-        plain_add(&draft.text, "thread %d", (int)thread->tid);
+    say_profiled(&draft.text, diag, thread);
     plain_str(&draft.text, ", never waits, and calls no Python function that is ever seen");
     if (thread->has_cpu) {
         plain_str(&draft.text, "; it uses ");

@@ -20,6 +20,12 @@ static struct snap_wait as_held(const struct diag *diag, uint32_t holder,
     return named;
 }
 
+// What is told of with its holder; of a thread or a future that goes without saying.
+static bool is_held(enum snap_wait_kind kind)
+{
+    return diag_is_lock(kind) || kind == SNAP_WAIT_GIL || kind == SNAP_WAIT_SEMAPHORE;
+}
+
 // "`T1` holds lock `a` and waits for lock `b`, held by `T2`": `before` waits for it.
 static void say_member(struct plain *text, const struct diag *diag, uint32_t thread,
                        uint32_t before)
@@ -27,7 +33,7 @@ static void say_member(struct plain *text, const struct diag *diag, uint32_t thr
     const struct snap_wait *wait = diag_wait(diag, thread), *its = diag_wait(diag, before);
     const struct snap_frame *at = stack_waiting(diag, thread);
     say_thread(text, diag, thread);
-    if (diag_is_lock(its->kind) || its->kind == SNAP_WAIT_GIL) {
+    if (is_held(its->kind)) {
         struct snap_wait held = as_held(diag, thread, its);
         plain_str(text, " holds ");
         say_wanted(text, diag, &held);
@@ -45,7 +51,7 @@ static void say_member(struct plain *text, const struct diag *diag, uint32_t thr
         plain_str(text, " in ");
         say_frame(text, diag, at);
     }
-    if (diag_is_lock(wait->kind) || wait->kind == SNAP_WAIT_GIL) {
+    if (is_held(wait->kind)) {
         plain_str(text, ", held by ");
         say_thread(text, diag, diag->graph.next[thread]);
     }
@@ -70,7 +76,7 @@ static void say_names(struct plain *text, const struct diag *diag, const struct 
 static bool has_time_limit(const struct diag *diag, const struct diag_chain *chain)
 {
     for (size_t i = 0; i < chain->threads.count; i++)
-        if (diag_is_limited(diag_wait(diag, chain->threads.items[i])))
+        if (diag_has_limit(diag_wait(diag, chain->threads.items[i])))
             return true;
     return false;
 }
@@ -89,7 +95,7 @@ static void say_title(struct plain *text, const struct diag *diag, const struct 
             plain_str(text, " in ");
             say_frame(text, diag, at);
         }
-        plain_str(text, diag_is_lock(diag_wait(diag, thread)->kind) ? ", which it holds itself"
+        plain_str(text, is_held(diag_wait(diag, thread)->kind) ? ", which it holds itself"
                                                                     : ", which is itself");
     } else {
         say_names(text, diag, chain);

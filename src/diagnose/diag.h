@@ -75,6 +75,8 @@ void graph_deinit(struct diag *diag);
 // What the thread waits for; NULL: it is not known, or it did not hold still, and nothing may be
 // concluded from it.
 const struct snap_wait *diag_wait(const struct diag *diag, uint32_t thread);
+// A time limit ends it.
+bool diag_has_limit(const struct snap_wait *wait);
 // It used the processor between the two readings of its clock: it is not hung, it takes turns.
 bool diag_ran_lately(const struct diag *diag, uint32_t thread);
 // Those it waits for, directly and through others, wait for each other.
@@ -90,13 +92,16 @@ bool diag_is_lock(enum snap_wait_kind kind);
 // What the profile has of a thread; NULL: nothing.
 const struct prof_thread *diag_profiled(const struct diag *diag, pid_t pid, pid_t tid);
 size_t diag_python_threads(const struct diag *diag, pid_t pid);
-// It ends by itself: the kernel was told for how long, or until when.
-bool diag_is_limited(const struct snap_wait *wait);
 // It sleeps, and for less than a second: what others want of it they will have soon.
 bool diag_naps(const struct diag *diag, uint32_t thread);
 // A lock between processes, as the workers of a multiprocessing pool have one for their common pipe: who
 // has it is another process, mostly one that waits for work.
 bool diag_is_shared(const struct diag *diag, const struct snap_wait *wait);
+// All threads of the process wait, without a time limit, for what only another one of them can do.
+bool diag_nobody_left(const struct diag *diag, pid_t pid);
+// Like that, but this one does not do it to pass the time: it waits for room in a queue, at a barrier, or for a
+// lock whose holder is not known. A semaphore that the code which waits does not release again is a signal.
+bool diag_is_stuck(const struct diag *diag, uint32_t thread);
 // Python knows the thread, and no other one of its process.
 bool diag_is_alone(const struct diag *diag, uint32_t thread);
 
@@ -122,13 +127,19 @@ void draft_end(struct draft *draft);
 
 void say_code(struct plain *out, const struct diag *diag, uint32_t id);
 void say_thread(struct plain *out, const struct diag *diag, uint32_t thread); // `worker-3`
+void say_profiled(struct plain *out, const struct diag *diag, const struct prof_thread *thread);
 // `query` (app/db.py:88); builtins and native code by name and module
 void say_frame(struct plain *out, const struct diag *diag, const struct snap_frame *frame);
 void say_function(struct plain *out, const struct diag *diag, const struct prof_function *function);
 // lock `pool_lock`, an item of queue `q`, the GIL
 void say_wanted(struct plain *out, const struct diag *diag, const struct snap_wait *wait);
-// itself in `recvfrom` on `10.0.3.9:5432`, called by `query` (app/db.py:91)
+// in `recvfrom` on `10.0.3.9:5432`, called by `query` (app/db.py:91)
+void say_doing(struct plain *out, const struct diag *diag, uint32_t thread);
+// itself in `recvfrom` ...
 void say_itself(struct plain *out, const struct diag *diag, uint32_t thread);
+// ", called by `load` (app/main.py:7)": whoever of the program calls a function of the profile, by its index,
+// that is not the program's own. False: nothing was said, as if it is.
+bool say_own_caller(struct plain *out, struct diag *diag, uint32_t function);
 // "31 of 33 threads"
 void say_of_threads(struct plain *out, size_t count, size_t all);
 

@@ -49,7 +49,7 @@ static bool find_pools(const struct diag *diag, struct pools *pools)
         struct pool *pool = &pools->items[at];
         pool->threads++;
         pool->moves |= !busy || diag->threads[i].pool_has_room || !root || !root->queue;
-        pool->limited |= (wait && diag_is_limited(wait)) || (root && diag_is_limited(root));
+        pool->limited |= (wait && diag_has_limit(wait)) || (root && diag_has_limit(root));
     }
     return true;
 }

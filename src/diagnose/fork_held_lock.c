@@ -80,7 +80,7 @@ void rule_fork_held_lock(struct diag *diag)
     for (uint32_t i = 0; i < diag->count && told < DIAG_TOLD_MAX; i++) {
         const struct snap_wait *wait = diag_wait(diag, i);
         if (!wait || !diag_is_lock(wait->kind) || wait->kind == SNAP_WAIT_CONDITION ||
-            diag_is_limited(wait) || diag_is_shared(diag, wait))
+            diag_has_limit(wait) || diag_is_shared(diag, wait))
             continue;
         bool gone = wait->owner_gone && wait->owner_known != SNAP_NOT_KNOWN;
         bool alone = wait->owner_known == SNAP_NOT_KNOWN && wait->kind == SNAP_WAIT_LOCK &&

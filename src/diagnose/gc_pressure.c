@@ -26,21 +26,22 @@ void rule_gc_pressure(struct diag *diag)
     draft_begin(&draft, diag, share >= HIGH_SHARE ? DIAG_HIGH : DIAG_MEDIUM, SNAP_OBSERVED, share);
     plain_str(&draft.text, "A garbage collection runs in ");
     plain_percent(&draft.text, share > 1 ? 1 : share);
-    plain_str(&draft.text, " % of the snapshots.");
+    plain_str(&draft.text, " % of the snapshots");
+    if (most->hottest < profile->function_count) {
+        plain_str(&draft.text, "; ");
+        say_profiled(&draft.text, diag, most);
+        plain_str(&draft.text, " works mostly in ");
+        say_function(&draft.text, diag, &profile->functions[most->hottest]);
+        say_own_caller(&draft.text, diag, most->hottest);
+        draft_name(&draft, profile->functions[most->hottest].function);
+    }
+    plain_str(&draft.text, ".");
     draft_title(&draft);
-    if (most->name)
-        say_code(&draft.text, diag, most->name);
-    else
-        plain_add(&draft.text, "Thread %d", (int)most->tid);
+    say_profiled(&draft.text, diag, most);
     plain_str(&draft.text, " collects in ");
     plain_count(&draft.text, most->in_gc);
     plain_str(&draft.text, " of ");
     plain_things(&draft.text, profile->snapshots, "snapshot");
-    if (most->hottest < profile->function_count) {
-        plain_str(&draft.text, "; it works mostly in ");
-        say_function(&draft.text, diag, &profile->functions[most->hottest]);
-        draft_name(&draft, profile->functions[most->hottest].function);
-    }
     plain_str(&draft.text, ".");
     draft_evidence(&draft);
     draft_advice(&draft,

@@ -12,6 +12,15 @@
 #define HIGH_THREADS 1.0
 #define HOLDERS_TOLD 3
 
+static const struct prof_thread *main_holder(const struct prof_report *profile)
+{
+    const struct prof_thread *most = NULL;
+    for (size_t i = 0; i < profile->thread_count; i++)
+        if (profile->threads[i].gil_held > (most ? most->gil_held : 0))
+            most = &profile->threads[i];
+    return most && most->hottest < profile->function_count ? most : NULL;
+}
+
 // The threads that held it in most snapshots.
 static void say_holders(struct draft *draft, const struct prof_report *profile)
 {
@@ -31,10 +40,7 @@ static void say_holders(struct draft *draft, const struct prof_report *profile)
         const struct prof_thread *thread = &profile->threads[best];
         bound = thread->gil_held;
         after = best;
-        if (thread->name)
-            say_code(&draft->text, draft->diag, thread->name);
-        else
-            plain_add(&draft->text, "thread %d", (int)thread->tid);
+        say_profiled(&draft->text, draft->diag, thread);
         plain_str(&draft->text, " held it in ");
         plain_percent(&draft->text, (double)thread->gil_held / (double)profile->snapshots);
         plain_str(&draft->text, " % of the snapshots");
@@ -64,7 +70,16 @@ void rule_gil_convoy(struct diag *diag)
     draft_begin(&draft, diag, high ? DIAG_HIGH : DIAG_MEDIUM, SNAP_OBSERVED, share);
     plain_str(&draft.text, "Threads that could work wait for the GIL in ");
     plain_percent(&draft.text, share);
-    plain_add(&draft.text, " %% of their time; on average %.1f wait at a time.", threads);
+    plain_add(&draft.text, " %% of their time; on average %.1f wait at a time", threads);
+    const struct prof_thread *holder = main_holder(profile);
+    if (holder) {
+        plain_str(&draft.text, "; most often ");
+        say_profiled(&draft.text, diag, holder);
+        plain_str(&draft.text, " has it, mostly in ");
+        say_function(&draft.text, diag, &profile->functions[holder->hottest]);
+        say_own_caller(&draft.text, diag, holder->hottest);
+    }
+    plain_str(&draft.text, ".");
     draft_title(&draft);
     plain_count(&draft.text, profile->states[SNAP_GIL_WAIT]);
     plain_str(&draft.text, " thread samples wait for it, ");

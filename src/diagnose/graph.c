@@ -31,6 +31,11 @@ const struct snap_wait *diag_wait(const struct diag *diag, uint32_t thread)
     return &t->details->wait;
 }
 
+bool diag_has_limit(const struct snap_wait *wait)
+{
+    return wait->limited || wait->timeout_ns >= 0 || wait->left_ns >= 0;
+}
+
 bool diag_is_lock(enum snap_wait_kind kind)
 {
     switch (kind) {
@@ -58,11 +63,6 @@ bool diag_ran_lately(const struct diag *diag, uint32_t thread)
     const struct snap_thread *t = &diag->threads[thread];
     return !diag->source->of_core && t->has_cpu && t->cpu_ns > 0 &&
            snap_window_of(diag->last, t->pid) > 0;
-}
-
-bool diag_is_limited(const struct snap_wait *wait)
-{
-    return wait->timeout_ns >= 0 || wait->left_ns >= 0;
 }
 
 bool diag_naps(const struct diag *diag, uint32_t thread)

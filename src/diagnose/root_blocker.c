@@ -66,7 +66,7 @@ static bool lasts(const struct diag *diag, const struct diag_group *group)
 static bool nobody_left(const struct diag *diag, uint32_t root, size_t behind, size_t all)
 {
     const struct snap_wait *wait = diag_wait(diag, root);
-    return wait && snap_wait_is_internal(wait->kind) && !diag_is_limited(wait) && behind + 1 >= all;
+    return wait && snap_wait_is_internal(wait->kind) && !diag_has_limit(wait) && behind + 1 >= all;
 }
 
 // In a single snapshot: each of them ran a moment ago, so that nobody waits for long. How long a moment

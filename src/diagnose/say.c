@@ -30,6 +30,14 @@ void say_thread(struct plain *out, const struct diag *diag, uint32_t thread)
         plain_str(out, "a thread without a number");
 }
 
+void say_profiled(struct plain *out, const struct diag *diag, const struct prof_thread *thread)
+{
+    if (thread->name)
+        say_code(out, diag, thread->name);
+    else
+        plain_add(out, "thread %d", (int)thread->tid);
+}
+
 // The last two parts of a path: "app/db.py".
 static void say_file(struct plain *out, const struct diag *diag, uint32_t file)
 {
@@ -146,6 +154,8 @@ static void say_call(struct plain *out, const struct diag *diag, const struct sn
         plain_str(out, " on ");
         say_code(out, diag, wait->what);
     }
+    if (wait->kind == SNAP_WAIT_CHILD && wait->owner)
+        plain_add(out, " for process %d", (int)wait->owner);
 }
 
 static void say_state(struct plain *out, const struct diag *diag, const struct snap_thread *thread)
@@ -166,12 +176,11 @@ static void say_state(struct plain *out, const struct diag *diag, const struct s
     }
 }
 
-void say_itself(struct plain *out, const struct diag *diag, uint32_t thread)
+void say_doing(struct plain *out, const struct diag *diag, uint32_t thread)
 {
     const struct snap_thread *t = &diag->threads[thread];
     const struct snap_wait *wait = diag_wait(diag, thread);
     bool called = wait && !snap_wait_is_internal(wait->kind);
-    plain_str(out, "itself ");
     if (!wait) {
         say_state(out, diag, t);
     } else if (!called) {
@@ -181,11 +190,18 @@ void say_itself(struct plain *out, const struct diag *diag, uint32_t thread)
         say_call(out, diag, t, wait);
     }
     struct stack stack = stack_of_thread(t);
-    const struct snap_frame *own = stack_own(diag, &stack);
+    const struct snap_frame *own =
+        stack_own_from(diag, &stack, wait && wait->waiting < stack.count ? wait->waiting : 0);
     if (own) {
         plain_str(out, called ? ", called by " : " in ");
         say_frame(out, diag, own);
     }
+}
+
+void say_itself(struct plain *out, const struct diag *diag, uint32_t thread)
+{
+    plain_str(out, "itself ");
+    say_doing(out, diag, thread);
 }
 
 void say_of_threads(struct plain *out, size_t count, size_t all)

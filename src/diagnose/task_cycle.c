@@ -143,7 +143,7 @@ static bool has_time_limit(const struct cycle *cycle)
         uint32_t node = cycle->ring->nodes.items[i];
         const struct snap_wait *wait =
             is_task(cycle, node) ? NULL : diag_wait(cycle->diag, thread_of(cycle, node));
-        if (wait ? diag_is_limited(wait)
+        if (wait ? diag_has_limit(wait)
                  : is_task(cycle, node) && task_at(cycle, node)->await.left_ns >= 0 &&
                        cycle->graph->chosen[node].how != TASK_LINK_TURN)
             return true;

@@ -76,6 +76,7 @@ static bool say_hot(struct diag *diag)
     plain_percent(&text, share);
     plain_str(&text, " % of the working time is in ");
     say_function(&text, diag, function);
+    say_own_caller(&text, diag, (uint32_t)(function - profile->functions));
     if (function->own_high > 0) {
         plain_str(&text, " (95 % sure: ");
         plain_range(&text, function->own_low, function->own_high);
@@ -153,7 +154,10 @@ static bool say_run(struct diag *diag)
     const struct prof_function *function = hottest(profile);
     bool busy = demand(profile) >= BUSY_DEMAND;
     struct plain text = {0};
-    plain_add(&text, "%s - nothing is wrong that can be seen: ", busy ? "BUSY" : "IDLE");
+    plain_add(&text, "%s - nothing is wrong that can be seen", busy ? "BUSY" : "IDLE");
+    if (!busy)
+        say_nobody_left(&text, diag);
+    plain_str(&text, ": ");
     plain_things(&text, profile->thread_count, "thread");
     plain_add(&text, " %s ", profile->thread_count == 1 ? "uses" : "use");
     plain_percent(&text, cpu);
@@ -161,7 +165,10 @@ static bool say_run(struct diag *diag)
     if (busy && function) {
         plain_str(&text, ", most often in ");
         say_function(&text, diag, function);
+        say_own_caller(&text, diag, (uint32_t)(function - profile->functions));
     }
+    if (!busy)
+        say_main_thread(&text, diag);
     say_suspended(&text, diag);
     plain_str(&text, ".");
     finish(diag, busy ? "BUSY" : "IDLE", &text);
@@ -177,7 +184,10 @@ static void say_quiet(struct diag *diag)
     const struct snap_frame *working = find_working(diag, &thread);
     bool busy = tally.works > 0;
     struct plain text = {0};
-    plain_add(&text, "%s - nothing is wrong that can be seen: ", busy ? "BUSY" : "IDLE");
+    plain_add(&text, "%s - nothing is wrong that can be seen", busy ? "BUSY" : "IDLE");
+    if (!busy)
+        say_nobody_left(&text, diag);
+    plain_str(&text, ": ");
     if (busy) {
         if (diag->count == 1)
             plain_str(&text, "the only thread works");
@@ -202,8 +212,10 @@ static void say_quiet(struct diag *diag)
             plain_str(&text, " wait");
         }
     }
-    if (!busy)
+    if (!busy) {
         say_kinds(&text, &tally);
+        say_main_thread(&text, diag);
+    }
     say_suspended(&text, diag);
     const struct snap_signal *signal = &diag->source->signal;
     // Debuggers leave one of these two in the cores that they write.

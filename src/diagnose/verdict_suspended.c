@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What the verdict on a quiet process says of its tasks and greenlets: how many there are, and where
 // most of them are.
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "diagnose/tasks.h"
 #include "diagnose/verdict.h"
 #include "util/guard.h"
@@ -56,6 +60,35 @@ static struct snap_await wanted_at(const struct snap_tasks *tasks, uint32_t exam
     return await;
 }
 
+// Lib/asyncio/tasks.py, Task.__init__: "Task-1" is the first one that was made, mostly asyncio.run()'s main().
+static unsigned long number_of(const struct diag *diag, const struct snap_task *task)
+{
+    static const char prefix[] = "Task-";
+    const char *name = strtab_get(diag->strings, task->name);
+    bool numbered = name && strncmp(name, prefix, sizeof(prefix) - 1) == 0;
+    return numbered ? strtoul(name + sizeof(prefix) - 1, NULL, 10) : ULONG_MAX;
+}
+
+// Where each is at a place of its own, the first one says most.
+static void say_first(struct plain *text, const struct diag *diag)
+{
+    const struct snap_tasks *tasks = &diag_suspended(diag)->tasks;
+    const struct snap_task *first = NULL;
+    vec_foreach (task, tasks)
+        if (task->state == SNAP_TASK_WAITING &&
+            (!first || number_of(diag, task) < number_of(diag, first)))
+            first = task;
+    if (!first)
+        return;
+    plain_str(text, ", ");
+    say_task(text, diag, (uint32_t)(first - tasks->items));
+    if (first->await.kind != SNAP_AWAIT_NONE) {
+        plain_str(text, " for ");
+        say_awaited(text, diag, &first->await);
+    }
+    say_place(text, diag, first->stack);
+}
+
 static void say_tasks(struct plain *text, const struct diag *diag, uint32_t *stacks)
 {
     const struct snap_suspended *suspended = diag_suspended(diag);
@@ -68,8 +101,12 @@ static void say_tasks(struct plain *text, const struct diag *diag, uint32_t *sta
     plain_str(text, "; ");
     plain_things(text, sites.count, "task");
     plain_str(text, sites.count == 1 ? " waits" : " wait");
-    if (!sites.most || (sites.most == 1 && sites.count > 1))
+    if (!sites.most)
         return;
+    if (sites.most == 1 && sites.count > 1) {
+        say_first(text, diag);
+        return;
+    }
     struct snap_await await = wanted_at(&suspended->tasks, sites.example);
     say_share(text, &sites);
     if (await.kind != SNAP_AWAIT_NONE) {

@@ -238,6 +238,10 @@ static void say_bus(const struct crash_site *site, struct snap_crash *ret)
         return;
     }
     ret->mapping = crash_mapping(site, place.address, &ret->mapping_offset);
+    if (place.computed && crash_is_non_canonical(place.address)) { // a stack fault
+        say_address(site, &place, ret);
+        return;
+    }
     const char *name = strtab_get(site->in->strings, ret->mapping);
     unsigned long long address = place.address;
     ret->fault = SNAP_FAULT_OTHER;

@@ -140,7 +140,7 @@ static uint64_t word_at(struct mem *mem, uint64_t address)
 // 6.15; a page fault's error code: bit 0 the page is there, bit 1 write, bit 4 instruction fetch.
 static bool read_trap(struct mem *mem, uint64_t sp, struct target_signal *signal)
 {
-    enum { DIVIDE = 0, INVALID = 6, PROTECTION = 13, PAGE = 14 };
+    enum { DIVIDE = 0, INVALID = 6, STACK = 12, PROTECTION = 13, PAGE = 14 };
     const struct arch_unwind *unwind = arch_host()->unwind;
     uint64_t trap = word_at(mem, sp + unwind->signal_trap);
     uint64_t error = word_at(mem, sp + unwind->signal_error);
@@ -151,7 +151,7 @@ static bool read_trap(struct mem *mem, uint64_t sp, struct target_signal *signal
         signal->has_fault_address = true;
         signal->fault_address = word_at(mem, sp + unwind->signal_address);
         signal->code = bus ? BUS_ADRERR : error & 1 ? SEGV_ACCERR : SEGV_MAPERR;
-    } else if (segv && trap == PROTECTION) {
+    } else if ((segv && trap == PROTECTION) || (bus && trap == STACK)) {
         signal->code = SI_KERNEL;
     } else if (signal->signo == SIGFPE && trap == DIVIDE) {
         signal->code = FPE_INTDIV;

@@ -9,6 +9,16 @@ static void helds_deinit(struct py_helds *helds)
     vec_deinit(helds);
 }
 
+// A lock that its own thread waits for serves as a signal, which another one gives: but not where the frame
+// that waits is to release it, and then the one further out that took it.
+static bool gives_back_twice(const struct details_thread *of, size_t stack, const struct py_held *held)
+{
+    const struct snap_wait *wait = &of->ret->wait;
+    uint32_t frame = details_frame(of, stack, held->frame);
+    return held->given_back && wait->gives_back && wait->waiting != UINT32_MAX && frame != UINT32_MAX &&
+           frame > wait->waiting;
+}
+
 struct err *details_read_held(const struct details_thread *of)
 {
     for (size_t s = 0; of->dec && s < of->stack_count; s++) {
@@ -21,9 +31,11 @@ struct err *details_read_held(const struct details_thread *of)
                     return err_create(ERR_NO_MEMORY, "queues");
                 continue;
             }
-            // A lock that its own thread waits for serves as a signal.
-            if (held->by_call && held->lock == of->ret->wait.lock)
-                continue;
+            if (held->by_call && held->lock == of->ret->wait.lock) {
+                of->ret->wait.taken_here = true;
+                if (!gives_back_twice(of, s, held))
+                    continue;
+            }
             struct snap_held lock = {
                 .what = held->what,
                 .type = held->type,

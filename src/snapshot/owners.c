@@ -98,7 +98,7 @@ static void infer(const struct owners *o, struct snap_wait *wait)
         set(wait, owners[by_call], SNAP_INFERRED);
 }
 
-// The only thread there is waits, and does not hold it itself: nobody is left who could let go.
+// The only thread there is waits: nobody is left who could let go.
 static bool is_left_behind(const struct owners *o, const struct snap_wait *wait)
 {
     struct py_lock lock;
@@ -108,7 +108,8 @@ static bool is_left_behind(const struct owners *o, const struct snap_wait *wait)
     return !err && lock.kind == PY_LOCK_PLAIN && lock.locked;
 }
 
-static void own_lock(const struct owners *o, struct snap_wait *wait)
+static void own_lock(const struct owners *o, const struct snap_thread *thread,
+                     struct snap_wait *wait)
 {
     struct py_lock lock;
     uint64_t object = wait->lock ? wait->lock : wait->object;
@@ -127,8 +128,8 @@ static void own_lock(const struct owners *o, struct snap_wait *wait)
         set(wait, details_by_ident(o->snapshot, lock.owner), SNAP_OBSERVED);
     else if (lock.kind != PY_LOCK_RLOCK)
         infer(o, wait);
-    if (wait->kind == SNAP_WAIT_LOCK && !wait->owner_known && is_left_behind(o, wait))
-        set(wait, NULL, SNAP_INFERRED);
+    if (wait->kind == SNAP_WAIT_LOCK && !wait->owner_known && !wait->limited && is_left_behind(o, wait))
+        set(wait, wait->taken_here ? thread : NULL, SNAP_INFERRED);
 }
 
 static void name_by(const struct owners *o, uint64_t object, const char *attribute,
@@ -152,6 +153,48 @@ static void own_by_ident(const struct owners *o, struct snap_wait *wait, const c
     name_by(o, wait->object, name, wait);
     if (ident)
         set(wait, details_by_ident(o->snapshot, ident), SNAP_OBSERVED);
+}
+
+static bool is_false(struct py_decoder *dec, uint64_t object)
+{
+    uint64_t word; // False is the only bool whose int is zero: lv_tag 1, or ob_size 0
+    if (!py_is_a(dec, object, "bool"))
+        return false;
+    AUTO_ERR struct err *err = py_read(dec->mem, &dec->layout, object, PY_LONG_size, &word);
+    return !err && (dec->layout.version >= 0x030c ? (word & 3) == 1 : word == 0);
+}
+
+// The Thread object of a thread: `self` of its outermost frame (Lib/threading.py, Thread._bootstrap).
+static uint64_t thread_object(struct py_decoder *dec, const struct py_stack *stack)
+{
+    struct py_slots slots;
+    if (!stack->frames.count)
+        return 0;
+    const struct py_frame *frame = &stack->frames.items[stack->frames.count - 1];
+    const char *name = strtab_get(dec->strings, frame->name);
+    if (!name || strcmp(name, "_bootstrap") != 0)
+        return 0;
+    AUTO_ERR struct err *err = py_slots_read(dec, frame, &slots);
+    uint64_t self = err ? 0 : py_slots_find(dec, frame, &slots, "self");
+    return py_is_a(dec, self, "Thread") ? self : 0;
+}
+
+// At its end the interpreter waits for each thread that is no daemon (Lib/threading.py, _shutdown), without
+// a word for which one comes first.
+static void own_shutdown(const struct owners *o, const struct snap_thread *waiter,
+                         struct snap_wait *wait)
+{
+    for (size_t i = 0; i < o->in->stack_count; i++) {
+        const struct py_stack *stack = &o->in->stacks[i];
+        const struct snap_thread *thread = details_by_ident(o->snapshot, stack->thread.ident);
+        uint64_t object = thread && thread != waiter ? thread_object(o->dec, stack) : 0, daemon = 0;
+        AUTO_ERR struct err *err = object ? py_instance_attr(o->dec, object, "_daemonic", &daemon) : NULL;
+        if (!object || err || !is_false(o->dec, daemon))
+            continue;
+        wait->what = thread->name;
+        set(wait, thread, SNAP_INFERRED);
+        return;
+    }
 }
 
 static void own_future(const struct owners *o, struct snap_wait *wait)
@@ -290,10 +333,13 @@ static void find_owner(const struct owners *o, const struct snap_thread *thread)
     case SNAP_WAIT_RLOCK:
     case SNAP_WAIT_LOGGING:
     case SNAP_WAIT_SEMAPHORE:
-        own_lock(o, wait);
+        own_lock(o, thread, wait);
         break;
     case SNAP_WAIT_JOIN:
-        own_by_ident(o, wait, "_ident", "_name");
+        if (wait->object)
+            own_by_ident(o, wait, "_ident", "_name");
+        else
+            own_shutdown(o, thread, wait);
         break;
     case SNAP_WAIT_IMPORT:
         own_by_ident(o, wait, "owner", "name");

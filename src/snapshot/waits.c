@@ -213,6 +213,7 @@ static struct err *fill(const struct details_thread *of, const struct wait_call 
     wait->kind = from_kernel(call->kind);
     wait->timeout_ns = call->timeout_ns;
     wait->left_ns = call->left_ns;
+    wait->limited = call->limited;
     if (call->child) {
         wait->owner = call->child;
         wait->owner_known = SNAP_OBSERVED;

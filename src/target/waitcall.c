@@ -98,11 +98,13 @@ static void read_timeout(struct mem *mem, const struct row *row, const uint64_t 
 {
     uint64_t at = row->time >= 0 ? args[row->time] : 0;
     int64_t time_ns;
+    ret->limited = at && row->timeout != NO_TIMEOUT;
     switch (row->timeout) {
     case NO_TIMEOUT:
         break;
     case MILLISECONDS:
         ret->timeout_ns = (int32_t)at < 0 ? -1 : (int32_t)at * (NS_PER_S / 1000);
+        ret->limited = ret->timeout_ns >= 0;
         break;
     case TIMESPEC:
         ret->timeout_ns = read_time(mem, at, 1);

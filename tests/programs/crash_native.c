@@ -80,6 +80,15 @@ METHOD(non_canonical)
     return argument;
 }
 
+// By the frame pointer: that is a stack fault, which becomes SIGBUS (Intel SDM vol. 3, 6.15).
+METHOD(non_canonical_frame)
+{
+    (void)module;
+    __asm__ volatile("mov %0, %%rbp\n\tmov (%%rbp), %%rax"
+                     : : "r"(0x4142434445464748) : "rbp", "rax", "memory");
+    return argument;
+}
+
 METHOD(after_free)
 {
     (void)module;
@@ -211,7 +220,8 @@ static const struct {
 } methods[] = {
 #define ROW(name) {#name, name, 8, NULL} // METH_O
     ROW(null_read), ROW(null_write), ROW(wild_write), ROW(non_canonical), ROW(after_free),
-    ROW(read_only), ROW(data_call), ROW(null_call), ROW(divide), ROW(beyond), ROW(recurse),
+    ROW(non_canonical_frame), ROW(read_only), ROW(data_call),
+    ROW(null_call), ROW(divide), ROW(beyond), ROW(recurse),
     ROW(call), ROW(assertion), ROW(free_twice), ROW(give_up), ROW(raise_text), ROW(raise_os),
     ROW(raise_key), {NULL, NULL, 0, NULL},
 };

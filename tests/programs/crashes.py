@@ -24,8 +24,8 @@ def native(name):
     crashes[name] = in_extension
 
 
-for each in ("null_read", "null_write", "wild_write", "non_canonical", "after_free", "read_only",
-             "data_call", "null_call", "divide", "beyond", "recurse", "assertion", "free_twice",
+for each in ("null_read", "null_write", "wild_write", "non_canonical", "non_canonical_frame",
+             "after_free", "read_only", "data_call", "null_call", "divide", "beyond", "recurse", "assertion", "free_twice",
              "give_up", "raise_text", "raise_os", "raise_key"):
     native(each)
 

@@ -41,6 +41,7 @@ CASES = {
     "null_write": Case("null-pointer", "^write to 0x10, a field of", register="^tuple of 2 items$"),
     "wild_write": Case("unmapped", "^write to 0x123456789008, where nothing is mapped$"),
     "non_canonical": Case("non-canonical", "0x41424344454647(48|50)"),
+    "non_canonical_frame": Case("non-canonical", "0x41424344454647(48|50)", signal="SIGBUS"),
     "after_free": Case("freed-or-fresh", r"(0xdddddddddddddde5|0xdbdbdbdbdbdbdbe3|0xd[bd]{15}).* freed "
                        r"\(0xd[bd]\)$", env={"PYTHONMALLOC": "debug"}, some=True),
     "read_only": Case("protection", r"^write to 0x\w+, in crash_native\.so, which is read-only$"),

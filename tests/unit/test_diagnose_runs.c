@@ -64,6 +64,12 @@ static void works_in_an_extension(struct scene *s)
     spin(s, "ext_fit~@7 fit! drain:4#7 main:3#1", "ext_fit~@7 fit! drain:4#7 main:3#1", 100);
 }
 
+// The program's own function says more than the library's.
+static void runs_in_a_library(struct scene *s)
+{
+    spin(s, "select:400#1 wait_ready:7#2" BOOT, "select:401#1 wait_ready:7#2" BOOT, 100);
+}
+
 static void test_busy_loop(void **state)
 {
     (void)state;
@@ -72,6 +78,9 @@ static void test_busy_loop(void **state)
                 "drain\x02 (\x01"
                 "app.py:1\x02) runs for the whole time in \x01T1\x02, never waits");
     scene_check(computes_for_ever, "busy-loop:medium", "HOT - ");
+    scene_check(runs_in_a_library, "busy-loop:medium",
+                "HOT - \x01select\x02 (\x01python3.11/selectors.py:1\x02), called by \x01wait_ready\x02 (\x01"
+                "app.py:7\x02), runs for the whole time in \x01T1\x02, never waits");
     scene_check(calls_others, "", "HOT - ");
     scene_check(is_called_anew, "",
                 "HOT - 100 % of the working time is in \x01"
@@ -143,7 +152,8 @@ static void test_gil(void **state)
     (void)state;
     scene_check(four_compute, "gil-convoy:high",
                 "SLOW - Threads that could work wait for the GIL in 75 % of their time; on average "
-                "3.0 wait at a time.");
+                "3.0 wait at a time; most often \x01T1\x02 has it, mostly in \x01work\x02 (\x01"
+                "app.py:1\x02).");
     scene_check(some_quarrel, "gil-convoy:medium", "SLOW - ");
     scene_check(hardly_any, "", NULL);
     scene_check(nobody, "", NULL);
@@ -546,7 +556,8 @@ static void test_gc_pressure(void **state)
 {
     (void)state;
     scene_check(collects_often, "gc-pressure:high",
-                "SLOW - A garbage collection runs in 50 % of the snapshots.");
+                "SLOW - A garbage collection runs in 50 % of the snapshots; \x01T1\x02 works mostly in "
+                "\x01" "build\x02 (\x01" "app.py:1\x02).");
     scene_check(collects_some, "gc-pressure:medium", "SLOW - ");
     scene_check(collects_rarely, "", NULL);
     scene_check(collects_never, "", NULL);
