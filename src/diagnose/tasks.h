@@ -35,6 +35,8 @@ void say_task(struct plain *out, const struct diag *diag, uint32_t task); // tas
 void say_awaited(struct plain *out, const struct diag *diag, const struct snap_await *await);
 // itself waiting for lock `b` in `query` (app/db.py:91)
 void say_task_itself(struct plain *out, const struct diag *diag, uint32_t task);
+// greenlet `handle`, the main greenlet
+void say_greenlet(struct plain *out, const struct diag *diag, uint32_t index);
 // ", in task `Task-3`; 312 tasks of the loop wait behind it": of a thread that is in a callback
 void say_turn(struct plain *out, struct diag *diag, uint32_t thread);
 // For how long it has been the same step of the same task, and what its loop has to do.

@@ -47,6 +47,14 @@ static void say_place(struct plain *text, const struct diag *diag, uint32_t stac
     }
 }
 
+// Do both wait for the same? Not of all that wait for an object its name was looked for.
+static bool add_same(struct snap_await *await, const struct snap_await *other)
+{
+    bool same = other->kind == await->kind && other->object == await->object;
+    await->what = await->what ? await->what : other->what;
+    return same && (await->object || other->what == await->what);
+}
+
 // ---- Tasks ---------------------------------------------------------------------------------------
 
 // Those that wait, without those that only wait for others of them, if there are any others.
@@ -71,7 +79,7 @@ static struct snap_await wanted_at(const struct waiting *waiting, uint32_t examp
     bool same = true;
     vec_foreach (task, tasks)
         if (is_waiting(waiting, task) && task->stack == tasks->items[example].stack)
-            same &= task->await.what == await.what && task->await.object == await.object;
+            same &= add_same(&await, &task->await);
     if (!same) {
         await.what = 0;
         await.holder = SNAP_NO_INDEX;
@@ -205,31 +213,102 @@ static void say_tasks(struct plain *text, const struct diag *diag)
 
 // ---- Greenlets -----------------------------------------------------------------------------------
 
+// Those that wait for something that is no other greenlet's end, if there are any.
+static bool is_leaf(const struct snap_greenlet *greenlet)
+{
+    return greenlet->await.kind != SNAP_AWAIT_TASK && greenlet->await.kind != SNAP_AWAIT_SEVERAL;
+}
+
+static bool waits(const struct snap_greenlet *greenlet)
+{
+    return greenlet->state == SNAP_GREENLET_SUSPENDED && !greenlet->is_hub;
+}
+
+static struct snap_await wanted_by_all(const struct snap_greenlets *greenlets,
+                                       const uint32_t *places, size_t place_count, uint32_t example)
+{
+    struct snap_await await = greenlets->items[example].await;
+    uint32_t place = places[greenlets->items[example].stack];
+    bool same = true;
+    vec_foreach (greenlet, greenlets)
+        if (waits(greenlet) && greenlet->stack < place_count && places[greenlet->stack] == place)
+            same &= add_same(&await, &greenlet->await);
+    if (!same) {
+        await.what = 0;
+        await.holder = SNAP_NO_INDEX;
+    }
+    await.tasks.count = 0;
+    return await;
+}
+
+static void say_greenlet_site(struct plain *text, const struct diag *diag, const uint32_t *places,
+                              const struct sites *sites)
+{
+    const struct snap_suspended *suspended = diag_suspended(diag);
+    const struct snap_greenlets *greenlets = &suspended->greenlets;
+    uint32_t stack = greenlets->items[sites->example].stack;
+    struct snap_await await =
+        wanted_by_all(greenlets, places, suspended->stacks.count, sites->example);
+    struct stack frames = stack_of_suspended(diag, stack);
+    bool known = await.kind != SNAP_AWAIT_NONE && await.kind != SNAP_AWAIT_OTHER;
+    if (!known && (!stack_own(diag, &frames) || (sites->most == 1 && sites->count > 1)))
+        return;
+    say_share(text, sites);
+    if (known) {
+        plain_str(text, " for ");
+        say_awaited(text, diag, &await);
+    }
+    say_place(text, diag, stack);
+    if (await.holder < greenlets->count && await.holder != sites->example) {
+        plain_str(text, ", held by ");
+        say_greenlet(text, diag, await.holder);
+        say_place(text, diag, greenlets->items[await.holder].stack);
+    }
+}
+
 static void say_greenlets(struct plain *text, const struct diag *diag, uint32_t *stacks)
 {
     const struct snap_suspended *suspended = diag_suspended(diag);
-    AUTO_FREE uint32_t *places = calloc(suspended->stacks.count + 1, sizeof(*places));
+    const struct snap_greenlets *greenlets = &suspended->greenlets;
+    size_t stack_count = suspended->stacks.count, all = 0, leaves = 0, distinct = 0;
+    AUTO_FREE uint32_t *places = calloc(stack_count + 1, sizeof(*places));
     if (!places || !snap_suspended_places(suspended, places)) {
         text->failed = true;
         return;
     }
     struct sites sites = {0};
-    for (uint32_t i = 0; i < suspended->greenlets.count; i++) {
-        const struct snap_greenlet *greenlet = &suspended->greenlets.items[i];
-        if (greenlet->state == SNAP_GREENLET_SUSPENDED && !greenlet->is_hub)
-            add_to(&sites, stacks, suspended->stacks.count,
-                   greenlet->stack < suspended->stacks.count ? places[greenlet->stack]
-                                                             : SNAP_NO_INDEX,
-                   i);
+    vec_foreach (greenlet, greenlets) {
+        all += waits(greenlet);
+        leaves += waits(greenlet) && is_leaf(greenlet);
     }
-    if (!sites.count)
+    for (uint32_t i = 0; i < greenlets->count; i++) {
+        const struct snap_greenlet *greenlet = &greenlets->items[i];
+        if (waits(greenlet) && (!leaves || is_leaf(greenlet)))
+            add_to(&sites, stacks, stack_count,
+                   greenlet->stack < stack_count ? places[greenlet->stack] : SNAP_NO_INDEX, i);
+    }
+    if (!all)
         return;
     plain_str(text, "; ");
-    plain_things(text, sites.count, "greenlet");
-    plain_str(text, sites.count == 1 ? " waits" : " wait");
-    if (sites.most > 1 || (sites.most && sites.count == 1)) {
-        say_share(text, &sites);
-        say_place(text, diag, suspended->greenlets.items[sites.example].stack);
+    plain_things(text, all, "greenlet");
+    plain_str(text, all == 1 ? " waits" : " wait");
+    sites.count = all;
+    for (size_t i = 0; i < stack_count; i++)
+        distinct += stacks[i] != 0;
+    for (size_t told = 0; sites.most && (sites.most > 1 || distinct <= SITES_TOLD); told++) {
+        if (told && distinct > SITES_TOLD)
+            return;
+        say_greenlet_site(text, diag, places, &sites);
+        stacks[places[greenlets->items[sites.example].stack]] = 0;
+        sites.most = 0;
+        for (uint32_t i = 0; i < greenlets->count && told + 1 < distinct; i++) {
+            uint32_t stack = greenlets->items[i].stack;
+            uint32_t place = stack < stack_count ? places[stack] : SNAP_NO_INDEX;
+            if (waits(&greenlets->items[i]) && place < stack_count && stacks[place] > sites.most) {
+                sites.most = stacks[place];
+                sites.example = i;
+            }
+        }
     }
 }
 
