@@ -29,14 +29,6 @@ static int by_object(const void *left, const void *right)
     return a->greenlet < b->greenlet ? -1 : a->greenlet > b->greenlet;
 }
 
-static bool is_told_already(const struct diag *diag)
-{
-    vec_foreach (finding, &diag->out->findings)
-        if (strcmp(finding->id, "greenlet-cycle") == 0 || strcmp(finding->id, "blocked-hub") == 0)
-            return true;
-    return false;
-}
-
 static enum diag_severity severity_of(const struct diag *diag, const struct snap_greenlet *holder)
 {
     if (!diag->profile) // nor where all were looked at once only
@@ -97,7 +89,7 @@ void rule_greenlet_pile_up(struct diag *diag)
     AUTO_FREE struct waiter *waiters = calloc(greenlets->count + 1, sizeof(*waiters));
     size_t count = 0, told = 0;
     diag->failed |= !waiters;
-    if (!waiters || is_told_already(diag))
+    if (!waiters || diag_has_told(diag, "greenlet-cycle") || diag_has_told(diag, "blocked-hub"))
         return;
     for (uint32_t i = 0; i < greenlets->count; i++) {
         const struct snap_greenlet *greenlet = &greenlets->items[i];

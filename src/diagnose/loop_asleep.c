@@ -217,18 +217,11 @@ static void look_at(struct diag *diag, uint32_t loop)
         tell_forever(diag, loop, thread, need);
 }
 
-static bool is_told_already(const struct diag *diag)
-{
-    vec_foreach (finding, &diag->out->findings)
-        if (strcmp(finding->id, "task-cycle") == 0)
-            return true;
-    return false;
-}
-
 void rule_loop_asleep(struct diag *diag)
 {
     const struct snap_loops *loops = &diag_suspended(diag)->loops;
-    if (!tasks_of_one_moment(diag) || diag_suspended(diag)->tasks_left_out || is_told_already(diag))
+    if (!tasks_of_one_moment(diag) || diag_suspended(diag)->tasks_left_out ||
+        diag_has_told(diag, "task-cycle"))
         return;
     size_t told = diag->out->findings.count + DIAG_TOLD_MAX;
     for (uint32_t i = 0; i < loops->count && diag->out->findings.count < told; i++)
