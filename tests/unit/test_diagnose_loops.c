@@ -158,6 +158,35 @@ static void waits_in_its_poll(struct scene *s) // what a reader says of a step i
     sleepers(s, 5);
 }
 
+// A run of 600 ms, of which the thread got so much of a processor.
+static void a_short_run(struct scene *s, uint64_t step_ns, uint64_t cpu_ns)
+{
+    for (int i = 0; i < 30; i++) {
+        computes(s, (uint64_t)i + 1, 20 * MS * (uint64_t)i);
+        sleepers(s, 5);
+        s->last->threads.items[0].has_cpu = true;
+        s->last->threads.items[0].cpu_ns = cpu_ns / 30;
+        if (i < 29)
+            scene_next_after(s, 20 * MS);
+    }
+    s->last->suspended->loops.items[0].same_ns = step_ns;
+}
+
+static void for_the_whole_run(struct scene *s)
+{
+    a_short_run(s, 580 * MS, 500 * MS);
+}
+
+static void gets_no_processor(struct scene *s)
+{
+    a_short_run(s, 580 * MS, 100 * MS);
+}
+
+static void for_half_of_the_run(struct scene *s)
+{
+    a_short_run(s, 290 * MS, 500 * MS);
+}
+
 static void test_long_step(void **state)
 {
     (void)state;
@@ -168,6 +197,13 @@ static void test_long_step(void **state)
                 "app.py:5\x02), in task \x01Task-1\x02; 5 tasks of the loop wait behind it.");
     scene_check(computes_for_a_while, "long-step-in-event-loop:medium", "BLOCKED - ");
     scene_check(computes_for_a_moment, "", "BUSY - ");
+    scene_check(for_the_whole_run, "long-step-in-event-loop:medium busy-loop:medium",
+                "BLOCKED - The event loop of \x01T1\x02 has not gone on for at least 580 ms: one step "
+                "works on and on in \x01"
+                "fit\x02 (\x01"
+                "app.py:5\x02), in task \x01Task-1\x02; 5 tasks of the loop wait behind it.");
+    scene_check(gets_no_processor, "busy-loop:medium", NULL);
+    scene_check(for_half_of_the_run, "busy-loop:medium", NULL);
     scene_check(seen_twice, "", "BUSY - ");
     scene_check(computes_alone, "", "BUSY - ");
     scene_check(waits_in_its_poll, "", "IDLE - ");
