@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import unittest
 
+import harm
 import native_oracle
 import support
 
