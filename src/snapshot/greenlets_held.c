@@ -105,4 +105,13 @@ void greenlets_link_held(struct greenlets *g)
             await->object)
             await->holder = holder_of(g, await->object);
     }
+    vec_foreach (thread, &g->snapshot->threads) {
+        struct snap_wait *wait = thread->details ? &thread->details->wait : NULL;
+        if (!wait || wait->kind != SNAP_WAIT_LOCK || !wait->object || wait->holder ||
+            wait->owner)
+            continue;
+        uint32_t holder = holder_of(g, wait->object);
+        if (holder != SNAP_NO_INDEX)
+            wait->holder = g->out->greenlets.items[holder].object;
+    }
 }

@@ -298,6 +298,19 @@ async def never_released():
     await asyncio.gather(settle(), update(False), update(False))
 
 
+async def held_over_await():
+    """A lock of threads, which the task that has it cannot release while its loop waits for it."""
+    lock = threading.Lock()
+
+    async def save(last):
+        if last:
+            say_ready()
+        with lock:
+            await asyncio.sleep(0.05)
+
+    await asyncio.gather(save(False), save(True), tick())
+
+
 async def not_woken():
     """A future that another thread sets as if it were the loop's own one."""
     answer = asyncio.get_event_loop().create_future()
