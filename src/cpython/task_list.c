@@ -244,7 +244,8 @@ static int64_t dict_attr_size(struct py_decoder *dec, uint64_t object, const cha
     return unread || used > INT64_MAX ? -1 : (int64_t)used;
 }
 
-// One descriptor, of a socket pair, is the loop's own: _make_self_pipe() of asyncio.selector_events counts it.
+// One descriptor, of a socket pair, is the loop's own: _make_self_pipe() of asyncio.selector_events
+// counts it.
 static int64_t watched_by(struct py_decoder *dec, uint64_t loop)
 {
     uint64_t selector = 0, own = py_int_attr(dec, loop, "_internal_fds");

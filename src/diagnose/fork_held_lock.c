@@ -4,8 +4,8 @@
 //
 // Who holds it can be read of an RLock or a pthread mutex: its owner is no thread of the process.
 // A plain lock has no owner; but when the process has one thread only, nobody is there who could
-// release what it waits for. And where a task or a greenlet of that very thread has it, which goes on once the
-// thread does, no other thread matters.
+// release what it waits for. And where a task or a greenlet of that very thread has it, which goes on
+// once the thread does, no other thread matters.
 #include "diagnose/tasks.h"
 
 static bool is_forked_child(const struct diag *diag, const struct stack *stack)

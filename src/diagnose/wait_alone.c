@@ -3,9 +3,9 @@
 // about: the result of a future, an item of a queue, room in it, all of a barrier. run_coroutine_threadsafe()
 // called in the loop's own thread, and result() on what it returns, is the best known of them.
 //
-// Native threads may come into Python and do it: so there must be none, either. A handler of a signal may set an
-// event and notify a condition, and programs wait so for their end: these are none of it. For locks there
-// is fork-held-lock.
+// Native threads may come into Python and do it: so there must be none, either. A handler of a signal
+// may set an event and notify a condition, and programs wait so for their end: these are none of it. For
+// locks there is fork-held-lock.
 #include "diagnose/tasks.h"
 
 static bool is_alone(const struct diag *diag, uint32_t thread)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Rules on greenlets that wait for each other and for locks: scenes in which they speak, and some in which they
-// must not.
+// Rules on greenlets that wait for each other and for locks: scenes in which they speak, and some in
+// which they must not.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
