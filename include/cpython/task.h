@@ -161,6 +161,8 @@ struct py_loop {
     uint32_t type;            // tp_name
     uint64_t ident;           // thread that runs it; 0: none, or not known
     int64_t ready, scheduled; // -1: not known
+    int64_t watched;          // descriptors, without those by which other threads wake it; -1
+    int64_t signals;          // handlers of signals; -1: not known
 };
 void py_loop_read(struct py_decoder *dec, uint64_t object, struct py_loop *ret);
 

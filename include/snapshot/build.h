@@ -56,7 +56,7 @@ struct snap_input {
                        // replay, which has what was found in `kernel`
     bool no_details;   // none are read
     bool no_tasks;     // neither tasks nor greenlets are read
-    bool tasks_wanted; // all tasks are read, whatever that costs: it is the last snapshot
+    bool tasks_wanted; // all tasks and greenlets are read, whatever that costs: it is the last snapshot
     struct snap_memory *remembered; // NULL: details are read of every thread
 };
 

@@ -83,6 +83,8 @@ struct snap_wait {
     uint32_t owner_frame; // of the owner's frames the one that took it; UINT32_MAX: not known
     uint32_t waiting; // frame of the waiting thread that waits for it; UINT32_MAX: not known
     bool owner_gone;  // the owner named in it is no thread of this process (fork, it ended)
+    uint64_t holder; // of a plain lock: id() of the suspended task or greenlet that has it, by inference;
+                     // 0: none is known. Not in documents
     // Of a queue, a lock or a semaphore, by the code: the frame that waits also gives back to it; the
     // innermost frame from it outwards that waits in a loop (UINT32_MAX: none). Not in documents.
     bool gives_back;

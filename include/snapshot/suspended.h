@@ -104,6 +104,8 @@ struct snap_loop {
     uint32_t current;  // the task that it runs; SNAP_NO_INDEX: none, or not known
     int64_t ready;     // callbacks whose turn has come; -1: not known
     int64_t scheduled; // timers; -1: not known
+    int64_t watched;   // descriptors, without its own for waking it; -1: not known. Not in documents
+    int64_t signals;   // handlers of signals; -1: not known. Not in documents, either
     // In so many in a row, over so long, it ran the same step of the same task; 0: it runs none.
     uint64_t same_snapshots, same_ns;
 };

@@ -142,7 +142,7 @@ static struct err *own_name(struct py_decoder *dec, uint64_t object, char **ret)
 
 // Cython's functions begin like a PyCFunctionObject (Cython/Utility/CythonFunction.c). Their type is
 // called so, behind "_cython_3_0." or whatever that version's binary interface is called.
-static bool is_cython_function(const char *type)
+bool py_is_cython_function(const char *type)
 {
     const char *dot = strrchr(type, '.');
     return strcmp(dot ? dot + 1 : type, "cython_function_or_method") == 0 &&
@@ -156,7 +156,7 @@ static struct err *describe_object(struct py_decoder *dec, uint64_t object,
                                    uint32_t *ret_qualname)
 {
     const char *name = strtab_get(dec->strings, info->name);
-    if (is_cython_function(name))
+    if (py_is_cython_function(name))
         return describe_builtin(dec, object, ret_name, ret_qualname);
     bool of_c = !info->heap || (info->flags & TPFLAGS_IMMUTABLE);
     if (!of_c || info->kind != PY_KIND_OTHER)

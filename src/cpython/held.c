@@ -8,6 +8,7 @@
 
 #include "cpython/coroutine_read.h"
 #include "cpython/lock.h"
+#include "cpython/stack_walk.h"
 #include "util/guard.h"
 
 #define FRAMES_MAX 512
@@ -46,6 +47,7 @@ static struct err *is_exit(struct py_decoder *dec, uint64_t object, const struct
                            const char *want, bool *ret)
 {
     const struct py_layout *lay = &dec->layout;
+    struct py_type_info function;
     uint64_t part, name;
     switch (type->kind) {
     case PY_KIND_BUILTIN:
@@ -58,6 +60,12 @@ static struct err *is_exit(struct py_decoder *dec, uint64_t object, const struct
         return NULL;
     case PY_KIND_BOUND_METHOD:
         TRY(py_read(dec->mem, lay, object, PY_METHOD_func, &object));
+        TRY(py_type_of(dec, object, &function));
+        if (py_is_cython_function(strtab_get(dec->strings, function.name))) {
+            TRY(py_read(dec->mem, lay, object, PY_CFUNC_ml, &part));
+            *ret = is_named_text(dec, part, want);
+            return NULL;
+        }
         TRY(py_expect(dec, object, PY_KIND_FUNCTION, "method"));
         break;
     case PY_KIND_FUNCTION:

@@ -81,6 +81,8 @@ struct err *py_frame_call(struct py_process *process, const struct py_stack *sta
 // ("{built-in method time.sleep}"); both 0 when it is no C callable.
 struct err *py_describe_callable(struct py_decoder *dec, uint64_t object, uint32_t *ret_name,
                                  uint32_t *ret_qualname);
+// By the name of an object's type: it is a function of Cython's, which begins like a PyCFunctionObject.
+bool py_is_cython_function(const char *type);
 // A special method ("__enter__") that is called on an object of a C type.
 struct err *py_describe_special(struct py_decoder *dec, uint64_t object, const char *method,
                                 uint32_t *ret_name, uint32_t *ret_qualname);

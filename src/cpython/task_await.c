@@ -294,6 +294,16 @@ static uint64_t lock_of(const struct search *s, uint64_t manager)
     return lock && py_is_a(s->dec, lock, "Lock") ? lock : 0;
 }
 
+// threading.Lock, in the `with` block of a coroutine that waits in there.
+static uint64_t plain_lock_of(const struct search *s, uint32_t index)
+{
+    struct py_lock lock = {0};
+    uint64_t manager =
+        s->slots.objects[index] ? py_with_manager(s->dec, &s->slots, index, "__exit__") : 0;
+    AUTO_ERR struct err *err = manager ? py_lock_read(s->dec, manager, &lock) : NULL;
+    return !err && lock.kind == PY_LOCK_PLAIN && lock.locked ? manager : 0;
+}
+
 // The lock that the task is about to take, though its `async with` has begun, and the one that a
 // Condition gave away for as long as it waits.
 static uint64_t lock_not_held(const struct search *s, const struct py_await *await)
@@ -337,8 +347,9 @@ static struct err *held_in_frame(struct search *s, uint64_t *not_held, struct py
     *any = err != NULL;
     for (uint32_t i = s->slots.locals; !err && i < s->slots.live; i++) {
         uint64_t manager = py_with_manager(s->dec, &s->slots, i, "__aexit__");
-        uint64_t lock = manager ? lock_of(s, manager) : 0;
-        *any |= manager != 0;
+        uint64_t plain = manager ? 0 : plain_lock_of(s, i);
+        uint64_t lock = manager ? lock_of(s, manager) : plain;
+        *any |= manager != 0 || plain != 0;
         if (lock && lock == *not_held)
             *not_held = 0; // once: it may have taken it before
         else if (lock && !vec_push(ret, lock))

@@ -234,13 +234,35 @@ static uint32_t loop_type(struct py_decoder *dec, const struct py_type_info *typ
     return name ? strtab_add_cstr(dec->strings, name) : type->name;
 }
 
+static int64_t dict_attr_size(struct py_decoder *dec, uint64_t object, const char *name)
+{
+    uint64_t dict = 0, used;
+    AUTO_ERR struct err *err = py_instance_attr(dec, object, name, &dict);
+    if (err || !py_is_a(dec, dict, "dict"))
+        return -1;
+    AUTO_ERR struct err *unread = py_read(dec->mem, &dec->layout, dict, PY_DICT_used, &used);
+    return unread || used > INT64_MAX ? -1 : (int64_t)used;
+}
+
+// One descriptor, of a socket pair, is the loop's own: _make_self_pipe() of asyncio.selector_events
+// counts it.
+static int64_t watched_by(struct py_decoder *dec, uint64_t loop)
+{
+    uint64_t selector = 0, own = py_int_attr(dec, loop, "_internal_fds");
+    AUTO_ERR struct err *err = py_instance_attr(dec, loop, "_selector", &selector);
+    int64_t all = err || !selector || !own ? -1 : dict_attr_size(dec, selector, "_fd_to_key");
+    return all < 0 || own > (uint64_t)all ? -1 : all - (int64_t)own;
+}
+
 // asyncio.base_events.BaseEventLoop keeps a deque of handles whose turn has come, and a heap of
-// timers, a list. Loops that are written in C show neither.
+// timers, a list; asyncio.unix_events has the signals' handlers, selectors what is watched, in dicts. Loops
+// that are written in C show none of it.
 void py_loop_read(struct py_decoder *dec, uint64_t object, struct py_loop *ret)
 {
     uint64_t ready = 0, scheduled = 0, length;
     struct py_type_info type;
-    *ret = (struct py_loop){.object = object, .ready = -1, .scheduled = -1};
+    *ret = (struct py_loop){
+        .object = object, .ready = -1, .scheduled = -1, .watched = -1, .signals = -1};
     AUTO_ERR struct err *err = py_type_of(dec, object, &type);
     if (err)
         return;
@@ -256,4 +278,6 @@ void py_loop_read(struct py_decoder *dec, uint64_t object, struct py_loop *ret)
         AUTO_ERR struct err *no = py_read(dec->mem, &dec->layout, scheduled, PY_LIST_size, &length);
         ret->scheduled = no ? -1 : (int64_t)length;
     }
+    ret->signals = dict_attr_size(dec, object, "_signal_handlers");
+    ret->watched = watched_by(dec, object);
 }

@@ -117,21 +117,6 @@ static bool weigh(const struct diag *diag, const struct hub *hub, enum diag_seve
     return of >= DIAG_SNAPSHOTS_MIN && samples >= LOOP_SEEN_MIN && *ret_share >= LOOP_MEDIUM_SHARE;
 }
 
-static void say_greenlet(struct plain *text, const struct diag *diag, uint32_t index)
-{
-    const struct snap_greenlet *greenlet = &diag_suspended(diag)->greenlets.items[index];
-    if (greenlet->is_hub) {
-        plain_str(text, "a callback of its loop");
-    } else if (greenlet->is_main) {
-        plain_str(text, "the main greenlet");
-    } else if (greenlet->name) {
-        plain_str(text, "greenlet ");
-        say_code(text, diag, greenlet->name);
-    } else {
-        plain_str(text, "a greenlet");
-    }
-}
-
 static void tell(struct diag *diag, const struct hub *hub)
 {
     enum diag_severity severity;

@@ -122,6 +122,8 @@ void draft_advice(struct draft *draft, const char *advice);
 // Adds a name to the fingerprint, once; the first four count.
 void draft_name(struct draft *draft, uint32_t name);
 void draft_end(struct draft *draft);
+// A rule further up in rules.def has found something already.
+bool diag_has_told(const struct diag *diag, const char *rule);
 
 // ---- Words ---------------------------------------------------------------------------------------
 

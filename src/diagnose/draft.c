@@ -88,3 +88,11 @@ void draft_end(struct draft *draft)
     free(finding->title);
     free(finding->advice);
 }
+
+bool diag_has_told(const struct diag *diag, const char *rule)
+{
+    vec_foreach (finding, &diag->out->findings)
+        if (strcmp(finding->id, rule) == 0)
+            return true;
+    return false;
+}

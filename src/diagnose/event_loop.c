@@ -168,7 +168,9 @@ static void tell(struct diag *diag, const struct blocked *blocked)
     } else {
         plain_str(&draft.text, " blocks");
     }
-    if (wait && wait->what && wait->what != diag->threads[blocked->now].syscall) {
+    bool called = wait && !wait->what && snap_wait_is_internal(wait->kind) &&
+                  wait->kind != SNAP_WAIT_LOCK && wait->kind != SNAP_WAIT_FUTEX;
+    if (called || (wait && wait->what && wait->what != diag->threads[blocked->now].syscall)) {
         plain_str(&draft.text, ", waiting for ");
         say_wanted(&draft.text, diag, wait);
     }

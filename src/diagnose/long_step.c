@@ -8,6 +8,10 @@
 
 // More than a few, so that no two steps of the same task are taken for one.
 #define SNAPSHOTS_MIN 3
+// A run that is shorter than that sees no end of the step, and no beginning. It has to have worked for three
+// times what asyncio warns of: a thread that only got no processor did not.
+#define WORKED_NS (3 * LOOP_SLOW_NS)
+#define WHOLE_SHARE 0.9
 
 // Its own frames of the step, innermost first.
 static const struct snap_frame *own_of(const struct diag *diag, uint32_t thread)
@@ -45,6 +49,15 @@ static void tell(struct diag *diag, const struct snap_loop *loop, uint32_t threa
     draft_end(&draft);
 }
 
+static bool is_long(const struct diag *diag, const struct snap_loop *loop)
+{
+    const struct prof_thread *its =
+        diag->profile ? diag_profiled(diag, loop->pid, loop->tid) : NULL;
+    bool whole = its && its->has_cpu && its->cpu_ns >= WORKED_NS &&
+                 (double)loop->same_ns >= WHOLE_SHARE * (double)diag->profile->duration_ns;
+    return loop->same_snapshots >= SNAPSHOTS_MIN && (loop->same_ns >= LOOP_STUCK_NS || whole);
+}
+
 void rule_long_step(struct diag *diag)
 {
     const struct snap_loops *loops = &diag_suspended(diag)->loops;
@@ -52,8 +65,7 @@ void rule_long_step(struct diag *diag)
     for (uint32_t i = 0; i < loops->count && told < DIAG_TOLD_MAX; i++) {
         const struct snap_loop *loop = &loops->items[i];
         uint32_t thread = loop_thread(diag, i);
-        if (loop->same_ns < LOOP_STUCK_NS || loop->same_snapshots < SNAPSHOTS_MIN ||
-            thread == DIAG_NONE)
+        if (thread == DIAG_NONE || !is_long(diag, loop))
             continue;
         enum snap_state state = diag->threads[thread].state;
         bool works = snap_state_works(state) || state == SNAP_GIL_WAIT;

@@ -198,6 +198,21 @@ void say_task_itself(struct plain *out, const struct diag *diag, uint32_t task)
     }
 }
 
+void say_greenlet(struct plain *out, const struct diag *diag, uint32_t index)
+{
+    const struct snap_greenlet *greenlet = &diag_suspended(diag)->greenlets.items[index];
+    if (greenlet->is_hub) {
+        plain_str(out, "a callback of its loop");
+    } else if (greenlet->is_main) {
+        plain_str(out, "the main greenlet");
+    } else if (greenlet->name) {
+        plain_str(out, "greenlet ");
+        say_code(out, diag, greenlet->name);
+    } else {
+        plain_str(out, "a greenlet");
+    }
+}
+
 void say_turn(struct plain *out, struct diag *diag, uint32_t thread)
 {
     const struct snap_thread *t = &diag->threads[thread];

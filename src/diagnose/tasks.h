@@ -47,10 +47,15 @@ void say_task(struct plain *out, const struct diag *diag, uint32_t task); // tas
 void say_awaited(struct plain *out, const struct diag *diag, const struct snap_await *await);
 // itself waiting for lock `b` in `query` (app/db.py:91)
 void say_task_itself(struct plain *out, const struct diag *diag, uint32_t task);
+// greenlet `handle`, the main greenlet
+void say_greenlet(struct plain *out, const struct diag *diag, uint32_t index);
 // ", in task `Task-3`; 312 tasks of the loop wait behind it": of a thread that is in a callback
 void say_turn(struct plain *out, struct diag *diag, uint32_t thread);
 // For how long it has been the same step of the same task, and what its loop has to do.
 void add_turn_evidence(struct draft *draft, uint32_t thread);
+// "312 tasks wait, 300 of them for input in `handle` (app/web.py:20)", and what ended with an
+// exception: of this loop (DIAG_NONE: of all). Those that wait for other tasks are only counted.
+void say_waiting_tasks(struct plain *out, const struct diag *diag, uint32_t loop);
 // "31 of 33 tasks"
 void say_of_tasks(struct plain *out, size_t count, size_t all);
 

@@ -45,6 +45,21 @@ static bool say_finding(struct diag *diag)
     return true;
 }
 
+// A loop at rest that nothing can wake is more than "nothing is wrong", and less than an alarm.
+static bool say_asleep(struct diag *diag)
+{
+    vec_foreach (finding, &diag->out->findings) {
+        if (strcmp(finding->id, "loop-asleep") != 0)
+            continue;
+        struct plain text = {0};
+        plain_add(&text, "%s - %s", word_of(finding), finding->title);
+        finish(diag, word_of(finding), &text);
+        fingerprint_make(diag, finding->id, finding->bucket, 4);
+        return true;
+    }
+    return false;
+}
+
 static const struct prof_function *hottest(const struct prof_report *profile)
 {
     const struct prof_function *best = NULL;
@@ -234,6 +249,6 @@ static void say_quiet(struct diag *diag)
 
 void verdict_say(struct diag *diag)
 {
-    if (!say_finding(diag) && !say_hot(diag) && !say_run(diag))
+    if (!say_finding(diag) && !say_hot(diag) && !say_asleep(diag) && !say_run(diag))
         say_quiet(diag);
 }

@@ -116,7 +116,7 @@ void document_read_loops(struct document_in *in, void *document)
         return;
     while (json_read_item(&in->json) && (loop = document_push(in, &suspended->loops))) {
         loop->current = SNAP_NO_INDEX;
-        loop->ready = loop->scheduled = -1;
+        loop->ready = loop->scheduled = loop->watched = loop->signals = -1;
         document_fields(in, loop_fields, ARRAY_SIZE(loop_fields), loop);
     }
 }

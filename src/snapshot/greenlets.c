@@ -111,15 +111,20 @@ static struct err *read_once(struct greenlets *g, struct greenlet_known *known, 
         .await = {.fd = -1, .left_ns = -1, .holder = SNAP_NO_INDEX},
         .cut = stack.cut != NULL,
     };
-    if (greenlet.state == PY_GREENLET_SUSPENDED)
-        greenlets_read_await(g, &stack, &value.await);
+    size_t held = g->held.count;
     struct err *err = NULL;
+    if (greenlet.state == PY_GREENLET_SUSPENDED) {
+        greenlets_read_await(g, &stack, &value.await);
+        err = greenlets_read_held(g, &stack, &value.await);
+    }
     *ret = TORN;
-    if (greenlets_hold(g, greenlets_group(g, known->group), &greenlet, &stack, &native)) {
+    if (!err && greenlets_hold(g, greenlets_group(g, known->group), &greenlet, &stack, &native)) {
         if (greenlet.state == PY_GREENLET_SUSPENDED)
             value.since_ns = since(g, &greenlet, &stack, known);
         *ret = TAKEN;
         err = add(g, &greenlet, &stack, &native, &value);
+    } else {
+        g->held.count = held;
     }
     py_stack_deinit(&stack);
     return err;
@@ -215,6 +220,7 @@ struct err *greenlets_read(const struct snap_input *in, struct snapshot *snapsho
     dec->copy = copy;
     py_greenlet_view_deinit(&g.view);
     mem_destroy(g.cached);
+    vec_deinit(&g.held);
     vec_deinit(&g.extras);
     vec_deinit(&g.running);
     vec_deinit(&g.groups);

@@ -36,6 +36,14 @@ struct greenlet_extra {
     uint64_t group, parent;
 };
 
+// A lock that a greenlet has, by its index in out->greenlets.
+struct greenlet_held {
+    uint64_t object;
+    uint32_t greenlet;
+};
+
+#define GREENLET_SITES 1024
+
 // The greenlets of a thread.
 struct greenlet_group {
     uint64_t group;
@@ -70,6 +78,8 @@ struct greenlets {
     struct hash_index by_object;  // ids are indexes
     size_t paths, sockets, slots; // work that was done on what they wait for
     size_t changed_next;          // of kernel->changed, in a replay
+    VEC(struct greenlet_held) held;
+    uint64_t plain_sites[GREENLET_SITES]; // instructions of frames that hold nothing, by hash
     // Native frames: greenlets_native.c.
     bool asked_switch, has_switch;
     struct arch_switch at_switch;
@@ -132,5 +142,13 @@ uint32_t greenlets_short_name(struct strtab *strings, uint32_t name);
 // What a suspended one waits for.
 void greenlets_read_await(struct greenlets *g, const struct py_stack *stack,
                           struct snap_await *ret);
+
+// ---- greenlets_held.c ---------------------------------------------------------------------------
+
+// The locks of the one that is kept next, which waits for `await`.
+struct err *greenlets_read_held(struct greenlets *g, const struct py_stack *stack,
+                                const struct snap_await *await);
+// Who has the locks that others wait for, once all were read.
+void greenlets_link_held(struct greenlets *g);
 
 #endif

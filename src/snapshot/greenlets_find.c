@@ -178,7 +178,8 @@ struct err *greenlets_find(struct greenlets *g, bool *ret)
         known->next_walk_ns = live_now_ns() + WALK_SHARE * (live_now_ns() - now_ns);
     }
     // That there are none is told, too.
-    bool due = g->in->heap ? now_ns >= known->next_read_ns || !known->items.count : found;
+    bool now = now_ns >= known->next_read_ns || !known->items.count || g->in->tasks_wanted;
+    bool due = g->in->heap ? now : found;
     *ret = due && known->items.count;
     g->snapshot->suspended_unread |= !due && known->items.count;
     return due && g->in->heap ? tell(g) : NULL;

@@ -235,6 +235,7 @@ struct err *greenlets_settle(struct greenlets *g)
         if (!link_await(g, &greenlet->await))
             return err_create(ERR_NO_MEMORY, "greenlets");
     }
+    greenlets_link_held(g);
     vec_foreach (running, &g->running)
         TRY(take_frames(g, running));
     TRY(greenlets_hold_all(g, &moment));

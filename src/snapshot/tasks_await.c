@@ -258,6 +258,22 @@ static void find_holder(const struct holding *holdings, size_t count, struct sna
         await->holder = holdings[at].task;
 }
 
+// A plain lock that a thread waits for may be one that a task holds over an await.
+static void link_threads(struct tasks *tasks, const struct holding *holdings, size_t count)
+{
+    vec_foreach (thread, &tasks->snapshot->threads) {
+        struct snap_wait *wait = thread->details ? &thread->details->wait : NULL;
+        struct snap_await await = {.holder = SNAP_NO_INDEX};
+        if (!wait || wait->kind != SNAP_WAIT_LOCK || !wait->object ||
+            wait->owner)
+            continue;
+        await.object = wait->object;
+        find_holder(holdings, count, &await);
+        if (await.holder != SNAP_NO_INDEX)
+            wait->holder = tasks->entries.items[await.holder].value.object;
+    }
+}
+
 static struct err *link_locks(struct tasks *tasks)
 {
     size_t count = 0;
@@ -274,6 +290,7 @@ static struct err *link_locks(struct tasks *tasks)
     vec_foreach (entry, &tasks->entries)
         if (entry->value.await.kind == SNAP_AWAIT_LOCK && entry->value.await.object)
             find_holder(holdings, count, &entry->value.await);
+    link_threads(tasks, holdings, count);
     return NULL;
 }
 

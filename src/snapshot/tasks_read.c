@@ -72,6 +72,8 @@ uint32_t tasks_loop(struct tasks *tasks, uint64_t object)
         .current = SNAP_NO_INDEX,
         .ready = loop.ready,
         .scheduled = loop.scheduled,
+        .watched = loop.watched,
+        .signals = loop.signals,
     };
     vec_foreach (thread, &tasks->snapshot->threads)
         if (loop.ident && thread->tid && thread->python_id == loop.ident)

@@ -105,6 +105,8 @@ struct err *tasks_read_trio(struct tasks *tasks)
             .current = SNAP_NO_INDEX,
             .ready = -1,
             .scheduled = -1,
+            .watched = -1,
+            .signals = -1,
         };
         size_t first = tasks->entries.count;
         if (!vec_push(&tasks->out->loops, loop))

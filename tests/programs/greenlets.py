@@ -294,6 +294,68 @@ def with_gevent(file):
     gevent.sleep(100000)
 
 
+def settled(file, made):
+    """All have come to where they stay; the hub goes on meanwhile."""
+    import gevent
+    gevent.sleep(0.3)
+    say(file, made)
+    sys.stdout.write("READY\n")
+    sys.stdout.flush()
+    while True:
+        gevent.sleep(0.2)
+
+
+def with_cycle(file, kind):
+    import gevent
+    import gevent.lock
+    import gevent.thread
+    new = {"rlock": gevent.lock.RLock, "lock": gevent.thread.allocate_lock,
+           "semaphore": gevent.lock.BoundedSemaphore, "join": gevent.lock.RLock}[kind]
+    accounts, orders = new(), new()
+    made = {}
+
+    def transfer():
+        with accounts:
+            gevent.sleep(0.05)
+            with orders:
+                pass
+
+    def audit():
+        orders.acquire()
+        try:
+            gevent.sleep(0.05)
+            with accounts:
+                pass
+        finally:
+            orders.release()
+
+    def left():
+        gevent.sleep(0.05)
+        made["right"].join()
+
+    def right():
+        gevent.sleep(0.05)
+        made["left"].get()
+
+    functions = [left, right] if kind == "join" else [transfer, audit]
+    for function in functions:
+        made[function.__name__] = gevent.spawn(function)
+    settled(file, made)
+
+
+def with_pile(file):
+    """Many that wait for a lock which one of them has, and sleeps."""
+    import gevent
+    import gevent.lock
+    lock = gevent.lock.BoundedSemaphore()
+
+    def update():
+        with lock:
+            gevent.sleep(100000)
+
+    settled(file, {"update-%d" % number: gevent.spawn(update) for number in range(40)})
+
+
 # ---- eventlet ------------------------------------------------------------------------------------
 
 def with_eventlet(file):
@@ -389,6 +451,7 @@ def alone(file):
 
 if __name__ == "__main__":
     kinds = {"plain": plain, "gevent": with_gevent, "eventlet": with_eventlet, "many": many,
+             "cycle": with_cycle, "pile": with_pile,
              "busy": busy, "alone": alone, "native": native}
     kinds[sys.argv[2]](sys.argv[1], *[int(word) if word.isdigit() else word
                                       for word in sys.argv[3:]])

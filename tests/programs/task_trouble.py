@@ -286,6 +286,54 @@ async def exhausted():
     there.close()
 
 
+async def never_released():
+    """A lock of a task that an exception ended: the loop has nothing left that could wake it."""
+    lock = asyncio.Lock()
+
+    async def update(wrong):
+        await lock.acquire()
+        if wrong:
+            raise ValueError("wrong")
+        lock.release()
+
+    await asyncio.gather(update(True), return_exceptions=True)
+    await asyncio.gather(settle(), update(False), update(False))
+
+
+async def held_over_await():
+    """A lock of threads, which the task that has it cannot release while its loop waits for it."""
+    lock = threading.Lock()
+
+    async def save(last):
+        if last:
+            say_ready()
+        with lock:
+            await asyncio.sleep(0.05)
+
+    await asyncio.gather(save(False), save(True), tick())
+
+
+async def not_woken():
+    """A future that another thread sets as if it were the loop's own one."""
+    answer = asyncio.get_event_loop().create_future()
+
+    async def receive():
+        await answer
+
+    def set_it():
+        answer.set_result(None)
+        threading.Timer(0.1, say_ready).start()
+
+    threading.Timer(0.2, set_it).start()
+    await asyncio.gather(receive())
+
+
+async def at_rest():
+    """Consumers, and nothing that could ever bring them an item."""
+    jobs = asyncio.Queue()
+    await asyncio.gather(settle(), *[consume(jobs) for _ in range(3)])
+
+
 # ---- Nothing wrong -------------------------------------------------------------------------------
 
 async def answer(reader, writer):
@@ -311,7 +359,7 @@ async def consume(jobs):
 
 async def idle_consumers():
     jobs, event = asyncio.Queue(), asyncio.Event()
-    await asyncio.gather(settle(), *[consume(jobs) for _ in range(MANY)],
+    await asyncio.gather(settle(), asyncio.sleep(3600), *[consume(jobs) for _ in range(MANY)],
                          *[event.wait() for _ in range(MANY)])
 
 

@@ -13,6 +13,7 @@ import tempfile
 import time
 import unittest
 
+import harm
 import native_oracle
 import support
 
@@ -264,6 +265,36 @@ class Greenlets(support.TestCase):
                 for options, shown in (((), False), (("--full",), True)):
                     text = support.pycore("snap", target.pid, *options).out
                     self.assertEqual(shown, "__pyx_" in text.split("WHERE GREENLETS WAIT")[1])
+
+    def first_lines(self, *arguments):
+        outcome = support.pycore(*arguments)
+        self.assertIn(outcome.rc, (0, 1), outcome.err)
+        return " ".join("\n".join(outcome.out.split("\n")[:7]).split())
+
+    def check_finding(self, target, scratch, *words):
+        core = os.path.join(scratch, "core")
+        self.assertEqual(0, support.pycore("gcore", "-o", core, target.pid).rc)
+        for command in (("snap", target.pid), ("snap", target.pid, "-n", 12, "-i", "20ms"),
+                        ("analyze", core)):
+            text = self.first_lines(*command)
+            for word in words:
+                self.assertIn(word, text, command)
+
+    @harm.versions("3.8", "3.12")
+    def test_findings(self, python):
+        """Who waits for each other, and for whom many wait."""
+        folder = self.folders(python, gevent=True)[-1]
+        for kind, one, other, wanted in (("rlock", "transfer", "audit", "lock"),
+                                         ("lock", "transfer", "audit", "lock"),
+                                         ("semaphore", "transfer", "audit", "semaphore"),
+                                         ("join", "left", "right", "the end of")):
+            with self.subTest(kind=kind), \
+                    started(python, folder, "cycle", kind) as (target, _, scratch):
+                self.check_finding(target, scratch, "DEADLOCK - Greenlet", "wait for each other", one,
+                                   other, wanted)
+        with started(python, folder, "pile") as (target, _, scratch):
+            self.check_finding(target, scratch, "BLOCKED - 39 of 41 greenlets wait for semaphore lock",
+                               "update", "held by greenlet", "itself waiting for the end of a sleep")
 
     def natives_of(self, document, name, identity):
         """The greenlet's frames, and the names of Python's and the library's, outermost first."""

@@ -48,10 +48,21 @@ TROUBLE = {
                 place("peer.recv", "def blocking_query")),
     "handles_signal": ("BLOCKED - ", "event loop", "reload", "recv", "6 tasks of the loop wait",
                        place("here.recv", "def reload")),
+    "never_released": ("HUNG - ", "event loop", "nothing is left in this process that could wake it",
+                       "2 of them for lock", "held by nobody that is known", "update",
+                       place("await lock.acquire", "def never_released")),
+    "held_over_await": ("HUNG - ", "waits for lock", "save", "held by",
+                        place("with lock", "def held_over_await"),
+                        place("await asyncio.sleep", "def held_over_await"),
+                        "which cannot go on while this thread waits"),
+    "not_woken": ("HUNG - ", "event loop", "1 callback of it is due, and nothing wakes it", "receive",
+                  place("await answer", "def not_woken")),
+    "at_rest": ("IDLE - ", "event loop", "nothing is left in this process that could wake it",
+                "3 of them for an item of queue", "consume"),
     "exhausted": ("9 of 13 tasks await jobs", "all 3 threads", "slow_job", "handle",
                   place("peer.recv", "def slow_job")),
 }
-OF_CORES = ("cycle", "over_thread", "two_loops", "pile_up_limit", "handles_signal", "exhausted")
+OF_CORES = ("cycle", "over_thread", "two_loops", "pile_up_limit", "never_released", "not_woken", "handles_signal", "exhausted")
 # What lasts has to be seen to last.
 OF_A_RUN = {
     "hogged": ("BLOCKED - ", "event loop", "has not gone on", "5 tasks of the loop wait", "compute"),

@@ -152,7 +152,9 @@ static inline struct snap_loop *scene_loop(struct scene *scene, unsigned thread)
                              .tid = 100 + (pid_t)thread,
                              .current = SNAP_NO_INDEX,
                              .ready = -1,
-                             .scheduled = -1};
+                             .scheduled = -1,
+                             .watched = -1,
+                             .signals = -1};
     loop.type = strtab_add_cstr(scene->strings, "_UnixSelectorEventLoop");
     assert_true(vec_push(&scene_suspended(scene)->loops, loop));
     return &scene->last->suspended->loops.items[scene->last->suspended->loops.count - 1];

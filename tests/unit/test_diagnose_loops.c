@@ -158,6 +158,35 @@ static void waits_in_its_poll(struct scene *s) // what a reader says of a step i
     sleepers(s, 5);
 }
 
+// A run of 600 ms, of which the thread got so much of a processor.
+static void a_short_run(struct scene *s, uint64_t step_ns, uint64_t cpu_ns)
+{
+    for (int i = 0; i < 30; i++) {
+        computes(s, (uint64_t)i + 1, 20 * MS * (uint64_t)i);
+        sleepers(s, 5);
+        s->last->threads.items[0].has_cpu = true;
+        s->last->threads.items[0].cpu_ns = cpu_ns / 30;
+        if (i < 29)
+            scene_next_after(s, 20 * MS);
+    }
+    s->last->suspended->loops.items[0].same_ns = step_ns;
+}
+
+static void for_the_whole_run(struct scene *s)
+{
+    a_short_run(s, 580 * MS, 500 * MS);
+}
+
+static void gets_no_processor(struct scene *s)
+{
+    a_short_run(s, 580 * MS, 100 * MS);
+}
+
+static void for_half_of_the_run(struct scene *s)
+{
+    a_short_run(s, 290 * MS, 500 * MS);
+}
+
 static void test_long_step(void **state)
 {
     (void)state;
@@ -168,6 +197,13 @@ static void test_long_step(void **state)
                 "app.py:5\x02), in task \x01Task-1\x02; 5 tasks of the loop wait behind it.");
     scene_check(computes_for_a_while, "long-step-in-event-loop:medium", "BLOCKED - ");
     scene_check(computes_for_a_moment, "", "BUSY - ");
+    scene_check(for_the_whole_run, "long-step-in-event-loop:medium busy-loop:medium",
+                "BLOCKED - The event loop of \x01T1\x02 has not gone on for at least 580 ms: one step "
+                "works on and on in \x01"
+                "fit\x02 (\x01"
+                "app.py:5\x02), in task \x01Task-1\x02; 5 tasks of the loop wait behind it.");
+    scene_check(gets_no_processor, "busy-loop:medium", NULL);
+    scene_check(for_half_of_the_run, "busy-loop:medium", NULL);
     scene_check(seen_twice, "", "BUSY - ");
     scene_check(computes_alone, "", "BUSY - ");
     scene_check(waits_in_its_poll, "", "IDLE - ");
@@ -451,6 +487,25 @@ static void lock_of_a_greenlet(struct scene *s)
     greenlets(s, 7);
 }
 
+// ... but the greenlet, whose frame is suspended in the lock's block.
+static void lock_over_a_switch(struct scene *s)
+{
+    lock_of_a_greenlet(s);
+    scene_thread(s, SNAP_RUNNING, "load:4"); // it cannot release it, either
+    s->last->threads.items[0].details->wait.holder = 0x7a0001;
+    vec_foreach (greenlet, &s->last->suspended->greenlets)
+        greenlet->object = greenlet == &s->last->suspended->greenlets.items[3] ? 0x7a0001 : 0;
+}
+
+static void lock_over_an_await(struct scene *s)
+{
+    scene_waits(s, SNAP_WAIT_LOCK, 1, 0, "acquire! save:9*" LOOP)->holder = 0x7e0001;
+    scene_thread(s, SNAP_RUNNING, "load:4");
+    scene_loop(s, 1)->current = 0;
+    scene_task(s, SNAP_TASK_RUNNING, "save:9*");
+    scene_awaits(s, SNAP_AWAIT_SLEEP, 0, 0, "save:10*");
+}
+
 static void hub_waited_before(struct scene *s) // and another one ran when they were looked at
 {
     scene_talks(s, SNAP_WAIT_POLL, "epoll_wait", "", "poll! hub_run:50 main:3");
@@ -519,6 +574,11 @@ static void test_hub(void **state)
     scene_check(lock_of_a_greenlet, "fork-held-lock:high",
                 "HUNG - \x01T1\x02 waits for lock \x01thing-1\x02 in \x01handle\x02 (\x01"
                 "app.py:13\x02), and this process has no other thread that could release it.");
+    scene_check(lock_over_a_switch, "fork-held-lock:high", "HUNG - \x01T1\x02 waits for lock");
+    scene_check(lock_over_an_await, "fork-held-lock:high blocking-call-in-event-loop:medium",
+                "HUNG - \x01T1\x02 waits for lock \x01thing-1\x02 in \x01save\x02 (\x01"
+                "app.py:9\x02), held by task \x01Task-2\x02 in \x01save\x02 (\x01"
+                "app.py:10\x02), which cannot go on while this thread waits.");
     scene_check(hub_waited_before, "", "IDLE - ");
     scene_check(ran_meanwhile, "", "IDLE - ");
     scene_check(nobody_behind, "", "IDLE - ");

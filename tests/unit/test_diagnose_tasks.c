@@ -507,7 +507,8 @@ static void test_no_pile_up(void **state)
     scene_check(idle_connections, "",
                 "IDLE - nothing is wrong that can be seen: the only thread waits (1 poll); 600 "
                 "tasks wait, 300 of them for input in \x01read\x02 (\x01"
-                "app.py:20\x02).");
+                "app.py:20\x02), 300 of them for the end of a sleep in \x01keep_alive\x02 (\x01"
+                "app.py:9\x02).");
     scene_check(idle_consumers, "",
                 "IDLE - nothing is wrong that can be seen: the only thread waits (1 poll); 300 "
                 "tasks wait, all of them for an item of queue \x01thing-1\x02 in \x01"
