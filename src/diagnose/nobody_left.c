@@ -61,11 +61,12 @@ bool diag_nobody_left(const struct diag *diag, pid_t pid)
     return count > 0;
 }
 
+// A job that stands in the queue of a pool is the business of executor-deadlock.
 bool diag_is_stuck(const struct diag *diag, uint32_t thread)
 {
     const struct snap_wait *wait = diag_wait(diag, thread);
     return wait && rows[wait->kind].nobody && wait->owner_known == SNAP_NOT_KNOWN &&
-           depends(diag, thread) && (wait->kind != SNAP_WAIT_SEMAPHORE || wait->gives_back);
+           depends(diag, thread) && !wait->queue && (wait->kind != SNAP_WAIT_SEMAPHORE || wait->gives_back);
 }
 
 struct stuck {
