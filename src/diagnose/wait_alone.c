@@ -78,7 +78,7 @@ static void tell(struct diag *diag, uint32_t thread)
 void rule_wait_alone(struct diag *diag)
 {
     size_t told = 0;
-    if (diag_has_told(diag, "task-cycle"))
+    if (diag_has_told(diag, "task-cycle") || diag_has_told(diag, "executor-deadlock"))
         return;
     for (uint32_t i = 0; i < diag->count && told < DIAG_TOLD_MAX; i++) {
         const struct snap_wait *wait = diag_wait(diag, i);
