@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// loop-asleep and wait-alone: scenes in which nothing can wake a loop, or nobody does, or nobody is there who
-// could end a thread's wait; and some that look like them.
+// loop-asleep: scenes in which nothing can wake a loop, or nobody wakes it, and some that look like them.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -274,82 +273,11 @@ static void test_quiet(void **state)
                 "app.py:5\x02), which was asked to end.");
 }
 
-// ---- wait-alone ----------------------------------------------------------------------------------
-
-#define STEP "acquire! wait:3 handle:7* _run:80 _run_once:1900 main:3"
-
-static void loop_asks_itself(struct scene *s)
-{
-    scene_waits(s, SNAP_WAIT_FUTURE, 9, 0, STEP);
-    scene_loop(s, 1)->current = 0;
-    scene_task(s, SNAP_TASK_RUNNING, "handle:7*");
-    scene_awaits(s, SNAP_AWAIT_SLEEP, 0, 0, "tick:5*");
-}
-
-static void future_of_no_pool(struct scene *s)
-{
-    scene_waits(s, SNAP_WAIT_FUTURE, 9, 0, "acquire! wait:3 ask:7");
-}
-
-static void nobody_fills_it(struct scene *s)
-{
-    scene_waits(s, SNAP_WAIT_QUEUE_GET, 9, 0, "acquire! get:3 consume:7");
-}
-
-static void test_alone(void **state)
-{
-    (void)state;
-    scene_check(loop_asks_itself, "wait-alone:high blocking-call-in-event-loop:medium",
-                "HUNG - \x01T1\x02 waits for the result of \x01thing-9\x02 in \x01handle\x02 (\x01"
-                "app.py:7\x02), and this process has no other thread that could set it; the event "
-                "loop of this thread stands still meanwhile, in task \x01Task-1\x02; 1 task of the "
-                "loop waits behind it.");
-    scene_check(future_of_no_pool, "wait-alone:high", "HUNG - ");
-    scene_check(nobody_fills_it, "wait-alone:medium",
-                "BLOCKED - \x01T1\x02 waits for an item of queue \x01thing-9\x02 in "
-                "\x01"
-                "consume\x02 (\x01"
-                "app.py:7\x02), and this process has no other thread that could put one.");
-}
-
-static void with_another(struct scene *s)
-{
-    future_of_no_pool(s);
-    scene_talks(s, SNAP_WAIT_READ, "read", "a pipe", "read! listen:4");
-}
-
-static void with_a_native_one(struct scene *s)
-{
-    with_another(s);
-    s->last->threads.items[1].known_to_python = false;
-}
-
-static void with_a_limit(struct scene *s)
-{
-    future_of_no_pool(s);
-    s->last->threads.items[0].details->wait.timeout_ns = 1000 * MS;
-}
-
-static void until_a_handler_sets_it(struct scene *s)
-{
-    scene_waits(s, SNAP_WAIT_EVENT, 9, 0, "acquire! wait:3 main:7");
-}
-
-static void test_not_alone(void **state)
-{
-    (void)state;
-    scene_check(with_another, "", "IDLE - ");
-    scene_check(with_a_native_one, "", "IDLE - ");
-    scene_check(with_a_limit, "", "IDLE - ");
-    scene_check(until_a_handler_sets_it, "", "IDLE - ");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_asleep), cmocka_unit_test(test_at_rest), cmocka_unit_test(test_awake),
         cmocka_unit_test(test_ring),   cmocka_unit_test(test_quiet),
-        cmocka_unit_test(test_alone),  cmocka_unit_test(test_not_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
