@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 
-import parked
+import at_rest
 
 PIPE = os.pipe()
 EXPECTED = []
@@ -58,7 +58,7 @@ if __name__ == "__main__":
                          daemon=True).start()
     for index in range(count + len(depths)):
         ready.acquire()
-    parked.wait_for_others()  # from release() to read() each needs the GIL once more
+    at_rest.wait()  # from release() to read() each needs the GIL once more
     frames = sys._current_frames()
     threads = [[thread.name, thread.ident, describe(frames[thread.ident])]
                for thread in threading.enumerate() if thread is not threading.main_thread()]

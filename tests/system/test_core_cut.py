@@ -25,7 +25,7 @@ WAITING = 3
 PROGRAM = """
 import os, sys, threading
 sys.path.insert(0, %r)
-import parked
+import at_rest
 lock = threading.Lock()
 lock.acquire()
 def wait():
@@ -35,7 +35,7 @@ def inner():
 threading.stack_size(128 << 10)
 for i in range(int(sys.argv[1])):
     threading.Thread(target=inner, daemon=True).start()
-parked.wait_for_others()
+at_rest.wait()
 def f(value=0):
     os.abort()
 def g():

@@ -23,12 +23,12 @@ from cores import no_kernel_cores  # noqa: E402 (test_core_input knows where it 
 PROGRAM = """
 import os, sys, threading, time
 sys.path.insert(0, %r)
-import parked
+import at_rest
 def wait():
     time.sleep(1000)
 for i in range(3):
     threading.Thread(target=wait, daemon=True).start()
-parked.wait_for_others()
+at_rest.wait()
 def f():
     os.abort()
 f()

@@ -19,14 +19,14 @@ import trees
 PROGRAM = """
 import ctypes, sys, threading, time
 sys.path.insert(0, %r)
-import parked
+import at_rest
 code = ctypes.CDLL(sys.argv[1])
 def waiting():
     time.sleep(1000)
 def calling():
     code.enter_exported(ctypes.c_long(1))
 threading.Thread(target=waiting, name="waiter", daemon=True).start()
-parked.wait_for_others()
+at_rest.wait()
 %s
 calling()
 """
