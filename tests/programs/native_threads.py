@@ -187,11 +187,12 @@ def task_file(tid, name):
 
 def wait_until_parked(names):
     """All of them sleep in a system call, and do not come back from it."""
-    deadline = time.time() + 30
-    before = None
+    deadline = time.time() + 60
+    before, seen = None, 0
     while time.time() < deadline:
         now = [task_file(expected[name]["tid"], "syscall") for name in names]
-        if now == before and not any(text.startswith("running") for text in now):
+        seen = seen + 1 if now == before and not any(text.startswith("running") for text in now) else 0
+        if seen == 2:
             return
         before = now
         time.sleep(0.02)
@@ -214,7 +215,7 @@ def main():
         thread = threading.Thread(target=start_place, args=(place,), name=place["name"])
         thread.daemon = True
         thread.start()
-        deadline = time.time() + 30
+        deadline = time.time() + 60
         while base.native_count() == before:
             if time.time() > deadline:
                 raise SystemExit("%s does not get there" % place["name"])

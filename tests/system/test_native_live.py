@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 
 import native_oracle
 import support
@@ -41,6 +42,8 @@ CALLERS = {
     ("python", "_bootstrap_inner"): {("python", "_bootstrap")},
     ("python", "_bootstrap"): {None},
 }
+# What is met for sure; back_a and back_b are too short.
+MET = {"leaf_a", "leaf_b", "hot_a", "hot_b", "call_a", "call_b", "mixed_a", "mixed_b"}
 # Not Python's epoll.poll(): a stop, eu-stack's too, ends it with EINTR, and its second turn is
 # called from elsewhere in the same function.
 BLOCKED = core_tests.LEAVES + core_tests.SIGNALS + \
@@ -61,6 +64,13 @@ def tearDownModule():
 
 def snap(pid, *options, **more):
     return support.pycore_json("snap", pid, "--raw-native", *options, ok=(0, 1), **more)
+
+
+def whole_snap(pid, *options):
+    """Of a process with threads that run: once all of them answered in time."""
+    outcome = support.until_complete(lambda: support.pycore(
+        "snap", pid, "--raw-native", "-f", "json", *PATIENT, *options))
+    return json.loads(outcome.out)
 
 
 class Blocked(core_tests.NativeTestCase):
@@ -98,10 +108,15 @@ class Blocked(core_tests.NativeTestCase):
     def check_blocked(self, python, plans, stops, gdb_too=True):
         problems = []
         with threads(python, plans) as (target, _, expected):
-            documents = [(stop, snap(target.pid, "--stop=" + stop, *PATIENT)) for stop in stops]
+            documents = []
+            for stop in stops:
+                documents.append((stop, snap(target.pid, "--stop=" + stop, *PATIENT)))
+                support.until_still(target.pid)  # whom it stopped is in its call again
             # A second look of the same run: what did not move was not read again.
             again = snap(target.pid, "--snapshots", "-n", "3", "-i", "20ms", *PATIENT)
+            support.until_still(target.pid)
             eu = eu_stack("-p", target.pid)
+            support.until_still(target.pid)
             gdb_too = gdb_too or any(stack.error for stack in eu.values())
             by_gdb = gdb("-p", target.pid) if gdb_too and shutil.which("gdb") else {}
             for number, snapshot in enumerate(again["snapshots"]):
@@ -129,7 +144,7 @@ class Blocked(core_tests.NativeTestCase):
         python = core_tests.usual_python()
         plans = core_tests.LEAVES + core_tests.PYTHON_LEAVES[:4]
         with threads(python, plans + core_tests.RUNNING) as (target, _, expected):
-            documents = [snap(target.pid, "--stop=" + stop, *PATIENT) for stop in ("running", "all")
+            documents = [whole_snap(target.pid, "--stop=" + stop) for stop in ("running", "all")
                          for _ in range(5)]
             eu = eu_stack("-p", target.pid)
         problems = []
@@ -158,8 +173,10 @@ class Blocked(core_tests.NativeTestCase):
         python = core_tests.usual_python()
         plans = [plan for plan in BLOCKED if plan["name"] not in core_tests.KNOWN]
         with threads(python, plans) as (target, _, expected):
-            documents = [snap(target.pid, "--stop=all", "--max-pause", pause)
-                         for pause in ("100us", "1ms", "3ms")]
+            documents = []
+            for pause in ("100us", "1ms", "3ms"):
+                documents.append(snap(target.pid, "--stop=all", "--max-pause", pause))
+                support.until_still(target.pid)  # whom it stopped is in its call again
             tids = set(map(int, os.listdir("/proc/%d/task" % target.pid)))
             eu = eu_stack("-p", target.pid)
         problems = []
@@ -238,11 +255,13 @@ class Blocked(core_tests.NativeTestCase):
             copy = shutil.copy(support.PYCORE, folder)
             os.chmod(copy, 0o755)
             done = subprocess.run([copy, "snap", str(target.pid), "-f", "json", "--raw-native"],
-                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=180,
                                   preexec_fn=become_nobody, cwd="/",
                                   env=support.clean_environment())
             self.assertIn(done.returncode, (0, 1), done.stderr)
+            support.until_still(target.pid)
             eu = eu_stack("-p", target.pid)
+            support.until_still(target.pid)
             by_gdb = gdb("-p", target.pid) if shutil.which("gdb") else {}
         self.fail_with(self.compare("as nobody", json.loads(done.stdout.decode()), expected, plans,
                                     eu, by_gdb))
@@ -296,7 +315,8 @@ class Alternating(support.TestCase):
             base = shutil.copy(os.path.join(native_oracle.LIBRARIES.make(), "base.so"), folder)
             with support.start_target(python, support.path("tests/programs/native_alternate.py"),
                                       base) as target:
-                while snapshots < total:
+                deadline = time.monotonic() + 60  # for what a target that hardly runs shows late
+                while snapshots < total or (not MET <= seen and time.monotonic() < deadline):
                     document = self.take(target.pid, CHUNK, stop, folder)
                     for snapshot in document["snapshots"]:
                         counts["lost"] += 3 - len(snapshot["threads"])
@@ -323,10 +343,7 @@ class Alternating(support.TestCase):
         uncertain = counts["uncertain"] + 2 * snapshots - counts["plain"] - counts["mixed"] - \
             counts["left out"]
         self.assertLessEqual(uncertain, 2 * snapshots * UNCERTAIN_SHARE)
-        # back_a and back_b are too short to be met for sure.
-        for function in ("leaf_a", "leaf_b", "hot_a", "hot_b", "call_a", "call_b", "mixed_a",
-                         "mixed_b"):
-            self.assertIn(function, seen)
+        self.assertLessEqual(MET, seen)
 
     def test_default(self):
         for name in FULL:
