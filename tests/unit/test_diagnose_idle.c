@@ -185,6 +185,8 @@ static void tasks_apart(struct scene *s)
     main_thread_first(s);
     scene_awaits(s, SNAP_AWAIT_QUEUE_JOIN, 1, 0, "main:11");
     scene_awaits(s, SNAP_AWAIT_QUEUE_GET, 2, 0, "worker:4");
+    scene_awaits(s, SNAP_AWAIT_EVENT, 3, 0, "listen:7");
+    scene_awaits(s, SNAP_AWAIT_SLEEP, 0, 0, "tick:8");
     struct snap_tasks *tasks = &s->last->suspended->tasks;
     uint32_t name = tasks->items[0].name; // in no order
     tasks->items[0].name = tasks->items[1].name;
@@ -210,7 +212,7 @@ static void test_main_thread(void **state)
     scene_check(others_of_another_process, "",
                 "IDLE - nothing is wrong that can be seen: all 2 threads wait (1 event, 1 child).");
     scene_check(tasks_apart, "",
-                "IDLE - nothing is wrong that can be seen: the only thread waits (1 poll); 2 tasks wait, "
+                "IDLE - nothing is wrong that can be seen: the only thread waits (1 poll); 4 tasks wait, "
                 "task \x01Task-1\x02 for an item of queue \x01thing-2\x02 in \x01worker\x02 (\x01"
                 "app.py:4\x02).");
     scene_check(main_sleeps_beside_a_full_queue, "",
