@@ -157,7 +157,7 @@ class Incident(support.FolderCase):
             self.assertRegex(done.out.split("\n")[1], "^IDLE - ")
 
     def observed(self, options, command, text):
-        """(exit status, report) of pycore run, whose program ends, as its input does, once pycore has seen the
+        """(exit status, report) of pycore run, whose program ends, as its input does, once pycore saw the
         text: on a busy machine that may take any time."""
         report = self.file("report.txt")
         with contextlib.suppress(FileNotFoundError):

@@ -149,7 +149,7 @@ class Waits(support.TestCase):
             core, capture = os.path.join(folder, "core"), os.path.join(folder, "run.pycore")
             outcome = support.pycore("gcore", "-o", core, target.pid)
             self.assertEqual(0, outcome.rc, outcome.err)
-            support.until_still(target.pid)  # some calls end when their thread was stopped, and are made again
+            support.until_still(target.pid)  # calls that end when stopped are made again
             live = support.pycore_json("snap", target.pid, "--save", capture)
             self.check(live, True)
             self.assertEqual(live["snapshots"],
