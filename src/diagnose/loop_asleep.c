@@ -56,7 +56,7 @@ static bool is_idle_worker(const struct diag *diag, uint32_t thread)
 static bool waits_for(const struct diag *diag, uint32_t thread, uint32_t other)
 {
     const struct snap_wait *wait = diag_wait(diag, thread);
-    return wait && wait->timeout_ns < 0 && diag->graph.next[thread] == other;
+    return wait && !diag_has_limit(wait) && diag->graph.next[thread] == other;
 }
 
 // No other thread of the process, native ones included, will do anything for the loop.
