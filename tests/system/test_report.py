@@ -206,7 +206,7 @@ class Again(Folder):
     @harm.versions("3.12")
     def test_processes(self, python):
         """Of several processes: beside programs that are no Python, and where some come and end."""
-        def document(pid, name, *options):
+        def once(pid, name, *options):
             self.made(name, "snap", pid, "--children", "-i", "50ms", *options, ok=(0, 1))
             return self.check_again(name)
 
@@ -215,10 +215,10 @@ class Again(Folder):
                 for name, options in (("dump", ()), ("hot", ("-n", 10)),
                                       ("all", ("-n", 10, "--snapshots"))):
                     deadline = time.monotonic() + harm.PATIENCE_S
-                    found = document(target.pid, name, *options)
+                    found = once(target.pid, name, *options)
                     # Where they come and end there may be none just then.
                     while len(found["source"]["processes"]) == 1 and time.monotonic() < deadline:
-                        found = document(target.pid, name, *options)
+                        found = once(target.pid, name, *options)
                     yield name, found
         for name, document in documents("prefork", 3):
             pids = [process["pid"] for process in document["source"]["processes"]
