@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "cli/loop.h"
 #include "cli/top_keys.h"
@@ -17,6 +18,7 @@
 #define PAUSE_SHARE_MAX 0.008          // of the time; a report warns of 0.01
 #define OWN_SHARE_MAX 0.04             // of a processor
 #define EXEC_PATIENCE_NS 5000000000u
+#define END_PATIENCE_NS 1000000000u
 
 // ---- Begin and end -------------------------------------------------------------------------------
 
@@ -95,11 +97,22 @@ static void say(struct top_run *run, char *status)
     run->status = status;
 }
 
+// Its memory goes before the last one of its threads does, and only then it is a zombie.
+static bool is_ending(const struct top_run *run)
+{
+    struct proc_stat stat;
+    AUTO_ERR struct err *err = proc_thread_stat(run->pid, run->pid, &stat);
+    return !err && stat.start_ticks == run->start_ticks && stat.state != 'Z' && stat.state != 'X';
+}
+
 // Its exit status can be told only as long as nobody has asked for it: it is a zombie.
 static char *how_it_ended(const struct top_run *run)
 {
     char *text = NULL;
     int status, size;
+    uint64_t until_ns = live_now_ns() + END_PATIENCE_NS;
+    while (is_ending(run) && live_now_ns() < until_ns)
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
     if (!proc_wait_status(run->pid, run->start_ticks, &status))
         size = asprintf(&text, "process %d has ended", run->pid);
     else if (WIFSIGNALED(status))

@@ -87,6 +87,19 @@ static struct stuck find_stuck(const struct diag *diag, const struct diag_group 
     return stuck;
 }
 
+// Somebody waits for an item, for news, or to be notified: what is there may be a service at rest, whose
+// workers meet at the barrier once there is work.
+static bool may_be_at_rest(const struct diag *diag, pid_t pid)
+{
+    for (uint32_t i = 0; i < diag->count; i++) {
+        const struct snap_wait *wait = diag->threads[i].pid == pid ? diag_wait(diag, i) : NULL;
+        if (wait && (wait->kind == SNAP_WAIT_QUEUE_GET || wait->kind == SNAP_WAIT_EVENT ||
+                     wait->kind == SNAP_WAIT_CONDITION))
+            return true;
+    }
+    return false;
+}
+
 static void say_others(struct draft *draft, pid_t pid)
 {
     struct diag *diag = draft->diag;
@@ -155,14 +168,22 @@ static bool was_told(const pid_t *told, size_t count, pid_t pid)
 // Of each process once, of the most threads that wait for one thing. What other rules found says more.
 void rule_nobody_left(struct diag *diag)
 {
-    pid_t looked[DIAG_TOLD_MAX];
+    pid_t looked[DIAG_TOLD_MAX], asked = 0;
     size_t count = 0;
+    bool rests = false; // the process `asked`
     if (has_severe(diag))
         return;
     for (size_t i = 0; i < diag->groups.count && count < DIAG_TOLD_MAX; i++) {
         const struct diag_group *group = &diag->groups.items[i];
         struct stuck stuck = find_stuck(diag, group);
         if (stuck.first == DIAG_NONE || was_told(looked, count, group->pid))
+            continue;
+        bool barrier = diag_wait(diag, stuck.first)->kind == SNAP_WAIT_BARRIER;
+        if (barrier && asked != group->pid) {
+            asked = group->pid;
+            rests = may_be_at_rest(diag, asked);
+        }
+        if (barrier && rests)
             continue;
         looked[count++] = group->pid;
         bool lasts = !diag->profile || diag_lasts(diag, stuck.first);

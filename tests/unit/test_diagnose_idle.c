@@ -35,6 +35,12 @@ static void missing_at_a_barrier(struct scene *s)
         scene_waits(s, SNAP_WAIT_BARRIER, 1, 0, "acquire! wait:7 meet:9" BOOT);
 }
 
+static void barrier_of_a_service_at_rest(struct scene *s)
+{
+    missing_at_a_barrier(s);
+    scene_waits(s, SNAP_WAIT_QUEUE_GET, 2, 0, "acquire! get:5 work:4" BOOT);
+}
+
 static void semaphore_not_released(struct scene *s)
 {
     scene_waits(s, SNAP_WAIT_JOIN, 2, 2, "wait:7 main:3");
@@ -123,6 +129,7 @@ static void test_somebody_left(void **state)
 {
     (void)state;
     scene_check(with_a_limit, "", "IDLE - nothing is wrong that can be seen: ");
+    scene_check(barrier_of_a_service_at_rest, "", "IDLE - ");
     scene_check(with_one_that_sleeps, "", "IDLE - nothing is wrong that can be seen: ");
     scene_check(with_a_library_that_listens, "", "IDLE - nothing is wrong that can be seen: ");
     scene_check(with_one_that_works, "", "BUSY - ");
