@@ -37,6 +37,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 
@@ -353,6 +354,14 @@ def until_still(pid, timeout_s=60):
             raise AssertionError("the threads of %d do not come to rest within %g s: %s"
                                  % (pid, timeout_s, before))
         time.sleep(0.03)
+
+
+def keep_what_is_written(fd):
+    """Ctrl-C on this terminal throws nothing away (termios(3), NOFLSH): the kernel does that once it has sent
+    the signal, and on a busy machine what it meets then may be the answer to the signal."""
+    attributes = termios.tcgetattr(fd)
+    attributes[3] |= termios.NOFLSH
+    termios.tcsetattr(fd, termios.TCSANOW, attributes)
 
 
 @contextlib.contextmanager

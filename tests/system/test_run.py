@@ -309,6 +309,7 @@ class Terminal(Run):
             self.skipTest("bash is not on this machine")
         pid, self.master = pty.fork()
         if pid == 0:
+            support.keep_what_is_written(0)
             os.execve(bash, ["bash", "--norc", "--noprofile", "-i"],
                       support.clean_environment(PS1="$ ", TERM="dumb"))
         self.shell = pid

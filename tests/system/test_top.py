@@ -38,7 +38,8 @@ class Terminal:
         self.socket = os.path.join(folder, "tmux")
         self.arguments = [support.PYCORE, "top", str(pid), *arguments]
         # Ctrl-C is for all of the terminal: the shell outlives it. What signals kill leaves no core.
-        command = ("ulimit -c 0; trap : INT; stty -a > '%s/before'; '%s'; echo \"rc=$?\"; "
+        # See support.keep_what_is_written().
+        command = ("ulimit -c 0; stty noflsh; trap : INT; stty -a > '%s/before'; '%s'; echo \"rc=$?\"; "
                    "stty -a > '%s/after'; echo finished; exec sleep 600"
                    % (folder, "' '".join(self.arguments), folder))
         if shell:

@@ -166,6 +166,7 @@ class Waiting(Target):
         """On a terminal it says what it waits for, and takes that away again."""
         pid, master = pty.fork()
         if pid == 0:
+            support.keep_what_is_written(0)
             os.execv(support.PYCORE, ["pycore", "snap", str(self.target.pid), "--when", "rss>100G"])
         text = ""
         while not re.search(r"waiting for rss>100G: now rss [\d.]+M", text):
