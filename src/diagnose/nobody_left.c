@@ -121,9 +121,7 @@ static void tell(struct diag *diag, const struct stuck *stuck)
     uint32_t first = stuck->first;
     pid_t pid = diag->threads[first].pid;
     const struct snap_wait *wait = diag_wait(diag, first);
-    struct stack stack = stack_of_thread(&diag->threads[first]);
-    const struct snap_frame *at =
-        stack_own_from(diag, &stack, wait->waiting < stack.count ? wait->waiting : 0);
+    const struct snap_frame *at = stack_waiting(diag, first);
     size_t all = diag_python_threads(diag, pid);
     struct draft draft;
     draft_begin(&draft, diag, DIAG_HIGH, SNAP_INFERRED, (double)stuck->count / (double)(all ? all : 1));

@@ -15,9 +15,8 @@
 static bool is_of(const struct snap_input *in, const struct py_frame *frame, const char *file,
                   const char *function)
 {
-    const char *name = strtab_get(in->strings, frame->name);
     const char *path = strtab_get(in->strings, frame->file);
-    return name && path && strcmp(name, function) == 0 && strstr(path, file);
+    return path && strtab_is(in->strings, frame->name, function) && strstr(path, file);
 }
 
 static uint64_t variable_of(const struct snap_input *in, const struct py_frame *frame, const char *name)
@@ -119,8 +118,7 @@ static bool is_in_state(struct py_decoder *dec, uint64_t future, const char *nam
     uint32_t id = 0;
     AUTO_ERR struct err *err = py_instance_attr(dec, future, "_state", &state);
     AUTO_ERR struct err *other = err || !state ? NULL : py_str_id(dec, state, &id);
-    const char *text = strtab_get(dec->strings, id);
-    return !err && !other && text && strcmp(text, name) == 0;
+    return !err && !other && strtab_is(dec->strings, id, name);
 }
 
 // One that was cancelled stays in its queue.

@@ -3,6 +3,7 @@
 // does not say who has it, and is whatever others wait for: that is asked once all were read.
 #include "cpython/lock.h"
 #include "snapshot/greenlets.h"
+#include "util/bisect.h"
 #include "util/guard.h"
 #include "util/hash.h"
 
@@ -78,19 +79,12 @@ static int by_object(const void *left, const void *right)
 // The only one that has it: where several do, it lets several through, and each of them may give back.
 static uint32_t holder_of(const struct greenlets *g, uint64_t object)
 {
-    size_t low = 0, high = g->held.count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (g->held.items[middle].object < object)
-            low = middle + 1;
-        else
-            high = middle;
-    }
     uint32_t holder = SNAP_NO_INDEX;
-    for (; low < g->held.count && g->held.items[low].object == object; low++) {
-        if (holder != SNAP_NO_INDEX && holder != g->held.items[low].greenlet)
+    for (size_t i = bisect(g->held.count, at, g->held.items[at].object < object);
+         i < g->held.count && g->held.items[i].object == object; i++) {
+        if (holder != SNAP_NO_INDEX && holder != g->held.items[i].greenlet)
             return SNAP_NO_INDEX;
-        holder = g->held.items[low].greenlet;
+        holder = g->held.items[i].greenlet;
     }
     return holder;
 }

@@ -171,8 +171,7 @@ static uint64_t thread_object(struct py_decoder *dec, const struct py_stack *sta
     if (!stack->frames.count)
         return 0;
     const struct py_frame *frame = &stack->frames.items[stack->frames.count - 1];
-    const char *name = strtab_get(dec->strings, frame->name);
-    if (!name || strcmp(name, "_bootstrap") != 0)
+    if (!strtab_is(dec->strings, frame->name, "_bootstrap"))
         return 0;
     AUTO_ERR struct err *err = py_slots_read(dec, frame, &slots);
     uint64_t self = err ? 0 : py_slots_find(dec, frame, &slots, "self");
